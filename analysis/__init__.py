@@ -1,0 +1,16 @@
+"""Rows in, numbers out, ink last: what the trials of a study say, as plain frames, and the figures drawn from them.
+
+    from analysis import load, select, top_fraction, top_table
+
+    trials = select(load("results"), dataset="digits")
+    print(top_table(top_fraction(trials, 0.05)))
+
+`load` and `select` give rows that may be compared; `top` and its like compute frames; `figures` and `tables` only draw
+frames; `report` composes them.
+"""
+
+from analysis.load import load, select
+from analysis.report import Report, report
+from analysis.top import BEST, FINAL, SelectionRule, top_fraction, top_table
+
+__all__ = ["BEST", "FINAL", "Report", "SelectionRule", "load", "report", "select", "top_fraction", "top_table"]

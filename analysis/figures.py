@@ -1,0 +1,171 @@
+"""Figures, drawn from finished frames: nothing is computed here but where ink goes."""
+
+import math
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from analysis.style import CONTEXT, PAGE, colour
+from study.names import InputError
+from study.results import sync_and_replace, temporary_name
+
+FORMATS = (".png", ".svg", ".pdf")
+FEW = 5
+"""A box of fewer trials than this is dashed and hollow, since it is no distribution."""
+LEGEND = (
+    f"Points: all trials, the k marked. Whiskers: 1.5 interquartile ranges; dashed: under {FEW} trials. "
+    "↑: trials above the axis."
+)
+FACETS_ABREAST = 2
+LABEL_LETTERS, CAPTION_LETTERS = 13, 21  # at most on a line of a label; per inch of caption
+CAPTION_SIZE, CAPTION_LINE = 6.5, 0.115  # points; inches
+
+
+def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str) -> Figure:
+    """Box plots of the top trials of each method, one facet per dataset, in the style of the paper's Figure 1.
+
+    Behind each box stand all of the method's trials, faint; the top k are marked, and n and k stand under the label.
+
+    Args:
+        marked: rows of `analysis.top.top_fraction`.
+        table: its `analysis.top.top_table`; boxes come in its order.
+        caption: of `analysis.top.top_caption`; printed under the figure with the meaning of the marks.
+    """
+    facets = list(table.groupby("dataset", sort=False))
+    columns = min(FACETS_ABREAST, len(facets))
+    lines = math.ceil(len(facets) / columns)
+    width = columns * max(_facet_width(rows) for _, rows in facets)
+    text = textwrap.wrap(f"{LEGEND} {caption}", int(width * CAPTION_LETTERS))
+    with mpl.rc_context(PAGE):
+        figure = Figure(figsize=(width, 2.6 * lines + CAPTION_LINE * len(text) + 0.1), layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False).flatten()
+        for ax, (dataset, rows) in zip(axes, facets, strict=False):
+            _top_facet(ax, marked[marked["dataset"] == dataset], rows)
+            ax.set_title(str(dataset), loc="left", fontweight="bold", pad=11)
+        for ax in axes[len(facets) :]:
+            ax.set_axis_off()
+        figure.supxlabel("\n".join(text), x=0.01, ha="left", fontsize=CAPTION_SIZE, color="0.25", linespacing=1.25)
+    return figure
+
+
+def _top_facet(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
+    """One dataset: boxes of the top k over all points, a column per row of `table`."""
+    order = list(table["method"])
+    for place, (_, row) in enumerate(table.iterrows()):
+        ink = colour(row["method"])
+        points = trials[(trials["method_label"] == row["method"]) & trials["score"].notna() & ~trials["above"]]
+        rest, top = points[~points["top"]], points[points["top"]]
+        faint, many = min(0.3, 150 / max(len(rest), 1)), len(rest) > 2000
+        ax.scatter(_spread(place, rest), rest["score"], s=5, color=ink, alpha=faint, lw=0, zorder=1, rasterized=many)
+        ax.scatter(_spread(place, top), top["score"], s=9, color=ink, ec="white", lw=0.4, zorder=3)
+        if row["above"]:
+            ax.annotate(
+                f"↑{row['above']}", (place, 1), xycoords=("data", "axes fraction"), ha="center", size=6, color="0.4"
+            )
+    for few in (True, False):
+        kept = table[table["scored"].between(1, FEW - 1) if few else table["scored"] >= FEW]["method"]
+        top = trials[trials["top"] & trials["method_label"].isin(kept)]
+        if len(top):
+            _boxes(ax, top, order, few)
+    ax.set_xlim(-0.6, len(order) - 0.4)
+    ax.set_xticks(range(len(order)), [_tick(row) for _, row in table.iterrows()], linespacing=1.3)
+    ax.set_xlabel("")
+    _score_axis(ax, trials, table)
+
+
+def _boxes(ax: Axes, top: pd.DataFrame, order: list[str], few: bool) -> None:
+    """seaborn's boxes with the standard whiskers (1.5 interquartile ranges), hollow and dashed where `few`."""
+    dashed = {"linestyle": (0, (2, 1.5)), "linewidth": 0.8}
+    sns.boxplot(
+        top,
+        x="method_label",
+        y="score",
+        order=order,
+        hue="method_label",
+        hue_order=order,
+        palette={label: colour(label) for label in order},
+        width=0.62,
+        fill=not few,
+        showfliers=False,
+        linewidth=0.8,
+        legend=False,
+        ax=ax,
+        zorder=2 if few else 4,
+        **({"boxprops": dashed, "whiskerprops": dashed} if few else {"boxprops": {"alpha": 0.6}}),
+    )
+
+
+def _spread(place: int, points: pd.DataFrame) -> "pd.Series[float]":
+    """Horizontal positions about `place`, the same every time: steps of the golden ratio keep neighbours apart."""
+    if len(points) == 1:
+        return points["rank"] * 0.0 + place
+    return place + ((points["rank"] * 0.6180339887) % 1 - 0.5) * 0.5
+
+
+def _tick(row: "pd.Series[Any]") -> str:
+    """A method's label with its n and k below, and how many of the k have a score where not all have."""
+    label = [line for part in row["method"].split(CONTEXT) for line in textwrap.wrap(part, LABEL_LETTERS)]
+    scored = [f"{row['scored'] or 'none'} scored"] if row["scored"] != row["k"] else []
+    return "\n".join([*label, f"n={row['trials']}", f"k={row['k']}", *scored])
+
+
+def _facet_width(table: pd.DataFrame) -> float:
+    """Inches, so that no two labels touch: a paper's column (3.4) for the eight boxes of the paper's Figure 1."""
+    longest = max(len(line) for _, row in table.iterrows() for line in _tick(row).splitlines())
+    return max(3.4, 0.6 + len(table) * (0.08 + 0.058 * longest))
+
+
+def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
+    """A logarithmic axis with plain numbers; where nothing was scored, words instead of an axis."""
+    ax.set_ylabel(table["score_label"].iloc[0])
+    shown = trials["score"].where(~trials["above"])
+    if not table["scored"].any():
+        counts = f"{len(trials)} trials, {table['diverged'].sum()} diverged, {table['failed'].sum()} failed"
+        ax.text(0.5, 0.5, f"No trial has a score\n{counts}", transform=ax.transAxes, ha="center", va="center")
+        ax.set_yticks([])
+        return
+    ax.yaxis.grid(visible=True, which="both", color="0.92", lw=0.5)
+    ax.set_axisbelow(True)
+    if shown.min() <= 0:
+        return
+    ax.set_yscale("log")
+    spread = shown.max() / shown.min()
+    ticks = LogLocator(subs=(1, 2, 5) if spread > 10 else (1, 1.5, 2, 3, 5, 7))
+    ax.yaxis.set_major_locator(ticks if spread > 2.5 else MaxNLocator(6))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.minorticks_off()
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write the figure under `path`, all of it or nothing, in the format of its suffix; makes the folder.
+
+    Raises:
+        InputError: a suffix other than .png, .svg or .pdf, or a place that cannot be written to.
+    """
+    check_format(path)
+    temporary = temporary_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with mpl.rc_context(PAGE):
+                figure.savefig(temporary, format=path.suffix[1:])
+            sync_and_replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: the figure cannot be written ({error.strerror or error}).") from error
+    return path
+
+
+def check_format(path: Path) -> None:
+    """Raise InputError unless the suffix of `path` is one of FORMATS."""
+    if path.suffix not in FORMATS:
+        raise InputError(f"{path}: no figure has this suffix. Known: {', '.join(FORMATS)}.")

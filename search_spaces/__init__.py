@@ -1,0 +1,21 @@
+"""What the paper searched, as data: one file per experiment, its source cited. The folder listing is the menu."""
+
+import importlib
+import pkgutil
+
+from search_spaces.space import SearchSpace
+from study.names import look_up
+
+__all__ = ["SearchSpace", "get", "spaces"]
+
+
+def spaces() -> dict[str, SearchSpace]:
+    """The menu: spaces by name, sorted."""
+    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    declared = [module.SPACE for module in modules if hasattr(module, "SPACE")]
+    return {space.name: space for space in sorted(declared, key=lambda space: space.name)}
+
+
+def get(name: str) -> SearchSpace:
+    """The space called `name`; raises InputError with a suggestion where there is none."""
+    return look_up("space", name, spaces())

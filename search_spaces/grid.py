@@ -1,0 +1,26 @@
+"""The discrete grid of the paper, its Table 1, over the methods of its Figure 1."""
+
+from search_spaces.space import Block, SearchSpace
+
+METHODS = (
+    {},
+    {"penalty": "gradient_penalty"},
+    {"penalty": "dragan"},
+    {"penalty": "l2"},
+    {"normalizations": ("spectral_norm",)},
+    {"normalizations": ("layer_norm",)},
+    {"normalizations": ("batch_norm",)},
+)
+
+TABLE_1 = {
+    ("learning_rate",): ((2e-4,), (1e-4,), (1e-3,)),
+    ("beta1", "beta2", "n_dis"): ((0.5, 0.9, 5), (0.5, 0.999, 1), (0.5, 0.999, 5), (0.9, 0.999, 5)),
+}
+
+SPACE = SearchSpace(
+    name="grid",
+    description="24 settings per method with a penalty weight, 12 per method without; 120 trials a seed",
+    source="Table 1, over the methods of Figure 1 (Kurach et al., 2019)",
+    seeds=1,
+    blocks=(Block(methods=METHODS, axes=TABLE_1, penalty_weights=(1, 10)),),
+)

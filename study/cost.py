@@ -1,0 +1,80 @@
+"""How long trials take: measured where rows tell, else estimated from the operations that they consist of."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from study.gan.model import Gan, build
+from study.results import FINISHED, read_table
+from study.trial import Trial
+
+OVERHEAD = 0.008
+"""Seconds per update in which a device waits for the next operation."""
+THROUGHPUT = {"cpu": 2.5e10, "gpu": 1e13}
+"""Floating-point operations per second on one CPU core and on one GPU. The first was measured on the embedded dataset on
+one core of a server of 2021; the second is an assumption, to be replaced by rows as soon as there are any."""
+
+
+def estimated_seconds(trial: Trial, channels: int, resolution: int, device: str) -> float:
+    """Seconds that training takes on one core (`device` "cpu") or one GPU ("gpu"), from counted operations.
+
+    A backward pass counts as two forward passes, or one where no parameter's gradient is needed.
+    """
+    gan = build(trial, channels, resolution)
+    generator, discriminator = _forward_flops(gan, trial.training.latent_dim, channels, resolution)
+    penalty = gan.penalty.passes if gan.penalty else 0
+    d_update = generator + (2 * 3 + penalty) * discriminator
+    g_update = 3 * generator + 2 * discriminator
+    n_dis = trial.hyperparameters.n_dis
+    flops = trial.training.batch_size * (d_update + g_update / n_dis)
+    return trial.training.discriminator_steps * (OVERHEAD * (1 + 1 / n_dis) + flops / THROUGHPUT[device])
+
+
+@lru_cache(maxsize=64)
+def _forward_flops(gan: Gan, latent_dim: int, channels: int, resolution: int) -> tuple[int, int]:
+    """Operations of G and of D for one image; no memory is taken for it."""
+    counts = []
+    for network, inputs in (
+        (gan.averaged_generator, torch.empty(1, latent_dim, device="meta")),
+        (gan.discriminator, torch.empty(2, channels, resolution, resolution, device="meta")),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            network(inputs)
+        counts.append(counter.get_total_flops() // len(inputs))
+    return counts[0], counts[1]
+
+
+class Measured:
+    """Seconds that finished trials of a results folder took, training and scoring, by what decides how long one takes."""
+
+    def __init__(self, results: Path) -> None:
+        seconds = defaultdict(list)
+        for row in read_table(results, "trials").to_pylist():
+            if row["status"] == FINISHED:
+                key = tuple(row[name] for name in ("dataset", "architecture", "method", "n_dis", "width", "batch_size"))
+                device = "cpu" if row["device"] == "cpu" else "gpu"
+                total = row["training_seconds"] + row["scoring_seconds"]
+                seconds[(*key, device)].append(total / row["discriminator_steps"])
+        self._per_step = {key: sum(values) / len(values) for key, values in seconds.items()}
+
+    def seconds(self, trial: Trial, device: str) -> float | None:
+        """The mean for trials like this one, scaled to its number of steps; None where there are none."""
+        key = (trial.dataset, trial.method.architecture, trial.method.name, trial.hyperparameters.n_dis)
+        per_step = self._per_step.get((*key, trial.training.width, trial.training.batch_size, device))
+        return None if per_step is None else per_step * trial.training.discriminator_steps
+
+
+def total_seconds(
+    trials: Iterable[tuple[Trial, tuple[int, int]]], measured: Measured, device: str
+) -> tuple[float, int]:
+    """Device-seconds of trials, each with its (channels, resolution), and how many of them rest on measurements."""
+    total, known = 0.0, 0
+    for trial, shape in trials:
+        seconds = measured.seconds(trial, device)
+        known += seconds is not None
+        total += estimated_seconds(trial, *shape, device) if seconds is None else seconds
+    return total, known

@@ -1,0 +1,18 @@
+"""CelebA-HQ at 128 px, from a folder with its 30,000 images."""
+
+from study.data.dataset import Dataset
+from study.data.folder import open_folder
+
+DATASET = Dataset(
+    name="celeba-hq-128",
+    description="30,000 faces, 128x128 RGB, 27,000 train and 3,000 test (Karras et al. 2018; the study's section 2.5)",
+    resolution=128,
+    channels=3,
+    labelled=False,
+    source=open_folder,
+    architecture="sndcgan",
+    width=64,
+    discriminator_steps=100_000,
+    checkpoint_every=20_000,
+    extractor="inception-v3-compat",
+)

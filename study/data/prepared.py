@@ -1,0 +1,238 @@
+"""Datasets prepared on disk, once, and mapped into memory ever after.
+
+A prepared dataset is the folder DATA_DIR/NAME with one uint8 array [N, C, H, W] per split (train.npy, test.npy), int64
+labels [N] beside them where there are any (train_labels.npy, test_labels.npy), and manifest.json. It is written into
+the hidden folder DATA_DIR/.NAME.partial and renamed when it is complete and on disk, so that no half dataset is ever
+seen. What a killed preparation left behind is removed by the next one.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from study.data.dataset import SPLITS, Dataset, Images, Split, array_sha256, check_manifest, describe, make_manifest
+from study.data.location import default_data_dir
+from study.names import InputError
+
+MANIFEST = "manifest.json"
+FILES = {MANIFEST, *(f"{split}{kind}.npy" for split in SPLITS for kind in ("", "_labels"))}
+Progress = Callable[[int, int], None]
+"""Called after every image with (images done, images in all)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What `prepare` did.
+
+    Attributes:
+        folder: where the prepared dataset lies.
+        manifest: its content, as in manifest.json.
+        kept: whether the same images lay there already and were left alone.
+        images: how many were read.
+        seconds: wall time.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    kept: bool
+    images: int
+    seconds: float
+
+
+def prepare(dataset: Dataset, source: Path, data_dir: Path, progress: Progress | None = None) -> Preparation:
+    """Reads the images of `source` one at a time into DATA_DIR/NAME; all of them, or nothing is left there.
+
+    Where the same images are prepared already they are kept; a damaged preparation is replaced.
+
+    Raises InputError where the source or one of its images cannot be used, other images are prepared under this name,
+    another process is preparing them, or `data_dir` cannot be written.
+    """
+    if dataset.source is None:
+        raise InputError(f"dataset {dataset.name}: comes with the package; there is nothing to prepare.")
+    start = time.perf_counter()
+    splits = dataset.source(dataset, source)
+    target, partial = data_dir / dataset.name, data_dir / f".{dataset.name}.partial"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with _alone(data_dir / f".{dataset.name}.lock"):
+            _refuse_foreign(target)
+            shutil.rmtree(partial, ignore_errors=True)  # left by a killed process, since nobody else is at work
+            try:
+                manifest = _write(partial, dataset, splits, source, progress)
+                kept = _settle(dataset, partial, target, manifest["sha256"])
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        reason = error.strerror or error
+        remedy = "make room there, or name another folder by --data-dir or $STUDY_DATA"
+        raise InputError(f"--data-dir {data_dir}: cannot be written ({reason}); {remedy}.") from error
+    images = sum(split.shape[0] for split in splits.values())
+    seconds = time.perf_counter() - start
+    return Preparation(folder=target, manifest=manifest, kept=kept, images=images, seconds=seconds)
+
+
+def load(dataset: Dataset, data_dir: Path) -> Images:
+    """The prepared images as read-only memory maps; nothing is read but headers, labels and the manifest.
+
+    Raises InputError, with the command that helps, where they are not prepared, or where the files, the manifest and
+    the dataset's declaration disagree on a count, a shape or a type.
+    """
+    folder = data_dir / dataset.name
+    elsewhere = "" if data_dir == default_data_dir() else f" --data-dir {shlex.quote(str(data_dir))}"
+    remedy = f"study data prepare {dataset.name} --source DIR{elsewhere}"
+    if not os.path.exists(folder):  # False, not an error, where a folder above is closed to us
+        raise InputError(f"dataset {dataset.name}: not prepared in {data_dir}; run: {remedy}")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        check_manifest(manifest, dataset)
+        arrays = {}
+        for split, entry in manifest["splits"].items():
+            arrays[split] = _map(folder / f"{split}.npy", np.uint8, entry["shape"])
+            if entry["labels_sha256"]:
+                arrays[f"{split}_labels"] = _map(folder / f"{split}_labels.npy", np.int64, entry["shape"][:1])
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"dataset {dataset.name}: {folder} is damaged ({reason}); prepare it again: {remedy}"
+        ) from error
+    return Images(**arrays, manifest=manifest)
+
+
+def verify(dataset: Dataset, data_dir: Path) -> Images:
+    """As `load`, after reading every pixel: raises InputError as well where a split's hash is not the manifest's."""
+    images = load(dataset, data_dir)
+    for split in SPLITS:
+        pixels, labels = getattr(images, split), getattr(images, f"{split}_labels")
+        if describe(pixels.shape, array_sha256(pixels), labels) != images.manifest["splits"][split]:
+            file = data_dir / dataset.name / f"{split}.npy"
+            raise InputError(f"dataset {dataset.name}: {file} was changed since it was prepared; prepare it again.")
+    return images
+
+
+def size_on_disk(dataset: Dataset, data_dir: Path) -> int:
+    """Bytes of the prepared files; 0 where there are none."""
+    return sum(file.stat().st_size for file in (data_dir / dataset.name).glob("*") if file.name in FILES)
+
+
+def _write(
+    folder: Path, dataset: Dataset, splits: Mapping[str, Split], source: Path, progress: Progress | None
+) -> dict[str, Any]:
+    """Writes the files of a prepared dataset and flushes them to the disk; returns the manifest."""
+    from PIL import __version__ as pillow
+
+    folder.mkdir()
+    done, total = 0, sum(split.shape[0] for split in splits.values())
+    entries = {}
+    for name, split in splits.items():
+        digest = hashlib.sha256()
+        # Plain writes, not a memory map: on a full disk these raise, where a map kills the process by SIGBUS.
+        with _durable(folder / f"{name}.npy") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": split.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for _, image in zip(range(split.shape[0]), split.images, strict=True):
+                pixels = image.tobytes()
+                digest.update(pixels)
+                file.write(pixels)
+                done += 1
+                if progress:
+                    progress(done, total)
+        if split.labels is not None:
+            with _durable(folder / f"{name}_labels.npy") as file:
+                np.save(file, split.labels.astype(np.int64))
+        entries[name] = describe(split.shape, digest.hexdigest(), split.labels)
+    manifest = make_manifest(
+        dataset.name,
+        entries,
+        source=str(source.absolute()),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={"numpy": np.__version__, "pillow": pillow},
+    )
+    with _durable(folder / MANIFEST) as file:
+        file.write(json.dumps(manifest, indent=2).encode())
+    return manifest
+
+
+def _settle(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool:
+    """Renames `partial` to `target`, unless the same images are there; returns whether they were."""
+    if target.exists():
+        try:
+            existing = verify(dataset, target.parent).sha256
+        except InputError:
+            shutil.rmtree(target)  # damaged
+        else:
+            if existing == sha256:
+                return True
+            hashes = f"sha256 {existing}, this source gives {sha256}"
+            raise InputError(
+                f"dataset {dataset.name}: {target} holds other images ({hashes}); remove it to replace it."
+            )
+    _flush(partial)
+    partial.rename(target)
+    _flush(target.parent)
+    return False
+
+
+def _refuse_foreign(target: Path) -> None:
+    """Raises InputError where something that no preparation wrote stands in the way: it might be the user's only copy."""
+    if target.exists() and not (target.is_dir() and {file.name for file in target.iterdir()} <= FILES):
+        raise InputError(
+            f"--data-dir {target.parent}: {target} is no prepared dataset; move it, or name another folder."
+        )
+
+
+def _map(path: Path, dtype: type, shape: list[int]) -> np.ndarray:
+    """A read-only memory map; raises ValueError where the file is cut short or holds another shape or type."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path.name} is cut short or no array") from error
+    if array.dtype != dtype or list(array.shape) != shape:
+        raise ValueError(f"{path.name} is {array.dtype} {list(array.shape)}, its manifest says {shape}")
+    return array
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Holds a lock that dies with the process; raises InputError where another process holds it."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.fstat(file.fileno()).st_nlink > 0  # else its last holder removed it just now
+        except BlockingIOError:
+            held = False
+        if not held:
+            raise InputError(f"--data-dir {lock.parent}: another process is preparing this dataset there; wait for it.")
+        try:
+            yield
+        finally:
+            lock.unlink()
+
+
+@contextmanager
+def _durable(path: Path) -> Iterator[BinaryIO]:
+    """A new file, on the disk when the block ends."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(folder: Path) -> None:
+    """Puts a folder's entries on the disk, so that a rename survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

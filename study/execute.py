@@ -1,0 +1,168 @@
+"""One trial from its definition to its part file: what a worker does, and `study train` in its own process."""
+
+import platform
+import socket
+import subprocess
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from study import data
+from study.checkpoint import save_generator
+from study.metrics.extractors import load_extractor
+from study.metrics.scoring import Scorer
+from study.names import InputError
+from study.results import DIVERGED, FAILED, FINISHED, Record, trial_folder, write_part
+from study.train import Checkpoint, Diverged, train
+from study.trial import SEMANTICS, Evaluation, MetricProtocol, Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What all trials of a dataset in one run share; plain values, for a worker on another machine.
+
+    Attributes:
+        dataset, dataset_sha256: the images; a worker that holds others refuses to train.
+        protocol: how trials are scored.
+        checkpoint_every: D updates between scored checkpoints.
+        data_dir, results: folders that every worker sees.
+        extractor_weights: a weights file instead of the extractor's own, or None.
+    """
+
+    dataset: str
+    dataset_sha256: str
+    protocol: MetricProtocol
+    checkpoint_every: int
+    data_dir: Path
+    results: Path
+    extractor_weights: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the driver is told of a trial that has ended; all of it, and more, stands in the part file."""
+
+    trial_id: str
+    method: str
+    status: str
+    reason: str | None
+    best_frechet_distance: float | None
+    seconds: float
+
+
+@lru_cache(maxsize=2)
+def load(context: Context, device: str) -> tuple[data.Images, Scorer]:
+    """The images and the scorer of a context, kept for the next trial of this process.
+
+    Raises InputError where they are missing here, or differ from what the driver saw.
+    """
+    images = data.load(context.dataset, context.data_dir)
+    if images.sha256 != context.dataset_sha256:
+        raise InputError(
+            f"{context.dataset}: its images here have hash {images.sha256[:16]}, the study's {context.dataset_sha256[:16]};"
+            f" prepare both from the same source."
+        )
+    extractor = load_extractor(
+        context.protocol.extractor,
+        dataset=context.dataset,
+        data_dir=context.data_dir,
+        weights=context.extractor_weights,
+        device=device,
+    )
+    return images, Scorer.prepare(images, extractor, context.protocol, context.data_dir)
+
+
+def execute(
+    trial: Trial, context: Context, device: str = "cpu", on_checkpoint: Callable[[Checkpoint], None] = lambda _: None
+) -> Outcome:
+    """Train and score a trial, keep its best generator and write its part file.
+
+    A trial that raises or diverges ends as a row with its status and reason. `on_checkpoint` is shown each checkpoint.
+    """
+    started, clock = _now(), time.perf_counter()
+    evaluations: list[Evaluation] = []
+    best = last = None
+    status, reason = FINISHED, None
+    try:
+        images, scorer = load(context, device)
+        every = context.checkpoint_every
+        for last in train(trial, images, scorer, checkpoint_every=every, device=device):
+            evaluations.append(last.evaluation)
+            if best is None or last.evaluation.frechet_distance < best.evaluation.frechet_distance:
+                best = last
+            on_checkpoint(last)
+    except Diverged as error:
+        status, reason = DIVERGED, str(error)
+    except Exception as error:
+        status, reason = FAILED, " ".join(f"{type(error).__name__}: {error}".split())
+        _keep_traceback(context.results, trial.id)
+    if best is not None and status == FINISHED:
+        path = trial_folder(context.results, trial.id) / "generator.pt"
+        save_generator(path, trial, best.evaluation.discriminator_step, images.train.shape[1:3], best.state)
+    record = make_record(context, status, reason, started=started, device=device, last=last, trial=trial)
+    write_part(context.results, trial, context.protocol, record, evaluations)
+    return Outcome(
+        trial_id=trial.id,
+        method=trial.method.name,
+        status=status,
+        reason=reason,
+        best_frechet_distance=best.evaluation.frechet_distance if best and status == FINISHED else None,
+        seconds=time.perf_counter() - clock,
+    )
+
+
+def make_record(
+    context: Context, status: str, reason: str | None, *, started: str, device: str, last: Checkpoint | None, trial: Trial
+) -> Record:
+    """How a trial went, and where and by what it was run. Seconds are None where it reached no checkpoint."""
+    images = last.evaluation.discriminator_step * trial.training.batch_size if last else None
+    return Record(
+        status=status,
+        reason=reason,
+        dataset_sha256=context.dataset_sha256,
+        started_at=started,
+        finished_at=_now(),
+        training_seconds=last.training_seconds if last else None,
+        scoring_seconds=last.scoring_seconds if last else None,
+        images_per_second=images / last.training_seconds if last and images else None,
+        host=socket.gethostname(),
+        device=torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
+        study_version=version("gan-study"),
+        code_revision=code_revision(),
+        semantics=SEMANTICS,
+        python=platform.python_version(),
+        torch=torch.__version__,
+    )
+
+
+@cache
+def code_revision() -> str:
+    """The commit of the checkout that this code runs from, with a plus where it was changed; else its version."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", __file__)
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return f"release {version('gan-study')}"
+
+
+def _keep_traceback(results: Path, trial_id: str) -> None:
+    path = trial_folder(results, trial_id) / "traceback.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(traceback.format_exc())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,26 @@
+"""What a feature extractor is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extractor:
+    """A fixed map from images to features, known by the hash of its weights.
+
+    Attributes:
+        name: as in the menu of `study.metrics.extractors`.
+        weights_sha256: of the file that its weights came from.
+        dimension: d, length of a feature.
+        resize: how images reach the network's size; `none` where it takes them as they are.
+        features: images [N, C, H, W], float in [0, 1], on any device -> features [N, d], float32, on the extractor's.
+            Images are not rounded to uint8: the metric protocol says whether that is done before.
+    """
+
+    name: str
+    weights_sha256: str
+    dimension: int
+    resize: str
+    features: Callable[[Tensor], Tensor]

@@ -1,0 +1,94 @@
+"""The Inception network of the FID, through torch-fidelity: the extractor `inception-v3-compat`.
+
+Its weights were converted from the TensorFlow graph of 2015-12-05, the network of Heusel et al. 2017 and of the study.
+"""
+
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from study.metrics.features import Extractor
+from study.metrics.files import file_sha256
+from study.metrics.torchvision_guard import import_torchvision
+from study.names import InputError
+
+NAME = "inception-v3-compat"
+WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"
+WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Only a Frechet distance under these weights is an FID. torch-fidelity does not check the file; `load` does."""
+SIZE = 299
+UNREADABLE = (OSError, EOFError, pickle.UnpicklingError, RuntimeError, ValueError, TypeError, AttributeError, KeyError)
+"""What torch raises for a file that is no state dict, or one of another network."""
+
+
+def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: str = "cpu") -> Extractor:
+    """The 2048-d features (pool_3) of torch-fidelity's Inception, for float images of any size, grey or RGB.
+
+    Without `weights` the known file is used, and fetched once to torch's hub folder where it is missing. Raises
+    InputError where it cannot be had, has another hash, or where `weights` is not a state dict of this network.
+    `dataset` and `data_dir` are those of every extractor; this one needs neither.
+    """
+    path = _known_weights() if weights is None else weights
+    sha256 = file_sha256(path)
+    trunk, resize = _network(path, trusted=sha256 == WEIGHTS_SHA256)
+    trunk = trunk.to(device, memory_format=torch.channels_last)
+
+    def features(images: Tensor) -> Tensor:
+        images = images.to(device, torch.float32).expand(-1, 3, -1, -1) * 255
+        images = resize(images, size=(SIZE, SIZE), align_corners=False)
+        return trunk(((images - 128) / 128).contiguous(memory_format=torch.channels_last))
+
+    return Extractor(name=NAME, weights_sha256=sha256, dimension=2048, resize=f"tf1-bilinear-{SIZE}", features=features)
+
+
+def _known_weights() -> Path:
+    """The file of known hash in `$TORCH_HOME/hub/checkpoints`, fetched from torch-fidelity's release if missing."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_FILE
+    remedy = f"put {WEIGHTS_FILE} into {path.parent}, or name another file by --extractor-weights"
+    if not path.is_file():
+        fidelity = _torch_fidelity()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            print(f"fetching {fidelity.URL_INCEPTION_V3} to {path.parent}", file=sys.stderr)
+            # Written to a temporary file, hashed, and only then renamed.
+            torch.hub.download_url_to_file(
+                fidelity.URL_INCEPTION_V3, str(path), WEIGHTS_SHA256, progress=sys.stderr.isatty()
+            )
+        except (OSError, RuntimeError) as error:
+            reason = str(error).replace("\n", " ")
+            raise InputError(f"--extractor {NAME}: its weights cannot be fetched ({reason}); {remedy}.") from error
+    elif (sha256 := file_sha256(path)) != WEIGHTS_SHA256:
+        raise InputError(f"{path}: has sha256 {sha256}, not {WEIGHTS_SHA256}; remove it, then {remedy}.")
+    return path
+
+
+def _network(path: Path, trusted: bool) -> tuple[nn.Module, Callable[..., Tensor]]:
+    """(the network up to its pooled features as one module, torch-fidelity's TensorFlow 1 resize function)."""
+    fidelity = _torch_fidelity()
+    try:
+        if not trusted:  # torch-fidelity unpickles the file; one that could run code must not get there.
+            torch.load(path, map_location="cpu", weights_only=True)
+        network = fidelity.FeatureExtractorInceptionV3(NAME, ["2048"], feature_extractor_weights_path=str(path))
+    except UNREADABLE as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"--extractor-weights {path}: not a state dict of torch-fidelity's Inception ({reason:.120}); "
+            f"give a file of the structure of {WEIGHTS_FILE}."
+        ) from error
+    # Its forward takes uint8 only. Its children, in order, are that forward; the last one is the classifier.
+    *blocks, _ = network.children()
+    return nn.Sequential(*blocks, nn.Flatten()).eval(), fidelity.interpolate_bilinear_2d_like_tensorflow1x
+
+
+def _torch_fidelity() -> ModuleType:
+    try:
+        import_torchvision()
+        from torch_fidelity import feature_extractor_inceptionv3
+    except ImportError as error:
+        raise InputError(f"--extractor {NAME}: needs torch-fidelity ({error}); pip install torch-fidelity.") from error
+    return feature_extractor_inceptionv3

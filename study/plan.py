@@ -1,0 +1,217 @@
+"""From what the user asked for to the list of trials: every name, number and file is checked here, before any runs."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from search_spaces import SearchSpace
+from study import data
+from study.cost import Measured, total_seconds
+from study.execute import Context
+from study.gan.methods import canonical, parse_list
+from study.gan.model import build
+from study.metrics.extractors import load_extractor
+from study.metrics.scoring import resolve_protocol
+from study.names import InputError
+from study.results import FAILED, read_table, statuses
+from study.trial import Hyperparameters, Method, Training, Trial
+
+PATIENCE = 3 * 24 * 3600
+"""Seconds; a plan that takes longer is run only when the user confirms it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for; None where the dataset or the space decides."""
+
+    datasets: Sequence[str]
+    results: Path
+    data_dir: Path
+    architecture: str | None = None
+    methods: str | None = None
+    settings: int | None = None
+    seeds: int | None = None
+    n_dis: int | None = None
+    discriminator_steps: int | None = None
+    extractor: str | None = None
+    extractor_weights: Path | None = None
+    n_real: int | None = None
+    n_fake: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A trial, and what it shares with the others of its dataset."""
+
+    trial: Trial
+    context: Context
+    shape: tuple[int, int] = field(repr=False)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.trial.id, self.context.protocol.id
+
+
+def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, int]]:
+    """The context of a dataset and its images' (channels, resolution).
+
+    Raises InputError where the dataset is unknown, not prepared, or not the one that the folder's rows are about, and
+    where the extractor cannot be had.
+    """
+    declared = data.get(dataset)
+    images = data.load(dataset, request.data_dir)
+    _check_same_data(request.results, dataset, images.sha256)
+    weights = request.extractor_weights
+    extractor = load_extractor(
+        request.extractor or declared.extractor, dataset=dataset, data_dir=request.data_dir, weights=weights
+    )
+    protocol = resolve_protocol(images, extractor, request.n_real, request.n_fake, declared.n_score)
+    steps = request.discriminator_steps or declared.discriminator_steps
+    context = Context(
+        dataset=dataset,
+        dataset_sha256=images.sha256,
+        protocol=protocol,
+        checkpoint_every=min(declared.checkpoint_every, steps),
+        data_dir=request.data_dir,
+        results=request.results,
+        extractor_weights=weights,
+    )
+    return context, images.train.shape[1:3]
+
+
+def _check_same_data(results: Path, dataset: str, sha256: str) -> None:
+    rows = read_table(results, "trials").select(["dataset", "dataset_sha256"]).to_pylist()
+    others = {row["dataset_sha256"] for row in rows if row["dataset"] == dataset} - {sha256}
+    if others:
+        raise InputError(
+            f"--results {results}: its rows are about {dataset} with hash {min(others)[:16]}, the prepared images have"
+            f" {sha256[:16]}; prepare the same images again, or choose another folder."
+        )
+
+
+def training_of(request: Request, dataset: str, width: int | None = None) -> Training:
+    """What all trials of a dataset hold fixed."""
+    declared = data.get(dataset)
+    steps = declared.discriminator_steps if request.discriminator_steps is None else request.discriminator_steps
+    return Training(discriminator_steps=steps, width=declared.width if width is None else width)
+
+
+def plan_trial(request: Request, method: Method, hyperparameters: Hyperparameters, seed: int) -> Planned:
+    """The single trial of `study train`."""
+    (dataset,) = request.datasets
+    training = training_of(request, dataset)
+    context, shape = make_context(request, dataset)
+    trial = Trial(
+        dataset=dataset, method=canonical(method), hyperparameters=hyperparameters, training=training, seed=seed
+    )
+    build(trial, *shape)
+    return Planned(trial=trial, context=context, shape=shape)
+
+
+def make_plan(request: Request, space: SearchSpace) -> list[Planned]:
+    """All trials of a space, seed by seed; each once. Raises InputError for whatever cannot run."""
+    for name, number in (("--settings", request.settings), ("--seeds", request.seeds), ("--n-dis", request.n_dis)):
+        if number is not None and number < 1:
+            raise InputError(f"{name} {number}: must be 1 or more.")
+    planned: dict[tuple[str, str], Planned] = {}
+    for dataset in request.datasets:
+        training = training_of(request, dataset)
+        architecture = request.architecture or data.get(dataset).architecture
+        methods = parse_list(request.methods, architecture) if request.methods else space.methods(architecture)
+        context, shape = make_context(request, dataset)
+        chosen = {method: _settings(request, space, method) for method in methods}
+        for seed in range(request.seeds or space.seeds):
+            for method, settings in chosen.items():
+                common = {"dataset": dataset, "method": canonical(method), "training": training, "seed": seed}
+                for hyperparameters in settings:
+                    trial = Trial(hyperparameters=hyperparameters, **common)
+                    one = Planned(trial=trial, context=context, shape=shape)
+                    planned.setdefault(one.key, one)
+        for method in methods:
+            build(Trial(hyperparameters=chosen[method][0], **{**common, "method": method}), *shape)
+    return list(planned.values())
+
+
+def _settings(request: Request, space: SearchSpace, method: Method) -> list[Hyperparameters]:
+    settings = [s for s in space.settings(method) if request.n_dis in (None, s.n_dis)]
+    if not settings:
+        known = sorted({setting.n_dis for setting in space.settings(method)})
+        raise InputError(f"--n-dis {request.n_dis}: {space.name} has no such setting; it has {known}.")
+    return settings[: request.settings]
+
+
+def pending(planned: Sequence[Planned], results: Path, *, retry_failed: bool) -> list[Planned]:
+    """Those that are not done yet: trained and scored under their protocol, or failed unless those are retried."""
+    done = statuses(results)
+    return [p for p in planned if p.key not in done or (retry_failed and done[p.key] == FAILED)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Counts by method as (all, to be run), seconds on the resources present, and what the seconds rest on."""
+
+    methods: Mapping[str, tuple[int, int]]
+    seconds: float
+    concurrent: int
+    device: str
+    measured: int
+    total: int
+
+    @property
+    def basis(self) -> str:
+        """Where the seconds come from, in words."""
+        if self.measured == self.total:
+            return "from measured trials"
+        counted = "from counted operations and an assumed speed" if self.device == "gpu" else "from counted operations"
+        return f"from {self.measured} measured trials, the rest {counted}" if self.measured else counted
+
+
+def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path, slots: "Slots") -> Estimate:
+    """How much there is to do and how long it takes."""
+    every = Counter(p.trial.method.name for p in planned)
+    left = Counter(p.trial.method.name for p in todo)
+    seconds, measured = total_seconds(((p.trial, p.shape) for p in todo), Measured(results), slots.device)
+    return Estimate(
+        methods={name: (count, left[name]) for name, count in every.items()},
+        seconds=seconds / max(1, min(slots.concurrent, len(todo))),
+        concurrent=slots.concurrent,
+        device=slots.device,
+        measured=measured,
+        total=len(todo),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """How many trials run at a time, and the part of the resources that each gets."""
+
+    concurrent: int
+    gpus_per_trial: float
+
+    @property
+    def device(self) -> str:
+        return "gpu" if self.gpus_per_trial else "cpu"
+
+
+def local_resources() -> tuple[int, int]:
+    """CPU cores that this process may use, and GPUs."""
+    return len(os.sched_getaffinity(0)), torch.cuda.device_count()
+
+
+def make_slots(cpus: float, gpus: float, *, gpus_per_trial: float | None, max_concurrent: int | None) -> Slots:
+    """One CPU core per trial, and one GPU where there are any unless told otherwise.
+
+    Raises InputError where not a single trial fits.
+    """
+    if max_concurrent is not None and max_concurrent < 1:
+        raise InputError(f"--max-concurrent {max_concurrent}: must be 1 or more.")
+    if gpus_per_trial is None:
+        gpus_per_trial = 1.0 if gpus else 0.0
+    if gpus_per_trial < 0 or gpus_per_trial > gpus:
+        raise InputError(f"--gpus-per-trial {gpus_per_trial:g}: must be from 0 to the {gpus:g} GPUs present.")
+    fit = int(min(cpus, gpus / gpus_per_trial + 1e-9)) if gpus_per_trial else int(cpus)
+    return Slots(concurrent=max(1, min(fit, max_concurrent or fit)), gpus_per_trial=gpus_per_trial)

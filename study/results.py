@@ -1,0 +1,346 @@
+"""What a study leaves on disk: the schema of its rows, part files, and their compaction into parquet.
+
+A results folder holds
+    trials.parquet       one row per (trial_id, protocol_id)
+    evaluations.parquet  one row per (trial_id, discriminator_step, protocol_id): every scored checkpoint
+    memberships.parquet  which trial belongs to which space, in which order; written before anything is trained
+    parts/               JSON, one file per trial finished since the last compaction
+    states/              kept generators and sample grids, by trial
+A trial is done when it stands in trials.parquet or in a part. Every file is written under a temporary name, synced and
+then put in place, so that a reader sees all of it or nothing, whenever the writer is killed.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from study.names import InputError
+from study.trial import Evaluation, MetricProtocol, Trial, content_id
+
+FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
+STATUSES = (FINISHED, DIVERGED, FAILED)
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Of the weights under which a Frechet distance is the FID (torch-fidelity's port of the 2015 TensorFlow graph)."""
+
+_TEXT, _WHOLE, _REAL, _WHEN = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema(list(columns.items()), metadata={"study-schema": "1"})
+
+
+TRIALS = _schema(
+    trial_id=_TEXT,
+    protocol_id=_TEXT,
+    dataset=_TEXT,
+    method=_TEXT,
+    architecture=_TEXT,
+    loss=_TEXT,
+    normalizations=_TEXT,
+    penalty=_TEXT,
+    constraint=_TEXT,
+    options=_TEXT,
+    learning_rate=_REAL,
+    beta1=_REAL,
+    beta2=_REAL,
+    n_dis=_WHOLE,
+    penalty_weight=_REAL,
+    discriminator_steps=_WHOLE,
+    width=_WHOLE,
+    batch_size=_WHOLE,
+    latent_dim=_WHOLE,
+    precision=_TEXT,
+    data_seed=_WHOLE,
+    seed=_WHOLE,
+    status=_TEXT,
+    reason=_TEXT,
+    final_step=_WHOLE,
+    final_frechet_distance=_REAL,
+    best_step=_WHOLE,
+    best_frechet_distance=_REAL,
+    extractor=_TEXT,
+    weights_sha256=_TEXT,
+    n_real=_WHOLE,
+    n_fake=_WHOLE,
+    resize=_TEXT,
+    quantize=pa.bool_(),
+    split=_TEXT,
+    dtype=_TEXT,
+    protocol_seed=_WHOLE,
+    dataset_sha256=_TEXT,
+    started_at=_WHEN,
+    finished_at=_WHEN,
+    training_seconds=_REAL,
+    scoring_seconds=_REAL,
+    images_per_second=_REAL,
+    host=_TEXT,
+    device=_TEXT,
+    study_version=_TEXT,
+    code_revision=_TEXT,
+    semantics=_WHOLE,
+    python=_TEXT,
+    torch=_TEXT,
+)
+EVALUATIONS = _schema(
+    trial_id=_TEXT,
+    discriminator_step=_WHOLE,
+    protocol_id=_TEXT,
+    frechet_distance=_REAL,
+    discriminator_loss=_REAL,
+    generator_loss=_REAL,
+    penalty=_REAL,
+)
+MEMBERSHIPS = _schema(space=_TEXT, context=_TEXT, round=_WHOLE, order=_WHOLE, trial_id=_TEXT)
+TABLES = {"trials": TRIALS, "evaluations": EVALUATIONS, "memberships": MEMBERSHIPS}
+KEYS = {
+    "trials": ("trial_id", "protocol_id"),
+    "evaluations": ("trial_id", "discriminator_step", "protocol_id"),
+    "memberships": ("space", "context", "round", "order", "trial_id"),
+}
+
+
+class DamagedFile(InputError):
+    """A file of a results folder that cannot be used; `path` names it."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}; `study run` sets it aside and goes on, or restore it from a copy.")
+        self.path = path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """How one trial went: status, reason, times (ISO 8601, UTC), seconds, and where and by what it was run."""
+
+    status: str
+    reason: str | None
+    dataset_sha256: str
+    started_at: str
+    finished_at: str
+    training_seconds: float | None
+    scoring_seconds: float | None
+    images_per_second: float | None
+    host: str
+    device: str
+    study_version: str
+    code_revision: str
+    semantics: int
+    python: str
+    torch: str
+
+
+def score_label(extractor: str, weights_sha256: str) -> str:
+    """What a Frechet distance may be called: `FID` under the known Inception weights, else `FD (extractor)`."""
+    if extractor == "inception-v3-compat" and weights_sha256 == INCEPTION_SHA256:
+        return "FID"
+    return f"FD ({extractor})"
+
+
+def trial_row(
+    trial: Trial, protocol: MetricProtocol, record: Record, evaluations: Sequence[Evaluation]
+) -> dict[str, Any]:
+    """The row of trials.parquet: the trial, its protocol, how it went, and its final and best (lowest) score."""
+    scored = [e for e in evaluations if e.frechet_distance is not None and record.status == FINISHED]
+    final = scored[-1] if scored else None
+    best = min(scored, key=lambda e: (e.frechet_distance, e.discriminator_step)) if scored else None
+    content = trial.to_dict()
+    method = content.pop("method")
+    method["normalizations"] = "+".join(method["normalizations"])
+    method["options"] = json.dumps(method["options"], sort_keys=True)
+    row = {
+        "trial_id": trial.id,
+        "protocol_id": protocol.id,
+        "method": trial.method.name,
+        **method,
+        **content.pop("hyperparameters"),
+        **content.pop("training"),
+        **content,
+        **{("protocol_seed" if name == "seed" else name): value for name, value in asdict(protocol).items()},
+        **asdict(record),
+    }
+    for name, evaluation in (("final", final), ("best", best)):
+        row[f"{name}_step"] = evaluation.discriminator_step if evaluation else None
+        row[f"{name}_frechet_distance"] = evaluation.frechet_distance if evaluation else None
+    for name in ("started_at", "finished_at"):
+        row[name] = datetime.fromisoformat(row[name])
+    return row
+
+
+def sync_and_replace(temporary: Path, path: Path) -> None:
+    """Put a finished temporary file in its place, durably."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside `path` that no other process uses, and that no reader takes for a result."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
+
+
+def part_path(folder: Path, trial_id: str, protocol_id: str) -> Path:
+    return folder / "parts" / trial_id[:2] / f"{trial_id}-{protocol_id}.json"
+
+
+def trial_folder(folder: Path, trial_id: str) -> Path:
+    """Where a trial's kept generator, sample grids and traceback are."""
+    return folder / "states" / trial_id[:2] / trial_id
+
+
+def write_part(
+    folder: Path, trial: Trial, protocol: MetricProtocol, record: Record, evaluations: Sequence[Evaluation]
+) -> bool:
+    """Put a trial's part in place; False where another process finished the same trial first, whose part stays."""
+    path = part_path(folder, trial.id, protocol.id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "trial": trial.to_dict(),
+        "protocol": asdict(protocol),
+        "record": asdict(record),
+        "evaluations": [asdict(evaluation) for evaluation in evaluations],
+    }
+    temporary = temporary_name(path)
+    try:
+        with temporary.open("w") as file:
+            json.dump(content, file, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)  # unlike a rename, fails where the part exists
+        _sync_folder(path.parent)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The trial's row and its evaluations' rows; raises DamagedFile where the part is cut short or not what it says."""
+    try:
+        content = json.loads(path.read_text())
+        trial, record = Trial.from_dict(content["trial"]), Record(**content["record"])
+        protocol = MetricProtocol(**content["protocol"])
+        evaluations = [Evaluation(**evaluation) for evaluation in content["evaluations"]]
+        row = trial_row(trial, protocol, record, evaluations)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DamagedFile(path, f"not a readable part ({type(error).__name__}: {error})") from error
+    row["trial_id"] = content_id({"semantics": record.semantics, **trial.to_dict()})
+    if path != part_path(path.parents[2], row["trial_id"], protocol.id):
+        raise DamagedFile(path, "holds another trial than its name says")
+    return row, [asdict(evaluation) for evaluation in evaluations]
+
+
+def part_paths(folder: Path) -> Iterator[Path]:
+    """All parts of the folder, in a fixed order."""
+    return iter(sorted((folder / "parts").glob("??/[!.]*.json")))
+
+
+def read_table(folder: Path, name: str) -> pa.Table:
+    """`trials`, `evaluations` or `memberships` of a results folder; empty where there is none yet.
+
+    Raises DamagedFile where the file is cut short or of another schema.
+    """
+    path, schema = folder / f"{name}.parquet", TABLES[name]
+    if not path.exists():
+        return schema.empty_table()
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedFile(path, f"not a readable parquet file ({str(error).splitlines()[0]})") from error
+    missing = [column for column in schema.names if column not in table.column_names]
+    if missing:
+        raise DamagedFile(path, f"has no column {', '.join(missing)}")
+    try:
+        return table.select(schema.names).cast(schema)
+    except pa.ArrowException as error:
+        raise DamagedFile(path, f"has columns of other types ({str(error).splitlines()[0]})") from error
+
+
+def write_table(folder: Path, name: str, table: pa.Table) -> None:
+    """Replace a table of the folder, atomically."""
+    path = folder / f"{name}.parquet"
+    temporary = temporary_name(path)
+    try:
+        pq.write_table(table, temporary)
+        sync_and_replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def merge_rows(name: str, old: pa.Table, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """`old` with those `rows` whose key is new; a failed trial gives way to one that did not fail."""
+    merged = {tuple(row[key] for key in KEYS[name]): row for row in old.to_pylist()}
+    for row in rows:
+        key = tuple(row[column] for column in KEYS[name])
+        if key not in merged or (name == "trials" and merged[key]["status"] == FAILED != row["status"]):
+            merged[key] = dict(row)
+    return pa.Table.from_pylist(list(merged.values()), schema=TABLES[name])
+
+
+def compact(folder: Path) -> int:
+    """Merge all parts into the parquet files and remove them; returns how many. Only the lock's holder may call it.
+
+    The evaluations are written before the trials and the parts go last: a kill in between leaves what the next
+    compaction merges to the same tables.
+    """
+    paths, rows, evaluations = list(part_paths(folder)), [], []
+    for path in paths:
+        row, scores = read_part(path)
+        rows.append(row)
+        evaluations += scores
+    if paths:
+        write_table(folder, "evaluations", merge_rows("evaluations", read_table(folder, "evaluations"), evaluations))
+        write_table(folder, "trials", merge_rows("trials", read_table(folder, "trials"), rows))
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return len(paths)
+
+
+def set_aside_damaged(folder: Path) -> list[Path]:
+    """Rename every file of the folder that cannot be used; returns the new names."""
+    moved = []
+    for path, read in (
+        *((folder / f"{name}.parquet", lambda name=name: read_table(folder, name)) for name in TABLES),
+        *((path, lambda path=path: read_part(path)) for path in part_paths(folder)),
+    ):
+        try:
+            read()
+        except DamagedFile:
+            stamp = datetime.now().strftime("%Y%m%dT%H%M%S.%f")
+            moved.append(path.rename(path.with_name(f"{path.name}.damaged-{stamp}")))
+    return moved
+
+
+def add_memberships(folder: Path, space: str, context: str, trial_ids: Sequence[str], round: int = 0) -> None:
+    """Record, before they run, that these trials belong to a space, in this order."""
+    rows = [
+        {"space": space, "context": context, "round": round, "order": order, "trial_id": trial_id}
+        for order, trial_id in enumerate(trial_ids)
+    ]
+    write_table(folder, "memberships", merge_rows("memberships", read_table(folder, "memberships"), rows))
+
+
+def statuses(folder: Path) -> dict[tuple[str, str], str]:
+    """(trial_id, protocol_id) -> status of everything that stands in the folder, parts included."""
+    table = read_table(folder, "trials").select(["trial_id", "protocol_id", "status"])
+    found = {(row["trial_id"], row["protocol_id"]): row["status"] for row in table.to_pylist()}
+    for path in part_paths(folder):
+        row, _ = read_part(path)
+        found[row["trial_id"], row["protocol_id"]] = row["status"]
+    return found

@@ -1,0 +1,274 @@
+"""What a trial is, and its identity.
+
+Every type here is frozen, checked and type-coerced when it is made, so that equal settings are equal objects and have
+equal ids, whoever made them and whether a number came as 1, 1.0 or NumPy's 1. Standard library only: search spaces and
+analysis build on this file without torch or ray.
+"""
+
+import hashlib
+import json
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from study.names import InputError
+
+SEMANTICS = 1
+"""Raised when training changes meaning, so that rows of before and after are never taken for the same trial."""
+
+NON_SATURATING = "non_saturating"
+OptionValue = bool | int | float | str
+
+
+def _integer(field: str, value: Any, low: int) -> int:
+    whole = isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer()
+    if not whole or value < low:
+        raise InputError(f"{field} {value}: must be a whole number, {low} or more.")
+    return int(value)
+
+
+def _number(field: str, value: Any, low: float, high: float, *, open_low: bool = False) -> float:
+    """A finite float in [low, high), or in (low, high) where `open_low`."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise InputError(f"{field} {value}: must be a finite number.")
+    if value >= high or value < low or (open_low and value == low):
+        bound = f"above {low:g}" if open_low else f"at least {low:g}"
+        raise InputError(f"{field} {value}: must be {bound}{f' and below {high:g}' if math.isfinite(high) else ''}.")
+    return float(value)
+
+
+def _name(field: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{field} {value!r}: must be a name.")
+    return value
+
+
+def content_id(content: Mapping[str, Any], length: int = 16) -> str:
+    """The first `length` hexadecimal digits of the SHA-256 of the canonical JSON of `content`."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A GAN recipe: what is trained and how it is regularized, apart from its numbers.
+
+    Attributes:
+        architecture: the pair of networks.
+        loss: the objective of discriminator (D) and generator (G).
+        normalizations: what is normalised in D, sorted; at most one each of weights, layers and output.
+        penalty: the term added to D's loss with weight `penalty_weight`, or None.
+        constraint: what is done to D's weights or gradients at each update, or None.
+        options: (name, value) pairs declared by the members that read them, sorted; a value at its declared default is
+            left out (`study.gan.methods.canonical` does it), so that new options orphan no rows.
+    """
+
+    architecture: str
+    loss: str = NON_SATURATING
+    normalizations: tuple[str, ...] = ()
+    penalty: str | None = None
+    constraint: str | None = None
+    options: tuple[tuple[str, OptionValue], ...] = ()
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        _name("architecture", self.architecture)
+        _name("loss", self.loss)
+        if isinstance(self.normalizations, str):
+            raise InputError(f"normalizations {self.normalizations!r}: must be a list of names.")
+        set_(self, "normalizations", tuple(sorted(_name("normalization", n) for n in self.normalizations)))
+        if len(set(self.normalizations)) < len(self.normalizations):
+            raise InputError(f"normalizations {', '.join(self.normalizations)}: each may be named once.")
+        for field in ("penalty", "constraint"):
+            if getattr(self, field) is not None:
+                _name(field, getattr(self, field))
+        pairs = dict(self.options)
+        for name, value in pairs.items():
+            _name("option", name)
+            if isinstance(value, bool | str):
+                continue
+            if not isinstance(value, numbers.Real) or not math.isfinite(value):
+                raise InputError(f"option {name} {value!r}: must be a finite number, a word, true or false.")
+            pairs[name] = int(value) if float(value).is_integer() else float(value)
+        set_(self, "options", tuple(sorted(pairs.items())))
+
+    @property
+    def name(self) -> str:
+        """The method's name on the command line and in figures: its parts joined by a plus, or `none`.
+
+        >>> Method(architecture="sndcgan", normalizations=("spectral_norm",), penalty="gradient_penalty").name
+        'spectral_norm+gradient_penalty'
+        """
+        loss = [] if self.loss == NON_SATURATING else [self.loss]
+        parts = [*loss, *self.normalizations, *filter(None, (self.penalty, self.constraint))]
+        options = f"[{','.join(f'{name}={value}' for name, value in self.options)}]" if self.options else ""
+        return ("+".join(parts) or "none") + options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """What the study searches: Adam's settings, shared by both networks, and the weight of the penalty.
+
+    Attributes:
+        learning_rate: above 0.
+        beta1, beta2: Adam's decay rates, in [0, 1).
+        n_dis: D updates per G update, 1 or more.
+        penalty_weight: lambda, above 0; None exactly when the method has no penalty.
+    """
+
+    learning_rate: float
+    beta1: float
+    beta2: float
+    n_dis: int
+    penalty_weight: float | None = None
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "learning_rate", _number("learning_rate", self.learning_rate, 0, math.inf, open_low=True))
+        set_(self, "beta1", _number("beta1", self.beta1, 0, 1))
+        set_(self, "beta2", _number("beta2", self.beta2, 0, 1))
+        set_(self, "n_dis", _integer("n_dis", self.n_dis, 1))
+        if self.penalty_weight is not None:
+            set_(self, "penalty_weight", _number("penalty_weight", self.penalty_weight, 0, math.inf, open_low=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a study holds fixed for all its trials on a dataset.
+
+    Attributes:
+        discriminator_steps: D updates, the paper's unit of training length (section 2.6).
+        width: channels of the narrowest layer group; each architecture says what the study used.
+        batch_size, latent_dim: 64 and 128 in the study.
+        precision: of the training arithmetic.
+        data_seed: of the order of the real images; fixed for all trials (the released code's 547).
+    """
+
+    discriminator_steps: int
+    width: int
+    batch_size: int = 64
+    latent_dim: int = 128
+    precision: str = "float32"
+    data_seed: int = 547
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        for field in ("discriminator_steps", "width", "batch_size", "latent_dim"):
+            set_(self, field, _integer(field, getattr(self, field), 1))
+        set_(self, "data_seed", _integer("data_seed", self.data_seed, 0))
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision {self.precision}: unknown. Known: {', '.join(PRECISIONS)}.")
+
+
+PRECISIONS = ("float32",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training run. Two trials with the same `id` are the same run, on any machine."""
+
+    dataset: str
+    method: Method
+    hyperparameters: Hyperparameters
+    training: Training
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _name("dataset", self.dataset)
+        object.__setattr__(self, "seed", _integer("seed", self.seed, 0))
+        weight, penalty = self.hyperparameters.penalty_weight, self.method.penalty
+        if penalty is None and weight is not None:
+            raise InputError(f"penalty_weight {weight:g}: the method has no penalty; name one or leave the weight out.")
+        if penalty is not None and weight is None:
+            raise InputError(f"penalty_weight: {penalty} needs a weight; the study used 1 and 10.")
+
+    @property
+    def id(self) -> str:
+        """Hash of the trial and of SEMANTICS. How often it is scored or saved is no part of it."""
+        return content_id({"semantics": SEMANTICS, **self.to_dict()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, as `from_dict` takes them; options as a mapping."""
+        content = asdict(self)
+        content["method"]["normalizations"] = list(self.method.normalizations)
+        content["method"]["options"] = dict(self.method.options)
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Trial":
+        """The trial that `to_dict` wrote; raises InputError for unknown or missing fields and bad values."""
+        parts = dict(content)
+        try:
+            method = dict(parts.pop("method"))
+            method["options"] = tuple(dict(method.get("options", {})).items())
+            return cls(
+                method=Method(**method),
+                hyperparameters=Hyperparameters(**parts.pop("hyperparameters")),
+                training=Training(**parts.pop("training")),
+                **parts,
+            )
+        except (TypeError, KeyError) as error:
+            raise InputError(f"trial: {error}; it has exactly the fields of study.trial.Trial.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricProtocol:
+    """How generated images are scored. A score without its protocol does not exist.
+
+    Attributes:
+        extractor: name of the feature network.
+        weights_sha256: of the file that holds its weights.
+        n_real, n_fake: images on either side.
+        resize: how images reach the extractor's size (`none` where it takes them as they are).
+        quantize: whether generated images are rounded to uint8 first; the study did not.
+        split: which real images.
+        dtype: of the statistics.
+        seed: of the latents of the scored images (the released code's 42).
+    """
+
+    extractor: str
+    weights_sha256: str
+    n_real: int
+    n_fake: int
+    resize: str = "none"
+    quantize: bool = False
+    split: str = "test"
+    dtype: str = "float64"
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        for field in ("n_real", "n_fake"):
+            object.__setattr__(self, field, _integer(field, getattr(self, field), 2))
+        object.__setattr__(self, "seed", _integer("protocol seed", self.seed, 0))
+
+    @property
+    def id(self) -> str:
+        """Hash of all fields."""
+        return content_id(asdict(self), length=12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One scored checkpoint of a trial.
+
+    Attributes:
+        discriminator_step: D updates so far.
+        frechet_distance: under the protocol; 0 is best. None where the generator's images are not finite.
+        discriminator_loss, generator_loss, penalty: means over the updates since the last evaluation; D's loss without
+            its penalty, and the penalty before its weight (0 where there is none).
+    """
+
+    trial_id: str
+    discriminator_step: int
+    protocol_id: str
+    frechet_distance: float | None
+    discriminator_loss: float
+    generator_loss: float
+    penalty: float
+
+
+def field_names(kind: type) -> tuple[str, ...]:
+    """The names of the fields of one of the dataclasses above, in order."""
+    return tuple(field.name for field in fields(kind))

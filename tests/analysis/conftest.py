@@ -1,0 +1,111 @@
+"""What the tests of this folder share: a study of hand-made trials, written by the real writer."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from study.results import DIVERGED, FAILED, FINISHED, Record, compact, write_part
+from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
+
+CLASSIFIER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=360, n_fake=360)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A results folder to which trials are added one by one."""
+
+    folder: Path
+
+    def add(
+        self,
+        method: Method | None = None,
+        score: float | list[float] | str = DIVERGED,
+        *,
+        seed: int = 0,
+        n_dis: int = 1,
+        dataset: str = "digits",
+        protocol: MetricProtocol = CLASSIFIER,
+        dataset_sha256: str = "d" * 64,
+        steps: int = 250,
+    ) -> Trial:
+        """A part for one trial: `score` is that of its checkpoints, or the status of a trial that has none."""
+        method = method or Method(architecture="sndcgan")
+        weight = 10 if method.penalty else None
+        trial = Trial(
+            dataset=dataset,
+            method=method,
+            hyperparameters=Hyperparameters(
+                learning_rate=1e-3, beta1=0.5, beta2=0.9, n_dis=n_dis, penalty_weight=weight
+            ),
+            training=Training(discriminator_steps=steps, width=16),
+            seed=seed,
+        )
+        scores = [] if isinstance(score, str) else [score] if isinstance(score, float | int) else score
+        evaluations = [
+            Evaluation(
+                trial_id=trial.id,
+                discriminator_step=10 * step,
+                protocol_id=protocol.id,
+                frechet_distance=float(value),
+                discriminator_loss=1.0,
+                generator_loss=1.0,
+                penalty=0.0,
+            )
+            for step, value in enumerate(scores, 1)
+        ]
+        record = Record(
+            status=score if isinstance(score, str) else FINISHED,
+            reason="made so" if isinstance(score, str) else None,
+            dataset_sha256=dataset_sha256,
+            started_at="2026-01-01T00:00:00+00:00",
+            finished_at="2026-01-01T00:01:00+00:00",
+            training_seconds=math.pi,
+            scoring_seconds=1.0,
+            images_per_second=100.0,
+            host="here",
+            device="cpu",
+            study_version="0.1.0",
+            code_revision="none",
+            semantics=1,
+            python="3.11",
+            torch="2.13.0",
+        )
+        assert write_part(self.folder, trial, protocol, record, evaluations)
+        return trial
+
+    def add_many(self, method: Method | None, scores: list[float | str], **how: object) -> None:
+        """One trial per score, told apart by their seeds."""
+        for seed, score in enumerate(scores):
+            self.add(method, score, seed=seed, **how)
+
+    def compact(self) -> Path:
+        compact(self.folder)
+        return self.folder
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Study(tmp_path / "results")
+
+
+NONE = Method(architecture="sndcgan")
+SPECTRAL = Method(architecture="sndcgan", normalizations=("spectral_norm",))
+PENALTY = Method(architecture="sndcgan", penalty="gradient_penalty")
+DRAGAN = Method(architecture="sndcgan", penalty="dragan")
+
+
+@pytest.fixture
+def methods():
+    return {"none": NONE, "spectral_norm": SPECTRAL, "gradient_penalty": PENALTY, "dragan": DRAGAN}
+
+
+@pytest.fixture
+def small_study(study, methods):
+    """24 of none (one diverged, one failed), 6 and 18 of gradient penalty at n_dis 1 and 5, 12 of spectral norm."""
+    study.add_many(methods["none"], [*range(31, 53), DIVERGED, FAILED])
+    study.add_many(methods["gradient_penalty"], list(range(20, 26)), n_dis=1)
+    study.add_many(methods["gradient_penalty"], list(range(10, 28)), n_dis=5)
+    study.add_many(methods["spectral_norm"], list(range(15, 27)))
+    return study

@@ -1,0 +1,257 @@
+"""Preparing a dataset: the bytes that come out, and what is left behind when it fails."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import study
+from study.data import get, is_ready, load, prepare, prepared, size_on_disk
+from study.data.dataset import Split
+from study.names import InputError
+
+NAME = "celeba-hq-128"
+N = 20
+
+
+def fill(folder, seed=0):
+    """A folder of N pictures; returns their pixels [N, H, W, C]."""
+    folder.mkdir()
+    pixels = np.random.default_rng(seed).integers(0, 256, (N, 128, 128, 3), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{i:03}.png", compress_level=1)
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images") / "source"
+    fill(folder)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path, source):
+    """A data folder in which the dataset is prepared."""
+    prepare(NAME, source, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def refused(message):
+    """Expects an InputError of one line."""
+    return pytest.raises(InputError, match=rf"^[^\n]*{message}[^\n]*$")
+
+
+def test_prepared_pixels_are_the_source_pixels_in_order(tmp_path):
+    pixels = fill(tmp_path / "source").transpose(0, 3, 1, 2)
+    steps = []
+    done = prepare(NAME, tmp_path / "source", tmp_path / "data", lambda *step: steps.append(step))
+    images = load(NAME, tmp_path / "data")
+    np.testing.assert_array_equal(images.train, pixels[:18])
+    np.testing.assert_array_equal(images.test, pixels[18:])
+    assert images.train_labels is images.test_labels is None
+    assert isinstance(images.train, np.memmap) and not images.train.flags.writeable
+    assert steps == [(i, N) for i in range(1, N + 1)]
+    assert (done.kept, done.images, done.manifest) == (False, N, images.manifest)
+    assert is_ready(NAME, tmp_path / "data")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [NAME]
+    assert N * 3 * 128 * 128 < size_on_disk(NAME, tmp_path / "data") < N * 3 * 128 * 128 + 4096
+
+
+def test_the_hash_follows_the_pixels_and_the_split_not_the_place(tmp_path, source, data):
+    fill(tmp_path / "elsewhere")
+    fill(tmp_path / "other", seed=1)
+    here = load(NAME, data).sha256
+    elsewhere = prepare(NAME, tmp_path / "elsewhere", tmp_path / "data 2").manifest
+    assert elsewhere["sha256"] == here
+    assert elsewhere["source"] != load(NAME, data).manifest["source"]
+    assert prepare(NAME, tmp_path / "other", tmp_path / "data 3").manifest["sha256"] != here
+
+
+def test_the_same_images_again_are_kept_and_others_refused(tmp_path, source, data):
+    before = (data / NAME / "train.npy").stat()
+    assert prepare(NAME, source, data).kept
+    assert (data / NAME / "train.npy").stat().st_ino == before.st_ino
+    fill(tmp_path / "other", seed=1)
+    ours = load(NAME, data).sha256
+    with refused(rf"holds other images \(sha256 {ours}, this source gives [0-9a-f]{{64}}\); remove it"):
+        prepare(NAME, tmp_path / "other", data)
+    assert load(NAME, data).sha256 == ours
+    assert [path.name for path in data.iterdir()] == [NAME]
+
+
+def cut(folder):
+    os.truncate(folder / "train.npy", 1000)
+
+
+def empty(folder):
+    (folder / "test.npy").write_bytes(b"")
+
+
+def missing(folder):
+    (folder / "train.npy").unlink()
+
+
+def other_count(folder):
+    np.save(folder / "test.npy", np.zeros((3, 3, 128, 128), np.uint8))
+
+
+def other_type(folder):
+    np.save(folder / "test.npy", np.zeros((2, 3, 128, 128), np.int8))
+
+
+def no_json(folder):
+    (folder / "manifest.json").write_text('{"format": 1,')
+
+
+def no_mapping(folder):
+    (folder / "manifest.json").write_text("[]")
+
+
+def tampered(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["splits"]["train"]["sha256"] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def later_format(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+
+
+DAMAGE = [cut, empty, missing, other_count, other_type, no_json, no_mapping, tampered, later_format]
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_damage_is_refused_on_load_and_mended_by_preparing_again(source, data, damage):
+    intact = load(NAME, data).sha256
+    damage(data / NAME)
+    with refused(f"is damaged .*prepare it again: study data prepare {NAME} --source DIR"):
+        load(NAME, data)
+    assert not is_ready(NAME, data)
+    assert not prepare(NAME, source, data).kept
+    assert load(NAME, data).sha256 == intact
+
+
+def test_pixels_changed_in_place_are_found_by_verify_and_mended(source, data):
+    with (data / NAME / "train.npy").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    with refused("train.npy was changed"):
+        prepared.verify(get(NAME), data)
+    assert not prepare(NAME, source, data).kept
+    prepared.verify(get(NAME), data)
+
+
+def test_a_declaration_that_no_longer_fits_is_refused(data):
+    for change in ({"resolution": 64}, {"channels": 1}, {"labelled": True}):
+        with refused("not as celeba-hq-128 declares them"):
+            prepared.load(replace(get(NAME), **change), data)
+
+
+def test_labels_are_kept_beside_the_images(tmp_path):
+    labels = {"train": np.array([2, 0, 1]), "test": np.array([1])}
+    pixels = {split: np.zeros((len(labels[split]), 1, 8, 8), np.uint8) for split in labels}
+
+    def read(dataset, source):
+        return {split: Split(shape=pixels[split].shape, images=pixels[split], labels=labels[split]) for split in labels}
+
+    dataset = replace(get("digits"), embedded=None, source=read)
+    prepared.prepare(dataset, tmp_path, tmp_path / "data")
+    images = prepared.verify(dataset, tmp_path / "data")
+    np.testing.assert_array_equal(images.train_labels, labels["train"])
+    np.testing.assert_array_equal(images.test_labels, labels["test"])
+    first = images.sha256
+    labels["test"][0] = 2
+    assert prepared.prepare(dataset, tmp_path, tmp_path / "data 2").manifest["sha256"] != first
+
+
+def test_a_bad_image_stops_the_preparation_and_leaves_nothing(tmp_path):
+    fill(tmp_path / "source")
+    bad = tmp_path / "source" / "019.png"
+    bad.write_bytes(bad.read_bytes()[:5000])
+    with refused(rf"image {re.escape(str(bad))}: does not decode"):
+        prepare(NAME, tmp_path / "source", tmp_path / "data")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_an_unusable_source_writes_nothing(tmp_path):
+    with refused("no such folder"):
+        prepare(NAME, tmp_path / "source", tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, MemoryError])
+def test_an_interrupted_preparation_leaves_nothing(tmp_path, source, interrupt):
+    def progress(done, total):
+        if done == 5:
+            assert (tmp_path / f".{NAME}.partial").exists()
+            raise interrupt
+
+    with pytest.raises(interrupt):
+        prepare(NAME, source, tmp_path, progress)
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from study.data import prepare
+prepare(*sys.argv[1:], lambda done, total: done == 5 and os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+def test_what_a_killed_preparation_left_is_never_served_and_removed_by_the_next(tmp_path, source):
+    root = Path(study.__file__).parent.parent
+    run = subprocess.run([sys.executable, "-c", KILLED, NAME, str(source), str(tmp_path)], cwd=root, check=False)
+    assert run.returncode == -signal.SIGKILL
+    assert (tmp_path / f".{NAME}.partial").exists()
+    assert not is_ready(NAME, tmp_path)
+    prepare(NAME, source, tmp_path)
+    assert is_ready(NAME, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_two_preparations_at_once_do_not_meet(tmp_path, source):
+    def progress(done, total):
+        if done == 5:
+            with refused("another process is preparing"):
+                prepare(NAME, source, tmp_path)
+
+    prepare(NAME, source, tmp_path, progress)
+    assert is_ready(NAME, tmp_path)
+
+
+def test_a_folder_of_the_user_in_the_way_is_left_alone(tmp_path):
+    fill(tmp_path / NAME)
+    with refused("is no prepared dataset"):
+        prepare(NAME, tmp_path / NAME, tmp_path)
+    assert len(list((tmp_path / NAME).iterdir())) == N
+
+
+def test_a_data_dir_that_cannot_be_written(tmp_path, source):
+    (tmp_path / "file").write_text("x")
+    for data_dir in (tmp_path / "file", tmp_path / "file" / "below"):
+        with refused(r"--data-dir .*: cannot be written \(.+\); .*\$STUDY_DATA"):
+            prepare(NAME, source, data_dir)
+        assert not is_ready(NAME, data_dir)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk(tmp_path, source, monkeypatch):
+    real_open = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, mode="r": real_open(Path("/dev/full") if path.name == "test.npy" else path, mode)
+    )
+    with refused(r"cannot be written \(No space left on device\)"):
+        prepare(NAME, source, tmp_path)
+    assert list(tmp_path.iterdir()) == []
