@@ -1,8 +1,11 @@
 """The discrete grid of the paper, its Table 1, over the methods of its Figure 1."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from search_spaces.space import Block, SearchSpace
 
-METHODS = (
+METHODS: tuple[Mapping[str, Any], ...] = (
     {},
     {"penalty": "gradient_penalty"},
     {"penalty": "dragan"},

@@ -30,14 +30,11 @@ class Block:
 
     def settings(self, method: Method) -> Iterator[Hyperparameters]:
         """The hyperparameters that the block tries for a method."""
-        weights = self.penalty_weights if method.penalty else (None,)
-        for weight, *values in itertools.product(weights, *self.axes.values()):
-            chosen = {
-                name: value
-                for names, group in zip(self.axes, values, strict=True)
-                for name, value in zip(names, group, strict=True)
-            }
-            yield Hyperparameters(**chosen, penalty_weight=weight)
+        weights = [(weight,) for weight in self.penalty_weights] if method.penalty else [(None,)]
+        axes: Axes = {("penalty_weight",): weights, **self.axes}
+        for groups in itertools.product(*axes.values()):
+            pairs = (zip(names, group, strict=True) for names, group in zip(axes, groups, strict=True))
+            yield Hyperparameters(**dict(itertools.chain.from_iterable(pairs)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +57,9 @@ class SearchSpace:
 
     def methods(self, architecture: str) -> list[Method]:
         """The methods of the space, in order, on `architecture` where the space names none."""
-        named = (Method(**{"architecture": architecture, **fields}) for block in self.blocks for fields in block.methods)
+        named = (
+            Method(**{"architecture": architecture, **fields}) for block in self.blocks for fields in block.methods
+        )
         return list(dict.fromkeys(named))
 
     def settings(self, method: Method) -> list[Hyperparameters]:

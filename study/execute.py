@@ -50,6 +50,7 @@ class Outcome:
     """What the driver is told of a trial that has ended; all of it, and more, stands in the part file."""
 
     trial_id: str
+    dataset: str
     method: str
     status: str
     reason: str | None
@@ -110,6 +111,7 @@ def execute(
     write_part(context.results, trial, context.protocol, record, evaluations)
     return Outcome(
         trial_id=trial.id,
+        dataset=trial.dataset,
         method=trial.method.name,
         status=status,
         reason=reason,

@@ -90,6 +90,7 @@ class Watcher(tune.Callback):
         self._on_outcome(
             Outcome(
                 trial_id=lost.id,
+                dataset=lost.dataset,
                 method=lost.method.name,
                 status=FAILED,
                 reason=reason,

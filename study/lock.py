@@ -6,6 +6,7 @@ no agreement between clocks.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from study.names import InputError
 from study.results import temporary_name
@@ -29,39 +30,60 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; raises InputError with the holder's host and process where another run has it."""
     path = folder / ".lock"
     holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": _process_start(os.getpid())}
-    while not _create(path, {**holder, "beat": 0}):
+    while (file := _create(path, holder)) is None:
         _remove_if_stale(path)
     stop = threading.Event()
-    thread = threading.Thread(target=_beat, args=(path, holder, stop), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        path.unlink(missing_ok=True)
+    thread = threading.Thread(target=_beat, args=(file, holder, stop), daemon=True)
+    with file:
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            with contextlib.suppress(OSError):
+                if _is_at(file, path):
+                    path.unlink()
 
 
-def _create(path: Path, content: dict[str, Any]) -> bool:
+def _create(path: Path, holder: dict[str, Any]) -> IO[bytes] | None:
+    """The lock, open for its heartbeat; None where there is one already."""
     temporary = temporary_name(path)
-    temporary.write_text(json.dumps(content))
+    file = temporary.open("wb")
     try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
+        file.write(_content(holder, 0))
+        file.flush()
+        os.link(temporary, path)  # unlike a rename, fails where the lock exists
+    except OSError as error:
+        file.close()
+        if isinstance(error, FileExistsError):
+            return None
+        raise
     finally:
         temporary.unlink()
-    return True
+    return file
 
 
-def _beat(path: Path, holder: dict[str, Any], stop: threading.Event) -> None:
+def _beat(file: IO[bytes], holder: dict[str, Any], stop: threading.Event) -> None:
+    """Count up in the file itself: once it was taken over, no path leads to it, and the new holder is not disturbed."""
     beat = 0
     while not stop.wait(HEARTBEAT):
         beat += 1
-        temporary = temporary_name(path)
         with contextlib.suppress(OSError):  # storage that is away for a moment costs a beat, not the study
-            temporary.write_text(json.dumps({**holder, "beat": beat}))
-            temporary.replace(path)
+            os.pwrite(file.fileno(), _content(holder, beat), 0)
+            os.fsync(file.fileno())
+
+
+def _content(holder: dict[str, Any], beat: int) -> bytes:
+    return json.dumps({**holder, "beat": beat}).encode()
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether `path` still leads to this file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -81,21 +103,19 @@ def _remove_if_stale(path: Path) -> None:
     if held is None:
         return
     if held.get("host") == socket.gethostname():
-        alive = held.get("started") is not None and _process_start(int(held.get("pid", 0))) == held["started"]
+        alive = held.get("started") is not None and _process_start(held.get("pid")) == held["started"]
     else:
         alive = _beats(path, held)
     if alive:
         raise InputError(
-            f"--results {path.parent}: in use by process {held.get('pid')} on {held.get('host')}; wait for it, stop it, or"
-            f" choose another folder."
+            f"--results {path.parent}: in use by process {held.get('pid')} on {held.get('host')}; wait for it, stop it,"
+            " or choose another folder."
         )
-    aside = temporary_name(path)
-    with contextlib.suppress(FileNotFoundError):
-        path.rename(aside)
-        if _read(aside) != held:  # somebody was quicker, and this is the new holder's
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, path)
-        aside.unlink()
+    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+        with contextlib.suppress(OSError):  # where there is no flock, two that come within microseconds may both win
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if _read(path) == held and _is_at(file, path):  # else somebody was quicker, and this is the new holder's
+            path.unlink()
 
 
 def _beats(path: Path, held: dict[str, Any]) -> bool:
@@ -109,16 +129,16 @@ def _beats(path: Path, held: dict[str, Any]) -> bool:
     return False
 
 
-def _process_start(pid: int) -> str | None:
-    """When a process of this host started, in the kernel's ticks; None where it is gone. Tells a reused number apart."""
+def _process_start(pid: Any) -> str | None:
+    """When a process started, in the kernel's ticks, which tells a reused number apart; None where it is gone."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        return stat.rpartition(")")[2].split()[19]
-    except FileNotFoundError:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if state in "ZX" else fields[18]  # a zombie has ended, and waits for its parent to hear of it
+    except (FileNotFoundError, ProcessLookupError):
         if Path("/proc/self").exists():
             return None
     try:  # where there is no /proc
-        os.kill(pid, 0)
-    except OSError:
+        os.kill(int(pid), 0)
+    except (OSError, ValueError, TypeError):
         return None
     return "running"

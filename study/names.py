@@ -18,9 +18,9 @@ def unknown(field: str, name: str, known: Iterable[str]) -> InputError:
     --dataset celebahq: unknown; did you mean celeba-hq-128? Known: celeba-hq-128, digits.
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     suggestion = f"; did you mean {close[0]}?" if close else "."
-    return InputError(f"{field} {name}: unknown{suggestion} Known: {', '.join(known)}.")
+    return InputError(f"{field} {name}: unknown{suggestion} Known: {', '.join(known) or 'there are none'}.")
 
 
 def look_up(field: str, name: str, menu: Mapping[str, Member]) -> Member:

@@ -59,12 +59,10 @@ class Planned:
 def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, int]]:
     """The context of a dataset and its images' (channels, resolution).
 
-    Raises InputError where the dataset is unknown, not prepared, or not the one that the folder's rows are about, and
-    where the extractor cannot be had.
+    Raises InputError where the dataset is unknown or not prepared, and where the extractor cannot be had.
     """
     declared = data.get(dataset)
     images = data.load(dataset, request.data_dir)
-    _check_same_data(request.results, dataset, images.sha256)
     weights = request.extractor_weights
     extractor = load_extractor(
         request.extractor or declared.extractor, dataset=dataset, data_dir=request.data_dir, weights=weights
@@ -81,16 +79,6 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
         extractor_weights=weights,
     )
     return context, images.train.shape[1:3]
-
-
-def _check_same_data(results: Path, dataset: str, sha256: str) -> None:
-    rows = read_table(results, "trials").select(["dataset", "dataset_sha256"]).to_pylist()
-    others = {row["dataset_sha256"] for row in rows if row["dataset"] == dataset} - {sha256}
-    if others:
-        raise InputError(
-            f"--results {results}: its rows are about {dataset} with hash {min(others)[:16]}, the prepared images have"
-            f" {sha256[:16]}; prepare the same images again, or choose another folder."
-        )
 
 
 def training_of(request: Request, dataset: str, width: int | None = None) -> Training:
@@ -144,8 +132,20 @@ def _settings(request: Request, space: SearchSpace, method: Method) -> list[Hype
     return settings[: request.settings]
 
 
-def pending(planned: Sequence[Planned], results: Path, *, retry_failed: bool) -> list[Planned]:
-    """Those that are not done yet: trained and scored under their protocol, or failed unless those are retried."""
+def pending(planned: Sequence[Planned], results: Path, *, retry_failed: bool = False) -> list[Planned]:
+    """Those that are not done yet: trained and scored under their protocol, or failed unless those are retried.
+
+    Raises InputError where the folder's rows are about other images of the same name.
+    """
+    seen = read_table(results, "trials").select(["dataset", "dataset_sha256"]).group_by(["dataset", "dataset_sha256"])
+    hashes = {context.dataset: context.dataset_sha256 for context in {p.context for p in planned}}
+    for row in seen.aggregate([]).to_pylist():
+        sha256 = hashes.get(row["dataset"], row["dataset_sha256"])
+        if sha256 != row["dataset_sha256"]:
+            raise InputError(
+                f"--results {results}: its rows are about {row['dataset']} with hash {row['dataset_sha256'][:16]}, the"
+                f" prepared images have {sha256[:16]}; prepare the same images again, or choose another folder."
+            )
     done = statuses(results)
     return [p for p in planned if p.key not in done or (retry_failed and done[p.key] == FAILED)]
 

@@ -13,13 +13,15 @@ then put in place, so that a reader sees all of it or nothing, whenever the writ
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from study.names import InputError
@@ -31,6 +33,15 @@ INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb91
 """Of the weights under which a Frechet distance is the FID (torch-fidelity's port of the 2015 TensorFlow graph)."""
 
 _TEXT, _WHOLE, _REAL, _WHEN = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
+
+
+_PYTHON: Mapping[pa.DataType, type | tuple[type, ...]] = {
+    _TEXT: str,
+    _WHOLE: int,
+    _REAL: (int, float),
+    _WHEN: datetime,
+    pa.bool_(): bool,
+}
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -103,11 +114,11 @@ TABLES = {"trials": TRIALS, "evaluations": EVALUATIONS, "memberships": MEMBERSHI
 KEYS = {
     "trials": ("trial_id", "protocol_id"),
     "evaluations": ("trial_id", "discriminator_step", "protocol_id"),
-    "memberships": ("space", "context", "round", "order", "trial_id"),
+    "memberships": ("space", "context", "round", "trial_id"),
 }
 
 
-class DamagedFile(InputError):
+class DamagedFile(InputError):  # noqa: N818
     """A file of a results folder that cannot be used; `path` names it."""
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -134,6 +145,10 @@ class Record:
     semantics: int
     python: str
     torch: str
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status}: must be one of {', '.join(STATUSES)}")
 
 
 def score_label(extractor: str, weights_sha256: str) -> str:
@@ -195,6 +210,7 @@ def temporary_name(path: Path) -> Path:
 
 
 def part_path(folder: Path, trial_id: str, protocol_id: str) -> Path:
+    """Where the part of a trial under a protocol is."""
     return folder / "parts" / trial_id[:2] / f"{trial_id}-{protocol_id}.json"
 
 
@@ -238,12 +254,25 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         protocol = MetricProtocol(**content["protocol"])
         evaluations = [Evaluation(**evaluation) for evaluation in content["evaluations"]]
         row = trial_row(trial, protocol, record, evaluations)
+        row["trial_id"] = content_id({"semantics": record.semantics, **trial.to_dict()})
+        scores = [asdict(evaluation) for evaluation in evaluations]
+        _check_types(TRIALS, row)
+        for score in scores:
+            _check_types(EVALUATIONS, score)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DamagedFile(path, f"not a readable part ({type(error).__name__}: {error})") from error
-    row["trial_id"] = content_id({"semantics": record.semantics, **trial.to_dict()})
     if path != part_path(path.parents[2], row["trial_id"], protocol.id):
         raise DamagedFile(path, "holds another trial than its name says")
-    return row, [asdict(evaluation) for evaluation in evaluations]
+    if any(_identity(score) != _identity(row) for score in scores):
+        raise DamagedFile(path, "holds evaluations of another trial")
+    return row, scores
+
+
+def _check_types(schema: pa.Schema, row: Mapping[str, Any]) -> None:
+    for column in schema:
+        value = row[column.name]
+        if value is not None and not isinstance(value, _PYTHON[column.type]):
+            raise TypeError(f"{column.name} {value!r} is no {column.type}")
 
 
 def part_paths(folder: Path) -> Iterator[Path]:
@@ -283,30 +312,38 @@ def write_table(folder: Path, name: str, table: pa.Table) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def merge_rows(name: str, old: pa.Table, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """`old` with those `rows` whose key is new; a failed trial gives way to one that did not fail."""
-    merged = {tuple(row[key] for key in KEYS[name]): row for row in old.to_pylist()}
-    for row in rows:
-        key = tuple(row[column] for column in KEYS[name])
-        if key not in merged or (name == "trials" and merged[key]["status"] == FAILED != row["status"]):
-            merged[key] = dict(row)
-    return pa.Table.from_pylist(list(merged.values()), schema=TABLES[name])
+def _identities(table: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(table["trial_id"], table["protocol_id"], " ")
+
+
+def _identity(row: Mapping[str, Any]) -> str:
+    return f"{row['trial_id']} {row['protocol_id']}"
+
+
+def _is_open(status: str | None) -> bool:
+    """Whether a trial that stands in the folder with this status, or not at all, still takes an outcome."""
+    return status in (None, FAILED)
 
 
 def compact(folder: Path) -> int:
     """Merge all parts into the parquet files and remove them; returns how many. Only the lock's holder may call it.
 
-    The evaluations are written before the trials and the parts go last: a kill in between leaves what the next
+    The first outcome of a trial under a protocol stays, with its evaluations; a failed one gives way to what came
+    later. The evaluations are written before the trials and the parts go last: a kill in between leaves what the next
     compaction merges to the same tables.
     """
-    paths, rows, evaluations = list(part_paths(folder)), [], []
-    for path in paths:
-        row, scores = read_part(path)
-        rows.append(row)
-        evaluations += scores
-    if paths:
-        write_table(folder, "evaluations", merge_rows("evaluations", read_table(folder, "evaluations"), evaluations))
-        write_table(folder, "trials", merge_rows("trials", read_table(folder, "trials"), rows))
+    paths = list(part_paths(folder))
+    if not paths:
+        return 0
+    trials, evaluations = read_table(folder, "trials"), read_table(folder, "evaluations")
+    known = dict(zip(_identities(trials).to_pylist(), trials["status"].to_pylist(), strict=True))
+    parts = [(row, scores) for row, scores in map(read_part, paths) if _is_open(known.get(_identity(row)))]
+    if parts:
+        scores = [score for _, scores in parts for score in scores]
+        merged = pa.array([_identity(row) for row, _ in parts])
+        for name, old, rows in (("evaluations", evaluations, scores), ("trials", trials, [row for row, _ in parts])):
+            stays = old.filter(pc.invert(pc.is_in(_identities(old), merged)))
+            write_table(folder, name, pa.concat_tables([stays, pa.Table.from_pylist(rows, schema=TABLES[name])]))
     for path in paths:
         path.unlink(missing_ok=True)
     return len(paths)
@@ -315,10 +352,11 @@ def compact(folder: Path) -> int:
 def set_aside_damaged(folder: Path) -> list[Path]:
     """Rename every file of the folder that cannot be used; returns the new names."""
     moved = []
-    for path, read in (
-        *((folder / f"{name}.parquet", lambda name=name: read_table(folder, name)) for name in TABLES),
-        *((path, lambda path=path: read_part(path)) for path in part_paths(folder)),
-    ):
+    readers: list[tuple[Path, Callable[[], object]]] = [
+        *((folder / f"{name}.parquet", partial(read_table, folder, name)) for name in TABLES),
+        *((path, partial(read_part, path)) for path in part_paths(folder)),
+    ]
+    for path, read in readers:
         try:
             read()
         except DamagedFile:
@@ -328,19 +366,27 @@ def set_aside_damaged(folder: Path) -> list[Path]:
 
 
 def add_memberships(folder: Path, space: str, context: str, trial_ids: Sequence[str], round: int = 0) -> None:
-    """Record, before they run, that these trials belong to a space, in this order."""
+    """Record, before they run, that these trials belong to a space, in this order, after those that do already."""
+    table = read_table(folder, "memberships")
+    same = (pc.field("space") == space) & (pc.field("context") == context) & (pc.field("round") == round)
+    members = table.filter(same)["trial_id"].to_pylist()
+    new = list(dict.fromkeys([*members, *trial_ids]))[len(members) :]
     rows = [
         {"space": space, "context": context, "round": round, "order": order, "trial_id": trial_id}
-        for order, trial_id in enumerate(trial_ids)
+        for order, trial_id in enumerate(new, len(members))
     ]
-    write_table(folder, "memberships", merge_rows("memberships", read_table(folder, "memberships"), rows))
+    if rows:
+        added = pa.Table.from_pylist(rows, schema=MEMBERSHIPS)
+        write_table(folder, "memberships", pa.concat_tables([table, added]))
 
 
 def statuses(folder: Path) -> dict[tuple[str, str], str]:
     """(trial_id, protocol_id) -> status of everything that stands in the folder, parts included."""
-    table = read_table(folder, "trials").select(["trial_id", "protocol_id", "status"])
-    found = {(row["trial_id"], row["protocol_id"]): row["status"] for row in table.to_pylist()}
+    table = read_table(folder, "trials")
+    keys = zip(table["trial_id"].to_pylist(), table["protocol_id"].to_pylist(), strict=True)
+    found: dict[tuple[str, str], str] = dict(zip(keys, table["status"].to_pylist(), strict=True))
     for path in part_paths(folder):
         row, _ = read_part(path)
-        found[row["trial_id"], row["protocol_id"]] = row["status"]
+        if _is_open(found.get((row["trial_id"], row["protocol_id"]))):
+            found[row["trial_id"], row["protocol_id"]] = row["status"]
     return found

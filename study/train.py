@@ -16,7 +16,7 @@ from torch import Tensor
 
 from study.data import Images
 from study.gan.model import Gan, Settings, State, build, initial_state
-from study.gan.step import discriminator_step, generator_step
+from study.gan.program import programs
 from study.metrics.scoring import Scorer
 from study.trial import Evaluation, Trial
 
@@ -50,6 +50,7 @@ def train(
     """
     training, n_dis = trial.training, trial.hyperparameters.n_dis
     gan = build(trial, *images.train.shape[1:3])
+    steps = programs(gan)
     with torch.no_grad():
         state = initial_state(gan, stream(trial.seed, "initial", 0, device))
         settings = Settings.of(trial.hyperparameters, device)
@@ -59,10 +60,10 @@ def train(
         for step in range(1, training.discriminator_steps + 1):
             real = real_batch(images.train, training.data_seed, training.batch_size, step, device)
             latents, noise = draw(gan, trial, real.shape, step, device)
-            state, metrics = discriminator_step(gan, state, settings, real, latents, noise)
+            state, metrics = steps.discriminator(state, settings, real, latents, noise)
             generator_loss = None
             if (step - 1) % n_dis == 0:
-                state, generator_loss = generator_step(gan, state, settings, latents)
+                state, generator_loss = steps.generator(state, settings, latents)
             tally.add(step, metrics.loss, metrics.penalty, generator_loss)
             last = step == training.discriminator_steps
             if last or step % CHECK_EVERY == 0 or step % checkpoint_every == 0:

@@ -22,21 +22,33 @@ NON_SATURATING = "non_saturating"
 OptionValue = bool | int | float | str
 
 
+def _finite(value: Any) -> float | None:
+    """The value as a float, -0.0 as 0.0; None where it is no finite real number. A truth value is no number."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value) + 0.0
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _integer(field: str, value: Any, low: int) -> int:
-    whole = isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer()
-    if not whole or value < low:
-        raise InputError(f"{field} {value}: must be a whole number, {low} or more.")
+    """A whole number in [low, 2**63), so that it fits in a column of the results."""
+    number = _finite(value)
+    if number is None or not number.is_integer() or not low <= value < 2**63:
+        raise InputError(f"{field} {value!r}: must be a whole number, {low} or more (and below 2**63).")
     return int(value)
 
 
 def _number(field: str, value: Any, low: float, high: float, *, open_low: bool = False) -> float:
     """A finite float in [low, high), or in (low, high) where `open_low`."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value):
-        raise InputError(f"{field} {value}: must be a finite number.")
-    if value >= high or value < low or (open_low and value == low):
-        bound = f"above {low:g}" if open_low else f"at least {low:g}"
-        raise InputError(f"{field} {value}: must be {bound}{f' and below {high:g}' if math.isfinite(high) else ''}.")
-    return float(value)
+    number = _finite(value)
+    if number is None or number >= high or number < low or (open_low and number == low):
+        lower = "above" if open_low else "at least"
+        upper = f" and below {high:g}" if high < math.inf else ""
+        raise InputError(f"{field} {value!r}: must be a finite number {lower} {low:g}{upper}.")
+    return number
 
 
 def _name(field: str, value: Any) -> str:
@@ -89,9 +101,10 @@ class Method:
             _name("option", name)
             if isinstance(value, bool | str):
                 continue
-            if not isinstance(value, numbers.Real) or not math.isfinite(value):
+            number = _finite(value)
+            if number is None:
                 raise InputError(f"option {name} {value!r}: must be a finite number, a word, true or false.")
-            pairs[name] = int(value) if float(value).is_integer() else float(value)
+            pairs[name] = int(value) if number.is_integer() else number
         set_(self, "options", tuple(sorted(pairs.items())))
 
     @property
@@ -209,7 +222,9 @@ class Trial:
                 training=Training(**parts.pop("training")),
                 **parts,
             )
-        except (TypeError, KeyError) as error:
+        except InputError:
+            raise
+        except (TypeError, KeyError, ValueError) as error:
             raise InputError(f"trial: {error}; it has exactly the fields of study.trial.Trial.") from error
 
 
@@ -242,6 +257,7 @@ class MetricProtocol:
         for field in ("n_real", "n_fake"):
             object.__setattr__(self, field, _integer(field, getattr(self, field), 2))
         object.__setattr__(self, "seed", _integer("protocol seed", self.seed, 0))
+        object.__setattr__(self, "quantize", bool(self.quantize))
 
     @property
     def id(self) -> str:

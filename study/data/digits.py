@@ -54,7 +54,7 @@ DATASET = Dataset(
     embedded=images,
     architecture="sndcgan",
     width=8,
-    discriminator_steps=400,
-    checkpoint_every=100,
+    discriminator_steps=200,
+    checkpoint_every=50,
     extractor="classifier",
 )

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from study.gan.methods import members
 from study.gan.normalizations import LayerNormalization, Vectors, WeightNormalization
 from study.gan.optimizers import AdamState, adam_state
 from study.gan.penalties import Discriminator, Penalty
-from study.trial import Hyperparameters, Trial
+from study.trial import Hyperparameters, Method, Trial
 
 Tensors = dict[str, Tensor]
 
@@ -77,7 +78,11 @@ def build(trial: Trial, channels: int, resolution: int) -> Gan:
 
     Raises InputError for unknown names and options, and where the architecture does not fit the resolution.
     """
-    method, latent_dim, width = trial.method, trial.training.latent_dim, trial.training.width
+    return _build(trial.method, trial.training.latent_dim, trial.training.width, channels, resolution)
+
+
+@lru_cache(maxsize=32)
+def _build(method: Method, latent_dim: int, width: int, channels: int, resolution: int) -> Gan:
     parts = members(method)
     architecture = ARCHITECTURES[method.architecture]
     architecture.check_size(resolution)

@@ -1,0 +1,260 @@
+"""The command line: what the commands are, and how their parts are put together. Heavy imports stay inside them."""
+
+import contextlib
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from study.names import InputError
+
+app = typer.Typer(
+    name="study",
+    help="Run, repeat and extend the large-scale study of regularization and normalization in GANs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+data_app = typer.Typer(help="Prepare datasets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+FAILED_EXIT = 3
+
+Space = Annotated[str, typer.Argument(help="A search space; `grid` is the paper's Table 1.")]
+Datasets = Annotated[str, typer.Option("--dataset", help="Datasets, separated by commas; see `study datasets`.")]
+OneDataset = Annotated[str, typer.Option("--dataset", help="A dataset; see `study datasets`.")]
+Results = Annotated[Path, typer.Option(help="Folder of rows, figures and kept generators.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of prepared data.  [default: $STUDY_DATA, or the user's cache]")]
+Architecture = Annotated[str | None, typer.Option(help="Networks.  [default: the dataset's]")]
+Methods = Annotated[
+    str | None,
+    typer.Option(help="Methods, separated by commas, parts joined by a plus: `none,spectral_norm+gradient_penalty`."),
+]
+Settings = Annotated[int | None, typer.Option(help="Only the first N settings of each method.", metavar="N")]
+Seeds = Annotated[int | None, typer.Option(help="Train seeds 0 to N-1.  [default: the space's]", metavar="N")]
+NDis = Annotated[int | None, typer.Option(help="Only settings with this many D updates per G update.")]
+Steps = Annotated[int | None, typer.Option(help="D updates of a trial.  [default: the dataset's]")]
+ExtractorName = Annotated[str | None, typer.Option(help="Features that scores compare.  [default: the dataset's]")]
+Weights = Annotated[Path | None, typer.Option(help="Weights file for the extractor; recorded by its hash.")]
+NReal = Annotated[int | None, typer.Option(help="Real images in a score.  [default: 10,000 or all held-out ones]")]
+NFake = Annotated[int | None, typer.Option(help="Generated images in a score.  [default: as many as real ones]")]
+Address = Annotated[str | None, typer.Option(help="Join the Ray cluster there (`auto` finds it).  [default: start one]")]
+Concurrent = Annotated[int | None, typer.Option(help="At most so many trials at a time.", metavar="N")]
+Gpus = Annotated[float | None, typer.Option(help="GPUs, or part of one, per trial.  [default: 1 where there are any]")]
+
+
+@app.command(epilog="Examples: `study run grid` &nbsp; `study run grid --dataset celeba-hq-128 --methods none,spectral_norm`")
+def run(
+    space: Space,
+    dataset: Datasets = "digits",
+    architecture: Architecture = None,
+    methods: Methods = None,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    n_dis: NDis = None,
+    discriminator_steps: Steps = None,
+    extractor: ExtractorName = None,
+    extractor_weights: Weights = None,
+    n_real: NReal = None,
+    n_fake: NFake = None,
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+    max_concurrent: Concurrent = None,
+    gpus_per_trial: Gpus = None,
+    address: Address = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Run a plan of more than three days.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+) -> None:
+    """Train and score every trial of a search space, and show the best of each method.
+
+    Finished trials are never run again: the same command resumes a study that was stopped.
+    """
+    import search_spaces
+    from study import data, plan
+
+    chosen = search_spaces.get(space)
+    request = plan.Request(
+        datasets=list(dict.fromkeys(name.strip() for name in dataset.split(","))),
+        results=results.absolute(),
+        data_dir=data.data_dir(data_dir),
+        architecture=architecture,
+        methods=methods,
+        settings=settings,
+        seeds=seeds,
+        n_dis=n_dis,
+        discriminator_steps=discriminator_steps,
+        extractor=extractor,
+        extractor_weights=extractor_weights,
+        n_real=n_real,
+        n_fake=n_fake,
+    )
+    limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
+    plan.make_slots(*plan.local_resources(), **limits) if address is None else None
+    planned = plan.make_plan(request, chosen)
+    if dry_run:
+        todo = plan.pending(planned, request.results, retry_failed=retry_failed)
+        _show_plan(space, planned, todo, request.results, plan.make_slots(*plan.local_resources(), **limits))
+        return
+    with opened(request.results):
+        todo = plan.pending(planned, request.results, retry_failed=retry_failed)
+        _record_memberships(space, planned)
+        if todo:
+            _run_trials(space, planned, todo, address=address, yes=yes, **limits)
+        else:
+            print(f"{space}: all {len(planned)} trials are done.")
+    _conclude(planned, request.results)
+
+
+def _fixed(command: Callable[..., None], **values: Any) -> Callable[..., None]:
+    """The same command with some of its options taken away and set."""
+    signature = inspect.signature(command)
+
+    @functools.wraps(command)
+    def fixed(**options: Any) -> None:
+        command(**options, **values)
+
+    left = [parameter for name, parameter in signature.parameters.items() if name not in values]
+    fixed.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
+    fixed.__doc__ = "Show what `study run` would do: trials by method, how many are done, and how long the rest takes."
+    return fixed
+
+
+app.command("plan", epilog="Example: `study plan grid --seeds 5`")(_fixed(run, dry_run=True, yes=False))
+
+
+def _show_plan(space: str, planned: list[Any], todo: list[Any], results: Path, slots: Any) -> Any:
+    from study.display import plan_lines
+    from study.plan import estimate
+
+    estimated = estimate(planned, todo, results, slots)
+    print("\n".join(plan_lines(space, planned, estimated)), flush=True)
+    return estimated
+
+
+@contextlib.contextmanager
+def opened(results: Path) -> Iterator[None]:
+    """The results folder, made where it was missing, locked, with damaged files set aside and all parts merged."""
+    from study import lock
+    from study.results import compact, set_aside_damaged
+
+    existed = results.is_dir()
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with lock.locked(results):
+            for path in set_aside_damaged(results):
+                print(f"set aside a damaged file as {path}", file=sys.stderr)
+            compact(results)
+            yield
+            compact(results)
+    except OSError as error:
+        raise InputError(f"--results {results}: cannot be written ({error.strerror}); choose another folder.") from error
+    finally:
+        if not existed:
+            with contextlib.suppress(OSError):
+                results.rmdir()  # where nothing was written
+
+
+def _record_memberships(space: str, planned: list[Any]) -> None:
+    from study.results import add_memberships
+
+    for context in dict.fromkeys(p.context for p in planned):
+        add_memberships(context.results, space, context.dataset, [p.trial.id for p in planned if p.context == context])
+
+
+def _run_trials(
+    space: str, planned: list[Any], todo: list[Any], *, address: str | None, yes: bool, **limits: Any
+) -> None:
+    import time
+
+    from study import launch
+    from study.display import Watch, duration
+    from study.plan import PATIENCE, make_slots
+    from study.results import compact
+
+    results = todo[0].context.results
+    with launch.connected(address) as resources:
+        slots = make_slots(*resources, **limits)
+        estimated = _show_plan(space, planned, todo, results, slots)
+        if estimated.seconds > PATIENCE and not yes:
+            raise InputError(f"this takes about {duration(estimated.seconds)}; add --yes to run it all the same.")
+        compacted = time.monotonic()
+        with Watch(todo) as watch:
+
+            def ended(outcome: Any) -> None:
+                nonlocal compacted
+                watch.add(outcome)
+                if time.monotonic() - compacted > COMPACT_EVERY:
+                    compact(results)
+                    compacted = time.monotonic()
+
+            launch.launch(todo, slots, ended)
+
+
+COMPACT_EVERY = 30.0
+"""Seconds after which finished trials reach the parquet files while a study runs."""
+
+
+def _conclude(planned: list[Any], results: Path) -> None:
+    """The table, the figure and the exit code of a study that has ended."""
+    from study.results import FAILED, statuses
+
+    datasets = list(dict.fromkeys(p.trial.dataset for p in planned))
+    _show_report(results, datasets, sorted({p.context.protocol.id for p in planned}))
+    found = statuses(results)
+    if failed := [p.trial.id for p in planned if found.get(p.key) == FAILED]:
+        print(f"{len(failed)} trials failed; their reasons: study status. Run them again with --retry-failed.", file=sys.stderr)
+        raise typer.Exit(FAILED_EXIT)
+
+
+def _show_report(results: Path, datasets: list[str] | None, protocols: list[str] | None, **options: Any) -> None:
+    from rich.console import Console
+
+    from analysis import report
+    from analysis.tables import plain_table, terminal_table
+
+    made = report(results, dataset=datasets, protocol=protocols, **options)
+    if sys.stdout.isatty():
+        Console().print(terminal_table(made.table))
+    else:
+        print(plain_table(made.table))
+    print(f"rows: {results / 'trials.parquet'}\nfigure: {made.figure_path}")
+
+
+@app.command("report", epilog="Example: `study report --results results --fraction 0.1`")
+def report_command(
+    results: Results = Path("results"),
+    dataset: Annotated[str | None, typer.Option(help="Only these datasets, separated by commas.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Only rows of this metric protocol id.")] = None,
+    fraction: Annotated[float, typer.Option(help="The share of each method's trials that counts as its best.")] = 0.05,
+    output: Annotated[Path | None, typer.Option(help="The figure: .png, .svg or .pdf.")] = None,
+) -> None:
+    """Show the best trials of each method, as a table and a figure, from the rows alone."""
+    chosen = [name.strip() for name in dataset.split(",")] if dataset else None
+    protocols = [protocol] if protocol else None
+    _show_report(results.absolute(), chosen, protocols, fraction=fraction, output=output)
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one line on standard error and exit code 2."""
+    import study.commands  # noqa: F401  the other commands: they add themselves to `app`
+
+    try:
+        code = app(standalone_mode=False)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        code = 2
+    except click.ClickException as error:
+        print(" ".join(error.format_message().split()), file=sys.stderr)
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        print("stopped; every finished trial is kept, and the same command goes on from there.", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+

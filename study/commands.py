@@ -1,0 +1,216 @@
+"""The commands beside `run` and `report`: single trials, samples, what is there, and the preparation of data."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from study import cli
+from study.names import InputError
+
+SAMPLES = 64
+
+
+@cli.app.command(
+    epilog="Example: `study train --normalization spectral_norm --learning-rate 1e-3 --beta2 0.9 --n-dis 5 --seed 1`"
+)
+def train(
+    dataset: cli.OneDataset = "digits",
+    architecture: cli.Architecture = None,
+    loss: Annotated[str, typer.Option(help="The objective of both networks.")] = "non_saturating",
+    normalization: Annotated[
+        str | None, typer.Option(help="What is normalised in the discriminator; several joined by a plus.")
+    ] = None,
+    penalty: Annotated[str | None, typer.Option(help="A term added to the discriminator's loss.")] = None,
+    penalty_weight: Annotated[float | None, typer.Option(help="Its weight, lambda; 1 and 10 in the study.")] = None,
+    learning_rate: Annotated[float, typer.Option(help="Of both networks.")] = 2e-4,
+    beta1: Annotated[float, typer.Option(help="Adam's first decay rate, from 0 to below 1.")] = 0.5,
+    beta2: Annotated[float, typer.Option(help="Adam's second decay rate, from 0 to below 1.")] = 0.999,
+    n_dis: Annotated[int, typer.Option(help="D updates per G update.")] = 1,
+    discriminator_steps: cli.Steps = None,
+    seed: Annotated[int, typer.Option(help="Of weights and latents.")] = 0,
+    extractor: cli.ExtractorName = None,
+    extractor_weights: cli.Weights = None,
+    n_real: cli.NReal = None,
+    n_fake: cli.NFake = None,
+    results: cli.Results = Path("results"),
+    data_dir: cli.DataDir = None,
+) -> None:
+    """Train one trial in this process, and keep a grid of images at each scored checkpoint."""
+    from study import data, plan
+    from study.gan.methods import check
+    from study.trial import Hyperparameters, Method
+
+    method = Method(
+        architecture=architecture or data.get(dataset).architecture,
+        loss=loss,
+        normalizations=tuple(normalization.split("+")) if normalization else (),
+        penalty=penalty,
+    )
+    check(method)
+    hyperparameters = Hyperparameters(
+        learning_rate=learning_rate, beta1=beta1, beta2=beta2, n_dis=n_dis, penalty_weight=penalty_weight
+    )
+    request = plan.Request(
+        datasets=[dataset],
+        results=results.absolute(),
+        data_dir=data.data_dir(data_dir),
+        discriminator_steps=discriminator_steps,
+        extractor=extractor,
+        extractor_weights=extractor_weights,
+        n_real=n_real,
+        n_fake=n_fake,
+    )
+    planned = plan.plan_trial(request, method, hyperparameters, seed)
+    with cli.opened(request.results):
+        if plan.pending([planned], request.results, retry_failed=True):
+            status = _train(planned)
+        else:
+            print(f"trial {planned.trial.id} is done already:")
+            status = _show_evaluations(request.results, *planned.key)
+    if status == "failed":
+        raise typer.Exit(cli.FAILED_EXIT)
+
+
+def _train(planned: Any) -> str:
+    import torch
+
+    from study.execute import execute
+    from study.results import add_memberships, score_label, trial_folder
+    from study.samples import fixed_latents, save_grid
+
+    trial, context = planned.trial, planned.context
+    folder = trial_folder(context.results, trial.id)
+    label = score_label(context.protocol.extractor, context.protocol.weights_sha256)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    latents = fixed_latents(SAMPLES, trial.training.latent_dim).to(device)
+    add_memberships(context.results, "train", trial.dataset, [trial.id])
+    print(f"trial {trial.id}: {trial.method.name} on {trial.dataset}, {trial.training.discriminator_steps} D updates")
+
+    def show(checkpoint: Any) -> None:
+        state, step = checkpoint.state, checkpoint.evaluation.discriminator_step
+        images = checkpoint.gan.sample(state.generator, state.generator_buffers, latents)
+        save_grid(folder / f"samples-{step:06}.png", images)
+        print(_evaluation_line(label, vars(checkpoint.evaluation)), flush=True)
+
+    outcome = execute(trial, context, device, show)
+    print(f"{outcome.status}{f': {outcome.reason}' if outcome.reason else ''} in {outcome.seconds:.1f} s; images: {folder}")
+    return outcome.status
+
+
+def _evaluation_line(label: str, row: dict[str, Any]) -> str:
+    losses = (f"{name} {row[key]:.3f}" for name, key in _LOSSES if row[key] is not None)
+    return f"step {row['discriminator_step']:6}  {label} {row['frechet_distance']:8.2f}  {'  '.join(losses)}"
+
+
+_LOSSES = (("D loss", "discriminator_loss"), ("G loss", "generator_loss"), ("penalty", "penalty"))
+
+
+def _show_evaluations(results: Path, trial_id: str, protocol_id: str) -> str:
+    """Print a finished trial from its rows; returns its status."""
+    from study.results import read_table, score_label
+
+    (row,) = _rows(read_table(results, "trials"), trial_id, protocol_id)
+    for evaluation in _rows(read_table(results, "evaluations"), trial_id, protocol_id):
+        print(_evaluation_line(score_label(row["extractor"], row["weights_sha256"]), evaluation))
+    print(": ".join(filter(None, (row["status"], row["reason"]))))
+    return str(row["status"])
+
+
+def _rows(table: Any, trial_id: str, protocol_id: str) -> list[dict[str, Any]]:
+    return [r for r in table.to_pylist() if (r["trial_id"], r["protocol_id"]) == (trial_id, protocol_id)]
+
+
+@cli.app.command(epilog="Example: `study sample 5a1a24bbbb04a43d --n 100`")
+def sample(
+    trial_id: Annotated[str, typer.Argument(help="A finished trial, as in trials.parquet; its first digits suffice.")],
+    n: Annotated[int, typer.Option(help="How many images.")] = SAMPLES,
+    seed: Annotated[int, typer.Option(help="Of the latents.")] = 0,
+    output: Annotated[Path | None, typer.Option(help="The PNG.  [default: samples.png beside the generator]")] = None,
+    results: cli.Results = Path("results"),
+) -> None:
+    """Draw images from the best generator that a trial kept."""
+    found = sorted(results.glob(f"states/{trial_id[:2]}/{trial_id}*/generator.pt")) if trial_id.isalnum() else []
+    if len(found) != 1:
+        what = f"{len(found)} generators are kept under this id" if found else "no generator is kept under this id"
+        raise InputError(f"TRIAL_ID {trial_id}: {what} in {results}; ids stand in {results / 'trials.parquet'}.")
+    if n < 1:
+        raise InputError(f"--n {n}: must be 1 or more.")
+    from study.checkpoint import load_generator
+    from study.samples import fixed_latents, save_grid
+
+    generator = load_generator(found[0])
+    path = output or found[0].with_name("samples.png")
+    try:
+        save_grid(path, generator(fixed_latents(n, generator.trial.training.latent_dim, seed)))
+    except OSError as error:
+        raise InputError(f"--output {path}: cannot be written ({error.strerror}); choose another file.") from error
+    print(f"{n} images of {generator.trial.method.name} at step {generator.step}: {path}")
+
+
+@cli.app.command(epilog="Example: `study status --results results`")
+def status(results: cli.Results = Path("results")) -> None:
+    """Show how far a study is: trials by space and dataset, failures with their reasons, and who runs it."""
+    from study import lock
+    from study.results import STATUSES, read_rows, read_table
+
+    if not results.is_dir():
+        raise InputError(f"--results {results}: no such folder; `study run grid` makes it.")
+    by_trial: dict[str, dict[str, Any]] = {}
+    for row in read_rows(results):
+        by_trial[row["trial_id"]] = row
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in read_table(results, "memberships").to_pylist():
+        groups.setdefault((row["space"], row["context"]), []).append(row["trial_id"])
+    if not groups:
+        print(f"{results}: nothing has been run there.")
+    for (space, context), ids in groups.items():
+        counts = {state: sum(by_trial.get(i, {}).get("status") == state for i in ids) for state in STATUSES}
+        parts = [f"{count} {state}" for state, count in counts.items() if count or state == "finished"]
+        print(f"{space} on {context}: {', '.join(parts)}, {len(ids) - sum(counts.values())} to run")
+    for row in by_trial.values():
+        if row["status"] != "finished":
+            print(f"{row['trial_id']}  {row['method']} on {row['dataset']}, seed {row['seed']}: {row['status']}, {row['reason']}")
+    holder = lock.holder(results)
+    print(f"running: process {holder['pid']} on {holder['host']}" if holder else "no run is using this folder")
+
+
+@cli.app.command(epilog="Example: `study datasets`")
+def datasets(data_dir: cli.DataDir = None) -> None:
+    """List the datasets: which are ready, what a study does with them, and how to get the others."""
+    from study import data
+
+    folder = data.data_dir(data_dir)
+    for name, dataset in data.datasets().items():
+        ready = data.is_ready(name, folder)
+        size = data.size_on_disk(name, folder) / 1e6
+        where = "embedded" if dataset.embedded else f"ready, {size:,.0f} MB in {folder}" if ready else "not prepared"
+        print(f"{name}  ({where})")
+        print(f"    {dataset.description}")
+        print(
+            f"    {dataset.resolution} px, {dataset.channels} channel(s); {dataset.architecture} of width {dataset.width},"
+            f" {dataset.discriminator_steps:,} D updates, scored every {dataset.checkpoint_every:,} by {dataset.extractor}"
+        )
+        if not ready:
+            print(f"    study data prepare {name} --source DIR")
+
+
+@cli.data_app.command(epilog="Example: `study data prepare celeba-hq-128 --source ~/celeba-hq/data128x128`")
+def prepare(
+    name: Annotated[str, typer.Argument(help="The dataset; see `study datasets`.")],
+    source: Annotated[Path, typer.Option(help="Where its images are: for most datasets a folder.")],
+    data_dir: cli.DataDir = None,
+) -> None:
+    """Prepare a dataset once: lossless, as memory-mapped arrays with a manifest of counts and hashes."""
+    from rich.progress import Progress
+
+    from study import data
+
+    with Progress(disable=not sys.stdout.isatty()) as bar:
+        task = bar.add_task(f"preparing {name}", total=None)
+        made = data.prepare(name, source, data_dir, lambda done, total: bar.update(task, completed=done, total=total))
+    splits = ", ".join(f"{split['shape'][0]:,} {title}" for title, split in made.manifest["splits"].items())
+    rate = f"{made.images / made.seconds:,.0f} images/s" if made.seconds else ""
+    print(f"{'kept, as it holds the same images' if made.kept else 'prepared'}: {made.folder}")
+    print(f"{splits}; {made.manifest['sha256'][:16]}; {rate}")

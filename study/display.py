@@ -1,0 +1,122 @@
+"""What a person sees while a study is planned and run: live on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from study.execute import Outcome
+from study.plan import Estimate, Planned
+from study.results import DIVERGED, FAILED, score_label
+
+LINE_EVERY = 15.0
+"""Seconds between lines where the output is no terminal."""
+
+
+def duration(seconds: float) -> str:
+    """A span of time for people, in its two largest units.
+
+    >>> [duration(s) for s in (8, 250, 7300, 200_000)]
+    ['8 s', '4 min 10 s', '2 h 1 min', '2 d 7 h']
+    """
+    whole = round(seconds)
+    for unit, below, size in (("s", 60, 1), ("min", 3600, 60), ("h", 86400, 3600), ("d", float("inf"), 86400)):
+        if whole < below:
+            break
+    smaller = {"min": ("s", 1), "h": ("min", 60), "d": ("h", 3600)}.get(unit)
+    rest = f" {whole % size // smaller[1]} {smaller[0]}" if smaller else ""
+    return f"{whole // size} {unit}{rest}"
+
+
+def plan_lines(space: str, planned: Sequence[Planned], estimate: Estimate) -> list[str]:
+    """A plan in words: trials by method, how many are done, and how long the rest takes."""
+    datasets = ", ".join(dict.fromkeys(p.trial.dataset for p in planned))
+    done = len(planned) - estimate.total
+    width = max(len("method"), *map(len, estimate.methods))
+    lines = [f"{space} on {datasets}: {len(planned)} trials, {done} done, {estimate.total} to run", ""]
+    lines.append(f"  {'method':{width}}  trials  to run")
+    lines += [f"  {name:{width}}  {every:6}  {left:6}" for name, (every, left) in estimate.methods.items()]
+    if estimate.total:
+        places = f"{estimate.concurrent} {'GPU slots' if estimate.device == 'gpu' else 'CPU cores'}"
+        lines += ["", f"about {duration(estimate.seconds)} on {places}, {estimate.basis}"]
+    return lines
+
+
+class Watch:
+    """Shows how a run goes. Use it as a context; `add` each outcome as it ends."""
+
+    def __init__(self, todo: Sequence[Planned]) -> None:
+        self._total = Counter((p.trial.dataset, p.trial.method.name) for p in todo)
+        self._labels = {
+            p.context.dataset: score_label(p.context.protocol.extractor, p.context.protocol.weights_sha256) for p in todo
+        }
+        self._outcomes: list[Outcome] = []
+        self._started = self._last_line = time.monotonic()
+        terminal = sys.stdout.isatty()
+        self._live = Live(get_renderable=self._render, refresh_per_second=2, console=Console()) if terminal else None
+
+    def __enter__(self) -> "Watch":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def add(self, outcome: Outcome) -> None:
+        """A trial has ended."""
+        self._outcomes.append(outcome)
+        if outcome.status != "finished":
+            line = f"{outcome.method} {outcome.trial_id}: {outcome.status}, {outcome.reason}"
+            if self._live:
+                self._live.console.print(line, soft_wrap=True, markup=False, highlight=False)
+            else:
+                print(line, flush=True)
+        now = time.monotonic()
+        if not self._live and (now - self._last_line >= LINE_EVERY or len(self._outcomes) == self._total.total()):
+            self._last_line = now
+            print(self._summary(), flush=True)
+
+    def _summary(self) -> str:
+        done, total = len(self._outcomes), self._total.total()
+        elapsed = time.monotonic() - self._started
+        parts = [f"{done}/{total} trials"]
+        for dataset, label in self._labels.items():
+            scores = [(o.best_frechet_distance, o.method) for o in self._of(dataset) if o.best_frechet_distance is not None]
+            if scores:
+                score, method = min(scores)
+                parts.append(f"best {label} {score:.2f} ({method}{f', {dataset}' if len(self._labels) > 1 else ''})")
+        states = Counter(outcome.status for outcome in self._outcomes)
+        parts += [f"{states[state]} {state}" for state in (DIVERGED, FAILED) if states[state]]
+        if 0 < done < total:
+            parts.append(f"about {duration(elapsed / done * (total - done))} left")
+        return ", ".join([*parts, f"{duration(elapsed)} so far"])
+
+    def _of(self, dataset: str, method: str | None = None) -> list[Outcome]:
+        return [o for o in self._outcomes if o.dataset == dataset and method in (None, o.method)]
+
+    def _render(self) -> Group:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for column, justify in (("dataset", "left"), ("method", "left"), ("done", "right"), ("best", "right")):
+            table.add_column(column, justify=justify)  # type: ignore[arg-type]
+        table.add_column("diverged", justify="right")
+        table.add_column("failed", justify="right")
+        for (dataset, method), total in self._total.items():
+            outcomes = self._of(dataset, method)
+            states = Counter(outcome.status for outcome in outcomes)
+            scores = [o.best_frechet_distance for o in outcomes if o.best_frechet_distance is not None]
+            best = f"{min(scores):.2f}" if scores else "-"
+            counts = (f"{len(outcomes)}/{total}", best, f"{states[DIVERGED]}", f"{states[FAILED]}")
+            table.add_row(dataset, method, *counts)
+        bar = ProgressBar(total=self._total.total(), completed=len(self._outcomes), width=60)
+        return Group(table, bar, Text(self._summary() if self._outcomes else "starting the workers"))

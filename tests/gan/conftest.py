@@ -1,0 +1,129 @@
+"""What the tests of this folder share: small GANs of every method on the menus, with all that a step takes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from study.gan.architectures import ARCHITECTURES
+from study.gan.losses import LOSSES
+from study.gan.methods import parse
+from study.gan.model import Gan, Settings, State, build, initial_state
+from study.gan.normalizations import NORMALIZATIONS
+from study.gan.penalties import PENALTIES
+from study.names import InputError
+from study.trial import NON_SATURATING, Hyperparameters, Training, Trial
+
+
+def method_names() -> list[str]:
+    """Every normalisation (or none) with every penalty (or none), and every further loss on its own."""
+    pairs = [[*n, *p] for n in ([], *([name] for name in NORMALIZATIONS)) for p in ([], *([name] for name in PENALTIES))]
+    return ["+".join(parts) or "none" for parts in pairs] + [loss for loss in LOSSES if loss != NON_SATURATING]
+
+
+class Setup(NamedTuple):
+    """A GAN of 8 px, its state, and what its next step takes."""
+
+    gan: Gan
+    state: State
+    settings: Settings
+    real: Tensor
+    latents: Tensor
+    noise: Tensor
+
+    @property
+    def step_arguments(self) -> tuple[State, Settings, Tensor, Tensor, Tensor]:
+        return self[1:]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The tensors here are tiny; more threads only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=method_names())
+def method_name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=["none", *NORMALIZATIONS])
+def normalization_name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def architecture(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def smallest_size() -> Callable[[str], int]:
+    """(architecture) -> the smallest power of two that it takes."""
+
+    def smallest(name: str) -> int:
+        for size in (8, 16, 32, 64, 128):
+            try:
+                ARCHITECTURES[name].check_size(size)
+            except InputError:
+                continue
+            return size
+        raise AssertionError(f"{name} takes none of the usual sizes")
+
+    return smallest
+
+
+@pytest.fixture
+def setup() -> Callable[..., Setup]:
+    """(method's name, ...) -> Setup, in float64 by default: its rounding is below all tolerances of the tests.
+
+    The parameters are the initial ones plus Normal(0, `spread`), so that no bias is 0, no scale is 1, and gradients
+    are of the order of 1. `options` go to the method, all other keywords to the hyperparameters.
+    """
+
+    def make(
+        name: str,
+        *,
+        architecture: str = "sndcgan",
+        seed: int = 0,
+        dtype: torch.dtype = torch.float64,
+        spread: float = 0.15,
+        batch: int = 4,
+        options: tuple = (),
+        **hyperparameters,
+    ) -> Setup:
+        method = dataclasses.replace(parse(name, architecture), options=options)
+        chosen = {"learning_rate": 1e-3, "beta1": 0.5, "beta2": 0.9, "n_dis": 1, "penalty_weight": 3.0, **hyperparameters}
+        if method.penalty is None:
+            chosen["penalty_weight"] = None
+        trial = Trial(
+            dataset="digits",
+            method=method,
+            hyperparameters=Hyperparameters(**chosen),
+            training=Training(discriminator_steps=1, width=2, batch_size=batch, latent_dim=3),
+        )
+        gan = build(trial, channels=1, resolution=8)
+        rng = torch.Generator().manual_seed(seed)
+        state = initial_state(gan, rng)
+
+        def spread_out(parameters):
+            return {name: p + spread * torch.randn(p.shape, generator=rng) for name, p in parameters.items()}
+
+        state = state._replace(generator=spread_out(state.generator), discriminator=spread_out(state.discriminator))
+        for _ in range(5 if gan.weight_norm else 0):  # vectors that fit the spread-out weights
+            state = state._replace(weight_norm=gan.weight_norm.advance(state.discriminator, state.weight_norm))
+        real = torch.rand(batch, 1, 8, 8, generator=rng)
+        latents = torch.rand(batch, 3, generator=rng) * 2 - 1
+        noise = gan.penalty.draw_noise(real.shape, rng) if gan.penalty else torch.empty(0)
+        tensors = tree_map(lambda t: t.to(dtype) if t.is_floating_point() else t, (state, real, latents, noise))
+        state, *rest = tensors
+        return Setup(gan, state, Settings.of(trial.hyperparameters), *rest)
+
+    return make

@@ -1,0 +1,60 @@
+"""The gradients that the step descends, against central differences of the objectives, in float64."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from study.gan.step import discriminator_step, generator_step
+
+STEP = 1e-6
+
+
+def held(gan):
+    """The GAN with its normalisation's vectors held, as they are in its gradient."""
+    if gan.weight_norm is None:
+        return gan
+    return dataclasses.replace(gan, weight_norm=dataclasses.replace(gan.weight_norm, advance=lambda _, state: state))
+
+
+def split(flat, parameters):
+    """The gradient as Adam keeps it, [P], by parameter."""
+    pieces = flat.split([p.numel() for p in parameters.values()])
+    return {name: piece.view_as(p) for (name, p), piece in zip(parameters.items(), pieces, strict=True)}
+
+
+def compare(objective, parameters, gradients):
+    """Slopes along a random direction in each parameter: where one is cut off or counted twice, its own slope shows."""
+    rng = torch.Generator().manual_seed(5)
+    scale = max(gradient.norm().item() for gradient in gradients.values())
+    assert scale > 1e-2
+    for name, parameter in parameters.items():
+        direction = torch.randn(parameter.shape, generator=rng, dtype=torch.float64)
+        direction /= direction.norm()
+        high, low = (objective({**parameters, name: parameter + s * STEP * direction}) for s in (1, -1))
+        slope = (high - low).item() / (2 * STEP)
+        exact = (gradients[name] * direction).sum().item()
+        assert slope == pytest.approx(exact, rel=1e-5, abs=1e-7 * scale), name
+
+
+def test_gradient_of_the_whole_objective_of_d(setup, method_name):
+    gan, state, settings, *batch = setup(method_name, beta1=0.0, penalty_weight=10)  # beta1 0: Adam keeps the gradient
+    gan = held(gan)
+
+    def objective(parameters):
+        _, metrics = discriminator_step(gan, state._replace(discriminator=parameters), settings, *batch)
+        return metrics.loss + settings.penalty_weight * metrics.penalty
+
+    after, metrics = discriminator_step(gan, state, settings, *batch)
+    assert gan.penalty is None or settings.penalty_weight * metrics.penalty > 0.01 * metrics.loss.abs()
+    compare(objective, state.discriminator, split(after.discriminator_adam.first, state.discriminator))
+
+
+def test_gradient_of_the_objective_of_g(setup, normalization_name):
+    gan, state, settings, _, latents, _ = setup(normalization_name, beta1=0.0, spread=0.3)
+    after, _ = generator_step(gan, state, settings, latents)
+
+    def objective(parameters):
+        return generator_step(gan, state._replace(generator=parameters), settings, latents)[1]
+
+    compare(objective, state.generator, split(after.generator_adam.first, state.generator))

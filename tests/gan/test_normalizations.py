@@ -1,0 +1,192 @@
+"""Normalisations against linear algebra, against torch, and against their own promises."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import layer_norm, linear
+from torch.nn.utils.parametrizations import spectral_norm
+
+from study.gan.normalizations import NORMALIZATIONS, LayerNormalization, WeightNormalization, sigma, unit
+
+LAYER_NORMS = [
+    name for name, member in NORMALIZATIONS.items() if isinstance(member.build(**member.options), LayerNormalization)
+]
+
+
+def built(name, **options):
+    return NORMALIZATIONS[name].build(**{**NORMALIZATIONS[name].options, **options})
+
+
+def kernels(dtype=torch.float64):
+    rng = torch.Generator().manual_seed(0)
+    shapes = {"conv.weight": (6, 3, 4, 4), "linear.weight": (1, 20), "square.weight": (5, 5)}
+    weights = {name: torch.randn(shape, generator=rng, dtype=dtype) for name, shape in shapes.items()}
+    return {**weights, "conv.bias": torch.ones(6, dtype=dtype)}
+
+
+def iterated(norm, parameters, times):
+    state = norm.initial(parameters, torch.Generator().manual_seed(1))
+    for _ in range(times):
+        state = norm.advance(parameters, state)
+    return state
+
+
+@pytest.mark.parametrize("name", ["conv.weight", "linear.weight", "square.weight"])
+def test_sigma_becomes_the_largest_singular_value(name):
+    parameters, norm = kernels(), built("spectral_norm")
+    state = iterated(norm, parameters, 300)
+    largest = torch.linalg.svdvals(parameters[name].flatten(1))[0]
+    assert sigma(parameters, state, name).item() == pytest.approx(largest.item(), rel=1e-5)
+    normalised = norm.apply(parameters, state)
+    assert torch.linalg.svdvals(normalised[name].flatten(1))[0].item() == pytest.approx(1, rel=1e-5)
+
+
+def test_one_iteration_is_not_yet_the_singular_value_and_vectors_have_length_one():
+    parameters, norm = kernels(), built("spectral_norm")
+    state = iterated(norm, parameters, 1)
+    largest = torch.linalg.svdvals(parameters["conv.weight"].flatten(1))[0].item()
+    assert sigma(parameters, state, "conv.weight").item() < largest * (1 - 1e-3)
+    assert all(vector.norm().item() == pytest.approx(1, rel=1e-12) for vector in state.values())
+    lengths = {name: vector.shape for name, vector in state.items() if name.startswith("conv")}
+    assert lengths == {"conv.weight.left": (6,), "conv.weight.right": (48,)}
+
+
+def test_all_ones_three_to_four():
+    ones, norm = {"weight": torch.ones(4, 3)}, built("spectral_norm")
+    state = iterated(norm, ones, 1)  # rank one: one iteration suffices
+    assert sigma(ones, state, "weight").item() == pytest.approx(3.4641, abs=5e-5)
+    out = linear(torch.ones(1, 3), norm.apply(ones, state)["weight"])
+    torch.testing.assert_close(out, torch.full((1, 4), 0.8660), rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize(("layer", "name"), [(nn.Conv2d(3, 6, 4), "conv.weight"), (nn.Linear(20, 7), "linear.weight")])
+def test_agrees_with_torch_given_the_same_vectors_and_in_how_they_advance(layer, name):
+    layer = spectral_norm(layer.double(), n_power_iterations=1)
+    theirs = layer.parametrizations.weight[0]
+    parameters, norm = {name: layer.parametrizations.weight.original.detach()}, built("spectral_norm")
+    ours = {f"{name}.left": theirs._u.clone(), f"{name}.right": theirs._v.clone()}
+    layer.eval()
+    torch.testing.assert_close(norm.apply(parameters, ours)[name], layer.weight.detach(), rtol=1e-12, atol=1e-14)
+    advanced = norm.advance(parameters, ours)
+    layer.train()
+    _ = layer.weight  # torch iterates here: u from the old v, then v; here v from the old u, then u
+    torch.testing.assert_close(advanced[f"{name}.left"], theirs._u, rtol=1e-10, atol=1e-12)
+    left_first = norm.advance(parameters, advanced)
+    torch.testing.assert_close(left_first[f"{name}.right"], theirs._v, rtol=1e-10, atol=1e-12)
+
+
+def test_gradient_of_sigma_is_the_outer_product_and_the_vectors_are_constants():
+    parameters, norm = kernels(), built("spectral_norm")
+    state = iterated(norm, parameters, 1)  # far from converged: through the iteration the gradient would differ
+    u, v = state["conv.weight.left"], state["conv.weight.right"]
+    gradient = torch.func.grad(lambda p: sigma(p, state, "conv.weight"))(parameters)["conv.weight"]
+    torch.testing.assert_close(gradient.flatten(1), torch.outer(u, v), rtol=1e-12, atol=1e-14)
+    weight = parameters["conv.weight"].flatten(1)
+    cotangent = torch.randn(weight.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    of_normalised = torch.func.grad(
+        lambda p: (norm.apply(p, state)["conv.weight"].flatten(1) * cotangent).sum()
+    )(parameters)["conv.weight"]
+    s = u @ weight @ v
+    expected = cotangent / s - (cotangent * weight).sum() / s**2 * torch.outer(u, v)
+    torch.testing.assert_close(of_normalised.flatten(1), expected, rtol=1e-11, atol=1e-13)
+
+
+def test_power_iterations_are_repeated_single_ones_and_one_by_default():
+    parameters = kernels()
+    start = built("spectral_norm").initial(parameters, torch.Generator().manual_seed(1))
+    assert NORMALIZATIONS["spectral_norm"].options == {"power_iterations": 1}
+    once = thrice = start
+    for _ in range(3):
+        thrice = built("spectral_norm").advance(parameters, thrice)
+    once = built("spectral_norm", power_iterations=3).advance(parameters, start)
+    assert all(torch.equal(once[name], thrice[name]) for name in start)
+    assert not torch.equal(once["conv.weight.left"], built("spectral_norm").advance(parameters, start)["conv.weight.left"])
+
+
+def test_a_zero_weight_stays_finite():
+    zero, norm = {"weight": torch.zeros(3, 2)}, built("spectral_norm")
+    state = iterated(norm, zero, 2)
+    assert all(vector.isfinite().all() for vector in state.values())
+    assert torch.equal(unit(torch.zeros(3)), torch.zeros(3))
+
+
+def test_spectral_norm_acts_on_all_convolutions_and_the_last_layer_and_on_nothing_else(setup):
+    gan, state, *_ = setup("spectral_norm")
+    vectors = gan.weight_norm.advance(state.discriminator, state.weight_norm)
+    normalised = gan.weight_norm.apply(state.discriminator, vectors)
+    weights = [name for name, p in state.discriminator.items() if p.ndim >= 2]
+    assert len(weights) == 7 + 1
+    assert weights[-1] == list(state.discriminator)[-2]  # the last linear layer
+    assert set(vectors) == {f"{name}.{side}" for name in weights for side in ("left", "right")}
+    assert list(normalised) == list(state.discriminator)
+    for name, parameter in state.discriminator.items():
+        if name in weights:
+            s = sigma(state.discriminator, vectors, name)
+            assert not math.isclose(s, 1, rel_tol=1e-3)
+            torch.testing.assert_close(normalised[name] * s, parameter, rtol=1e-12, atol=1e-14)
+        else:
+            assert normalised[name] is parameter
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, m in NORMALIZATIONS.items() if isinstance(m.build(**m.options), WeightNormalization)]
+)
+def test_weight_normalisations_change_nothing_in_place_and_keep_shapes(setup, name):
+    gan, state, *_ = setup(name)
+    before = {k: p.clone() for k, p in state.discriminator.items()}, {k: v.clone() for k, v in state.weight_norm.items()}
+    advanced = gan.weight_norm.advance(state.discriminator, state.weight_norm)
+    applied = gan.weight_norm.apply(state.discriminator, advanced)
+    for old, new in zip(before, (state.discriminator, state.weight_norm), strict=True):
+        assert all(torch.equal(old[key], new[key]) for key in old)
+    assert {k: v.shape for k, v in advanced.items()} == {k: v.shape for k, v in state.weight_norm.items()}
+    assert {k: p.shape for k, p in applied.items()} == {k: p.shape for k, p in state.discriminator.items()}
+
+
+def on(module, maps):
+    """`module`, whose scale and offset differ by channel, applied to maps, and the two as [C, 1, 1]."""
+    channels = maps.shape[1]
+    scale, offset = torch.linspace(0.5, 2, channels).double(), torch.linspace(-1, 1, channels).double()
+    module = module.double()
+    module.load_state_dict({"weight": scale, "bias": offset})
+    return module(maps).detach(), scale.view(-1, 1, 1), offset.view(-1, 1, 1)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-6])  # at 1e-6 the variance is as small as eps
+def test_layer_norm_is_over_channels_and_pixels_with_eps_1e_12_and_scale_per_channel(spread):
+    maps = torch.randn(3, 4, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * spread + 0.1
+    got, scale, offset = on(built("layer_norm").module(4, 5), maps)
+    torch.testing.assert_close(
+        got, layer_norm(maps, maps.shape[1:], eps=1e-12) * scale + offset, rtol=1e-8, atol=1e-9
+    )
+    mean, variance = maps.mean(dim=(1, 2, 3), keepdim=True), maps.var(dim=(1, 2, 3), correction=0, keepdim=True)
+    torch.testing.assert_close(got, (maps - mean) / (variance + 1e-12).sqrt() * scale + offset, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("spread", [1.0, 3e-3])  # at 3e-3 the variance is as small as eps
+def test_batch_norm_is_over_batch_and_pixels_with_eps_1e_5_and_keeps_no_averages(spread):
+    maps = torch.randn(6, 4, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * spread + 0.1
+    module = built("batch_norm").module(4, 5)
+    assert not list(module.buffers())
+    got, scale, offset = on(module, maps)
+    mean, variance = maps.mean(dim=(0, 2, 3), keepdim=True), maps.var(dim=(0, 2, 3), correction=0, keepdim=True)
+    torch.testing.assert_close(got, (maps - mean) / (variance + 1e-5).sqrt() * scale + offset, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", LAYER_NORMS)
+def test_couples_samples_says_whether_an_image_sees_the_rest_of_its_batch(name):
+    normalization = built(name)
+    maps = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    other = torch.cat([maps[:2], maps[2:] * 3 + 1])
+    outputs = [normalization.module(3, 2).double()(batch)[:2] for batch in (maps, other)]
+    assert normalization.couples_samples != torch.allclose(*outputs, rtol=1e-9, atol=1e-9)
+
+
+def test_batch_norm_follows_each_convolution_before_its_activation(setup):
+    for name in ("layer_norm", "batch_norm"):
+        kinds = [type(layer).__name__ for layer in setup(name).gan.discriminator.layers]
+        assert kinds == ["Conv2d", {"layer_norm": "GroupNorm", "batch_norm": "BatchNorm2d"}[name], "LeakyReLU"] * 7 + [
+            "Flatten",
+            "Linear",
+        ]

@@ -1,0 +1,162 @@
+"""One step, four ways of running it: eagerly, traced, compiled, and for several trials at once."""
+
+from itertools import zip_longest
+
+import pytest
+import torch
+from torch.utils._pytree import tree_map
+
+from study.gan.model import Settings
+from study.gan.normalizations import NORMALIZATIONS
+from study.gan.penalties import PENALTIES
+from study.gan.program import Traced, programs
+from study.gan.step import discriminator_step, generator_step
+
+EVERY_MEMBER = ["+".join(filter(None, pair)) for pair in zip_longest(NORMALIZATIONS, PENALTIES)]
+"""Each normalisation and each penalty in at least one method."""
+
+
+def both_steps(gan):
+    """Two D updates and a G update as one function of what a step takes."""
+
+    def run(state, settings, real, latents, noise):
+        state, first = discriminator_step(gan, state, settings, real, latents, noise)
+        state, second = discriminator_step(gan, state, settings, real.flip(0), latents, noise)
+        state, generator_loss = generator_step(gan, state, settings, latents)
+        return state, first, second, generator_loss
+
+    return run
+
+
+def one_of_each(gan):
+    """A D update and a G update; half the time to compile."""
+
+    def run(state, settings, real, latents, noise):
+        state, metrics = discriminator_step(gan, state, settings, real, latents, noise)
+        state, generator_loss = generator_step(gan, state, settings, latents)
+        return state, metrics, generator_loss
+
+    return run
+
+
+def assert_close(got, expected):
+    """In float64 the ways differ by rounding alone, in parameters too: no gradient is so small that its sign is noise
+    that Adam's first updates would blow up, since noise of 1e-16 is far below Adam's epsilon of 1e-8."""
+    torch.testing.assert_close(got, expected, rtol=1e-7, atol=1e-9)
+
+
+def assert_close_in_float32(got, expected, learning_rate, updates):
+    """Losses and moments to 1e-4 of the largest. Parameters within twice the learning rate per update, and all but
+    1 % of them to 1 % of it: where a gradient is rounding noise, Adam's early updates are its sign."""
+    (state, *losses), (wanted, *wanted_losses) = got, expected
+    torch.testing.assert_close(losses, wanted_losses, rtol=1e-4, atol=1e-6)
+    for part in ("generator_adam", "discriminator_adam"):
+        for moment, reference in zip(getattr(state, part), getattr(wanted, part), strict=True):
+            torch.testing.assert_close(moment, reference, rtol=1e-4, atol=1e-4 * reference.abs().max().item())
+    for part in ("generator", "discriminator"):
+        parameters, references = getattr(state, part), getattr(wanted, part)
+        off = torch.cat([(parameters[name] - references[name]).abs().flatten() for name in references])
+        assert off.max() <= 2 * updates * learning_rate
+        assert (off > 0.01 * learning_rate).float().mean() < 0.01
+        assert all(p.dtype == torch.float32 for p in parameters.values())
+
+
+def two_trials(setup, name, dtype):
+    """Two trials of a method with their own seeds and settings."""
+    return (
+        setup(name, seed=1, dtype=dtype, learning_rate=1e-3, beta1=0.5, beta2=0.9, penalty_weight=1),
+        setup(name, seed=2, dtype=dtype, learning_rate=2e-4, beta1=0.0, beta2=0.999, penalty_weight=10),
+    )
+
+
+def packed(trials):
+    return tree_map(lambda *tensors: torch.stack(tensors), *(trial.step_arguments for trial in trials))
+
+
+def test_packed_trials_equal_single_ones(setup, method_name):
+    trials = two_trials(setup, method_name, torch.float64)
+    together = torch.vmap(both_steps(trials[0].gan))(*packed(trials))
+    for i, trial in enumerate(trials):
+        alone = both_steps(trial.gan)(*trial.step_arguments)
+        assert_close(tree_map(lambda t, i=i: t[i], together), alone)
+
+
+def test_packed_trials_keep_float32_beside_settings_in_float64(setup, normalization_name):
+    trials = two_trials(setup, normalization_name, torch.float32)
+    together = torch.vmap(both_steps(trials[0].gan))(*packed(trials))
+    for i, trial in enumerate(trials):
+        alone = both_steps(trial.gan)(*trial.step_arguments)
+        one = tree_map(lambda t, i=i: t[i], together)
+        assert [t.dtype for t in torch.utils._pytree.tree_leaves(one[0])] == [
+            t.dtype for t in torch.utils._pytree.tree_leaves(alone[0])
+        ]
+        assert_close_in_float32(one, alone, trial.settings.learning_rate.item(), updates=2)
+
+
+def test_traced_steps_give_the_same_numbers_to_the_last_bit(setup, method_name):
+    gan, state, settings, *batch = setup(method_name, dtype=torch.float32)
+    traced = programs(gan)
+    eager, (other, *_) = state, two_trials(setup, method_name, torch.float32)
+    for _ in range(3):  # the first call traces, the next ones replay
+        state, metrics = traced.discriminator(state, settings, *batch)
+        state, loss = traced.generator(state, settings, batch[1])
+        eager, wanted = discriminator_step(gan, eager, settings, *batch)
+        eager, wanted_loss = generator_step(gan, eager, settings, batch[1])
+        torch.testing.assert_close((state, metrics, loss), (eager, wanted, wanted_loss), rtol=0, atol=0)
+    # another trial of the method, with other settings, by the same program
+    torch.testing.assert_close(
+        traced.discriminator(*other.step_arguments), discriminator_step(gan, *other.step_arguments), rtol=0, atol=0
+    )
+
+
+def test_traced_steps_change_nothing_that_they_are_given(setup, normalization_name):
+    gan, *arguments = setup(normalization_name, dtype=torch.float32)
+    before = tree_map(torch.clone, arguments)
+    for _ in range(2):
+        programs(gan).discriminator(*arguments)
+        programs(gan).generator(*arguments[:2], arguments[3])
+    torch.testing.assert_close(arguments, before, rtol=0, atol=0)
+
+
+def test_a_program_is_traced_once_for_a_shape_and_shared_by_the_trials_of_a_method(setup):
+    calls = []
+
+    def double(tree):
+        calls.append(tree)
+        return {"double": tree["x"] * 2}
+
+    traced = Traced(double)
+    for x in (torch.ones(2), torch.zeros(2), torch.ones(3), torch.ones(2, dtype=torch.float64)):
+        assert torch.equal(traced({"x": x})["double"], x * 2)
+    assert len(calls) == 3
+    first, second = two_trials(setup, "none", torch.float32)
+    assert programs(first.gan) is programs(second.gan)
+    assert programs(first.gan) is not programs(setup("layer_norm").gan)
+
+
+def check_compiled(setup, name, backend):
+    torch._dynamo.reset()
+    trial = setup(name)
+    with torch.no_grad():
+        compiled = torch.compile(one_of_each(trial.gan), backend=backend, fullgraph=True)
+        assert_close(compiled(*trial.step_arguments), one_of_each(trial.gan)(*trial.step_arguments))
+        # Other numbers, same program: nothing was specialised on the values of the settings.
+        arguments = (trial.state, Settings(*(s * 0.5 for s in trial.settings)), *trial.step_arguments[2:])
+        with torch.compiler.set_stance("fail_on_recompile"):
+            assert_close(compiled(*arguments), one_of_each(trial.gan)(*arguments))
+
+
+@pytest.mark.parametrize("name", EVERY_MEMBER)
+def test_compiled_steps_are_one_graph_and_equal_eager(setup, name):
+    check_compiled(setup, name, "aot_eager")
+
+
+@pytest.mark.slow
+def test_compiled_steps_equal_eager_for_every_method(setup, method_name):
+    check_compiled(setup, method_name, "aot_eager")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EVERY_MEMBER)
+def test_inductor_equals_eager(setup, name):
+    check_compiled(setup, name, "inductor")

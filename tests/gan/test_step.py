@@ -1,0 +1,192 @@
+"""What a step does and what it leaves alone, for every method."""
+
+import dataclasses
+
+import torch
+from torch.utils._pytree import tree_map
+
+from study.gan.optimizers import adam
+from study.gan.step import discriminator_step, generator_step
+
+
+def copied(tree):
+    return tree_map(torch.clone, tree)
+
+
+def assert_same(first, second):
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+def counting(gan):
+    """The GAN and a list that grows with every advance of its weight normalisation."""
+    calls = []
+
+    def advance(parameters, state):
+        calls.append(state)
+        return gan.weight_norm.advance(parameters, state)
+
+    return dataclasses.replace(gan, weight_norm=dataclasses.replace(gan.weight_norm, advance=advance)), calls
+
+
+def test_d_step_minimises_the_loss_plus_the_weighted_penalty_on_these_fakes(setup, method_name):
+    gan, state, settings, real, latents, noise = setup(method_name)
+    after, metrics = discriminator_step(gan, state, settings, real, latents, noise)
+    fake, buffers = gan.generate(state.generator, state.generator_buffers, latents)
+    vectors = gan.weight_norm.advance(state.discriminator, state.weight_norm) if gan.weight_norm else {}
+
+    def terms(parameters):
+        critic = gan.critic(parameters, vectors)
+        loss = gan.loss.discriminator(critic(real), critic(fake))  # two passes, always
+        return loss, gan.penalty.value(critic, parameters, real, fake, noise) if gan.penalty else loss * 0
+
+    tight = {"rtol": 1e-10, "atol": 1e-12}
+    torch.testing.assert_close(tuple(metrics), terms(state.discriminator), **tight)
+    gradients = torch.func.grad(lambda p: terms(p)[0] + 3.0 * terms(p)[1])(state.discriminator)
+    flat = torch.cat([gradients[name].flatten() for name in state.discriminator])
+    torch.testing.assert_close(after.discriminator_adam.first, 0.5 * flat, **tight)
+    torch.testing.assert_close(after.discriminator_adam.second, 0.1 * flat**2, rtol=1e-9, atol=1e-12)
+    moved, _ = adam(state.discriminator, gradients, state.discriminator_adam, *settings[:3])
+    torch.testing.assert_close(after.discriminator, moved, rtol=1e-7, atol=1e-9)
+    assert_same(after.generator_buffers, buffers)
+    assert_same(after.weight_norm, vectors)
+
+
+def test_d_step_leaves_the_generator_alone_and_moves_its_averages(setup, method_name):
+    _, before, *_ = arguments = setup(method_name)
+    after, _ = discriminator_step(*arguments)
+    assert_same((after.generator, after.generator_adam), (before.generator, before.generator_adam))
+    assert after.discriminator_adam.updates == before.discriminator_adam.updates + 1
+    changed = [not torch.equal(p, before.discriminator[name]) for name, p in after.discriminator.items()]
+    assert all(changed)
+    for name, buffer in before.generator_buffers.items():
+        assert not torch.equal(buffer, after.generator_buffers[name])
+
+
+def test_g_step_minimises_its_loss_with_batch_statistics_and_leaves_d_alone(setup, method_name):
+    gan, state, settings, real, latents, noise = setup(method_name)
+    state, _ = discriminator_step(gan, state, settings, real, latents, noise)
+    after, loss = generator_step(gan, state, settings, latents)
+
+    def objective(parameters):
+        fake, _ = gan.generate(parameters, state.generator_buffers, latents)
+        return gan.loss.generator(gan.critic(state.discriminator, state.weight_norm)(fake))
+
+    torch.testing.assert_close(loss, objective(state.generator), rtol=1e-10, atol=1e-12)
+    gradients = torch.func.grad(objective)(state.generator)
+    flat = torch.cat([gradients[name].flatten() for name in state.generator])
+    torch.testing.assert_close(after.generator_adam.first, 0.5 * flat, rtol=1e-9, atol=1e-12)
+    assert flat.norm() > 0
+    parts = ("discriminator", "discriminator_adam", "weight_norm")
+    assert_same([getattr(after, part) for part in parts], [getattr(state, part) for part in parts])
+    assert after.generator_adam.updates == 1
+    buffers = gan.generate(state.generator, state.generator_buffers, latents)[1]
+    assert_same(after.generator_buffers, buffers)
+    assert not all(torch.equal(p, state.generator[name]) for name, p in after.generator.items())
+
+
+def test_steps_change_nothing_that_they_are_given(setup, method_name):
+    gan, *arguments = setup(method_name)
+    before = copied(arguments)
+    discriminator_step(gan, *arguments)
+    assert_same(arguments, before)
+    state, settings, _, latents, _ = arguments
+    generator_step(gan, state, settings, latents)
+    assert_same(arguments, before)
+
+
+def test_steps_are_deterministic_and_draw_nothing_themselves(setup, method_name):
+    arguments = setup(method_name)
+    rng = torch.get_rng_state()
+    first = discriminator_step(*arguments)
+    assert torch.equal(rng, torch.get_rng_state())
+    torch.manual_seed(99)
+    assert_same(first, discriminator_step(*arguments))
+
+
+def test_real_and_fake_pass_apart_only_where_samples_are_coupled(setup, normalization_name):
+    gan, state, settings, real, latents, noise = setup(normalization_name, dtype=torch.float32)
+    seen = []
+    forward = gan.discriminator.forward
+
+    def spy(images):
+        seen.append(len(images))
+        return forward(images)
+
+    gan.discriminator.forward = spy
+    try:
+        _, metrics = discriminator_step(gan, state, settings, real, latents, noise)
+    finally:
+        del gan.discriminator.forward
+    assert seen == ([4, 4] if gan.couples_samples else [8])
+    fake, _ = gan.generate(state.generator, state.generator_buffers, latents)
+    vectors = gan.weight_norm.advance(state.discriminator, state.weight_norm) if gan.weight_norm else {}
+    critic = gan.critic(state.discriminator, vectors)
+    apart = gan.loss.discriminator(critic(real), critic(fake))
+    together = gan.loss.discriminator(*critic(torch.cat([real, fake])).chunk(2))
+    torch.testing.assert_close(metrics.loss, apart, rtol=2e-6, atol=0)
+    assert gan.couples_samples == (not torch.allclose(apart, together, rtol=1e-4))
+
+
+def test_the_penalty_weight_counts_and_a_method_without_a_penalty_reports_zero(setup, method_name):
+    gan, state, settings, *batch = setup(method_name, beta1=0.0)
+    doubled = settings._replace(penalty_weight=settings.penalty_weight * 2)
+    (one, metrics), (two, same) = (discriminator_step(gan, state, s, *batch) for s in (settings, doubled))
+    assert_same(metrics, same)
+    if gan.penalty is None:
+        assert metrics.penalty == 0
+        assert_same(one, two)
+    else:
+        assert metrics.penalty > 0
+        assert not torch.allclose(one.discriminator_adam.first, two.discriminator_adam.first, rtol=1e-3)
+
+
+def test_spectral_norm_iterates_once_per_d_step_and_not_in_g_steps(setup):
+    gan, state, settings, *batch = setup("spectral_norm+gradient_penalty")
+    gan, calls = counting(gan)
+    first, _ = discriminator_step(gan, state, settings, *batch)
+    assert len(calls) == 1
+    assert calls[0] is state.weight_norm
+    second, _ = generator_step(gan, first, settings, batch[1])
+    assert len(calls) == 1
+    assert_same(second.weight_norm, first.weight_norm)
+    assert not any(torch.equal(first.weight_norm[k], v) for k, v in state.weight_norm.items() if v.numel() > 1)
+
+
+def test_options_reach_their_member(setup):
+    gan, state, *_ = setup("spectral_norm", options=(("power_iterations", 4),))
+    single = setup("spectral_norm").gan
+    vectors = state.weight_norm
+    for _ in range(4):
+        vectors = single.weight_norm.advance(state.discriminator, vectors)
+    assert_same(gan.weight_norm.advance(state.discriminator, state.weight_norm), vectors)
+
+
+def test_samples_use_the_moving_averages_so_they_do_not_depend_on_their_batch(setup):
+    gan, state, settings, *batch = setup("none", batch=6)
+    state, _ = discriminator_step(gan, state, settings, *batch)
+    latents = batch[1]
+    sampled = gan.sample(state.generator, state.generator_buffers, latents)
+    alone = torch.cat([gan.sample(state.generator, state.generator_buffers, z[None]) for z in latents])
+    torch.testing.assert_close(sampled, alone, rtol=1e-12, atol=1e-12)
+    in_training, _ = gan.generate(state.generator, state.generator_buffers, latents)
+    assert not torch.allclose(sampled, in_training, rtol=1e-3, atol=1e-3)
+    other = {name: b * 2 for name, b in state.generator_buffers.items()}
+    assert not torch.allclose(sampled, gan.sample(state.generator, other, latents), rtol=1e-6, atol=1e-6)
+
+
+def test_a_method_is_built_from_its_members(setup, method_name):
+    gan = setup(method_name).gan
+    parts = method_name.split("+")
+    assert (gan.penalty is not None) == any(p in parts for p in ("gradient_penalty", "dragan", "l2"))
+    assert (gan.weight_norm is not None) == ("spectral_norm" in parts)
+    assert gan.couples_samples == ("batch_norm" in parts)
+
+
+def test_the_state_starts_with_empty_moments(setup):
+    _, state, *_ = setup("spectral_norm", spread=0.0)
+    for moments, parameters in (
+        (state.generator_adam, state.generator),
+        (state.discriminator_adam, state.discriminator),
+    ):
+        assert moments.first.shape == moments.second.shape == (sum(p.numel() for p in parameters.values()),)
+        assert not any(tensor.any() for tensor in moments)

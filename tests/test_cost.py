@@ -1,0 +1,121 @@
+"""Estimates of time: counted operations against hand arithmetic, and rows where there are any."""
+
+import math
+
+import pytest
+
+from study import cost
+from study.cost import Measured, estimated_seconds, total_seconds
+from study.gan.model import build
+from study.results import DIVERGED, FINISHED, Record, compact, write_part
+from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
+
+SHAPE = (1, 8)
+# SNDCGAN of width 8 on 1x8x8: two operations per multiplication, biases not counted. On maps of 1 and 2 px the taps
+# that see nothing but padding are left out: a 4x4 kernel has 2x2 there and a 3x3 kernel has its centre.
+GENERATOR = 2 * (
+    128 * 64  # linear
+    + 1 * 1 * 64 * 32 * 2 * 2  # transposed convolutions count the pixels that they read
+    + 2 * 2 * 32 * 16 * 4 * 4
+    + 4 * 4 * 16 * 8 * 4 * 4
+    + 8 * 8 * 8 * 1 * 3 * 3
+)
+DISCRIMINATOR = 2 * (
+    8 * 8 * 1 * 8 * 3 * 3
+    + 4 * 4 * 8 * 16 * 4 * 4
+    + 4 * 4 * 16 * 16 * 3 * 3
+    + 2 * 2 * 16 * 32 * 4 * 4
+    + 2 * 2 * 32 * 32 * 3 * 3
+    + 1 * 1 * 32 * 64 * 2 * 2
+    + 1 * 1 * 64 * 64 * 1 * 1
+    + 64 * 1  # linear
+)
+PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=600, n_fake=600)
+
+
+def make(penalty=None, *, n_dis=1, steps=100, width=8, batch_size=64, seed=0):
+    return Trial(
+        dataset="digits",
+        method=Method(architecture="sndcgan", penalty=penalty),
+        hyperparameters=Hyperparameters(
+            learning_rate=2e-4, beta1=0.5, beta2=0.9, n_dis=n_dis, penalty_weight=1 if penalty else None
+        ),
+        training=Training(discriminator_steps=steps, width=width, batch_size=batch_size),
+        seed=seed,
+    )
+
+
+def test_operations_against_hand_arithmetic():
+    gan = build(make(), *SHAPE)
+    assert cost._forward_flops(gan, 128, *SHAPE) == (GENERATOR, DISCRIMINATOR) == (173_056, 312_448)
+
+
+@pytest.mark.parametrize(("penalty", "passes"), [(None, 0), ("l2", 0), ("gradient_penalty", 6), ("dragan", 6)])
+@pytest.mark.parametrize("n_dis", [1, 5])
+def test_seconds_from_operations(monkeypatch, penalty, passes, n_dis):
+    """D's update passes D over two batches forward and back, G's passes both forward and back, D without its weights."""
+    monkeypatch.setattr(cost, "OVERHEAD", 0.0)
+    monkeypatch.setattr(cost, "THROUGHPUT", {"cpu": 1e6, "gpu": 1e9})
+    per_image = GENERATOR + (6 + passes) * DISCRIMINATOR + (3 * GENERATOR + 2 * DISCRIMINATOR) / n_dis
+    trial = make(penalty, n_dis=n_dis, steps=100, batch_size=32)
+    assert estimated_seconds(trial, *SHAPE, "cpu") == pytest.approx(100 * 32 * per_image / 1e6)
+    assert estimated_seconds(trial, *SHAPE, "gpu") == pytest.approx(100 * 32 * per_image / 1e9)
+
+
+def test_updates_take_time_however_small(monkeypatch):
+    monkeypatch.setattr(cost, "OVERHEAD", 0.25)
+    monkeypatch.setattr(cost, "THROUGHPUT", {"cpu": math.inf})
+    assert estimated_seconds(make(n_dis=5, steps=100), *SHAPE, "cpu") == pytest.approx(100 * 0.25 * (1 + 1 / 5))
+
+
+def record(folder, trial, seconds, status=FINISHED, device="cpu"):
+    made = Record(
+        status=status,
+        reason=None,
+        dataset_sha256="d" * 64,
+        started_at="2026-01-01T00:00:00+00:00",
+        finished_at="2026-01-01T00:00:00+00:00",
+        training_seconds=seconds,
+        scoring_seconds=None if seconds is None else 1.0,
+        images_per_second=None,
+        host="here",
+        device=device,
+        study_version="0",
+        code_revision="none",
+        semantics=1,
+        python="3",
+        torch="2",
+    )
+    score = Evaluation(
+        trial_id=trial.id,
+        discriminator_step=1,
+        protocol_id=PROTOCOL.id,
+        frechet_distance=1.0,
+        discriminator_loss=1.0,
+        generator_loss=1.0,
+        penalty=0.0,
+    )
+    assert write_part(folder, trial, PROTOCOL, made, [score])
+
+
+def test_measured_seconds_are_the_mean_of_like_trials_scaled_to_the_steps(tmp_path):
+    record(tmp_path, make(seed=0, steps=100), 9)
+    record(tmp_path, make(seed=1, steps=200), 39)
+    record(tmp_path, make(seed=2, steps=100), None, status=DIVERGED)
+    record(tmp_path, make(seed=3, steps=100), 0, device="NVIDIA H200")
+    compact(tmp_path)
+    measured = Measured(tmp_path)
+    assert measured.seconds(make(seed=9, steps=1000), "cpu") == pytest.approx(1000 * (10 / 100 + 40 / 200) / 2)
+    assert measured.seconds(make(steps=100), "gpu") == pytest.approx(1)
+    for unlike in (make("l2"), make(n_dis=5), make(width=16), make(batch_size=32)):
+        assert measured.seconds(unlike, "cpu") is None
+
+
+def test_totals_say_how_much_is_measured(tmp_path):
+    record(tmp_path, make(steps=100), 9)
+    compact(tmp_path)
+    trials = [(make(steps=100), SHAPE), (make("dragan"), SHAPE)]
+    total, known = total_seconds(trials, Measured(tmp_path), "cpu")
+    assert known == 1
+    assert total == pytest.approx(10 + estimated_seconds(make("dragan"), *SHAPE, "cpu"))
+    assert total_seconds([], Measured(tmp_path / "nothing"), "cpu") == (0, 0)
