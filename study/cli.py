@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from study.names import InputError
@@ -25,12 +24,15 @@ data_app = typer.Typer(help="Prepare datasets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 FAILED_EXIT = 3
+USAGE_ERROR: Any = typer.BadParameter.__base__  # which typer does not export
 
 Space = Annotated[str, typer.Argument(help="A search space; `grid` is the paper's Table 1.")]
 Datasets = Annotated[str, typer.Option("--dataset", help="Datasets, separated by commas; see `study datasets`.")]
 OneDataset = Annotated[str, typer.Option("--dataset", help="A dataset; see `study datasets`.")]
 Results = Annotated[Path, typer.Option(help="Folder of rows, figures and kept generators.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of prepared data.  [default: $STUDY_DATA, or the user's cache]")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of prepared data.  [default: $STUDY_DATA, or the user's cache]")
+]
 Architecture = Annotated[str | None, typer.Option(help="Networks.  [default: the dataset's]")]
 Methods = Annotated[
     str | None,
@@ -44,12 +46,14 @@ ExtractorName = Annotated[str | None, typer.Option(help="Features that scores co
 Weights = Annotated[Path | None, typer.Option(help="Weights file for the extractor; recorded by its hash.")]
 NReal = Annotated[int | None, typer.Option(help="Real images in a score.  [default: 10,000 or all held-out ones]")]
 NFake = Annotated[int | None, typer.Option(help="Generated images in a score.  [default: as many as real ones]")]
-Address = Annotated[str | None, typer.Option(help="Join the Ray cluster there (`auto` finds it).  [default: start one]")]
+Address = Annotated[
+    str | None, typer.Option(help="Join the Ray cluster there (`auto` finds it).  [default: start one]")
+]
 Concurrent = Annotated[int | None, typer.Option(help="At most so many trials at a time.", metavar="N")]
 Gpus = Annotated[float | None, typer.Option(help="GPUs, or part of one, per trial.  [default: 1 where there are any]")]
 
 
-@app.command(epilog="Examples: `study run grid` &nbsp; `study run grid --dataset celeba-hq-128 --methods none,spectral_norm`")
+@app.command(epilog="Example: `study run grid --dataset celeba-hq-128 --methods none,spectral_norm`")
 def run(
     space: Space,
     dataset: Datasets = "digits",
@@ -154,7 +158,9 @@ def opened(results: Path) -> Iterator[None]:
             yield
             compact(results)
     except OSError as error:
-        raise InputError(f"--results {results}: cannot be written ({error.strerror}); choose another folder.") from error
+        raise InputError(
+            f"--results {results}: cannot be written ({error.strerror}); choose another folder."
+        ) from error
     finally:
         if not existed:
             with contextlib.suppress(OSError):
@@ -209,7 +215,7 @@ def _conclude(planned: list[Any], results: Path) -> None:
     _show_report(results, datasets, sorted({p.context.protocol.id for p in planned}))
     found = statuses(results)
     if failed := [p.trial.id for p in planned if found.get(p.key) == FAILED]:
-        print(f"{len(failed)} trials failed; their reasons: study status. Run them again with --retry-failed.", file=sys.stderr)
+        print(f"{len(failed)} trials failed: see `study status`; --retry-failed runs them again.", file=sys.stderr)
         raise typer.Exit(FAILED_EXIT)
 
 
@@ -250,11 +256,10 @@ def main() -> None:
     except InputError as error:
         print(error, file=sys.stderr)
         code = 2
-    except click.ClickException as error:
+    except USAGE_ERROR as error:
         print(" ".join(error.format_message().split()), file=sys.stderr)
         code = 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("stopped; every finished trial is kept, and the same command goes on from there.", file=sys.stderr)
         code = 130
     sys.exit(code)
-

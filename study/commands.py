@@ -95,7 +95,7 @@ def _train(planned: Any) -> str:
         print(_evaluation_line(label, vars(checkpoint.evaluation)), flush=True)
 
     outcome = execute(trial, context, device, show)
-    print(f"{outcome.status}{f': {outcome.reason}' if outcome.reason else ''} in {outcome.seconds:.1f} s; images: {folder}")
+    print(f"{': '.join(filter(None, (outcome.status, outcome.reason)))} in {outcome.seconds:.1f} s; images: {folder}")
     return outcome.status
 
 
@@ -153,13 +153,12 @@ def sample(
 def status(results: cli.Results = Path("results")) -> None:
     """Show how far a study is: trials by space and dataset, failures with their reasons, and who runs it."""
     from study import lock
-    from study.results import STATUSES, read_rows, read_table
+    from study.results import STATUSES, part_paths, read_part, read_table
 
     if not results.is_dir():
         raise InputError(f"--results {results}: no such folder; `study run grid` makes it.")
-    by_trial: dict[str, dict[str, Any]] = {}
-    for row in read_rows(results):
-        by_trial[row["trial_id"]] = row
+    rows = [*read_table(results, "trials").to_pylist(), *(read_part(path)[0] for path in part_paths(results))]
+    by_trial: dict[str, dict[str, Any]] = {row["trial_id"]: row for row in rows}
     groups: dict[tuple[str, str], list[str]] = {}
     for row in read_table(results, "memberships").to_pylist():
         groups.setdefault((row["space"], row["context"]), []).append(row["trial_id"])
@@ -171,7 +170,8 @@ def status(results: cli.Results = Path("results")) -> None:
         print(f"{space} on {context}: {', '.join(parts)}, {len(ids) - sum(counts.values())} to run")
     for row in by_trial.values():
         if row["status"] != "finished":
-            print(f"{row['trial_id']}  {row['method']} on {row['dataset']}, seed {row['seed']}: {row['status']}, {row['reason']}")
+            what = f"{row['method']} on {row['dataset']}, seed {row['seed']}"
+            print(f"{row['trial_id']}  {what}: {row['status']}, {row['reason']}")
     holder = lock.holder(results)
     print(f"running: process {holder['pid']} on {holder['host']}" if holder else "no run is using this folder")
 
@@ -184,14 +184,12 @@ def datasets(data_dir: cli.DataDir = None) -> None:
     folder = data.data_dir(data_dir)
     for name, dataset in data.datasets().items():
         ready = data.is_ready(name, folder)
-        size = data.size_on_disk(name, folder) / 1e6
-        where = "embedded" if dataset.embedded else f"ready, {size:,.0f} MB in {folder}" if ready else "not prepared"
+        megabytes = data.size_on_disk(name, folder) / 1e6
+        where = "embedded" if dataset.embedded else f"{megabytes:,.0f} MB in {folder}" if ready else "not prepared"
         print(f"{name}  ({where})")
         print(f"    {dataset.description}")
-        print(
-            f"    {dataset.resolution} px, {dataset.channels} channel(s); {dataset.architecture} of width {dataset.width},"
-            f" {dataset.discriminator_steps:,} D updates, scored every {dataset.checkpoint_every:,} by {dataset.extractor}"
-        )
+        steps = f"{dataset.discriminator_steps:,} D updates, scored every {dataset.checkpoint_every:,}"
+        print(f"    {dataset.architecture} of width {dataset.width}, {steps} by {dataset.extractor}")
         if not ready:
             print(f"    study data prepare {name} --source DIR")
 

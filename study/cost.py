@@ -15,8 +15,8 @@ from study.trial import Trial
 OVERHEAD = 0.008
 """Seconds per update in which a device waits for the next operation."""
 THROUGHPUT = {"cpu": 2.5e10, "gpu": 1e13}
-"""Floating-point operations per second on one CPU core and on one GPU. The first was measured on the embedded dataset on
-one core of a server of 2021; the second is an assumption, to be replaced by rows as soon as there are any."""
+"""Floating-point operations per second: measured for one CPU core on the embedded dataset, assumed for one GPU. Rows
+replace them as soon as there are any."""
 
 
 def estimated_seconds(trial: Trial, channels: int, resolution: int, device: str) -> float:
@@ -49,16 +49,18 @@ def _forward_flops(gan: Gan, latent_dim: int, channels: int, resolution: int) ->
 
 
 class Measured:
-    """Seconds that finished trials of a results folder took, training and scoring, by what decides how long one takes."""
+    """Seconds that finished trials of a results folder took, by what decides how long one takes."""
 
     def __init__(self, results: Path) -> None:
         seconds = defaultdict(list)
-        for row in read_table(results, "trials").to_pylist():
-            if row["status"] == FINISHED:
-                key = tuple(row[name] for name in ("dataset", "architecture", "method", "n_dis", "width", "batch_size"))
+        key = ("dataset", "architecture", "method", "n_dis", "width", "batch_size")
+        times = ("training_seconds", "scoring_seconds")
+        table = read_table(results, "trials").select([*key, *times, "status", "device", "discriminator_steps"])
+        for row in table.to_pylist():
+            if row["status"] == FINISHED and None not in (row[name] for name in times):
                 device = "cpu" if row["device"] == "cpu" else "gpu"
-                total = row["training_seconds"] + row["scoring_seconds"]
-                seconds[(*key, device)].append(total / row["discriminator_steps"])
+                total = sum(row[name] for name in times)
+                seconds[(*(row[name] for name in key), device)].append(total / row["discriminator_steps"])
         self._per_step = {key: sum(values) / len(values) for key, values in seconds.items()}
 
     def seconds(self, trial: Trial, device: str) -> float | None:

@@ -27,12 +27,11 @@ def duration(seconds: float) -> str:
     ['8 s', '4 min 10 s', '2 h 1 min', '2 d 7 h']
     """
     whole = round(seconds)
-    for unit, below, size in (("s", 60, 1), ("min", 3600, 60), ("h", 86400, 3600), ("d", float("inf"), 86400)):
-        if whole < below:
-            break
-    smaller = {"min": ("s", 1), "h": ("min", 60), "d": ("h", 3600)}.get(unit)
-    rest = f" {whole % size // smaller[1]} {smaller[0]}" if smaller else ""
-    return f"{whole // size} {unit}{rest}"
+    units = {"d": 86400, "h": 3600, "min": 60, "s": 1}
+    counts = {unit: whole // size for unit, size in units.items()}
+    largest = next((i for i, count in enumerate(counts.values()) if count), len(units) - 1)
+    remainders = {"d": 10**9, "h": 24, "min": 60, "s": 60}
+    return " ".join(f"{counts[unit] % remainders[unit]} {unit}" for unit in list(units)[largest : largest + 2])
 
 
 def plan_lines(space: str, planned: Sequence[Planned], estimate: Estimate) -> list[str]:
@@ -54,9 +53,8 @@ class Watch:
 
     def __init__(self, todo: Sequence[Planned]) -> None:
         self._total = Counter((p.trial.dataset, p.trial.method.name) for p in todo)
-        self._labels = {
-            p.context.dataset: score_label(p.context.protocol.extractor, p.context.protocol.weights_sha256) for p in todo
-        }
+        protocols = {p.context.dataset: p.context.protocol for p in todo}
+        self._labels = {name: score_label(p.extractor, p.weights_sha256) for name, p in protocols.items()}
         self._outcomes: list[Outcome] = []
         self._started = self._last_line = time.monotonic()
         terminal = sys.stdout.isatty()
@@ -92,10 +90,11 @@ class Watch:
         elapsed = time.monotonic() - self._started
         parts = [f"{done}/{total} trials"]
         for dataset, label in self._labels.items():
-            scores = [(o.best_frechet_distance, o.method) for o in self._of(dataset) if o.best_frechet_distance is not None]
-            if scores:
-                score, method = min(scores)
-                parts.append(f"best {label} {score:.2f} ({method}{f', {dataset}' if len(self._labels) > 1 else ''})")
+            scored = [o for o in self._of(dataset) if o.best_frechet_distance is not None]
+            if scored:
+                best = min(scored, key=lambda o: o.best_frechet_distance or 0)
+                where = f"{best.method}, {dataset}" if len(self._labels) > 1 else best.method
+                parts.append(f"best {label} {best.best_frechet_distance:.2f} ({where})")
         states = Counter(outcome.status for outcome in self._outcomes)
         parts += [f"{states[state]} {state}" for state in (DIVERGED, FAILED) if states[state]]
         if 0 < done < total:

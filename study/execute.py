@@ -67,8 +67,8 @@ def load(context: Context, device: str) -> tuple[data.Images, Scorer]:
     images = data.load(context.dataset, context.data_dir)
     if images.sha256 != context.dataset_sha256:
         raise InputError(
-            f"{context.dataset}: its images here have hash {images.sha256[:16]}, the study's {context.dataset_sha256[:16]};"
-            f" prepare both from the same source."
+            f"{context.dataset}: its images here have hash {images.sha256[:16]}, those of the study"
+            f" {context.dataset_sha256[:16]}; prepare both from the same source."
         )
     extractor = load_extractor(
         context.protocol.extractor,
@@ -87,6 +87,7 @@ def execute(
 
     A trial that raises or diverges ends as a row with its status and reason. `on_checkpoint` is shown each checkpoint.
     """
+    torch.set_num_threads(1)  # rounding depends on the number of threads, and a core belongs to one trial
     started, clock = _now(), time.perf_counter()
     evaluations: list[Evaluation] = []
     best = last = None
@@ -121,7 +122,14 @@ def execute(
 
 
 def make_record(
-    context: Context, status: str, reason: str | None, *, started: str, device: str, last: Checkpoint | None, trial: Trial
+    context: Context,
+    status: str,
+    reason: str | None,
+    *,
+    started: str,
+    device: str,
+    last: Checkpoint | None,
+    trial: Trial,
 ) -> Record:
     """How a trial went, and where and by what it was run. Seconds are None where it reached no checkpoint."""
     images = last.evaluation.discriminator_step * trial.training.batch_size if last else None

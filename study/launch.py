@@ -7,6 +7,7 @@ Ray told, so that whatever is killed, a finished trial is never run again.
 import contextlib
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields
@@ -41,17 +42,31 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
 
     Raises InputError where there is no cluster at the address.
     """
+    if address and address != "auto":
+        _check_answers(address)
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
     try:
         ray.init(address=address or "local", **(quiet if address is None else {**quiet, "include_dashboard": None}))
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"--address {address}: no Ray cluster answers there ({reason}); start one or leave it out.") from error
+        raise InputError(
+            f"--address {address}: no Ray cluster answers ({reason}); start one or leave it out."
+        ) from error
     try:
         resources = ray.cluster_resources()
         yield resources.get("CPU", 1), resources.get("GPU", 0)
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raises InputError where nothing listens at host:port, for which Ray itself would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        reason = f"{error}; it is HOST:PORT of `ray start --head`, or auto"
+        raise InputError(f"--address {address}: no Ray cluster answers ({reason}).") from error
 
 
 class Queue(Searcher):
@@ -83,7 +98,8 @@ class Watcher(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial's worker died too often."""
         lost, context = Trial.from_dict(trial.config["trial"]), self._contexts[trial.config["context"]]
-        reason = f"its worker died {WORKER_DEATHS + 1} times, last: {str(trial.get_error() or 'killed').splitlines()[-1]}"
+        last = str(trial.get_error() or "killed").splitlines()[-1]
+        reason = f"its worker died {WORKER_DEATHS + 1} times, last: {last}"
         now = datetime.now(UTC).isoformat()
         record = make_record(context, FAILED, reason, started=now, device="cpu", last=None, trial=lost)
         write_part(context.results, lost, context.protocol, record, [])
@@ -101,9 +117,6 @@ class Watcher(tune.Callback):
 
 
 def _train_in_worker(config: dict[str, Any], contexts: Sequence[Context]) -> None:
-    import torch
-
-    torch.set_num_threads(1)
     device = "cuda" if ray.get_gpu_ids() else "cpu"
     outcome = execute(Trial.from_dict(config["trial"]), contexts[config["context"]], device)
     tune.report({f"study_{name}": value for name, value in asdict(outcome).items()})
@@ -116,9 +129,7 @@ def launch(todo: Sequence[Planned], slots: Slots, on_outcome: Callable[[Outcome]
     scratch = tempfile.mkdtemp(prefix="study-ray-")
     try:
         tune.Tuner(
-            tune.with_resources(
-                partial(_train_in_worker, contexts=contexts), {"cpu": 1, "gpu": slots.gpus_per_trial}
-            ),
+            tune.with_resources(partial(_train_in_worker, contexts=contexts), {"cpu": 1, "gpu": slots.gpus_per_trial}),
             tune_config=tune.TuneConfig(
                 search_alg=queue, num_samples=-1, max_concurrent_trials=slots.concurrent, reuse_actors=True
             ),

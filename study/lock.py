@@ -102,11 +102,7 @@ def _remove_if_stale(path: Path) -> None:
     held = _read(path)
     if held is None:
         return
-    if held.get("host") == socket.gethostname():
-        alive = held.get("started") is not None and _process_start(held.get("pid")) == held["started"]
-    else:
-        alive = _beats(path, held)
-    if alive:
+    if _is_alive(path, held):
         raise InputError(
             f"--results {path.parent}: in use by process {held.get('pid')} on {held.get('host')}; wait for it, stop it,"
             " or choose another folder."
@@ -116,6 +112,18 @@ def _remove_if_stale(path: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX)
         if _read(path) == held and _is_at(file, path):  # else somebody was quicker, and this is the new holder's
             path.unlink()
+
+
+def holder(folder: Path) -> dict[str, Any] | None:
+    """Host and process of the run that uses the folder; None where there is none, or only a lock left behind."""
+    held = _read(folder / ".lock")
+    return held if held is not None and _is_alive(folder / ".lock", held) else None
+
+
+def _is_alive(path: Path, held: dict[str, Any]) -> bool:
+    if held.get("host") == socket.gethostname():
+        return held.get("started") is not None and _process_start(held.get("pid")) == held["started"]
+    return _beats(path, held)
 
 
 def _beats(path: Path, held: dict[str, Any]) -> bool:

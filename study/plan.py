@@ -109,7 +109,8 @@ def make_plan(request: Request, space: SearchSpace) -> list[Planned]:
     for dataset in request.datasets:
         training = training_of(request, dataset)
         architecture = request.architecture or data.get(dataset).architecture
-        methods = parse_list(request.methods, architecture) if request.methods else space.methods(architecture)
+        own = request.methods is None
+        methods = space.methods(architecture) if own else parse_list(request.methods or "", architecture)
         context, shape = make_context(request, dataset)
         chosen = {method: _settings(request, space, method) for method in methods}
         for seed in range(request.seeds or space.seeds):
@@ -211,7 +212,11 @@ def make_slots(cpus: float, gpus: float, *, gpus_per_trial: float | None, max_co
         raise InputError(f"--max-concurrent {max_concurrent}: must be 1 or more.")
     if gpus_per_trial is None:
         gpus_per_trial = 1.0 if gpus else 0.0
-    if gpus_per_trial < 0 or gpus_per_trial > gpus:
-        raise InputError(f"--gpus-per-trial {gpus_per_trial:g}: must be from 0 to the {gpus:g} GPUs present.")
-    fit = int(min(cpus, gpus / gpus_per_trial + 1e-9)) if gpus_per_trial else int(cpus)
+    whole = gpus_per_trial <= 1 or float(gpus_per_trial).is_integer()
+    if not 0 <= gpus_per_trial <= gpus or not whole:
+        raise InputError(
+            f"--gpus-per-trial {gpus_per_trial:g}: must be from 0 to the {gpus:g} GPUs present, and whole above 1."
+        )
+    shares = int(1 / gpus_per_trial + 1e-9) if 0 < gpus_per_trial < 1 else 1  # a share never spans two GPUs
+    fit = int(min(cpus, gpus // max(gpus_per_trial, 1) * shares)) if gpus_per_trial else int(cpus)
     return Slots(concurrent=max(1, min(fit, max_concurrent or fit)), gpus_per_trial=gpus_per_trial)

@@ -24,7 +24,7 @@ CHECK_EVERY = 50
 """D updates between looks at whether training has diverged: each look waits for the device."""
 
 
-class Diverged(Exception):
+class Diverged(Exception):  # noqa: N818  an outcome, not an error
     """A loss, a parameter or a generated image is no finite number; the message says what and at which step."""
 
 
@@ -99,7 +99,9 @@ class Tally:
     def add(self, step: int, discriminator: Tensor, penalty: Tensor, generator: Tensor | None) -> None:
         self.steps += 1
         self.generator_steps += generator is not None
-        losses = torch.stack([discriminator, penalty, torch.zeros_like(discriminator) if generator is None else generator])
+        losses = torch.stack(
+            [discriminator, penalty, torch.zeros_like(discriminator) if generator is None else generator]
+        )
         self.sums = self.sums + losses
         fresh = (self.diverged_at == 0) & ~losses.isfinite().all()
         self.diverged_at = torch.where(fresh, step, self.diverged_at)

@@ -53,7 +53,7 @@ def test_operations_against_hand_arithmetic():
 @pytest.mark.parametrize(("penalty", "passes"), [(None, 0), ("l2", 0), ("gradient_penalty", 6), ("dragan", 6)])
 @pytest.mark.parametrize("n_dis", [1, 5])
 def test_seconds_from_operations(monkeypatch, penalty, passes, n_dis):
-    """D's update passes D over two batches forward and back, G's passes both forward and back, D without its weights."""
+    """D's update takes D forward and back over two batches; G's takes both, D without the gradients of its weights."""
     monkeypatch.setattr(cost, "OVERHEAD", 0.0)
     monkeypatch.setattr(cost, "THROUGHPUT", {"cpu": 1e6, "gpu": 1e9})
     per_image = GENERATOR + (6 + passes) * DISCRIMINATOR + (3 * GENERATOR + 2 * DISCRIMINATOR) / n_dis

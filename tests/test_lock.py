@@ -41,6 +41,10 @@ def another_process(folder):
         process.stdout.close()
 
 
+def names_in(folder):
+    return [path.name for path in folder.iterdir()]
+
+
 def leave(folder, **content):
     """A lock that somebody left behind."""
     path = folder / ".lock"
@@ -63,8 +67,8 @@ def test_the_folder_is_clean_before_and_after(tmp_path):
     with locked(tmp_path):
         content = json.loads((tmp_path / ".lock").read_text())
         assert (content["host"], content["pid"]) == (socket.gethostname(), os.getpid())
-        assert os.listdir(tmp_path) == [".lock"]
-    assert os.listdir(tmp_path) == []
+        assert names_in(tmp_path) == [".lock"]
+    assert names_in(tmp_path) == []
 
 
 def test_released_when_the_run_raises(tmp_path):
@@ -143,10 +147,19 @@ def test_a_lock_of_this_host_that_names_no_process_is_taken_over(tmp_path, conte
         pass
 
 
-def test_exactly_one_of_several_contenders_takes_a_stale_lock_over(tmp_path):
-    contenders, rounds = 3, 150
+@pytest.mark.parametrize(("rounds", "pause"), [(100, 0), (10, 0.02)])
+def test_exactly_one_of_several_contenders_takes_a_stale_lock_over(tmp_path, monkeypatch, rounds, pause):
+    """With a pause between the last look at the stale lock and its removal, where a second contender could slip in."""
+    contenders, look = 3, lock._is_at
 
-    def contend():
+    def look_and_pause(*arguments):
+        seen = look(*arguments)
+        time.sleep(pause)
+        return seen
+
+    monkeypatch.setattr(lock, "_is_at", look_and_pause)
+
+    def contend(outcomes, barrier, everybody_tried):
         barrier.wait()
         try:
             with locked(tmp_path):
@@ -155,21 +168,25 @@ def test_exactly_one_of_several_contenders_takes_a_stale_lock_over(tmp_path):
         except InputError:
             outcomes.append("refused")
 
+    def race():
+        leave(tmp_path)
+        outcomes, everybody_tried = [], threading.Event()
+        shared = (outcomes, threading.Barrier(contenders), everybody_tried)
+        threads = [threading.Thread(target=contend, args=shared) for _ in range(contenders)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: len(outcomes) == contenders)
+        everybody_tried.set()
+        for thread in threads:
+            thread.join()
+        return sorted(outcomes)
+
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
         for _ in range(rounds):
-            leave(tmp_path)
-            outcomes, barrier, everybody_tried = [], threading.Barrier(contenders), threading.Event()
-            threads = [threading.Thread(target=contend) for _ in range(contenders)]
-            for thread in threads:
-                thread.start()
-            wait_for(lambda: len(outcomes) == contenders)
-            everybody_tried.set()
-            for thread in threads:
-                thread.join()
-            assert sorted(outcomes) == ["refused"] * (contenders - 1) + ["won"]
-            assert os.listdir(tmp_path) == []
+            assert race() == ["refused"] * (contenders - 1) + ["won"]
+            assert names_in(tmp_path) == []
     finally:
         sys.setswitchinterval(interval)
 
@@ -192,7 +209,7 @@ def test_a_beat_that_cannot_be_written_costs_nothing_but_itself(tmp_path, monkey
         stopped_at = beat_of(tmp_path / ".lock")
         monkeypatch.setattr(os, "pwrite", write)
         wait_for(lambda: beat_of(tmp_path / ".lock") > stopped_at + 1)
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_who_lost_the_lock_leaves_the_new_holders_alone(tmp_path):

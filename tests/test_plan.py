@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from search_spaces import get
-from study import plan
+from study import data, plan
 from study.execute import make_record
 from study.names import InputError
 from study.plan import Request, Slots, estimate, make_plan, make_slots, pending, plan_trial
@@ -81,7 +81,7 @@ def test_a_recipe_that_the_space_does_not_list(ask):
 
 def test_what_the_dataset_declares_and_the_user_overrides(ask):
     (declared,) = make_plan(ask(methods="none", settings=1), GRID)
-    assert declared.trial.training.discriminator_steps == 400
+    assert declared.trial.training.discriminator_steps == data.get("digits").discriminator_steps
     assert (declared.context.protocol.n_real, declared.context.protocol.n_fake) == (600, 600)
     (asked,) = make_plan(ask(methods="none", settings=1, discriminator_steps=3, n_real=50, n_fake=40), GRID)
     assert asked.trial.training.discriminator_steps == 3

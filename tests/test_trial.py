@@ -204,13 +204,14 @@ REFUSED.remove(("penalty_weight", None, "above 0."))  # means that there is no p
 
 @pytest.mark.parametrize(("field", "value", "allowed"), REFUSED, ids=lambda value: str(value)[:20])
 def test_numbers_out_of_range_are_refused(field, value, allowed):
+    if field == "seed":
+        maker, others = make, {}
+    elif field in ("n_dis", *FLOATS):
+        maker, others = Hyperparameters, NUMBERS
+    else:
+        maker, others = Training, TRAINING
     with pytest.raises(InputError) as caught:
-        if field == "seed":
-            make(seed=value)
-        elif field in ("n_dis", *FLOATS):
-            Hyperparameters(**{**NUMBERS, field: value})
-        else:
-            Training(**{**TRAINING, field: value})
+        maker(**{**others, field: value})
     message = str(caught.value)
     assert message.startswith(f"{field} ")
     assert repr(value) in message

@@ -34,7 +34,7 @@ class Images:
     @property
     def sha256(self) -> str:
         """Hash of the counts, shapes and pixels of both splits; equal on all machines that hold the same images."""
-        return self.manifest["sha256"]
+        return str(self.manifest["sha256"])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -92,7 +92,7 @@ def load(dataset: Dataset, data_dir: Path) -> Images:
     folder = data_dir / dataset.name
     elsewhere = "" if data_dir == default_data_dir() else f" --data-dir {shlex.quote(str(data_dir))}"
     remedy = f"study data prepare {dataset.name} --source DIR{elsewhere}"
-    if not os.path.exists(folder):  # False, not an error, where a folder above is closed to us
+    if not os.path.exists(folder):  # noqa: PTH110  False, not an error, where a folder above is closed to us
         raise InputError(f"dataset {dataset.name}: not prepared in {data_dir}; run: {remedy}")
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
@@ -185,7 +185,7 @@ def _settle(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool:
 
 
 def _refuse_foreign(target: Path) -> None:
-    """Raises InputError where something that no preparation wrote stands in the way: it might be the user's only copy."""
+    """Raises InputError where something that no preparation wrote is in the way: it might be the user's only copy."""
     if target.exists() and not (target.is_dir() and {file.name for file in target.iterdir()} <= FILES):
         raise InputError(
             f"--data-dir {target.parent}: {target} is no prepared dataset; move it, or name another folder."
@@ -200,7 +200,7 @@ def _map(path: Path, dtype: type, shape: list[int]) -> np.ndarray:
         raise ValueError(f"{path.name} is cut short or no array") from error
     if array.dtype != dtype or list(array.shape) != shape:
         raise ValueError(f"{path.name} is {array.dtype} {list(array.shape)}, its manifest says {shape}")
-    return array
+    return np.asanyarray(array)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ class Loss:
 
 
 def non_saturating() -> Loss:
-    """D: -log s(f(x)) - log(1 - s(f(x^))), G: -log s(f(x^)), with s the sigmoid (Goodfellow et al., 2014, section 3)."""
+    """D: -log s(f(x)) - log(1 - s(f(x^))), G: -log s(f(x^)), s the sigmoid (Goodfellow et al., 2014, section 3)."""
     return Loss(
         discriminator=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
         generator=lambda fake: softplus(-fake).mean(),

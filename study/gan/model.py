@@ -14,7 +14,7 @@ from study.gan.losses import Loss
 from study.gan.methods import members
 from study.gan.normalizations import LayerNormalization, Vectors, WeightNormalization
 from study.gan.optimizers import AdamState, adam_state
-from study.gan.penalties import Discriminator, Penalty
+from study.gan.penalties import Critic, Penalty
 from study.trial import Hyperparameters, Method, Trial
 
 Tensors = dict[str, Tensor]
@@ -67,7 +67,7 @@ class Gan:
         """Images in [0, 1] with the moving averages, as the study scored them."""
         return torch.func.functional_call(self.averaged_generator, (parameters, buffers), latents)
 
-    def critic(self, parameters: Tensors, weight_norm: Vectors) -> Discriminator:
+    def critic(self, parameters: Tensors, weight_norm: Vectors) -> Critic:
         """D as a function of images, with its normalised weights bound."""
         weights = self.weight_norm.apply(parameters, weight_norm) if self.weight_norm else parameters
         return lambda images: torch.func.functional_call(self.discriminator, weights, images)

@@ -84,7 +84,8 @@ def spectral_norm(power_iterations: int) -> WeightNormalization:
         return new
 
     def apply(parameters: Parameters, state: Vectors) -> Parameters:
-        return {**parameters, **{name: parameters[name] / sigma(parameters, state, name) for name in layer_weights(parameters)}}
+        normalized = {name: parameters[name] / sigma(parameters, state, name) for name in layer_weights(parameters)}
+        return {**parameters, **normalized}
 
     return WeightNormalization(initial, advance, apply)
 

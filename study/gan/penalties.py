@@ -12,7 +12,7 @@ from torch import Tensor
 
 from study.gan.member import Member
 
-Discriminator = Callable[[Tensor], Tensor]
+Critic = Callable[[Tensor], Tensor]
 """Images [N, C, H, W] in [0, 1] -> outputs [N], with parameters and normalisations bound."""
 
 Parameters = Mapping[str, Tensor]
@@ -29,7 +29,7 @@ class Penalty:
         passes: what it costs, in forward passes of D over one batch of images, for estimates of time.
     """
 
-    value: Callable[[Discriminator, Parameters, Tensor, Tensor, Tensor], Tensor]
+    value: Callable[[Critic, Parameters, Tensor, Tensor, Tensor], Tensor]
     draw_noise: Callable[[torch.Size, torch.Generator], Tensor]
     passes: int = 0
 
@@ -39,18 +39,21 @@ TWICE_DIFFERENTIATED = 6
 
 
 def no_noise(shape: torch.Size, rng: torch.Generator) -> Tensor:
+    """An empty tensor."""
     return torch.empty(0, device=rng.device)
 
 
 def one_number_per_image(shape: torch.Size, rng: torch.Generator) -> Tensor:
+    """U[0, 1), [N, 1, 1, 1]."""
     return torch.rand(shape[0], 1, 1, 1, generator=rng, device=rng.device)
 
 
 def one_number_per_pixel(shape: torch.Size, rng: torch.Generator) -> Tensor:
+    """U[0, 1), [N, C, H, W]."""
     return torch.rand(shape, generator=rng, device=rng.device)
 
 
-def slopes(discriminator: Discriminator, images: Tensor) -> Tensor:
+def slopes(discriminator: Critic, images: Tensor) -> Tensor:
     """Norm of D's gradient at each image, [N], as sqrt(1e-4 + sum of squares).
 
     Differs from the paper: the 1e-4 under the root is the released code's; it keeps the root differentiable at 0.
@@ -65,7 +68,7 @@ def gradient_penalty() -> Penalty:
     Two-sided; noise is alpha ~ U[0, 1), one per image; the point is x + alpha (x^ - x), x^ the fakes of the loss.
     """
 
-    def value(discriminator: Discriminator, parameters: Parameters, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
+    def value(discriminator: Critic, parameters: Parameters, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
         return (slopes(discriminator, real + noise * (fake - real)) - 1).square().mean()
 
     return Penalty(value, one_number_per_image, TWICE_DIFFERENTIATED)
@@ -78,7 +81,7 @@ def dragan() -> Penalty:
     Differs from the paper: its noise is Gaussian and not clipped; this is what the study's released code ran.
     """
 
-    def value(discriminator: Discriminator, parameters: Parameters, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
+    def value(discriminator: Critic, parameters: Parameters, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
         nearby = (real + real.std(correction=0) * (noise - 0.5)).clamp(0, 1)
         return (slopes(discriminator, nearby) - 1).square().mean()
 
@@ -92,7 +95,7 @@ def l2() -> Penalty:
     to the loss, so that Adam rescales its gradient.
     """
 
-    def value(discriminator: Discriminator, parameters: Parameters, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
+    def value(discriminator: Critic, parameters: Parameters, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
         return torch.stack([parameters[name].square().sum() / 2 for name in layer_weights(parameters)]).mean()
 
     return Penalty(value, no_noise)

@@ -44,9 +44,7 @@ def discriminator_step(
         return loss + settings.penalty_weight * penalty, DiscriminatorMetrics(loss, penalty)
 
     gradients, (_, metrics) = torch.func.grad_and_value(objective, has_aux=True)(state.discriminator)
-    discriminator, moments = adam(
-        state.discriminator, gradients, state.discriminator_adam, *settings[:3]
-    )
+    discriminator, moments = adam(state.discriminator, gradients, state.discriminator_adam, *settings[:3])
     state = state._replace(
         generator_buffers=buffers, discriminator=discriminator, weight_norm=weight_norm, discriminator_adam=moments
     )

@@ -30,7 +30,7 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray], *, keep_existing: bo
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
+            Path(file.name).chmod(0o644)
             _publish(Path(file.name), path, keep_existing)
     except OSError as error:
         raise InputError(
@@ -46,7 +46,7 @@ def _publish(temporary: Path, path: Path, keep_existing: bool) -> None:
         if not keep_existing:
             spare = temporary.with_name(f"{temporary.name}.new")
             os.link(temporary, spare)
-            os.replace(spare, path)
+            spare.replace(path)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

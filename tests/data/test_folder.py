@@ -42,7 +42,7 @@ def test_thirty_thousand_files_split_as_in_the_study(monkeypatch, tmp_path):
     splits = open_folder(DATASET, tmp_path)
     assert splits["train"].shape == (27_000, 3, 128, 128)
     assert splits["test"].shape == (3_000, 3, 128, 128)
-    with pytest.raises(InputError, match="27000.png"):
+    with pytest.raises(InputError, match=r"27000.png"):
         next(iter(splits["test"].images))
 
 

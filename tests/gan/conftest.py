@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from itertools import product
 from typing import NamedTuple
 
 import pytest
@@ -21,8 +22,9 @@ from study.trial import NON_SATURATING, Hyperparameters, Training, Trial
 
 def method_names() -> list[str]:
     """Every normalisation (or none) with every penalty (or none), and every further loss on its own."""
-    pairs = [[*n, *p] for n in ([], *([name] for name in NORMALIZATIONS)) for p in ([], *([name] for name in PENALTIES))]
-    return ["+".join(parts) or "none" for parts in pairs] + [loss for loss in LOSSES if loss != NON_SATURATING]
+    pairs = product(["", *NORMALIZATIONS], ["", *PENALTIES])
+    losses = [name for name in LOSSES if name != NON_SATURATING]
+    return ["+".join(filter(None, pair)) or "none" for pair in pairs] + losses
 
 
 class Setup(NamedTuple):
@@ -100,7 +102,14 @@ def setup() -> Callable[..., Setup]:
         **hyperparameters,
     ) -> Setup:
         method = dataclasses.replace(parse(name, architecture), options=options)
-        chosen = {"learning_rate": 1e-3, "beta1": 0.5, "beta2": 0.9, "n_dis": 1, "penalty_weight": 3.0, **hyperparameters}
+        chosen = {
+            "learning_rate": 1e-3,
+            "beta1": 0.5,
+            "beta2": 0.9,
+            "n_dis": 1,
+            "penalty_weight": 3.0,
+            **hyperparameters,
+        }
         if method.penalty is None:
             chosen["penalty_weight"] = None
         trial = Trial(

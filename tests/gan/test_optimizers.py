@@ -48,7 +48,9 @@ def test_a_hundred_updates_equal_torch(learning_rate, beta1, beta2, dtype, toler
         assert moved > 0.5 * learning_rate
         torch.testing.assert_close(p, theirs[name].detach(), rtol=tolerance, atol=tolerance)
         assert (p - theirs[name].detach()).abs().max() < max(3e-7, 1e-3 * moved)
-    moments = [torch.cat([optimizer.state[p][key].flatten() for p in theirs.values()]) for key in ("exp_avg", "exp_avg_sq")]
+    moments = [
+        torch.cat([optimizer.state[p][key].flatten() for p in theirs.values()]) for key in ("exp_avg", "exp_avg_sq")
+    ]
     torch.testing.assert_close([state.first, state.second], moments, rtol=10 * tolerance, atol=tolerance * 1e-3)
 
 
@@ -66,8 +68,10 @@ def test_gradients_are_taken_by_name_not_by_position():
     turned = dict(reversed(gradients.items()))
     settings = scalars(0.1, 0.5, 0.9)
     torch.testing.assert_close(
-        adam(start, gradients, adam_state(start), *settings), adam(start, turned, adam_state(start), *settings),
-        rtol=0, atol=0,
+        adam(start, gradients, adam_state(start), *settings),
+        adam(start, turned, adam_state(start), *settings),
+        rtol=0,
+        atol=0,
     )
 
 

@@ -83,7 +83,9 @@ def test_gradient_penalty_is_taken_between_real_and_fake_with_one_number_per_ima
     real, fake = batches()
     noise = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64).view(5, 1, 1, 1)
     points = torch.stack([(1 - a) * x + a * y for a, x, y in zip(noise.flatten(), real, fake, strict=True)])
-    assert with_cubic("gradient_penalty", real, fake, noise).item() == pytest.approx(cubic_penalty(points).item(), rel=1e-12)
+    assert with_cubic("gradient_penalty", real, fake, noise).item() == pytest.approx(
+        cubic_penalty(points).item(), rel=1e-12
+    )
 
 
 def test_dragan_is_taken_around_real_images_by_one_population_std_and_clipped():

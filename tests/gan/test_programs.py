@@ -4,7 +4,7 @@ from itertools import zip_longest
 
 import pytest
 import torch
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from study.gan.model import Settings
 from study.gan.normalizations import NORMALIZATIONS
@@ -39,26 +39,45 @@ def one_of_each(gan):
     return run
 
 
-def assert_close(got, expected):
-    """In float64 the ways differ by rounding alone, in parameters too: no gradient is so small that its sign is noise
-    that Adam's first updates would blow up, since noise of 1e-16 is far below Adam's epsilon of 1e-8."""
-    torch.testing.assert_close(got, expected, rtol=1e-7, atol=1e-9)
+def flat(tensors):
+    return torch.cat([tensor.flatten() for tensor in tensors.values()])
 
 
-def assert_close_in_float32(got, expected, learning_rate, updates):
-    """Losses and moments to 1e-4 of the largest. Parameters within twice the learning rate per update, and all but
-    1 % of them to 1 % of it: where a gradient is rounding noise, Adam's early updates are its sign."""
+def assert_close(got, expected, learning_rate, updates=2):
+    """In float64 all but parameters to rounding, moments beside their largest.
+
+    Parameters to 1e-4 of an update where their gradients are more than rounding (1e-9 of the largest); elsewhere, such
+    as in biases before a batch norm, whose gradients are 0, Adam's early updates are the sign of noise, and all that
+    holds is that two runs differ by no more than twice all updates.
+    """
+    (state, *losses), (wanted, *wanted_losses) = got, expected
+    torch.testing.assert_close(losses, wanted_losses, rtol=1e-9, atol=1e-9)
+    for part in ("generator_buffers", "weight_norm"):
+        torch.testing.assert_close(getattr(state, part), getattr(wanted, part), rtol=1e-6, atol=1e-6)
+    for part in ("generator", "discriminator"):
+        moments, references = (getattr(trial, f"{part}_adam") for trial in (state, wanted))
+        for moment, reference in zip(moments, references, strict=True):
+            torch.testing.assert_close(moment, reference, rtol=1e-7, atol=1e-9 * reference.abs().max().item())
+        off = (flat(getattr(state, part)) - flat(getattr(wanted, part))).abs()
+        sizes = references.second.sqrt()
+        counts = sizes > 1e-9 * sizes.max()
+        assert counts.sum() > 0.8 * (sizes > 0).sum()
+        assert off[counts].max() <= 1e-4 * learning_rate
+        assert off.max() <= 2 * updates * learning_rate
+
+
+def assert_close_in_float32(got, expected, learning_rate, updates=2):
+    """Losses and moments to 1e-4 of the largest. Parameters as above; 98 % of them to 1 % of an update."""
     (state, *losses), (wanted, *wanted_losses) = got, expected
     torch.testing.assert_close(losses, wanted_losses, rtol=1e-4, atol=1e-6)
-    for part in ("generator_adam", "discriminator_adam"):
-        for moment, reference in zip(getattr(state, part), getattr(wanted, part), strict=True):
-            torch.testing.assert_close(moment, reference, rtol=1e-4, atol=1e-4 * reference.abs().max().item())
+    assert [tensor.dtype for tensor in tree_leaves(state)] == [tensor.dtype for tensor in tree_leaves(wanted)]
     for part in ("generator", "discriminator"):
-        parameters, references = getattr(state, part), getattr(wanted, part)
-        off = torch.cat([(parameters[name] - references[name]).abs().flatten() for name in references])
+        moments, references = (getattr(trial, f"{part}_adam") for trial in (state, wanted))
+        for moment, reference in zip(moments, references, strict=True):
+            torch.testing.assert_close(moment, reference, rtol=1e-4, atol=1e-4 * reference.abs().max().item())
+        off = (flat(getattr(state, part)) - flat(getattr(wanted, part))).abs()
         assert off.max() <= 2 * updates * learning_rate
-        assert (off > 0.01 * learning_rate).float().mean() < 0.01
-        assert all(p.dtype == torch.float32 for p in parameters.values())
+        assert (off > 0.01 * learning_rate).float().mean() < 0.02
 
 
 def two_trials(setup, name, dtype):
@@ -78,7 +97,7 @@ def test_packed_trials_equal_single_ones(setup, method_name):
     together = torch.vmap(both_steps(trials[0].gan))(*packed(trials))
     for i, trial in enumerate(trials):
         alone = both_steps(trial.gan)(*trial.step_arguments)
-        assert_close(tree_map(lambda t, i=i: t[i], together), alone)
+        assert_close(tree_map(lambda t, i=i: t[i], together), alone, trial.settings.learning_rate.item())
 
 
 def test_packed_trials_keep_float32_beside_settings_in_float64(setup, normalization_name):
@@ -87,16 +106,13 @@ def test_packed_trials_keep_float32_beside_settings_in_float64(setup, normalizat
     for i, trial in enumerate(trials):
         alone = both_steps(trial.gan)(*trial.step_arguments)
         one = tree_map(lambda t, i=i: t[i], together)
-        assert [t.dtype for t in torch.utils._pytree.tree_leaves(one[0])] == [
-            t.dtype for t in torch.utils._pytree.tree_leaves(alone[0])
-        ]
-        assert_close_in_float32(one, alone, trial.settings.learning_rate.item(), updates=2)
+        assert_close_in_float32(one, alone, trial.settings.learning_rate.item())
 
 
-def test_traced_steps_give_the_same_numbers_to_the_last_bit(setup, method_name):
-    gan, state, settings, *batch = setup(method_name, dtype=torch.float32)
+def check_traced(setup, name):
+    gan, state, settings, *batch = setup(name, dtype=torch.float32)
     traced = programs(gan)
-    eager, (other, *_) = state, two_trials(setup, method_name, torch.float32)
+    eager, (other, _) = state, two_trials(setup, name, torch.float32)
     for _ in range(3):  # the first call traces, the next ones replay
         state, metrics = traced.discriminator(state, settings, *batch)
         state, loss = traced.generator(state, settings, batch[1])
@@ -109,8 +125,19 @@ def test_traced_steps_give_the_same_numbers_to_the_last_bit(setup, method_name):
     )
 
 
-def test_traced_steps_change_nothing_that_they_are_given(setup, normalization_name):
-    gan, *arguments = setup(normalization_name, dtype=torch.float32)
+@pytest.mark.parametrize("name", ["none", *EVERY_MEMBER])
+def test_traced_steps_give_the_same_numbers_to_the_last_bit(setup, name):
+    check_traced(setup, name)
+
+
+@pytest.mark.slow
+def test_traced_steps_give_the_same_numbers_for_every_method(setup, method_name):
+    check_traced(setup, method_name)
+
+
+@pytest.mark.parametrize("name", ["none", *EVERY_MEMBER])
+def test_traced_steps_change_nothing_that_they_are_given(setup, name):
+    gan, *arguments = setup(name, dtype=torch.float32)
     before = tree_map(torch.clone, arguments)
     for _ in range(2):
         programs(gan).discriminator(*arguments)
@@ -139,16 +166,16 @@ def check_compiled(setup, name, backend):
     trial = setup(name)
     with torch.no_grad():
         compiled = torch.compile(one_of_each(trial.gan), backend=backend, fullgraph=True)
-        assert_close(compiled(*trial.step_arguments), one_of_each(trial.gan)(*trial.step_arguments))
+        assert_close(compiled(*trial.step_arguments), one_of_each(trial.gan)(*trial.step_arguments), 1e-3)
         # Other numbers, same program: nothing was specialised on the values of the settings.
         arguments = (trial.state, Settings(*(s * 0.5 for s in trial.settings)), *trial.step_arguments[2:])
         with torch.compiler.set_stance("fail_on_recompile"):
-            assert_close(compiled(*arguments), one_of_each(trial.gan)(*arguments))
+            assert_close(compiled(*arguments), one_of_each(trial.gan)(*arguments), 5e-4)
 
 
 @pytest.mark.parametrize("name", EVERY_MEMBER)
-def test_compiled_steps_are_one_graph_and_equal_eager(setup, name):
-    check_compiled(setup, name, "aot_eager")
+def test_steps_are_one_graph_and_compiled_equal_eager(setup, name):
+    check_compiled(setup, name, "aot_eager" if name == EVERY_MEMBER[0] else "eager")  # aot_eager takes 10 s and more
 
 
 @pytest.mark.slow

@@ -63,6 +63,7 @@ class Discriminator(nn.Module):
 
 
 def check_size(resolution: int) -> None:
+    """Raises InputError where three halvings do not come out even."""
     if resolution < 8 or resolution % 8:
         raise InputError(f"--architecture sndcgan: {resolution} px does not fit; it takes any multiple of 8 px.")
 

@@ -1,0 +1,148 @@
+"""Studies through a real Ray: to the end, again, and after kills."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from study.results import part_paths, read_table, statuses
+from tests.conftest import Answer, study_process
+
+SMALL = ("--methods", "none,spectral_norm", "--settings", "2", "--discriminator-steps", "4")
+
+
+def finish(*arguments: object) -> Answer:
+    process = study_process(*arguments)
+    out, err = process.communicate(timeout=300)
+    return Answer(process.returncode, out, err)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small grid, run to its end on Ray."""
+    folder = tmp_path_factory.mktemp("study") / "results"
+    answer = finish("run", "grid", *SMALL, "--results", folder)
+    assert answer.code == 0, answer.err
+    assert "4/4 trials" in answer.out
+    assert "W/O" in answer.out
+    assert "FD (classifier)" in answer.out
+    return folder
+
+
+def test_a_study_leaves_its_rows_memberships_generators_and_figure(results: Path) -> None:
+    trials = read_table(results, "trials").to_pylist()
+    assert [row["status"] for row in trials] == ["finished"] * 4
+    assert len({row["trial_id"] for row in trials}) == 4
+    assert {row["method"] for row in trials} == {"none", "spectral_norm"}
+    assert all(row["images_per_second"] > 0 and row["best_frechet_distance"] > 0 for row in trials)
+    assert len(read_table(results, "evaluations")) == 4
+    memberships = read_table(results, "memberships").to_pylist()
+    assert {(row["space"], row["context"]) for row in memberships} == {("grid", "digits")}
+    assert {row["trial_id"] for row in memberships} == {row["trial_id"] for row in trials}
+    assert len(list(results.glob("states/*/*/generator.pt"))) == 4
+    assert (results / "figures" / "top-5-percent.png").stat().st_size > 10_000
+    assert not list(part_paths(results))
+    assert not (results / ".lock").exists()
+
+
+def test_a_finished_study_runs_nothing_again(results: Path) -> None:
+    before = read_table(results, "trials")
+    answer = finish("run", "grid", *SMALL, "--results", results)
+    assert answer.code == 0
+    assert "all 4 trials are done" in answer.out
+    assert read_table(results, "trials") == before
+
+
+def test_only_the_difference_is_run_and_a_worker_repeats_this_process_bit_for_bit(
+    results: Path, tmp_path: Path, study: object
+) -> None:
+    answer = finish("run", "grid", *SMALL, "--methods", "none", "--settings", "3", "--results", results)
+    assert "3 trials, 2 done, 1 to run" in answer.out
+    options = ["--beta2", 0.9, "--n-dis", 5, "--discriminator-steps", 4, "--results", tmp_path]
+    assert study("train", *options).code == 0  # type: ignore[operator]
+    (here,) = read_table(tmp_path, "evaluations").to_pylist()
+    assert here in read_table(results, "evaluations").to_pylist()
+
+
+def test_an_address_without_a_cluster_is_one_line(tmp_path: Path) -> None:
+    answer = finish("run", "grid", *SMALL, "--results", tmp_path / "results", "--address", "127.0.0.1:1")
+    assert answer.code == 2
+    assert answer.err.startswith("--address 127.0.0.1:1: no Ray cluster")
+    assert len(answer.err.strip().splitlines()) == 1
+    assert not list(part_paths(tmp_path / "results"))
+
+
+def wait_for_parts(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 240
+    while len(list(part_paths(folder))) < count:
+        assert time.monotonic() < deadline, "the study makes no progress"
+        time.sleep(0.05)
+
+
+def workers() -> list[int]:
+    """Processes of Ray that train."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes()
+        except OSError:
+            continue
+        if b"ray::" in command and b"_train_in_worker" in command:
+            found.append(int(path.parent.name))
+    return found
+
+
+KILLED = ("--methods", "none,spectral_norm", "--discriminator-steps", "30")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("done", [1, 7])
+@pytest.mark.parametrize("victim", ["driver", "workers"])
+def test_kill_9_loses_nothing_and_repeats_nothing(tmp_path: Path, victim: str, done: int) -> None:
+    process = study_process("run", "grid", *KILLED, "--results", tmp_path)
+    wait_for_parts(tmp_path, done)
+    killed = [process.pid] if victim == "driver" else workers()
+    assert killed
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=300)
+    if victim == "driver":
+        assert process.returncode == -signal.SIGKILL
+        finished = statuses(tmp_path)
+        assert done <= len(finished) < 24
+    else:
+        assert process.returncode == 0
+        finished = {}
+    times = {row["trial_id"]: row["finished_at"] for row in rows_with_parts(tmp_path)}
+
+    answer = finish("run", "grid", *KILLED, "--results", tmp_path)
+    assert answer.code == 0, answer.err
+    rows = read_table(tmp_path, "trials").to_pylist()
+    assert len(rows) == len({row["trial_id"] for row in rows}) == 24
+    assert {row["status"] for row in rows} == {"finished"}
+    again = {row["trial_id"]: row["finished_at"] for row in rows}
+    assert {key: again[key] for key in times} == times
+    assert pq.read_metadata(tmp_path / "evaluations.parquet").num_rows == 24
+
+
+def rows_with_parts(folder: Path) -> list[dict[str, object]]:
+    from study.results import read_part
+
+    parts = [read_part(path)[0] for path in part_paths(folder)]
+    return [*read_table(folder, "trials").to_pylist(), *parts]
+
+
+@pytest.mark.slow
+def test_a_second_driver_is_refused_while_the_first_runs(tmp_path: Path) -> None:
+    first = study_process("run", "grid", *KILLED, "--results", tmp_path)
+    wait_for_parts(tmp_path, 1)
+    second = finish("run", "grid", *KILLED, "--results", tmp_path)
+    assert second.code == 2
+    assert f"in use by process {first.pid} on" in second.err
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=120)
+    assert first.returncode == 130
+    assert not (tmp_path / ".lock").exists()
