@@ -108,10 +108,10 @@ def run(
         return
     with opened(request.results):
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
-        _record_memberships(space, planned)
         if todo:
             _run_trials(space, planned, todo, address=address, yes=yes, **limits)
         else:
+            _record_memberships(space, planned)
             print(f"{space}: all {len(planned)} trials are done.")
     _conclude(planned, request.results)
 
@@ -190,6 +190,7 @@ def _run_trials(
         estimated = _show_plan(space, planned, todo, results, slots)
         if estimated.seconds > PATIENCE and not yes:
             raise InputError(f"this takes about {duration(estimated.seconds)}; add --yes to run it all the same.")
+        _record_memberships(space, planned)
         compacted = time.monotonic()
         with Watch(todo) as watch:
 

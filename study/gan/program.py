@@ -41,7 +41,7 @@ class Traced:
             returned.append(spec)
             return results
 
-        graph = make_fx(flat)(*tensors)
+        graph = make_fx(flat, tracing_mode="fake")(*tensors)  # shapes only: nothing is computed
         graph.graph.eliminate_dead_code()
         graph.recompile()
         return graph.forward, returned[0]
