@@ -121,6 +121,21 @@ def execute(
     )
 
 
+def record_loss(trial: Trial, context: Context, reason: str) -> Outcome:
+    """The row of a trial whose worker cannot write one any more."""
+    record = make_record(context, FAILED, reason, started=_now(), device="cpu", last=None, trial=trial)
+    write_part(context.results, trial, context.protocol, record, [])
+    return Outcome(
+        trial_id=trial.id,
+        dataset=trial.dataset,
+        method=trial.method.name,
+        status=FAILED,
+        reason=reason,
+        best_frechet_distance=None,
+        seconds=0.0,
+    )
+
+
 def make_record(
     context: Context,
     status: str,

@@ -5,13 +5,13 @@ Ray told, so that whatever is killed, a finished trial is never run again.
 """
 
 import contextlib
+import logging
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -26,14 +26,15 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from study.execute import Context, Outcome, execute, make_record
+from study.execute import Context, Outcome, execute, record_loss
 from study.names import InputError
 from study.plan import Planned, Slots
-from study.results import FAILED, write_part
 from study.trial import Trial
 
 WORKER_DEATHS = 2
-"""How often a trial whose worker was killed is started again before it counts as failed."""
+"""How often a trial whose worker was killed is run again before it counts as failed."""
+
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what happens to trials is told in our own words
 
 
 @contextlib.contextmanager
@@ -44,7 +45,7 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
     """
     if address and address != "auto":
         _check_answers(address)
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+    quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
     try:
         ray.init(address=address or "local", **(quiet if address is None else {**quiet, "include_dashboard": None}))
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -85,35 +86,24 @@ class Queue(Searcher):
 
 
 class Watcher(tune.Callback):
-    """Passes on what ends. A trial that Ray gave up on gets its row here, since no worker is left to write it."""
+    """Passes on what ends, and remembers why workers died."""
 
-    def __init__(self, contexts: Sequence[Context], on_outcome: Callable[[Outcome], None]) -> None:
-        self._contexts, self._on_outcome = contexts, on_outcome
+    def __init__(self, on_outcome: Callable[[Outcome], None]) -> None:
+        self._on_outcome = on_outcome
+        self.ended: set[str] = set()
+        self.deaths: dict[str, str] = {}
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has ended and its part is written."""
         if "study_status" in result:
-            self._on_outcome(Outcome(**{field.name: result[f"study_{field.name}"] for field in fields(Outcome)}))
+            outcome = Outcome(**{field.name: result[f"study_{field.name}"] for field in fields(Outcome)})
+            self.ended.add(outcome.trial_id)
+            self._on_outcome(outcome)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """A trial's worker died too often."""
-        lost, context = Trial.from_dict(trial.config["trial"]), self._contexts[trial.config["context"]]
-        last = str(trial.get_error() or "killed").splitlines()[-1]
-        reason = f"its worker died {WORKER_DEATHS + 1} times, last: {last}"
-        now = datetime.now(UTC).isoformat()
-        record = make_record(context, FAILED, reason, started=now, device="cpu", last=None, trial=lost)
-        write_part(context.results, lost, context.protocol, record, [])
-        self._on_outcome(
-            Outcome(
-                trial_id=lost.id,
-                dataset=lost.dataset,
-                method=lost.method.name,
-                status=FAILED,
-                reason=reason,
-                best_frechet_distance=None,
-                seconds=0.0,
-            )
-        )
+        """A trial's worker died: what the trial itself raises is caught there and ends as a row."""
+        reason = str(trial.get_error() or "killed").split(". ")[0]
+        self.deaths[Trial.from_dict(trial.config["trial"]).id] = " ".join(reason.split())
 
 
 def _train_in_worker(config: dict[str, Any], contexts: Sequence[Context]) -> None:
@@ -123,23 +113,35 @@ def _train_in_worker(config: dict[str, Any], contexts: Sequence[Context]) -> Non
 
 
 def launch(todo: Sequence[Planned], slots: Slots, on_outcome: Callable[[Outcome], None]) -> None:
-    """Run trials to their end, `slots.concurrent` at a time; `on_outcome` is told of each as it ends."""
+    """Run trials to their end, `slots.concurrent` at a time; `on_outcome` is told of each as it ends.
+
+    Trials whose worker was killed are run again when the others are through; one that loses its worker each time gets
+    its row here, since no worker is left to write it.
+    """
+    watcher = Watcher(on_outcome)
+    for _ in range(1 + WORKER_DEATHS):
+        _run_through(todo, slots, watcher)
+        todo = [planned for planned in todo if planned.trial.id not in watcher.ended]
+        if not todo:
+            return
+    for planned in todo:
+        death = watcher.deaths.get(planned.trial.id, "Ray gave no reason")
+        on_outcome(record_loss(planned.trial, planned.context, f"its worker died {1 + WORKER_DEATHS} times ({death})"))
+
+
+def _run_through(todo: Sequence[Planned], slots: Slots, watcher: Watcher) -> None:
+    """Offer every trial to Ray Tune once."""
     contexts = list(dict.fromkeys(planned.context for planned in todo))
     queue = Queue([{"trial": p.trial.to_dict(), "context": contexts.index(p.context)} for p in todo])
     scratch = tempfile.mkdtemp(prefix="study-ray-")
+    trainable = partial(_train_in_worker, contexts=contexts)
     try:
         tune.Tuner(
-            tune.with_resources(partial(_train_in_worker, contexts=contexts), {"cpu": 1, "gpu": slots.gpus_per_trial}),
+            tune.with_resources(trainable, {"cpu": 1, "gpu": slots.gpus_per_trial}),
             tune_config=tune.TuneConfig(
                 search_alg=queue, num_samples=-1, max_concurrent_trials=slots.concurrent, reuse_actors=True
             ),
-            run_config=tune.RunConfig(
-                storage_path=scratch,
-                name="study",
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
-                callbacks=[Watcher(contexts, on_outcome)],
-            ),
+            run_config=tune.RunConfig(storage_path=scratch, name="study", verbose=0, callbacks=[watcher]),
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

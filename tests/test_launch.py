@@ -1,5 +1,6 @@
 """Studies through a real Ray: to the end, again, and after kills."""
 
+import contextlib
 import os
 import signal
 import time
@@ -82,16 +83,17 @@ def wait_for_parts(folder: Path, count: int) -> None:
         time.sleep(0.05)
 
 
-def workers() -> list[int]:
-    """Processes of Ray that train."""
+def workers(driver: int) -> list[int]:
+    """Processes that train for a driver: children of the raylet that it started."""
+
+    def parent(pid: str) -> str:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes()
-        except OSError:
-            continue
-        if b"ray::" in command and b"_train_in_worker" in command:
-            found.append(int(path.parent.name))
+        with contextlib.suppress(OSError):
+            if b"ray::ImplicitFunc" in path.read_bytes() and parent(parent(path.parent.name)) == str(driver):
+                found.append(int(path.parent.name))
     return found
 
 
@@ -104,7 +106,7 @@ KILLED = ("--methods", "none,spectral_norm", "--discriminator-steps", "30")
 def test_kill_9_loses_nothing_and_repeats_nothing(tmp_path: Path, victim: str, done: int) -> None:
     process = study_process("run", "grid", *KILLED, "--results", tmp_path)
     wait_for_parts(tmp_path, done)
-    killed = [process.pid] if victim == "driver" else workers()
+    killed = [process.pid] if victim == "driver" else workers(process.pid)
     assert killed
     for pid in killed:
         os.kill(pid, signal.SIGKILL)

@@ -185,5 +185,6 @@ def test_compiled_steps_equal_eager_for_every_method(setup, method_name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY_MEMBER)
-def test_inductor_equals_eager(setup, name):
+def test_inductor_equals_eager(setup, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # a killed run leaves half files in the usual one
     check_compiled(setup, name, "inductor")
