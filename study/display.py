@@ -117,5 +117,7 @@ class Watch:
             best = f"{min(scores):.2f}" if scores else "-"
             counts = (f"{len(outcomes)}/{total}", best, f"{states[DIVERGED]}", f"{states[FAILED]}")
             table.add_row(dataset, method, *counts)
-        bar = ProgressBar(total=self._total.total(), completed=len(self._outcomes), width=60)
-        return Group(table, bar, Text(self._summary() if self._outcomes else "starting the workers"))
+        below = Table.grid()  # a bar by itself does not end its line
+        below.add_row(ProgressBar(total=self._total.total(), completed=len(self._outcomes), width=60))
+        below.add_row(Text(self._summary() if self._outcomes else "starting the workers"))
+        return Group(table, below)
