@@ -1,6 +1,6 @@
 """Generators kept on disk, so that a trial can be sampled and scored again without training it again."""
 
-import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,8 +35,8 @@ def save_generator(path: Path, trial: Trial, step: int, shape: tuple[int, int], 
         "trial": trial.to_dict(),
         "step": step,
         "shape": list(shape),
-        "parameters": {name: tensor.cpu().contiguous() for name, tensor in state.generator.items()},
-        "buffers": {name: tensor.cpu() for name, tensor in state.generator_buffers.items()},
+        "parameters": {name: tensor.cpu().clone() for name, tensor in state.generator.items()},
+        "buffers": {name: tensor.cpu().clone() for name, tensor in state.generator_buffers.items()},
     }
     temporary = temporary_name(path)
     try:
@@ -54,6 +54,15 @@ def load_generator(path: Path) -> Generator:
         content = torch.load(path, weights_only=True)
         trial = Trial.from_dict(content["trial"])
         gan = build(trial, *content["shape"])
-        return Generator(trial, content["step"], gan, content["parameters"], content["buffers"])
-    except (pickle.UnpicklingError, RuntimeError, OSError, KeyError, TypeError, EOFError) as error:
-        raise InputError(f"{path}: not a readable generator ({str(error).splitlines()[0]}); train it again.") from error
+        kept = Generator(trial, content["step"], gan, content["parameters"], content["buffers"])
+        wanted = dict(gan.generator.named_parameters()), dict(gan.generator.named_buffers())
+        if (_shapes(kept.parameters), _shapes(kept.buffers)) != (_shapes(wanted[0]), _shapes(wanted[1])):
+            raise ValueError("its tensors are not those of its trial")
+    except Exception as error:  # a damaged file can raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: not a readable generator ({reason}); train it again.") from error
+    return kept
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}

@@ -81,10 +81,11 @@ def train(
                     discriminator_step=step,
                     protocol_id=scorer.protocol.id,
                     frechet_distance=distance,
-                    **tally.take(),
+                    **tally.means(),
                 )
                 scored += time.perf_counter() - clock
                 yield Checkpoint(evaluation, gan, state, trained, scored)
+                tally = Tally(device)
                 clock = time.perf_counter()
 
 
@@ -111,16 +112,14 @@ class Tally:
         if step := int(self.diverged_at):
             raise Diverged(f"a loss is not finite at step {step}")
 
-    def take(self) -> dict[str, float | None]:
-        """The means, and a new start."""
+    def means(self) -> dict[str, float | None]:
+        """The mean losses, by the names of their columns; None for G's where it was not updated."""
         discriminator, penalty, generator = self.sums.tolist()
-        means = {
+        return {
             "discriminator_loss": discriminator / self.steps,
             "penalty": penalty / self.steps,
             "generator_loss": generator / self.generator_steps if self.generator_steps else None,
         }
-        self.__init__(str(self.sums.device))  # type: ignore[misc]
-        return means
 
 
 def check_parameters(state: State, step: int) -> None:

@@ -281,7 +281,7 @@ class Evaluation:
     protocol_id: str
     frechet_distance: float | None
     discriminator_loss: float
-    generator_loss: float
+    generator_loss: float | None
     penalty: float
 
 

@@ -54,7 +54,7 @@ DATASET = Dataset(
     embedded=images,
     architecture="sndcgan",
     width=8,
-    discriminator_steps=200,
-    checkpoint_every=50,
+    discriminator_steps=120,
+    checkpoint_every=30,
     extractor="classifier",
 )

@@ -1,6 +1,6 @@
 """From a method's names to its members, and back: the menus' front door."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -69,24 +69,24 @@ def parse(name: str, architecture: str, field: str = "--methods") -> Method:
 
     The loss is non_saturating unless named. Raises InputError with a suggestion for a part that is on no menu.
     """
-    loss, normalizations, penalty = NON_SATURATING, [], None
-    for part in () if name == "none" else name.split("+"):
-        if part in LOSSES:
-            loss = part
-        elif part in NORMALIZATIONS:
-            normalizations.append(part)
-        elif part in PENALTIES and penalty is None:
-            penalty = part
-        elif part in PENALTIES:
-            raise InputError(f"{field} {name}: names two penalties; a method has at most one.")
-        else:
+    parts = [] if name == "none" else name.split("+")
+    for part in parts:
+        if not any(part in menu for menu in (LOSSES, NORMALIZATIONS, PENALTIES)):
             raise unknown(field, part or name, ["none", *LOSSES, *NORMALIZATIONS, *PENALTIES])
-    method = Method(architecture=architecture, loss=loss, normalizations=tuple(normalizations), penalty=penalty)
+    losses, penalties = ([part for part in parts if part in menu] for menu in (LOSSES, PENALTIES))
+    for what, named in (("losses", losses), ("penalties", penalties)):
+        if len(named) > 1:
+            raise InputError(f"{field} {name}: names two {what}; a method has at most one.")
+    method = Method(
+        architecture=architecture,
+        loss=(losses or [NON_SATURATING])[0],
+        normalizations=tuple(part for part in parts if part in NORMALIZATIONS),
+        penalty=(penalties or [None])[0],
+    )
     members(method)
     return method
 
 
 def parse_list(text: str, architecture: str, field: str = "--methods") -> list[Method]:
     """The methods of a comma-separated list, each once, in order."""
-    names: Iterable[str] = dict.fromkeys(part.strip() for part in text.split(","))
-    return [parse(name, architecture, field) for name in names]
+    return list(dict.fromkeys(parse(part.strip(), architecture, field) for part in text.split(",")))

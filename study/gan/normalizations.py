@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from study.gan.member import Member
 from study.gan.penalties import Parameters, layer_weights
+from study.names import InputError
 
 Vectors = dict[str, Tensor]
 """State of a weight normalisation: tensors by name."""
@@ -64,6 +65,8 @@ def spectral_norm(power_iterations: int) -> WeightNormalization:
     Differs from the released code: it iterated at every evaluation of D in the graph that ran, two or three times per
     D update and once per G update. Here D's update iterates `power_iterations` times and G's update not at all.
     """
+    if not isinstance(power_iterations, int) or power_iterations < 1:
+        raise InputError(f"option power_iterations {power_iterations}: must be a whole number, 1 or more.")
 
     def initial(parameters: Parameters, rng: torch.Generator) -> Vectors:
         state = {}
@@ -95,12 +98,27 @@ def sigma(parameters: Parameters, state: Vectors, name: str) -> Tensor:
     return state[f"{name}.left"] @ (parameters[name].flatten(1) @ state[f"{name}.right"])
 
 
-def layer_norm() -> LayerNormalization:
-    """Statistics over channels and pixels of each image, scale and offset per channel (Ba et al., 2016).
+class LayerNorm(nn.Module):
+    """Statistics over channels and pixels of each image, scale and offset per channel.
 
-    eps 1e-12, the default of the library that the released code used.
+    torch.nn.GroupNorm(1, channels) in other words, which cannot be differentiated under vmap where maps are laid out
+    channels last.
     """
-    return LayerNormalization(lambda channels, size: nn.GroupNorm(1, channels, eps=1e-12))
+
+    def __init__(self, channels: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        normalized = torch.nn.functional.layer_norm(maps, maps.shape[1:], eps=self.eps)
+        return normalized * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def layer_norm() -> LayerNormalization:
+    """Layer normalisation (Ba et al., 2016) with eps 1e-12, the default of the library that the released code used."""
+    return LayerNormalization(lambda channels, size: LayerNorm(channels, eps=1e-12))
 
 
 def batch_norm() -> LayerNormalization:

@@ -54,7 +54,7 @@ def discriminator_step(
 def generator_step(gan: Gan, state: State, settings: Settings, latents: Tensor) -> tuple[State, Tensor]:
     """One update of G on the latents of the D update before it, and G's loss, a scalar."""
 
-    def objective(parameters: Tensors) -> tuple[Tensor, Tensors]:
+    def objective(parameters: Tensors):  # type: ignore[no-untyped-def]  # dynamo cannot evaluate its annotation
         fake, buffers = gan.generate(parameters, state.generator_buffers, latents)
         critic = gan.critic(state.discriminator, state.weight_norm)
         return gan.loss.generator(critic(fake)), buffers
