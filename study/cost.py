@@ -12,7 +12,7 @@ from study.gan.model import Gan, build
 from study.results import FINISHED, read_table
 from study.trial import Trial
 
-OVERHEAD = 0.008
+OVERHEAD = 0.012
 """Seconds per update in which a device waits for the next operation."""
 THROUGHPUT = {"cpu": 2.5e10, "gpu": 1e13}
 """Floating-point operations per second: measured for one CPU core on the embedded dataset, assumed for one GPU. Rows

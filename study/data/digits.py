@@ -54,7 +54,7 @@ DATASET = Dataset(
     embedded=images,
     architecture="sndcgan",
     width=8,
-    discriminator_steps=120,
-    checkpoint_every=30,
+    discriminator_steps=100,
+    checkpoint_every=25,
     extractor="classifier",
 )
