@@ -6,7 +6,6 @@ import signal
 import time
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from study.results import part_paths, read_table, statuses
@@ -127,7 +126,10 @@ def test_kill_9_loses_nothing_and_repeats_nothing(tmp_path: Path, victim: str, d
     assert {row["status"] for row in rows} == {"finished"}
     again = {row["trial_id"]: row["finished_at"] for row in rows}
     assert {key: again[key] for key in times} == times
-    assert pq.read_metadata(tmp_path / "evaluations.parquet").num_rows == 24
+    scored = [(row["trial_id"], row["discriminator_step"]) for row in read_table(tmp_path, "evaluations").to_pylist()]
+    assert len(scored) == len(set(scored))
+    assert {trial_id for trial_id, _ in scored} == set(again)
+    assert {(row["trial_id"], row["final_step"]) for row in rows} <= set(scored)
 
 
 def rows_with_parts(folder: Path) -> list[dict[str, object]]:
