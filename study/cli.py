@@ -100,11 +100,12 @@ def run(
         n_fake=n_fake,
     )
     limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
-    plan.make_slots(*plan.local_resources(), **limits) if address is None else None
+    if address is None:
+        plan.make_slots(*plan.local_resources(), **limits)  # raises before anything is started
     planned = plan.make_plan(request, chosen)
     if dry_run:
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
-        _show_plan(space, planned, todo, request.results, plan.make_slots(*plan.local_resources(), **limits))
+        _show_plan(space, planned, todo, request.results, plan.make_slots(*_resources(address), **limits))
         return
     with opened(request.results):
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
@@ -131,6 +132,18 @@ def _fixed(command: Callable[..., None], **values: Any) -> Callable[..., None]:
 
 
 app.command("plan", epilog="Example: `study plan grid --seeds 5`")(_fixed(run, dry_run=True, yes=False))
+
+
+def _resources(address: str | None) -> tuple[float, float]:
+    """CPU cores and GPUs of this machine, or of the cluster at an address."""
+    if address is None:
+        from study.plan import local_resources
+
+        return local_resources()
+    from study import launch
+
+    with launch.connected(address) as resources:
+        return resources
 
 
 def _show_plan(space: str, planned: list[Any], todo: list[Any], results: Path, slots: Any) -> Any:

@@ -93,6 +93,10 @@ class Watcher(tune.Callback):
         self.ended: set[str] = set()
         self.deaths: dict[str, str] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune saves its callbacks for a restore that is never asked for, and a live display cannot be."""
+        return {}
+
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has ended and its part is written."""
         if "study_status" in result:

@@ -76,7 +76,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
         checkpoint_every=min(declared.checkpoint_every, steps),
         data_dir=request.data_dir,
         results=request.results,
-        extractor_weights=weights,
+        extractor_weights=weights and weights.absolute(),
     )
     return context, images.train.shape[1:3]
 

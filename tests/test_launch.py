@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pty
 import signal
 import time
 from pathlib import Path
@@ -56,11 +57,28 @@ def test_a_finished_study_runs_nothing_again(results: Path) -> None:
     assert read_table(results, "trials") == before
 
 
+def finish_on_a_terminal(*arguments: object) -> tuple[int, str]:
+    """Exit code, and all that the command wrote to a terminal of its own."""
+    ours, theirs = pty.openpty()
+    process = study_process(*arguments, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    written = b""
+    with contextlib.suppress(OSError):  # the terminal closes with its last process
+        while more := os.read(ours, 65536):
+            written += more
+    os.close(ours)
+    return process.wait(timeout=60), written.decode()
+
+
 def test_only_the_difference_is_run_and_a_worker_repeats_this_process_bit_for_bit(
     results: Path, tmp_path: Path, study: object
 ) -> None:
-    answer = finish("run", "grid", *SMALL, "--methods", "none", "--settings", "3", "--results", results)
-    assert "3 trials, 2 done, 1 to run" in answer.out
+    options = [*SMALL, "--methods", "none", "--settings", "3"]
+    code, screen = finish_on_a_terminal("run", "grid", *options, "--results", results)
+    assert code == 0, screen
+    assert "3 trials, 2 done, 1 to run" in screen
+    assert "starting the workers" in screen
+    assert "1/1 trials" in screen
     options = ["--beta2", 0.9, "--n-dis", 5, "--discriminator-steps", 4, "--results", tmp_path]
     assert study("train", *options).code == 0  # type: ignore[operator]
     (here,) = read_table(tmp_path, "evaluations").to_pylist()
