@@ -51,7 +51,7 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"--address {address}: no Ray cluster answers ({reason}); start one or leave it out."
+            f"--address {address}: no Ray cluster answers ({reason}); are it and RAY_AUTH_TOKEN right?"
         ) from error
     try:
         resources = ray.cluster_resources()
