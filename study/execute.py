@@ -109,30 +109,35 @@ def execute(
         path = trial_folder(context.results, trial.id) / "generator.pt"
         save_generator(path, trial, best.evaluation.discriminator_step, images.train.shape[1:3], best.state)
     record = make_record(context, status, reason, started=started, device=device, last=last, trial=trial)
-    write_part(context.results, trial, context.protocol, record, evaluations)
-    return Outcome(
-        trial_id=trial.id,
-        dataset=trial.dataset,
-        method=trial.method.name,
-        status=status,
-        reason=reason,
-        best_frechet_distance=best.evaluation.frechet_distance if best and status == FINISHED else None,
-        seconds=time.perf_counter() - clock,
-    )
+    score = best.evaluation.frechet_distance if best is not None and status == FINISHED else None
+    return _end(trial, context, record, evaluations, score=score, seconds=time.perf_counter() - clock)
 
 
 def record_loss(trial: Trial, context: Context, reason: str) -> Outcome:
     """The row of a trial whose worker cannot write one any more."""
     record = make_record(context, FAILED, reason, started=_now(), device="cpu", last=None, trial=trial)
-    write_part(context.results, trial, context.protocol, record, [])
+    return _end(trial, context, record, [], score=None, seconds=0.0)
+
+
+def _end(
+    trial: Trial,
+    context: Context,
+    record: Record,
+    evaluations: list[Evaluation],
+    *,
+    score: float | None,
+    seconds: float,
+) -> Outcome:
+    """Write the part file, then tell."""
+    write_part(context.results, trial, context.protocol, record, evaluations)
     return Outcome(
         trial_id=trial.id,
         dataset=trial.dataset,
         method=trial.method.name,
-        status=FAILED,
-        reason=reason,
-        best_frechet_distance=None,
-        seconds=0.0,
+        status=record.status,
+        reason=record.reason,
+        best_frechet_distance=score,
+        seconds=seconds,
     )
 
 
