@@ -27,7 +27,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "results"
     answer = finish("run", "grid", *SMALL, "--results", folder)
     assert answer.code == 0, answer.err
-    assert "4/4 trials" in answer.out
+    assert "4/4 trials, best FD (classifier) " in answer.out
     assert "W/O" in answer.out
     assert "FD (classifier)" in answer.out
     return folder
