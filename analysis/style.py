@@ -14,8 +14,16 @@ TERMS = {
     "l2": "L2",
     "wasserstein": "WGAN",
     "least_squares": "LS",
+    "minimax": "MM",
+    "began": "BEGAN",
+    "gradient_norm": "GN",
+    "frobenius_norm": "FN",
+    "one_sided_gradient_penalty": "1-GP",
+    "spectral_regularization": "SR",
+    "weight_clipping": "WC",
+    "gradient_clipping": "GC",
 }
-"""Parts of a method's name -> the paper's abbreviations (its Figures 1 and 2). Other parts are written out."""
+"""Parts of a method's name -> the paper's abbreviations (its Figures 1 and 2) and ours. Other parts are written out."""
 
 COLOURS = {
     "W/O": "#595959",

@@ -36,7 +36,10 @@ DataDir = Annotated[
 Architecture = Annotated[str | None, typer.Option(help="Networks.  [default: the dataset's]")]
 Methods = Annotated[
     str | None,
-    typer.Option(help="Methods, separated by commas, parts joined by a plus: `none,spectral_norm+gradient_penalty`."),
+    typer.Option(
+        help="Methods, separated by commas, parts joined by a plus, options in brackets: "
+        "`none,spectral_norm+dragan[dragan_noise=gaussian]`; see `study methods`."
+    ),
 ]
 Settings = Annotated[int | None, typer.Option(help="Only the first N settings of each method.", metavar="N")]
 Seeds = Annotated[int | None, typer.Option(help="Train seeds 0 to N-1.  [default: the space's]", metavar="N")]
@@ -46,6 +49,9 @@ ExtractorName = Annotated[str | None, typer.Option(help="Features that scores co
 Weights = Annotated[Path | None, typer.Option(help="Weights file for the extractor; recorded by its hash.")]
 NReal = Annotated[int | None, typer.Option(help="Real images in a score.  [default: 10,000 or all held-out ones]")]
 NFake = Annotated[int | None, typer.Option(help="Generated images in a score.  [default: as many as real ones]")]
+OperatorNorms = Annotated[
+    bool, typer.Option("--operator-norms", help="Record the operator norm of each discriminator layer at checkpoints.")
+]
 Address = Annotated[
     str | None, typer.Option(help="Join the Ray cluster there (`auto` finds it).  [default: start one]")
 ]
@@ -67,6 +73,7 @@ def run(
     extractor_weights: Weights = None,
     n_real: NReal = None,
     n_fake: NFake = None,
+    operator_norms: OperatorNorms = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
     max_concurrent: Concurrent = None,
@@ -98,6 +105,7 @@ def run(
         extractor_weights=extractor_weights,
         n_real=n_real,
         n_fake=n_fake,
+        operator_norms=operator_norms,
     )
     limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
     if address is None:

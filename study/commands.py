@@ -24,6 +24,11 @@ def train(
     ] = None,
     penalty: Annotated[str | None, typer.Option(help="A term added to the discriminator's loss.")] = None,
     penalty_weight: Annotated[float | None, typer.Option(help="Its weight, lambda; 1 and 10 in the study.")] = None,
+    constraint: Annotated[str | None, typer.Option(help="What is done to D's weights or gradients.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="An option of the method; `study methods` lists them.", metavar="NAME=VALUE"),
+    ] = None,
     learning_rate: Annotated[float, typer.Option(help="Of both networks.")] = 2e-4,
     beta1: Annotated[float, typer.Option(help="Adam's first decay rate, from 0 to below 1.")] = 0.5,
     beta2: Annotated[float, typer.Option(help="Adam's second decay rate, from 0 to below 1.")] = 0.999,
@@ -34,12 +39,13 @@ def train(
     extractor_weights: cli.Weights = None,
     n_real: cli.NReal = None,
     n_fake: cli.NFake = None,
+    operator_norms: cli.OperatorNorms = False,
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
 ) -> None:
     """Train one trial in this process, and keep a grid of images at each scored checkpoint."""
     from study import data, plan
-    from study.gan.methods import check
+    from study.gan.methods import members, parse_option
     from study.trial import Hyperparameters, Method
 
     method = Method(
@@ -47,8 +53,10 @@ def train(
         loss=loss,
         normalizations=tuple(normalization.split("+")) if normalization else (),
         penalty=penalty,
+        constraint=constraint,
+        options=tuple(parse_option(text) for text in option or ()),
     )
-    check(method)
+    members(method)  # raises where it makes no sense
     hyperparameters = Hyperparameters(
         learning_rate=learning_rate, beta1=beta1, beta2=beta2, n_dis=n_dis, penalty_weight=penalty_weight
     )
@@ -61,6 +69,7 @@ def train(
         extractor_weights=extractor_weights,
         n_real=n_real,
         n_fake=n_fake,
+        operator_norms=operator_norms,
     )
     planned = plan.plan_trial(request, method, hyperparameters, seed)
     with cli.opened(request.results):
@@ -174,6 +183,44 @@ def status(results: cli.Results = Path("results")) -> None:
             print(f"{row['trial_id']}  {what}: {row['status']}, {row['reason']}")
     holder = lock.holder(results)
     print(f"running: process {holder['pid']} on {holder['host']}" if holder else "no run is using this folder")
+
+
+@cli.app.command(epilog="Example: `study methods --sizes`")
+def methods(
+    sizes: Annotated[bool, typer.Option("--sizes", help="Add the parameter counts of the architectures.")] = False,
+) -> None:
+    """List the menus that a method is made of, each member with its source and its options."""
+    from study.gan.architectures import ARCHITECTURES, parameter_counts
+    from study.gan.methods import MENUS
+    from study.trial import option_word
+
+    for title, menu in {"architecture": ARCHITECTURES, **MENUS}.items():
+        print(f"--{title}")
+        for name, member in sorted(menu.items()):
+            print(f"    {name}: {member.description}")
+            for option, declared in member.options.items():
+                value = f"{option}={option_word(declared.default)}"
+                print(f"        --option {value}: {declared.description}; {declared.allowed}")
+    if sizes:
+        print("parameters at width 64, RGB:")
+        print(f"    {'architecture':14} {'px':>4} {'G':>10} {'D':>10}")
+        for name, architecture in sorted(ARCHITECTURES.items()):
+            for resolution in architecture.study_sizes:
+                generator, discriminator = parameter_counts(name, resolution)
+                print(f"    {name:14} {resolution:4} {generator:10} {discriminator:10}")
+
+
+@cli.app.command(epilog="Example: `study bench --cycles 3`")
+def bench(
+    cycles: Annotated[int, typer.Option(help="Measured cycles of each loop, in turns.", metavar="N")] = 2,
+) -> None:
+    """Measure a training step against a plain PyTorch loop of the same networks, on one CPU thread; minutes long."""
+    if cycles < 1:
+        raise InputError(f"--cycles {cycles}: must be 1 or more.")
+    from study import bench
+
+    print("resnet_cifar, 32 px, width 64, spectral_norm, non_saturating, batch 64, n_dis 5, float32, one CPU thread")
+    print(*bench.measure(cycles).lines(), sep="\n")
 
 
 @cli.app.command(epilog="Example: `study datasets`")

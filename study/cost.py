@@ -27,8 +27,9 @@ def estimated_seconds(trial: Trial, channels: int, resolution: int, device: str)
     gan = build(trial, channels, resolution)
     generator, discriminator = _forward_flops(gan, trial.training.latent_dim, channels, resolution)
     penalty = gan.penalty.passes if gan.penalty else 0
-    d_update = generator + (2 * 3 + penalty) * discriminator
-    g_update = 3 * generator + 2 * discriminator
+    critic = discriminator * (gan.output_norm.cost if gan.output_norm else 1)
+    d_update = generator + (2 * 3 + penalty) * critic
+    g_update = 3 * generator + 2 * critic
     n_dis = trial.hyperparameters.n_dis
     flops = trial.training.batch_size * (d_update + g_update / n_dis)
     return trial.training.discriminator_steps * (OVERHEAD * (1 + 1 / n_dis) + flops / THROUGHPUT[device])

@@ -34,6 +34,7 @@ class Context:
         checkpoint_every: D updates between scored checkpoints.
         data_dir, results: folders that every worker sees.
         extractor_weights: a weights file instead of the extractor's own, or None.
+        operator_norms: whether checkpoints tell the operator norms of D's layers.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class Context:
     data_dir: Path
     results: Path
     extractor_weights: Path | None = None
+    operator_norms: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +96,8 @@ def execute(
     status, reason = FINISHED, None
     try:
         images, scorer = load(context, device)
-        every = context.checkpoint_every
-        for last in train(trial, images, scorer, checkpoint_every=every, device=device):
+        how = {"checkpoint_every": context.checkpoint_every, "operator_norms": context.operator_norms}
+        for last in train(trial, images, scorer, **how, device=device):
             evaluations.append(last.evaluation)
             if best is None or last.evaluation.frechet_distance < best.evaluation.frechet_distance:
                 best = last

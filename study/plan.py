@@ -41,6 +41,7 @@ class Request:
     extractor_weights: Path | None = None
     n_real: int | None = None
     n_fake: int | None = None
+    operator_norms: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
         data_dir=request.data_dir,
         results=request.results,
         extractor_weights=weights and weights.absolute(),
+        operator_norms=request.operator_norms,
     )
     return context, images.train.shape[1:3]
 

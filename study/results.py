@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -25,20 +26,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from study.names import InputError
-from study.trial import Evaluation, MetricProtocol, Trial, content_id
+from study.trial import Diagnostics, Evaluation, MetricProtocol, Trial, content_id, field_names
 
+DIAGNOSTICS = field_names(Diagnostics)
+"""Columns of evaluations.parquet that rows of before they were introduced lack."""
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 STATUSES = (FINISHED, DIVERGED, FAILED)
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Of the weights under which a Frechet distance is the FID (torch-fidelity's port of the 2015 TensorFlow graph)."""
 
 _TEXT, _WHOLE, _REAL, _WHEN = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
-
+_REALS = pa.list_(_REAL)
 
 _PYTHON: Mapping[pa.DataType, type | tuple[type, ...]] = {
     _TEXT: str,
     _WHOLE: int,
     _REAL: (int, float),
+    _REALS: list,
     _WHEN: datetime,
     pa.bool_(): bool,
 }
@@ -108,6 +112,7 @@ EVALUATIONS = _schema(
     discriminator_loss=_REAL,
     generator_loss=_REAL,
     penalty=_REAL,
+    **{name: _REALS if name in ("sigmas", "operator_norms") else _REAL for name in DIAGNOSTICS},
 )
 MEMBERSHIPS = _schema(space=_TEXT, context=_TEXT, round=_WHOLE, order=_WHOLE, trial_id=_TEXT)
 TABLES = {"trials": TRIALS, "evaluations": EVALUATIONS, "memberships": MEMBERSHIPS}
@@ -252,10 +257,10 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         content = json.loads(path.read_text())
         trial, record = Trial.from_dict(content["trial"]), Record(**content["record"])
         protocol = MetricProtocol(**content["protocol"])
-        evaluations = [Evaluation(**evaluation) for evaluation in content["evaluations"]]
+        evaluations = [_evaluation(**evaluation) for evaluation in content["evaluations"]]
         row = trial_row(trial, protocol, record, evaluations)
         row["trial_id"] = content_id({"semantics": record.semantics, **trial.to_dict()})
-        scores = [asdict(evaluation) for evaluation in evaluations]
+        scores = [evaluation.to_row() for evaluation in evaluations]
         _check_types(TRIALS, row)
         for score in scores:
             _check_types(EVALUATIONS, score)
@@ -266,6 +271,10 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if any(_identity(score) != _identity(row) for score in scores):
         raise DamagedFile(path, "holds evaluations of another trial")
     return row, scores
+
+
+def _evaluation(*, diagnostics: Mapping[str, Any] = MappingProxyType({}), **fields: Any) -> Evaluation:
+    return Evaluation(**fields, diagnostics=Diagnostics(**diagnostics))
 
 
 def _check_types(schema: pa.Schema, row: Mapping[str, Any]) -> None:
@@ -292,6 +301,9 @@ def read_table(folder: Path, name: str) -> pa.Table:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a readable parquet file ({str(error).splitlines()[0]})") from error
+    for column in DIAGNOSTICS:
+        if column in schema.names and column not in table.column_names:
+            table = table.append_column(column, pa.nulls(len(table), schema.field(column).type))
     missing = [column for column in schema.names if column not in table.column_names]
     if missing:
         raise DamagedFile(path, f"has no column {', '.join(missing)}")

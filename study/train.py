@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from study.data import Images
+from study.gan.diagnostics import Batches, diagnose
 from study.gan.model import Gan, Settings, State, build, initial_state
 from study.gan.program import programs
 from study.metrics.scoring import Scorer
@@ -39,12 +40,18 @@ class Checkpoint(NamedTuple):
 
 
 def train(
-    trial: Trial, images: Images, scorer: Scorer, *, checkpoint_every: int, device: str = "cpu"
+    trial: Trial,
+    images: Images,
+    scorer: Scorer,
+    *,
+    checkpoint_every: int,
+    device: str = "cpu",
+    operator_norms: bool = False,
 ) -> Iterator[Checkpoint]:
     """Trains `trial` and yields a checkpoint every `checkpoint_every` D updates and after the last one.
 
     Steps count D updates (section 2.6 of the paper); G is updated on steps 1, 1 + n_dis, 1 + 2 n_dis, ..., on the
-    latents of that step; every step takes a fresh batch of real images.
+    latents of that step; every step takes a fresh batch of real images. `operator_norms`: see `study.gan.diagnostics`.
 
     Raises Diverged, and InputError where the trial cannot be built for these images.
     """
@@ -54,6 +61,7 @@ def train(
     with torch.no_grad():
         state = initial_state(gan, stream(trial.seed, "initial", 0, device))
         settings = Settings.of(trial.hyperparameters, device)
+        diagnosed = diagnostic_batches(trial, images, device)
         tally = Tally(device)
         trained = scored = 0.0
         clock = time.perf_counter()
@@ -82,6 +90,7 @@ def train(
                     protocol_id=scorer.protocol.id,
                     frechet_distance=distance,
                     **tally.means(),
+                    diagnostics=diagnose(gan, state, diagnosed, operator_norms=operator_norms),
                 )
                 scored += time.perf_counter() - clock
                 yield Checkpoint(evaluation, gan, state, trained, scored)
@@ -156,6 +165,16 @@ def real_batch(images: np.ndarray, data_seed: int, batch_size: int, step: int, d
         [epoch_order(data_seed, int(epoch), len(images))[places[epochs == epoch]] for epoch in np.unique(epochs)]
     )
     return torch.from_numpy(images[indices]).to(device).float() / 255
+
+
+def diagnostic_batches(trial: Trial, images: Images, device: str) -> Batches:
+    """The first images of each split, and latents and places that are the same at all checkpoints of a trial."""
+    rng = stream(trial.seed, "diagnostics", 0, device)
+    splits = (split[: trial.training.batch_size] for split in (images.train, images.test))
+    train, test = (torch.from_numpy(split).to(device).float() / 255 for split in splits)
+    n = len(train)
+    latents = torch.rand(n, trial.training.latent_dim, generator=rng, device=device) * 2 - 1
+    return Batches(train, test, latents, torch.rand(n, 1, 1, 1, generator=rng, device=device))
 
 
 @lru_cache(maxsize=4)

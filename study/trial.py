@@ -57,6 +57,11 @@ def _name(field: str, value: Any) -> str:
     return value
 
 
+def option_word(value: OptionValue) -> str:
+    """An option's value as it is written on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def content_id(content: Mapping[str, Any], length: int = 16) -> str:
     """The first `length` hexadecimal digits of the SHA-256 of the canonical JSON of `content`."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -116,8 +121,8 @@ class Method:
         """
         loss = [] if self.loss == NON_SATURATING else [self.loss]
         parts = [*loss, *self.normalizations, *filter(None, (self.penalty, self.constraint))]
-        options = f"[{','.join(f'{name}={value}' for name, value in self.options)}]" if self.options else ""
-        return ("+".join(parts) or "none") + options
+        options = ",".join(f"{name}={option_word(value)}" for name, value in self.options)
+        return ("+".join(parts) or "none") + (f"[{options}]" if options else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +158,7 @@ class Training:
 
     Attributes:
         discriminator_steps: D updates, the paper's unit of training length (section 2.6).
-        width: channels of the narrowest layer group; each architecture says what the study used.
+        width: the unit in which the networks' channels are counted; 64 in the study, for every architecture.
         batch_size, latent_dim: 64 and 128 in the study.
         precision: of the training arithmetic.
         data_seed: of the order of the real images; fixed for all trials (the released code's 547).
@@ -266,6 +271,43 @@ class MetricProtocol:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Diagnostics:
+    """What a checkpoint tells of the discriminator (D) beside the score; None where there is no such value.
+
+    "train", "test" and "fake" are one batch each of training, held-out and generated images, "between" are random
+    points between training and generated ones. D is as it computes: normalised, its images in [0, 1].
+
+    Attributes:
+        sigmas: the largest singular value of each layer's weight, in the order of D's layers, kernels flattened to
+            [out, in * h * w]; their product bounds nothing (see operator_norms).
+        sigma_product: their product.
+        operator_norms: the norm of each layer as a linear map of images of the size that it sees, only on request.
+        gradient_norm_...: mean and maximum over images of the norm of D's gradient with respect to the image.
+        accuracy_...: the share of images that D judges rightly; None where its output is no judgement.
+        flat_train, flat_fake: the share of images on whose outputs D's loss has all but stopped to depend: derivative
+            of the image's own term below 0.01. flat_generator: the same of G's loss.
+        extreme_pixels: the share of generated pixel values that round to 0 or 255.
+    """
+
+    sigmas: list[float] | None = None
+    sigma_product: float | None = None
+    operator_norms: list[float] | None = None
+    gradient_norm_train: float | None = None
+    gradient_norm_train_max: float | None = None
+    gradient_norm_fake: float | None = None
+    gradient_norm_fake_max: float | None = None
+    gradient_norm_between: float | None = None
+    gradient_norm_between_max: float | None = None
+    accuracy_train: float | None = None
+    accuracy_test: float | None = None
+    accuracy_fake: float | None = None
+    flat_train: float | None = None
+    flat_fake: float | None = None
+    flat_generator: float | None = None
+    extreme_pixels: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One scored checkpoint of a trial.
 
@@ -274,6 +316,7 @@ class Evaluation:
         frechet_distance: under the protocol; 0 is best. None where the generator's images are not finite.
         discriminator_loss, generator_loss, penalty: means over the updates since the last evaluation; D's loss without
             its penalty, and the penalty before its weight (0 where there is none).
+        diagnostics: see `Diagnostics`.
     """
 
     trial_id: str
@@ -283,6 +326,13 @@ class Evaluation:
     discriminator_loss: float
     generator_loss: float | None
     penalty: float
+    diagnostics: Diagnostics = Diagnostics()
+
+    def to_row(self) -> dict[str, Any]:
+        """All values by the names of their columns."""
+        content = asdict(self)
+        diagnostics = content.pop("diagnostics")
+        return {**content, **diagnostics}
 
 
 def field_names(kind: type) -> tuple[str, ...]:

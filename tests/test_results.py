@@ -16,6 +16,7 @@ import pytest
 from study import results
 from study.names import InputError
 from study.results import (
+    DIAGNOSTICS,
     DIVERGED,
     FAILED,
     FINISHED,
@@ -36,7 +37,7 @@ from study.results import (
     write_part,
     write_table,
 )
-from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
+from study.trial import Diagnostics, Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
 
 PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=600, n_fake=500)
 OTHER_PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=50, n_fake=50)
@@ -88,6 +89,7 @@ def scored(trial, scores=SCORES, protocol=PROTOCOL):
             discriminator_loss=1.0,
             generator_loss=2.0,
             penalty=0.5,
+            diagnostics=Diagnostics(sigmas=[1.5, 0.5], sigma_product=0.75, accuracy_fake=None),
         )
         for step, score in enumerate(scores, 1)
     ]
@@ -116,7 +118,7 @@ def test_a_part_becomes_the_row_that_it_describes(tmp_path):
     assert compact(tmp_path) == 1
     (row,) = rows(tmp_path, "trials")
     assert row == from_part
-    assert rows(tmp_path, "evaluations") == evaluations == [asdict(e) for e in scored(make())]
+    assert rows(tmp_path, "evaluations") == evaluations == [e.to_row() for e in scored(make())]
     assert list(row) == TABLES["trials"].names
     expected = {
         "trial_id": make().id,
@@ -168,6 +170,26 @@ def test_the_first_part_wins(tmp_path):
     row, evaluations = read_part(path_of(tmp_path))
     assert (row["host"], len(evaluations)) == ("first", 3)
     assert not temporaries(tmp_path)
+
+
+def test_rows_of_before_diagnostics_were_recorded_are_kept_and_their_cells_are_empty(tmp_path):
+    write(tmp_path, seed=0)
+    compact(tmp_path)
+    table = read_table(tmp_path, "evaluations")
+    old = table.drop_columns(list(DIAGNOSTICS))
+    write_table(tmp_path, "evaluations", old)
+    write(tmp_path, seed=1)
+    path = path_of(tmp_path, seed=1)
+    part = json.loads(path.read_text())
+    for evaluation in part["evaluations"]:
+        del evaluation["diagnostics"]
+    path.write_text(json.dumps(part))
+    assert not set_aside_damaged(tmp_path)
+    assert compact(tmp_path) == 1
+    merged = rows(tmp_path, "evaluations")
+    assert len(merged) == 6
+    assert all(row[name] is None for row in merged for name in DIAGNOSTICS)
+    assert read_table(tmp_path, "evaluations").select(old.column_names).slice(0, 3).equals(old)
 
 
 RACE = """

@@ -262,7 +262,7 @@ def test_method_names():
     assert PLAIN.name == "none"
     assert PENALTY.name == "gradient_penalty"
     assert EVERYTHING.name == (
-        "wasserstein+layer_norm+spectral_norm+dragan+weight_clipping[clip=0.01,code=CIN,exact=True,power_iterations=5]"
+        "wasserstein+layer_norm+spectral_norm+dragan+weight_clipping[clip=0.01,code=CIN,exact=true,power_iterations=5]"
     )
 
 

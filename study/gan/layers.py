@@ -1,7 +1,20 @@
-"""Convolutions that leave out the taps of their kernel that only ever see padding."""
+"""Convolutions with the parameters and results of plain ones, in fewer multiplications.
+
+All leave out the taps of their kernel that only ever see padding. Those that also change a map's size fold unpooling or
+pooling into the kernel, as Progressive GAN's code did with its nearest-neighbour upscaling (Karras et al., 2018).
+"""
 
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d
+from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d
+
+
+def convolve(maps: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """conv2d of square maps and kernels, without the taps that only see padding."""
+    size, width = maps.shape[-1], kernel.shape[-1]
+    outputs = (size + 2 * padding - width) // stride + 1
+    unseen = max(0, padding - (outputs - 1) * stride)
+    taps = slice(unseen, min(width, size + padding))
+    return conv2d(maps, kernel[:, :, taps, taps], bias, stride, padding - unseen)
 
 
 class Conv2d(nn.Conv2d):
@@ -11,12 +24,7 @@ class Conv2d(nn.Conv2d):
     """
 
     def forward(self, maps: Tensor) -> Tensor:
-        (kernel, _), (stride, _), (padding, _) = self.kernel_size, self.stride, self.padding
-        size = maps.shape[-1]
-        outputs = (size + 2 * padding - kernel) // stride + 1
-        unseen = max(0, padding - (outputs - 1) * stride)
-        taps = slice(unseen, min(kernel, size + padding))
-        return conv2d(maps, self.weight[:, :, taps, taps], self.bias, stride, padding - unseen)
+        return convolve(maps, self.weight, self.bias, self.stride[0], self.padding[0])
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
@@ -27,3 +35,36 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         unseen = max(0, padding - (maps.shape[-1] - 1) * stride)
         taps = slice(unseen, kernel - unseen)
         return conv_transpose2d(maps, self.weight[:, :, taps, taps], self.bias, stride, padding - unseen)
+
+
+class Conv3x3(Conv2d):
+    """A 3x3 convolution that keeps the size of square maps."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1)
+
+
+class UnpoolConv3x3(Conv3x3):
+    """Unpooling to twice the size, then a 3x3 convolution: [N, inputs, S, S] -> [N, outputs, 2S, 2S].
+
+    Unpooling puts each value at an even row and column and zeros elsewhere. Three of four products would be with these
+    zeros: a transposed convolution of the small map, its kernel mirrored, computes the others alone.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        mirrored = self.weight.flip(2, 3).permute(1, 2, 3, 0).contiguous().permute(0, 3, 1, 2)  # laid out channels last
+        if maps.shape[-1] == 1:  # the first row and column of taps only reach what is cropped
+            return conv_transpose2d(maps, mirrored[:, :, 1:, 1:], self.bias, stride=2)
+        return conv_transpose2d(maps, mirrored, self.bias, stride=2, padding=1, output_padding=1)
+
+
+class Conv3x3Pool(Conv3x3):
+    """A 3x3 convolution, then 2x2 mean pooling: [N, inputs, S, S] -> [N, outputs, S // 2, S // 2].
+
+    The mean of four neighbouring outputs is one output of stride 2 of the mean of the four shifted kernels, which is
+    4x4: 16 products for what would take 36.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        shifted = avg_pool2d(self.weight, 2, stride=1, padding=1)
+        return convolve(maps, shifted, self.bias, stride=2, padding=1)

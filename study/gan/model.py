@@ -1,23 +1,27 @@
 """A GAN as one program: its static structure, shared by all settings and seeds of a method, and its state."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from study.gan.architectures import ARCHITECTURES
+from study.gan.constraints import Constraint
+from study.gan.discriminator import Critic, Vectors
 from study.gan.losses import Loss
 from study.gan.methods import members
-from study.gan.normalizations import LayerNormalization, Vectors, WeightNormalization
+from study.gan.normalizations import LayerNormalization, OutputNormalization, WeightNormalization
 from study.gan.optimizers import AdamState, adam_state
-from study.gan.penalties import Critic, Penalty
+from study.gan.penalties import Penalty
+from study.gan.spectrum import advance_vectors, initial_vectors
 from study.trial import Hyperparameters, Method, Trial
 
 Tensors = dict[str, Tensor]
+Kind = TypeVar("Kind")
 
 
 class State(NamedTuple):
@@ -26,7 +30,8 @@ class State(NamedTuple):
     generator: Tensors
     generator_buffers: Tensors
     discriminator: Tensors
-    weight_norm: Vectors
+    vectors: Vectors
+    loss: tuple[Tensor, ...]
     generator_adam: AdamState
     discriminator_adam: AdamState
 
@@ -56,7 +61,10 @@ class Gan:
     loss: Loss
     weight_norm: WeightNormalization | None
     couples_samples: bool
+    output_norm: OutputNormalization | None
     penalty: Penalty | None
+    constraint: Constraint
+    power_iterations: int
 
     def generate(self, parameters: Tensors, buffers: Tensors, latents: Tensor) -> tuple[Tensor, Tensors]:
         """Images in [0, 1] with batch statistics, as in training, and the moved averages."""
@@ -67,10 +75,18 @@ class Gan:
         """Images in [0, 1] with the moving averages, as the study scored them."""
         return torch.func.functional_call(self.averaged_generator, (parameters, buffers), latents)
 
-    def critic(self, parameters: Tensors, weight_norm: Vectors) -> Critic:
-        """D as a function of images, with its normalised weights bound."""
-        weights = self.weight_norm.apply(parameters, weight_norm) if self.weight_norm else parameters
-        return lambda images: torch.func.functional_call(self.discriminator, weights, images)
+    def advance(self, parameters: Tensors, vectors: Vectors) -> Vectors:
+        """D's singular vectors for its next update."""
+        return advance_vectors(parameters, vectors, self.power_iterations)
+
+    def critic(self, parameters: Tensors, vectors: Vectors) -> Critic:
+        """D as a function of images, with its normalised weights bound and its output normalised."""
+        weights = self.weight_norm.apply(parameters, vectors) if self.weight_norm else parameters
+
+        def critic(images: Tensor) -> Tensor:
+            return torch.func.functional_call(self.discriminator, weights, images)
+
+        return self.output_norm.wrap(critic) if self.output_norm else critic
 
 
 def build(trial: Trial, channels: int, resolution: int) -> Gan:
@@ -86,14 +102,18 @@ def _build(method: Method, latent_dim: int, width: int, channels: int, resolutio
     parts = members(method)
     architecture = ARCHITECTURES[method.architecture]
     architecture.check_size(resolution)
-    layer_norm = next((n for n in parts.normalizations if isinstance(n, LayerNormalization)), None)
-    weight_norm = next((n for n in parts.normalizations if isinstance(n, WeightNormalization)), None)
+    layer_norm = _of_kind(LayerNormalization, parts.normalizations)
+    weight_norm = _of_kind(WeightNormalization, parts.normalizations)
     size = {"width": width, "resolution": resolution, "channels": channels}
+    options = parts.architecture_options
+    norm = layer_norm.module if layer_norm else lambda channels, size: nn.Identity()
     with torch.device("meta"):
-        generator = architecture.generator(latent_dim=latent_dim, **size)
-        averaged = architecture.generator(latent_dim=latent_dim, **size).eval()
-        norm = layer_norm.module if layer_norm else lambda channels, size: nn.Identity()
-        discriminator = architecture.discriminator(norm=norm, **size)
+        generator = architecture.generator(latent_dim=latent_dim, **size, **options)
+        averaged = architecture.generator(latent_dim=latent_dim, **size, **options).eval()
+        if parts.loss.network:
+            discriminator = parts.loss.network(norm=norm, **size)
+        else:
+            discriminator = architecture.discriminator(norm=norm, **size, **options)
     return Gan(
         generator=generator,
         averaged_generator=averaged,
@@ -102,19 +122,27 @@ def _build(method: Method, latent_dim: int, width: int, channels: int, resolutio
         loss=parts.loss,
         weight_norm=weight_norm,
         couples_samples=layer_norm is not None and layer_norm.couples_samples,
+        output_norm=_of_kind(OutputNormalization, parts.normalizations),
         penalty=parts.penalty,
+        constraint=parts.constraint or Constraint(),
+        power_iterations=max((part.power_iterations for part in (weight_norm, parts.penalty) if part), default=0),
     )
 
 
+def _of_kind(kind: type[Kind], normalizations: Iterable[object]) -> Kind | None:
+    return next((n for n in normalizations if isinstance(n, kind)), None)
+
+
 def initial_state(gan: Gan, rng: torch.Generator) -> State:
-    """The state before the first step: G's parameters are drawn first, then D's, then the normalisation's vectors."""
+    """The state before the first step: G's parameters are drawn first, then D's, then D's vectors."""
     generator, buffers = _materialize(gan.generator, gan.initialize, rng)
     discriminator, _ = _materialize(gan.discriminator, gan.initialize, rng)
     return State(
         generator=generator,
         generator_buffers=buffers,
         discriminator=discriminator,
-        weight_norm=gan.weight_norm.initial(discriminator, rng) if gan.weight_norm else {},
+        vectors=initial_vectors(discriminator, rng) if gan.power_iterations else {},
+        loss=tuple(torch.tensor(value, device=rng.device) for value in gan.loss.state),
         generator_adam=adam_state(generator),
         discriminator_adam=adam_state(discriminator),
     )

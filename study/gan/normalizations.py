@@ -11,12 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from study.gan.member import Member
-from study.gan.penalties import Parameters, layer_weights
-from study.names import InputError
-
-Vectors = dict[str, Tensor]
-"""State of a weight normalisation: tensors by name."""
+from study.gan.discriminator import Critic, Parameters, Vectors, image_gradients, layer_weights
+from study.gan.member import Member, Option
+from study.gan.spectrum import sigma
 
 
 @dataclass(frozen=True)
@@ -24,14 +21,12 @@ class WeightNormalization:
     """Maps D's parameters to those that it computes with.
 
     Attributes:
-        initial: (parameters, rng) -> state.
-        advance: (parameters, state) -> state; once per D update, before it, and never in G's update.
-        apply: (parameters, state) -> parameters; differentiable in the parameters, the state held constant.
+        apply: (parameters, singular vectors) -> parameters; differentiable in the parameters.
+        power_iterations: per D update, before it, on D's singular vectors; 0 where it reads none.
     """
 
-    initial: Callable[[Parameters, torch.Generator], Vectors]
-    advance: Callable[[Parameters, Vectors], Vectors]
     apply: Callable[[Parameters, Vectors], Parameters]
+    power_iterations: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,61 +43,76 @@ class LayerNormalization:
     couples_samples: bool = False
 
 
-Normalization = WeightNormalization | LayerNormalization
+@dataclass(frozen=True)
+class OutputNormalization:
+    """Maps D as a function of images, in all its uses: both losses, the penalty and the diagnostics.
+
+    Attributes:
+        wrap: critic -> critic.
+        cost: passes of D, forward and back, for one of the critic without it; for estimates of time.
+    """
+
+    wrap: Callable[[Critic], Critic]
+    cost: int = 1
 
 
-def unit(vector: Tensor) -> Tensor:
-    """The vector at length 1; a zero vector stays zero."""
-    return vector / vector.norm().clamp_min(1e-12)
+Normalization = WeightNormalization | LayerNormalization | OutputNormalization
 
 
 def spectral_norm(power_iterations: int) -> WeightNormalization:
     """W / sigma(W) for every layer of D, sigma by persisted power iteration (Miyato et al., 2018, algorithm 1).
 
-    Kernels are flattened to [out, in * h * w]. State: `left` u [out] and `right` v [in * h * w] of each layer;
-    sigma = u^T W v, differentiated with u and v held constant.
-
     Differs from the released code: it iterated at every evaluation of D in the graph that ran, two or three times per
     D update and once per G update. Here D's update iterates `power_iterations` times and G's update not at all.
     """
-    if not isinstance(power_iterations, int) or power_iterations < 1:
-        raise InputError(f"option power_iterations {power_iterations}: must be a whole number, 1 or more.")
 
-    def initial(parameters: Parameters, rng: torch.Generator) -> Vectors:
-        state = {}
-        for name in layer_weights(parameters):
-            weight = parameters[name].flatten(1)
-            state[f"{name}.left"] = unit(torch.randn(weight.shape[0], generator=rng, device=rng.device).to(weight))
-            state[f"{name}.right"] = unit(weight.T @ state[f"{name}.left"])
-        return state
-
-    def advance(parameters: Parameters, state: Vectors) -> Vectors:
-        new = {}
-        for name in layer_weights(parameters):
-            weight, left = parameters[name].flatten(1), state[f"{name}.left"]
-            for _ in range(power_iterations):
-                right = unit(weight.T @ left)
-                left = unit(weight @ right)
-            new[f"{name}.left"], new[f"{name}.right"] = left, right
-        return new
-
-    def apply(parameters: Parameters, state: Vectors) -> Parameters:
-        normalized = {name: parameters[name] / sigma(parameters, state, name) for name in layer_weights(parameters)}
+    def apply(parameters: Parameters, vectors: Vectors) -> Parameters:
+        normalized = {name: parameters[name] / sigma(parameters, vectors, name) for name in layer_weights(parameters)}
         return {**parameters, **normalized}
 
-    return WeightNormalization(initial, advance, apply)
+    return WeightNormalization(apply, power_iterations)
 
 
-def sigma(parameters: Parameters, state: Vectors, name: str) -> Tensor:
-    """The current estimate u^T W v of the largest singular value of layer `name`, a scalar."""
-    return state[f"{name}.left"] @ (parameters[name].flatten(1) @ state[f"{name}.right"])
+def frobenius_norm(frobenius_clip: bool, frobenius_radius: float) -> WeightNormalization:
+    """W r / ||W||_F for every layer of D, or W min(1, r / ||W||_F), its projection into the ball of radius r.
+
+    Stronger than needed for linear layers, since sigma(W) <= ||W||_F, and no bound for convolutions: a 3x3 kernel of
+    entries 1/3 has ||W||_F = 1 and an operator norm near 3.
+    """
+
+    def scaled(weight: Tensor) -> Tensor:
+        factor = frobenius_radius / weight.norm().clamp_min(1e-12)
+        return weight * (factor.clamp(max=1) if frobenius_clip else factor)
+
+    def apply(parameters: Parameters, vectors: Vectors) -> Parameters:
+        return {**parameters, **{name: scaled(parameters[name]) for name in layer_weights(parameters)}}
+
+    return WeightNormalization(apply)
+
+
+def gradient_norm() -> OutputNormalization:
+    """f(x) / (||grad f(x)|| + |f(x)|), in [-1, 1] (Wu et al., 2021).
+
+    For a piecewise linear f the gradient of f / ||grad f|| has norm 1.
+    """
+
+    def wrap(critic: Critic) -> Critic:
+        def normalized(images: Tensor) -> Tensor:
+            gradients, outputs = image_gradients(critic, images)
+            norms = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
+            return outputs / (norms + outputs.abs()).clamp_min(1e-12)
+
+        return normalized
+
+    return OutputNormalization(wrap, cost=3)
 
 
 class LayerNorm(nn.Module):
     """Statistics over channels and pixels of each image, scale and offset per channel.
 
     torch.nn.GroupNorm(1, channels) in other words, which cannot be differentiated under vmap where maps are laid out
-    channels last.
+    channels last. Nor is it torch's layer_norm, whose third derivatives are wrong (it takes the statistics for
+    constants there; pytorch issue 175754): those are what a gradient penalty on gradient_norm descends.
     """
 
     def __init__(self, channels: int, eps: float) -> None:
@@ -112,7 +122,8 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, maps: Tensor) -> Tensor:
-        normalized = torch.nn.functional.layer_norm(maps, maps.shape[1:], eps=self.eps)
+        centred = maps - maps.mean(dim=(1, 2, 3), keepdim=True)
+        normalized = centred / torch.sqrt(centred.square().mean(dim=(1, 2, 3), keepdim=True) + self.eps)
         return normalized * self.weight[:, None, None] + self.bias[:, None, None]
 
 
@@ -134,9 +145,24 @@ def batch_norm() -> LayerNormalization:
 NORMALIZATIONS: dict[str, Member[Normalization]] = {
     "spectral_norm": Member(
         build=spectral_norm,
-        description="weights over their largest singular value; Miyato et al. 2018",
-        options={"power_iterations": 1},
+        description="weights over their largest singular value; Miyato et al. 2018; the study's section 2.2",
+        options={"power_iterations": Option(default=1, description="per D update; the study's code made 2 to 3")},
     ),
-    "layer_norm": Member(build=layer_norm, description="activations of each image; Ba et al. 2016"),
-    "batch_norm": Member(build=batch_norm, description="activations over the batch; Ioffe & Szegedy 2015"),
+    "frobenius_norm": Member(
+        build=frobenius_norm,
+        description="weights over their Frobenius norm, or clipped to a ball of it; not in the study",
+        options={
+            "frobenius_clip": Option(default=False, description="leave weights inside the ball as they are"),
+            "frobenius_radius": Option(default=1.0, description="of the sphere or ball"),
+        },
+    ),
+    "layer_norm": Member(
+        build=layer_norm, description="activations of each image; Ba et al. 2016; the study's section 2.2"
+    ),
+    "batch_norm": Member(
+        build=batch_norm, description="activations over the batch; Ioffe & Szegedy 2015; the study's section 2.2"
+    ),
+    "gradient_norm": Member(
+        build=gradient_norm, description="D's output over the norm of its gradient; Wu et al. 2021; not in the study"
+    ),
 }

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from study.gan.discriminator import Discriminator
 from study.gan.model import Gan, Settings, State, Tensors
 from study.gan.optimizers import adam
 
@@ -29,26 +30,29 @@ def discriminator_step(
     G makes the fakes with batch statistics, and its moving averages move, as in the study's released code.
     """
     fake, buffers = gan.generate(state.generator, state.generator_buffers, latents)
-    weight_norm = gan.weight_norm.advance(state.discriminator, state.weight_norm) if gan.weight_norm else {}
+    vectors = gan.advance(state.discriminator, state.vectors)
 
-    def objective(parameters: Tensors) -> tuple[Tensor, DiscriminatorMetrics]:
-        critic = gan.critic(parameters, weight_norm)
-        if gan.couples_samples:
-            on_real, on_fake = critic(real), critic(fake)
-        else:  # the same numbers from one larger pass
-            on_real, on_fake = critic(torch.cat([real, fake])).chunk(2)
-        loss = gan.loss.discriminator(on_real, on_fake)
+    def objective(parameters: Tensors):  # type: ignore[no-untyped-def]  # dynamo cannot evaluate its annotation
+        critic = gan.critic(parameters, vectors)
+        # Where an image's output depends on no other, one larger pass gives the same numbers.
+        outputs = (critic(real), critic(fake)) if gan.couples_samples else critic(torch.cat([real, fake])).chunk(2)
+        loss = gan.loss.discriminator(*outputs, *state.loss)
         if gan.penalty is None:
-            return loss, DiscriminatorMetrics(loss, torch.zeros_like(loss))
-        penalty = gan.penalty.value(critic, parameters, real, fake, noise)
-        return loss + settings.penalty_weight * penalty, DiscriminatorMetrics(loss, penalty)
+            return loss, (loss, torch.zeros_like(loss), outputs)
+        penalty = gan.penalty.value(Discriminator(critic, parameters, vectors), real, fake, noise)
+        return loss + settings.penalty_weight * penalty, (loss, penalty, outputs)
 
-    gradients, (_, metrics) = torch.func.grad_and_value(objective, has_aux=True)(state.discriminator)
+    gradients, (_, (loss, penalty, outputs)) = torch.func.grad_and_value(objective, has_aux=True)(state.discriminator)
+    gradients = gan.constraint.gradients(gradients)
     discriminator, moments = adam(state.discriminator, gradients, state.discriminator_adam, *settings[:3])
     state = state._replace(
-        generator_buffers=buffers, discriminator=discriminator, weight_norm=weight_norm, discriminator_adam=moments
+        generator_buffers=buffers,
+        discriminator=gan.constraint.parameters(discriminator),
+        vectors=vectors,
+        loss=gan.loss.advance(*outputs, *state.loss),
+        discriminator_adam=moments,
     )
-    return state, metrics
+    return state, DiscriminatorMetrics(loss, penalty)
 
 
 def generator_step(gan: Gan, state: State, settings: Settings, latents: Tensor) -> tuple[State, Tensor]:
@@ -56,7 +60,7 @@ def generator_step(gan: Gan, state: State, settings: Settings, latents: Tensor) 
 
     def objective(parameters: Tensors):  # type: ignore[no-untyped-def]  # dynamo cannot evaluate its annotation
         fake, buffers = gan.generate(parameters, state.generator_buffers, latents)
-        critic = gan.critic(state.discriminator, state.weight_norm)
+        critic = gan.critic(state.discriminator, state.vectors)
         return gan.loss.generator(critic(fake)), buffers
 
     gradients, (loss, buffers) = torch.func.grad_and_value(objective, has_aux=True)(state.generator)

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from itertools import product
 from typing import NamedTuple
 
 import pytest
@@ -11,24 +10,16 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from study.gan.architectures import ARCHITECTURES
-from study.gan.losses import LOSSES
 from study.gan.methods import parse
 from study.gan.model import Gan, Settings, State, build, initial_state
 from study.gan.normalizations import NORMALIZATIONS
-from study.gan.penalties import PENALTIES
 from study.names import InputError
-from study.trial import NON_SATURATING, Hyperparameters, Training, Trial
-
-
-def method_names() -> list[str]:
-    """Every normalisation (or none) with every penalty (or none), and every further loss on its own."""
-    pairs = product(["", *NORMALIZATIONS], ["", *PENALTIES])
-    losses = [name for name in LOSSES if name != NON_SATURATING]
-    return ["+".join(filter(None, pair)) or "none" for pair in pairs] + losses
+from study.trial import Hyperparameters, Training, Trial
+from tests.gan.menus import covering_names, method_names
 
 
 class Setup(NamedTuple):
-    """A GAN of 8 px, its state, and what its next step takes."""
+    """A small GAN, its state, and what its next step takes."""
 
     gan: Gan
     state: State
@@ -53,6 +44,11 @@ def one_thread():
 
 @pytest.fixture(params=method_names())
 def method_name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=covering_names())
+def covering_name(request) -> str:
     return request.param
 
 
@@ -87,21 +83,26 @@ def setup() -> Callable[..., Setup]:
     """(method's name, ...) -> Setup, in float64 by default: its rounding is below all tolerances of the tests.
 
     The parameters are the initial ones plus Normal(0, `spread`), so that no bias is 0, no scale is 1, and gradients
-    are of the order of 1. `options` go to the method, all other keywords to the hyperparameters.
+    are of the order of 1. Normalised weights have a mean of `lean` before, without which D would hardly slope: a
+    kernel whose entries have one sign stretches images by more than its own norm. Losses that keep a scalar start from
+    0.3, so that all terms count. `options` join those of the name, all other keywords go to the hyperparameters.
     """
 
     def make(
         name: str,
         *,
         architecture: str = "sndcgan",
+        resolution: int = 8,
         seed: int = 0,
         dtype: torch.dtype = torch.float64,
-        spread: float = 0.15,
+        spread: float = 0.25,
+        lean: float = 0.3,
         batch: int = 4,
         options: tuple = (),
         **hyperparameters,
     ) -> Setup:
-        method = dataclasses.replace(parse(name, architecture), options=options)
+        method = parse(name, architecture)
+        method = dataclasses.replace(method, options=(*method.options, *options))
         chosen = {
             "learning_rate": 1e-3,
             "beta1": 0.5,
@@ -118,17 +119,24 @@ def setup() -> Callable[..., Setup]:
             hyperparameters=Hyperparameters(**chosen),
             training=Training(discriminator_steps=1, width=2, batch_size=batch, latent_dim=3),
         )
-        gan = build(trial, channels=1, resolution=8)
+        gan = build(trial, channels=1, resolution=resolution)
         rng = torch.Generator().manual_seed(seed)
         state = initial_state(gan, rng)
 
-        def spread_out(parameters):
-            return {name: p + spread * torch.randn(p.shape, generator=rng) for name, p in parameters.items()}
+        def spread_out(parameters, mean=0.0):
+            return {
+                name: p + spread * torch.randn(p.shape, generator=rng) + mean * (p.ndim >= 2)
+                for name, p in parameters.items()
+            }
 
-        state = state._replace(generator=spread_out(state.generator), discriminator=spread_out(state.discriminator))
-        for _ in range(5 if gan.weight_norm else 0):  # vectors that fit the spread-out weights
-            state = state._replace(weight_norm=gan.weight_norm.advance(state.discriminator, state.weight_norm))
-        real = torch.rand(batch, 1, 8, 8, generator=rng)
+        state = state._replace(
+            generator=spread_out(state.generator),
+            discriminator=spread_out(state.discriminator, lean if gan.weight_norm else 0.0),
+            loss=tuple(torch.full_like(value, 0.3) for value in state.loss),
+        )
+        for _ in range(5):  # vectors that fit the spread-out weights
+            state = state._replace(vectors=gan.advance(state.discriminator, state.vectors))
+        real = torch.rand(batch, 1, resolution, resolution, generator=rng)
         latents = torch.rand(batch, 3, generator=rng) * 2 - 1
         noise = gan.penalty.draw_noise(real.shape, rng) if gan.penalty else torch.empty(0)
         tensors = tree_map(lambda t: t.to(dtype) if t.is_floating_point() else t, (state, real, latents, noise))

@@ -1,19 +1,19 @@
 """One step, four ways of running it: eagerly, traced, compiled, and for several trials at once."""
 
-from itertools import zip_longest
-
 import pytest
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
+from study.gan.methods import MENUS
 from study.gan.model import Settings
-from study.gan.normalizations import NORMALIZATIONS
-from study.gan.penalties import PENALTIES
 from study.gan.program import Traced, programs
 from study.gan.step import discriminator_step, generator_step
+from tests.gan.menus import TRIPLES, covering_names
 
-EVERY_MEMBER = ["+".join(filter(None, pair)) for pair in zip_longest(NORMALIZATIONS, PENALTIES)]
-"""Each normalisation and each penalty in at least one method."""
+SEVERAL = [name for name in covering_names() if "+" in name]
+"""Methods of several members that together are all members."""
+COMPILED_WHOLE = SEVERAL[4]
+"""By aot_eager in the fast tests too, which takes several times as long; the others stop at the captured graph."""
 
 
 def both_steps(gan):
@@ -52,7 +52,7 @@ def assert_close(got, expected, learning_rate, updates=2):
     """
     (state, *losses), (wanted, *wanted_losses) = got, expected
     torch.testing.assert_close(losses, wanted_losses, rtol=1e-9, atol=1e-9)
-    for part in ("generator_buffers", "weight_norm"):
+    for part in ("generator_buffers", "vectors", "loss"):
         torch.testing.assert_close(getattr(state, part), getattr(wanted, part), rtol=1e-6, atol=1e-6)
     for part in ("generator", "discriminator"):
         moments, references = (getattr(trial, f"{part}_adam") for trial in (state, wanted))
@@ -61,7 +61,7 @@ def assert_close(got, expected, learning_rate, updates=2):
         off = (flat(getattr(state, part)) - flat(getattr(wanted, part))).abs()
         sizes = references.second.sqrt()
         counts = sizes > 1e-9 * sizes.max()
-        assert counts.sum() > 0.8 * (sizes > 0).sum()
+        assert counts.sum() > 0.5 * (sizes > 0).sum()
         assert off[counts].max() <= 1e-4 * learning_rate
         assert off.max() <= 2 * updates * learning_rate
 
@@ -92,12 +92,21 @@ def packed(trials):
     return tree_map(lambda *tensors: torch.stack(tensors), *(trial.step_arguments for trial in trials))
 
 
-def test_packed_trials_equal_single_ones(setup, method_name):
-    trials = two_trials(setup, method_name, torch.float64)
+def check_packed(setup, name):
+    trials = two_trials(setup, name, torch.float64)
     together = torch.vmap(both_steps(trials[0].gan))(*packed(trials))
     for i, trial in enumerate(trials):
         alone = both_steps(trial.gan)(*trial.step_arguments)
         assert_close(tree_map(lambda t, i=i: t[i], together), alone, trial.settings.learning_rate.item())
+
+
+def test_packed_trials_equal_single_ones(setup, covering_name):
+    check_packed(setup, covering_name)
+
+
+@pytest.mark.slow
+def test_packed_trials_equal_single_ones_for_every_method(setup, method_name):
+    check_packed(setup, method_name)
 
 
 def test_packed_trials_keep_float32_beside_settings_in_float64(setup, normalization_name):
@@ -125,9 +134,8 @@ def check_traced(setup, name):
     )
 
 
-@pytest.mark.parametrize("name", ["none", *EVERY_MEMBER])
-def test_traced_steps_give_the_same_numbers_to_the_last_bit(setup, name):
-    check_traced(setup, name)
+def test_traced_steps_give_the_same_numbers_to_the_last_bit(setup, covering_name):
+    check_traced(setup, covering_name)
 
 
 @pytest.mark.slow
@@ -135,9 +143,8 @@ def test_traced_steps_give_the_same_numbers_for_every_method(setup, method_name)
     check_traced(setup, method_name)
 
 
-@pytest.mark.parametrize("name", ["none", *EVERY_MEMBER])
-def test_traced_steps_change_nothing_that_they_are_given(setup, name):
-    gan, *arguments = setup(name, dtype=torch.float32)
+def test_traced_steps_change_nothing_that_they_are_given(setup, covering_name):
+    gan, *arguments = setup(covering_name, dtype=torch.float32)
     before = tree_map(torch.clone, arguments)
     for _ in range(2):
         programs(gan).discriminator(*arguments)
@@ -161,6 +168,11 @@ def test_a_program_is_traced_once_for_a_shape_and_shared_by_the_trials_of_a_meth
     assert programs(first.gan) is not programs(setup("layer_norm").gan)
 
 
+def test_every_member_is_in_one_of_the_methods_that_are_traced():
+    parts = {part.partition("[")[0] for name in covering_names() for part in name.split("+")}
+    assert parts >= {name for menu in MENUS.values() for name in menu}
+
+
 def check_compiled(setup, name, backend):
     torch._dynamo.reset()
     trial = setup(name)
@@ -173,9 +185,9 @@ def check_compiled(setup, name, backend):
             assert_close(compiled(*arguments), one_of_each(trial.gan)(*arguments), 5e-4)
 
 
-@pytest.mark.parametrize("name", EVERY_MEMBER)
+@pytest.mark.parametrize("name", SEVERAL)
 def test_steps_are_one_graph_and_compiled_equal_eager(setup, name):
-    check_compiled(setup, name, "aot_eager" if name == EVERY_MEMBER[0] else "eager")  # aot_eager takes 10 s and more
+    check_compiled(setup, name, "aot_eager" if name == COMPILED_WHOLE else "eager")
 
 
 @pytest.mark.slow
@@ -184,7 +196,7 @@ def test_compiled_steps_equal_eager_for_every_method(setup, method_name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EVERY_MEMBER)
+@pytest.mark.parametrize("name", ["none", *SEVERAL, *TRIPLES])
 def test_inductor_equals_eager(setup, name, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # a killed run leaves half files in the usual one
     check_compiled(setup, name, "inductor")

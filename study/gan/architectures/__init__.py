@@ -3,6 +3,9 @@
 import importlib
 import pkgutil
 
+import torch
+from torch import nn
+
 from study.gan.architectures.architecture import Architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -10,3 +13,15 @@ ARCHITECTURES: dict[str, Architecture] = {
     for module in pkgutil.iter_modules(__path__)
     if module.name != "architecture"
 }
+
+
+def parameter_counts(name: str, resolution: int) -> tuple[int, int]:
+    """Parameters of G and of D at the study's width, for RGB images and without a normalisation of D's layers."""
+    architecture = ARCHITECTURES[name]
+    options = {option: declared.default for option, declared in architecture.options.items()}
+    size = {"width": 64, "resolution": resolution, "channels": 3}
+    with torch.device("meta"):
+        generator = architecture.generator(latent_dim=128, **size, **options)
+        discriminator = architecture.discriminator(norm=lambda channels, size: nn.Identity(), **size, **options)
+    count_g, count_d = (sum(p.numel() for p in network.parameters()) for network in (generator, discriminator))
+    return count_g, count_d

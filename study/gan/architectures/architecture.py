@@ -1,10 +1,12 @@
 """What a file of this folder provides: an `ARCHITECTURE`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+
+from study.gan.member import Option
 
 PlaceNorm = Callable[[int, int], nn.Module]
 """(channels, size) -> the module that the method puts there; an identity where it normalises no layers."""
@@ -14,14 +16,18 @@ PlaceNorm = Callable[[int, int], nn.Module]
 class Architecture:
     """A pair of networks.
 
+    `width` is the unit in which channels are counted: 64 in the study, for every architecture.
+
     Attributes:
         description: one line, with source and sizes.
-        generator: (latent_dim, width, resolution, channels) -> module: latents [N, latent_dim] -> images [N, C, H, W]
-            in [0, 1].
-        discriminator: (width, resolution, channels, norm) -> module: images in [0, 1] -> outputs [N]. It never names a
-            normalisation: it calls `norm` where one may stand.
+        generator: (latent_dim, width, resolution, channels, **options) -> module: latents [N, latent_dim] -> images
+            [N, C, H, W] in [0, 1].
+        discriminator: (width, resolution, channels, norm, **options) -> module: images in [0, 1] -> outputs [N]. It
+            never names a normalisation: it calls `norm` where one may stand.
         initialize: (network, rng) sets all parameters, in place.
         check_size: (resolution) raises InputError where the networks do not fit.
+        study_sizes: the resolutions at which the study used it, in px.
+        options: what both networks read besides, by name.
     """
 
     description: str
@@ -29,3 +35,23 @@ class Architecture:
     discriminator: Callable[..., nn.Module]
     initialize: Callable[[nn.Module, torch.Generator], None]
     check_size: Callable[[int], None]
+    study_sizes: tuple[int, ...]
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+
+def truncated_normal_kernels(network: nn.Module, rng: torch.Generator) -> None:
+    """Convolutions TruncatedNormal(0, 0.02), other weights Normal(0, 0.02), biases 0, normalisation scales 1.
+
+    As in the released code (compare_gan, gans/ops.py): transposed and dense layers are plain normals, and truncation is
+    at two standard deviations, which leaves one of 0.0176. An unpooling convolution is a convolution.
+    """
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.ndim >= 2 and isinstance(module, nn.Conv2d):
+                nn.init.trunc_normal_(parameter, std=0.02, a=-0.04, b=0.04, generator=rng)
+            elif parameter.ndim >= 2:
+                nn.init.normal_(parameter, std=0.02, generator=rng)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.ones_(parameter)

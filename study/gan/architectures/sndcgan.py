@@ -85,4 +85,5 @@ ARCHITECTURE = Architecture(
     discriminator=Discriminator,
     initialize=initialize,
     check_size=check_size,
+    study_sizes=(32, 128),
 )

@@ -1,0 +1,135 @@
+"""What a checkpoint tells of the discriminator (D) beside the score: singular values, gradients, accuracies.
+
+Computed at checkpoints only, on a batch of each kind of image; nothing here is part of training.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from study.gan.discriminator import Critic, Parameters, image_gradients, layer_weights
+from study.gan.losses import Loss
+from study.gan.model import Gan, State
+from study.gan.penalties import between
+from study.trial import Diagnostics
+
+FLAT = 0.01
+"""A loss has all but stopped to depend on an image where its derivative by D's output is below this."""
+
+
+class Batches(NamedTuple):
+    """Images [N, C, H, W] in [0, 1] of the training and of the held-out split, latents [N, latent_dim], and where
+    between training and generated images to look: U[0, 1), [N, 1, 1, 1]."""
+
+    train: Tensor
+    test: Tensor
+    latents: Tensor
+    places: Tensor
+
+
+def diagnose(gan: Gan, state: State, batches: Batches, *, operator_norms: bool = False) -> Diagnostics:
+    """The diagnostics of a state; the operator norms only where asked for: they take a power iteration each.
+
+    The fakes are made with batch statistics, as D meets them in training.
+    """
+    critic = gan.critic(state.discriminator, state.vectors)
+    fake, _ = gan.generate(state.generator, state.generator_buffers, batches.latents)
+    norms, outputs = {}, {"test": critic(batches.test)}
+    places = {"train": batches.train, "fake": fake, "between": between(batches.train, fake, batches.places)}
+    for name, images in places.items():
+        gradients, outputs[name] = image_gradients(critic, images)
+        norms[name] = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
+    weights = gan.weight_norm.apply(state.discriminator, state.vectors) if gan.weight_norm else state.discriminator
+    singular = sigmas(weights)
+    values = {
+        "sigmas": singular,
+        "sigma_product": math.prod(singular),
+        "operator_norms": layer_operator_norms(gan.discriminator, weights, batches.train) if operator_norms else None,
+        **{f"gradient_norm_{name}": norm.mean().item() for name, norm in norms.items()},
+        **{f"gradient_norm_{name}_max": norm.max().item() for name, norm in norms.items()},
+        **accuracies(gan.loss.threshold, outputs),
+        **flat_shares(gan.loss, state.loss, outputs),
+        "extreme_pixels": ((fake < 0.5 / 255) | (fake > 1 - 0.5 / 255)).float().mean().item(),
+    }
+    return Diagnostics(**{name: _finite(value) for name, value in values.items()})
+
+
+def sigmas(weights: Parameters) -> list[float]:
+    """The largest singular value of each layer's weight as D computes with it, kernels flattened to [out, in * h * w].
+
+    Their product is no Lipschitz bound of D: see `operator_norm`.
+    """
+    matrices = (weights[name].flatten(1).double() for name in layer_weights(weights))
+    return [torch.linalg.matrix_norm(m, 2).item() if m.isfinite().all() else math.nan for m in matrices]
+
+
+def operator_norm(layer: Critic, image: Tensor, iterations: int = 1000, tolerance: float = 1e-7) -> float:
+    """The largest factor by which a linear map stretches an image [1, C, H, W]; where it starts from is `image`.
+
+    By power iteration through the map and its transpose, until the estimate moves by less than `tolerance` of itself.
+    For a convolution it can exceed the singular value of the flattened kernel, by up to the root of the number of
+    taps: a 3x3 kernel of entries 1/3 has sigma 1 and an operator norm near 3 (Tsuzuku et al., 2018, section 4).
+    """
+    norm = 0.0
+    for _ in range(iterations):
+        stretched, transposed = torch.func.vjp(layer, image / image.norm())
+        before, norm = norm, stretched.norm().item()
+        if not math.isfinite(norm) or norm - before <= tolerance * norm:
+            break
+        (image,) = transposed(stretched)
+    return norm
+
+
+def layer_operator_norms(network: nn.Module, weights: Parameters, images: Tensor) -> list[float]:
+    """The operator norm of each layer of D at the size of its input, with its stride, padding and fused pooling."""
+    inputs: dict[str, Tensor] = {}
+    modules = {name: network.get_submodule(name.rpartition(".")[0]) for name in layer_weights(weights)}
+
+    def noted(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda module, arguments: inputs.update({name: arguments[0]})
+
+    hooks = [module.register_forward_pre_hook(noted(name)) for name, module in modules.items()]
+    try:
+        torch.func.functional_call(network, dict(weights), images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+    def norm(name: str, module: nn.Module) -> float:
+        values = {"weight": weights[name].double()}
+        if module.bias is not None:
+            values["bias"] = weights[name.removesuffix("weight") + "bias"].double() * 0
+        start = torch.rand(inputs[name][:1].shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        return operator_norm(partial(torch.func.functional_call, module, values), start.to(images.device))
+
+    return [norm(name, module) for name, module in modules.items()]
+
+
+def accuracies(threshold: float | None, outputs: Mapping[str, Tensor]) -> dict[str, float | None]:
+    """The share of images of each kind that D judges rightly; None where its output is no judgement."""
+    if threshold is None:
+        return dict.fromkeys(("accuracy_train", "accuracy_test", "accuracy_fake"))
+    rightly = {name: outputs[name] > threshold for name in ("train", "test")} | {"fake": outputs["fake"] < threshold}
+    return {f"accuracy_{name}": right.float().mean().item() for name, right in rightly.items()}
+
+
+def flat_shares(loss: Loss, state: tuple[Tensor, ...], outputs: Mapping[str, Tensor]) -> dict[str, float]:
+    """The shares of images on whose outputs the losses have all but stopped to depend (saturation).
+
+    Counted by the derivative of each image's own term, so that it means the same for every loss.
+    """
+    train, fake = outputs["train"], outputs["fake"]
+    by_train, by_fake = torch.func.grad(lambda r, f: loss.discriminator(r, f, *state), argnums=(0, 1))(train, fake)
+    by_generator = torch.func.grad(loss.generator)(fake)
+    shares = {"flat_train": by_train, "flat_fake": by_fake, "flat_generator": by_generator}
+    return {name: (d.abs() * len(d) < FLAT).float().mean().item() for name, d in shares.items()}
+
+
+def _finite(value: float | list[float] | None) -> float | list[float] | None:
+    """The value, or None where it, or a number in it, is not finite."""
+    numbers = value if isinstance(value, list) else [value]
+    return value if all(number is not None and math.isfinite(number) for number in numbers) else None
