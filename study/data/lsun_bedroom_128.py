@@ -1,0 +1,26 @@
+"""LSUN bedrooms at 128 px: three million images, as the LMDB export of the LSUN project, a folder, or parquet files.
+
+Centre crop, or black border where an image is smaller, to 128x128, never rescaled; the last hundredth by key is the
+test split (the study's section 2.5 and its footnote; the released code holds out the last of 100 shards, 30,588 images,
+since the official validation set has 300).
+"""
+
+from study.data.dataset import Dataset
+from study.data.exports import open_any
+
+DATASET = Dataset(
+    name="lsun-bedroom-128",
+    description="3 million bedrooms, 128x128 RGB, the last hundredth test (Yu et al. 2015; the study's section 2.5)",
+    resolution=128,
+    channels=3,
+    labelled=False,
+    source=open_any,
+    how="--source LMDB",
+    fit="pad",
+    test_fraction=0.01,
+    architecture="sndcgan",
+    width=64,
+    discriminator_steps=100_000,
+    checkpoint_every=20_000,
+    extractor="inception-v3-compat",
+)
