@@ -130,7 +130,10 @@ def _fitted(name: str, picture: "Image", target: Target, kinds: list[str]) -> by
     picture = _converted(picture, target.channels, kinds)
     if picture.size != (side, side):
         picture = _brought_to(picture, side, target.fit, kinds)
-    return picture.tobytes() if target.channels == 1 else b"".join(band.tobytes() for band in picture.split())
+    if target.channels == 1:
+        return picture.tobytes()
+    rows = np.frombuffer(picture.tobytes("raw", "RGB;L"), np.uint8)  # red, green and blue of a row, then the next row
+    return rows.reshape(side, 3, side).transpose(1, 0, 2).tobytes()
 
 
 def _converted(picture: "Image", channels: int, kinds: list[str]) -> "Image":

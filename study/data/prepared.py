@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +163,8 @@ def _settle(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool:
     """Renames `partial` to `target`, unless the same images are there; returns whether they were."""
     if target.exists():
         try:
-            existing = verify(dataset, target.parent).sha256
-        except InputError:
+            existing = verify(_as_it_is(dataset, target), target.parent).sha256
+        except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):
             shutil.rmtree(target)  # damaged
         else:
             if existing == sha256:
@@ -177,6 +177,14 @@ def _settle(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool:
     partial.rename(target)
     _flush(target.parent)
     return False
+
+
+def _as_it_is(dataset: Dataset, target: Path) -> Dataset:
+    """The declaration that what lies in `target` was prepared under: a user's own may have been of another size."""
+    entry = json.loads((target / MANIFEST).read_text())["splits"]["train"]
+    _, channels, resolution, _ = entry["shape"]
+    labelled = entry["labels_sha256"] is not None
+    return replace(dataset, channels=channels, resolution=resolution, labelled=labelled)
 
 
 def _refuse_foreign(target: Path) -> None:
