@@ -1,8 +1,6 @@
 """A file fetched from the web, once, and checked."""
 
 import hashlib
-import http.client
-import urllib.request
 from pathlib import Path
 
 from study.data.dataset import Download
@@ -20,6 +18,8 @@ def fetch(download: Download, folder: Path, progress: Progress | None = None) ->
 
     Raises InputError where it cannot be fetched or its md5 is not the published one; then nothing is left behind.
     """
+    import http.client
+
     target = folder / download.url.rpartition("/")[2]
     if target.is_file() and _md5(target) == download.md5:
         return target
@@ -43,6 +43,8 @@ def fetch(download: Download, folder: Path, progress: Progress | None = None) ->
 
 def _stream(url: str, path: Path, progress: Progress | None) -> str:
     """Writes what `url` answers to `path`; returns its md5."""
+    import urllib.request
+
     digest, done = hashlib.md5(usedforsecurity=False), 0
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open("wb") as file:
         total = int(answer.headers.get("Content-Length") or 0)

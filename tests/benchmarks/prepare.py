@@ -1,10 +1,11 @@
 """How fast a dataset is prepared, beside a bare loop of Pillow over the same files: python tests/benchmarks/prepare.py.
 
-Prints images per second of a bare loop (open and decode, nothing else; one process), of preparing with one process and
-with one per core, and the ratios; the three take turns, since a shared machine changes its pace.
+Prints images per second of a bare loop (open and decode, nothing else) in one process and in one process per core at
+once, of preparing with as many, and the ratios; all take turns, since a shared machine changes its pace.
 """
 
 import argparse
+import multiprocessing
 import shutil
 import statistics
 import tempfile
@@ -41,6 +42,12 @@ def bare(paths: list[Path]) -> float:
     return len(paths) / (time.perf_counter() - start)
 
 
+def bare_at_once(paths: list[Path], processes: int) -> float:
+    """Images per second of Pillow alone in several processes together, their start not counted."""
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        return sum(pool.map(bare, [paths[i::processes] for i in range(processes)], chunksize=1))
+
+
 def prepared(source: Path, folder: Path, workers: int) -> float:
     """Images per second of the whole preparation: listing, decoding, hashing, writing, flushing to the disk."""
     made = data.prepare("celeba-hq-128", source, folder, workers=workers)
@@ -51,22 +58,24 @@ def prepared(source: Path, folder: Path, workers: int) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=3000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=6000)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     cores = available_cores()
-    ways = {"bare Pillow loop": [], "prepared, 1 process": [], f"prepared, {cores} processes": []}
+    found: dict[int, list[tuple[float, float]]] = {1: [], cores: []}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         paths = make(folder / "source", options.images)
         for _ in range(options.rounds):
-            rates = (bare(paths), *(prepared(folder / "source", folder / "data", n) for n in (1, cores)))
-            for found, rate in zip(ways.values(), rates, strict=True):
-                found.append(rate)
-    base = ways["bare Pillow loop"]
-    for name, rates in ways.items():
-        ratio = statistics.median(rate / bare for rate, bare in zip(rates, base, strict=True))
-        print(f"{name}: {statistics.median(rates):,.0f} images/s, {ratio:.2f} of the bare loop")
+            for n, rates in found.items():
+                alone = bare(paths) if n == 1 else bare_at_once(paths, n)
+                rates.append((alone, prepared(folder / "source", folder / "data", n)))
+    one = statistics.median(alone for alone, _ in found[1])
+    for n, rates in found.items():
+        alone, ours = (statistics.median(column) for column in zip(*rates, strict=True))
+        ratio = statistics.median(rate / bare for bare, rate in rates)
+        print(f"{n} processes: Pillow alone {alone:,.0f} images/s, prepared {ours:,.0f}: {ratio:.2f} of it,", end=" ")
+        print(f"{ours / one:.2f} of one bare loop")
 
 
 if __name__ == "__main__":

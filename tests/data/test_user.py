@@ -163,8 +163,9 @@ def test_an_archive_of_another_form_is_refused(tmp_path, arrays, change, message
     assert not (tmp_path / "data").exists()
 
 
-def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, arrays):
-    path = archive(tmp_path / "a.npz", arrays)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, arrays, save):
+    path = archive(tmp_path / "a.npz", arrays, save)
     good = path.read_bytes()
     with zipfile.ZipFile(path) as opened:
         place = opened.getinfo("x_train.npy").header_offset + 60_000  # among the pixels: only the checksum can tell
