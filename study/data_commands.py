@@ -67,13 +67,25 @@ def prepare(
     x_train, x_test, y_train and y_test. Images of other kinds are converted in one stated way, and counted.
     """
     if download == (source is not None):
-        given = "give one of the two" if download else "give what holds the images, or --download where there is one"
-        raise InputError(f"--source {source or ''}: {'and --download; ' if download else 'missing; '}{given}.")
+        if download:
+            raise InputError(f"--source {source} --download: give one of the two.")
+        raise InputError("--source: missing; give what holds the images, or --download where there is one.")
     from study import data
 
     options: dict[str, Any] = {"resolution": resolution, "fit": fit, "test_fraction": test_fraction}
     with _Bar() as show:
         made = data.prepare(name, source, data_dir, show, **options)
+    _show_prepared(made)
+    if name not in data.built_in():
+        dataset = data.get(name, data_dir)
+        n = min(dataset.n_score, made.manifest["splits"]["test"]["shape"][0])
+        print(f"defaults: {_defaults(dataset)} on {n:,} images; fit {dataset.fit}")
+        print(f"use it: study run grid --dataset {name}")
+
+
+def _show_prepared(made: Any) -> None:
+    from study.data import report_lines
+
     manifest = made.manifest
     splits = ", ".join(f"{split['shape'][0]:,} {title}" for title, split in manifest["splits"].items())
     channels, side, _ = manifest["splits"]["train"]["shape"][1:]
@@ -82,12 +94,7 @@ def prepare(
     print(f"{splits}, {side}x{side} {colour}; {manifest['sha256'][:16]}; {made.images / made.seconds:,.0f} images/s")
     if classes := manifest.get("classes"):
         print(f"{len(classes)} classes: {', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}")
-    print("\n".join(data.report_lines(manifest)))
-    if name not in data.built_in():
-        dataset = data.get(name, data_dir)
-        n = min(dataset.n_score, manifest["splits"]["test"]["shape"][0])
-        print(f"defaults: {_defaults(dataset)} on {n:,} images; fit {dataset.fit}")
-        print(f"use it: study run grid --dataset {name}")
+    print("\n".join(report_lines(manifest)))
 
 
 class _Bar:
@@ -98,23 +105,25 @@ class _Bar:
     def __enter__(self) -> Any:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        rate = TextColumn("{task.speed:,.0f}/s", justify="right")
+        what, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
+        columns = (what, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
         self._terminal = sys.stdout.isatty()
-        self._bar = Progress(*columns, rate, TimeRemainingColumn(), disable=not self._terminal)
+        self._bar = Progress(*columns, disable=not self._terminal)
         self._tasks: dict[str, Any] = {}
-        self._said = self._start = time.monotonic()
+        self._said = self._last = self._start = time.monotonic()
         self._bar.__enter__()
         return self.show
 
     def show(self, what: str, done: int, total: int) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(what, total=total)
-        self._bar.update(self._tasks[what], completed=done, total=total)
         now = time.monotonic()
+        if what not in self._tasks:
+            self._tasks[what], self._start = self._bar.add_task(what, total=total, rate=""), self._last
+        self._last = now
+        rate = f"{done / (now - self._start):,.0f}/s" if now > self._start else ""
+        self._bar.update(self._tasks[what], completed=done, total=total, rate=rate)
         if not self._terminal and now - self._said > self.EVERY:
             self._said = now
-            print(f"{what}: {done:,} of {total:,}, {done / (now - self._start):,.0f}/s", file=sys.stderr, flush=True)
+            print(f"{what}: {done:,} of {total:,}, {rate}", file=sys.stderr, flush=True)
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()

@@ -1,5 +1,8 @@
 """The data commands as a person uses them."""
 
+import contextlib
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -81,8 +84,8 @@ def test_verify_finds_a_changed_pixel(study: Study, pets: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["cifar10"], "--source : missing; give what holds the images, or --download"),
-        (["cifar10", "--download", "--source", "x"], "--source x: and --download; give one of the two"),
+        (["cifar10"], "--source: missing; give what holds the images, or --download"),
+        (["cifar10", "--download", "--source", "x"], "--source x --download: give one of the two"),
         (
             ["celeba-hq-128", "--download"],
             "celeba-hq-128: no source given; run: study data prepare celeba-hq-128 --source",
@@ -109,6 +112,25 @@ def test_a_damaged_dataset_is_listed_as_such(study: Study, pets: Path, tmp_path:
     (tmp_path / "data" / "mine" / "manifest.json").write_text("{")
     listed = study("datasets", "--data-dir", tmp_path / "data")
     assert listed.code == 0 and "mine  (damaged)" in listed.out and "prepare it again" in listed.out
+
+
+def test_a_bar_with_a_rate_on_a_terminal(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "many", [f"{i}.png" for i in range(200)], 8)
+    command = [sys.executable, "-m", "study", "data", "prepare", "mine", "--source", source, "--resolution", "8"]
+    terminal, theirs = pty.openpty()
+    root = Path(data.__file__).parent.parent.parent
+    process = subprocess.Popen(
+        [*map(str, command), "--data-dir", str(tmp_path / "data")], stdout=theirs, stderr=theirs, cwd=root
+    )
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # how Linux ends a terminal
+        while block := os.read(terminal, 65536):
+            said += block
+    os.close(terminal)
+    assert process.wait() == 0, said
+    assert b"preparing" in said and b"200/200" in said and re.search(rb"[\d,]+/s", said), said
+    assert b"180 train, 20 test, 8x8 RGB" in said
 
 
 def test_plain_lines_where_output_is_no_terminal(pets: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A file fetched from the web, once, and checked."""
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def fetch(download: Download, folder: Path, progress: Progress | None = None) ->
         raise InputError(f"--download {download.url}: cannot be fetched ({reason}); {remedy}.") from error
     finally:
         partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where nothing else is kept there
     return target
 
 

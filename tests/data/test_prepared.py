@@ -2,13 +2,11 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -276,51 +274,3 @@ def test_a_folder_of_the_user_in_the_way_is_left_alone(tmp_path):
     with refused("is no prepared dataset"):
         prepare(NAME, tmp_path / NAME, tmp_path)
     assert len(list((tmp_path / NAME).iterdir())) == N
-
-
-def test_a_data_dir_that_cannot_be_written(tmp_path, source):
-    (tmp_path / "file").write_text("x")
-    for data_dir in (tmp_path / "file", tmp_path / "file" / "below"):
-        with refused(r"--data-dir .*: cannot be written \(.+\); .*\$STUDY_DATA"):
-            prepare(NAME, source, data_dir)
-        assert not is_ready(NAME, data_dir)
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk(tmp_path, source, monkeypatch):
-    real_open = Path.open
-    monkeypatch.setattr(
-        Path, "open", lambda path, mode="r": real_open(Path("/dev/full") if path.name == "test.npy" else path, mode)
-    )
-    with refused(r"cannot be written \(No space left on device\)"):
-        prepare(NAME, source, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-FULL = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
-from study.data import prepare
-from study.names import InputError
-try:
-    prepare(*sys.argv[1:])
-except InputError as error:
-    print(error)
-"""
-
-
-def test_a_disk_that_fills_up_half_way_leaves_nothing(tmp_path, source):
-    root = Path(study.__file__).parent.parent
-    command = [sys.executable, "-c", FULL, NAME, str(source), str(tmp_path)]
-    said = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
-    assert re.fullmatch(r"--data-dir .*: cannot be written \(File too large\); make room there, or .*\n", said)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_that_is_too_small_is_known_before_anything_is_written(tmp_path, source, monkeypatch):
-    monkeypatch.setattr(
-        "study.data.prepared.shutil.disk_usage", lambda folder: SimpleNamespace(free=N * 3 * 128**2 - 1)
-    )
-    with refused(r"celeba-hq-128 needs 0.0 GB, 0.0 GB are free; make room"):
-        prepare(NAME, source, tmp_path)
-    assert list(tmp_path.iterdir()) == []
