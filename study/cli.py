@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-data_app = typer.Typer(help="Prepare datasets.", no_args_is_help=True)
+data_app = typer.Typer(help="Prepare datasets, and check them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 FAILED_EXIT = 3
@@ -271,7 +271,8 @@ def report_command(
 
 def main() -> None:
     """Run the command line; an error of the user's is one line on standard error and exit code 2."""
-    import study.commands  # noqa: F401  the other commands: they add themselves to `app`
+    import study.commands
+    import study.data_commands  # noqa: F401  the other commands: they add themselves to `app`
 
     try:
         code = app(standalone_mode=False)

@@ -1,6 +1,5 @@
-"""The commands beside `run` and `report`: single trials, samples, what is there, and the preparation of data."""
+"""The commands beside `run` and `report`: single trials, samples, and how far a study is."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,7 +48,7 @@ def train(
     from study.trial import Hyperparameters, Method
 
     method = Method(
-        architecture=architecture or data.get(dataset).architecture,
+        architecture=architecture or data.get(dataset, data_dir).architecture,
         loss=loss,
         normalizations=tuple(normalization.split("+")) if normalization else (),
         penalty=penalty,
@@ -221,41 +220,3 @@ def bench(
 
     print("resnet_cifar, 32 px, width 64, spectral_norm, non_saturating, batch 64, n_dis 5, float32, one CPU thread")
     print(*bench.measure(cycles).lines(), sep="\n")
-
-
-@cli.app.command(epilog="Example: `study datasets`")
-def datasets(data_dir: cli.DataDir = None) -> None:
-    """List the datasets: which are ready, what a study does with them, and how to get the others."""
-    from study import data
-
-    folder = data.data_dir(data_dir)
-    for name, dataset in data.datasets().items():
-        ready = data.is_ready(name, folder)
-        megabytes = data.size_on_disk(name, folder) / 1e6
-        where = "embedded" if dataset.embedded else f"{megabytes:,.0f} MB in {folder}" if ready else "not prepared"
-        print(f"{name}  ({where})")
-        print(f"    {dataset.description}")
-        steps = f"{dataset.discriminator_steps:,} D updates, scored every {dataset.checkpoint_every:,}"
-        print(f"    {dataset.architecture} of width {dataset.width}, {steps} by {dataset.extractor}")
-        if not ready:
-            print(f"    study data prepare {name} --source DIR")
-
-
-@cli.data_app.command(epilog="Example: `study data prepare celeba-hq-128 --source ~/celeba-hq/data128x128`")
-def prepare(
-    name: Annotated[str, typer.Argument(help="The dataset; see `study datasets`.")],
-    source: Annotated[Path, typer.Option(help="Where its images are: for most datasets a folder.")],
-    data_dir: cli.DataDir = None,
-) -> None:
-    """Prepare a dataset once: lossless, as memory-mapped arrays with a manifest of counts and hashes."""
-    from rich.progress import Progress
-
-    from study import data
-
-    with Progress(disable=not sys.stdout.isatty()) as bar:
-        task = bar.add_task(f"preparing {name}", total=None)
-        made = data.prepare(name, source, data_dir, lambda done, total: bar.update(task, completed=done, total=total))
-    splits = ", ".join(f"{split['shape'][0]:,} {title}" for title, split in made.manifest["splits"].items())
-    rate = f"{made.images / made.seconds:,.0f} images/s" if made.seconds else ""
-    print(f"{'kept, as it holds the same images' if made.kept else 'prepared'}: {made.folder}")
-    print(f"{splits}; {made.manifest['sha256'][:16]}; {rate}")

@@ -62,7 +62,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
 
     Raises InputError where the dataset is unknown or not prepared, and where the extractor cannot be had.
     """
-    declared = data.get(dataset)
+    declared = data.get(dataset, request.data_dir)
     images = data.load(dataset, request.data_dir)
     weights = request.extractor_weights
     extractor = load_extractor(
@@ -85,7 +85,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
 
 def training_of(request: Request, dataset: str, width: int | None = None) -> Training:
     """What all trials of a dataset hold fixed."""
-    declared = data.get(dataset)
+    declared = data.get(dataset, request.data_dir)
     steps = declared.discriminator_steps if request.discriminator_steps is None else request.discriminator_steps
     return Training(discriminator_steps=steps, width=declared.width if width is None else width)
 
@@ -110,7 +110,7 @@ def make_plan(request: Request, space: SearchSpace) -> list[Planned]:
     planned: dict[tuple[str, str], Planned] = {}
     for dataset in request.datasets:
         training = training_of(request, dataset)
-        architecture = request.architecture or data.get(dataset).architecture
+        architecture = request.architecture or data.get(dataset, request.data_dir).architecture
         own = request.methods is None
         methods = space.methods(architecture) if own else parse_list(request.methods or "", architecture)
         context, shape = make_context(request, dataset)

@@ -171,7 +171,7 @@ def diagnostic_batches(trial: Trial, images: Images, device: str) -> Batches:
     """The first images of each split, and latents and places that are the same at all checkpoints of a trial."""
     rng = stream(trial.seed, "diagnostics", 0, device)
     splits = (split[: trial.training.batch_size] for split in (images.train, images.test))
-    train, test = (torch.from_numpy(split).to(device).float() / 255 for split in splits)
+    train, test = (torch.from_numpy(split.copy()).to(device).float() / 255 for split in splits)
     n = len(train)
     latents = torch.rand(n, trial.training.latent_dim, generator=rng, device=device) * 2 - 1
     return Batches(train, test, latents, torch.rand(n, 1, 1, 1, generator=rng, device=device))

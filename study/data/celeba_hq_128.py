@@ -1,7 +1,7 @@
-"""CelebA-HQ at 128 px, from a folder with its 30,000 images."""
+"""CelebA-HQ at 128 px: 30,000 images, as a folder, as parquet files or as a Hugging Face dataset."""
 
 from study.data.dataset import Dataset
-from study.data.folder import open_folder
+from study.data.exports import open_any
 
 DATASET = Dataset(
     name="celeba-hq-128",
@@ -9,7 +9,8 @@ DATASET = Dataset(
     resolution=128,
     channels=3,
     labelled=False,
-    source=open_folder,
+    source=open_any,
+    counts=(27_000, 3_000),
     architecture="resnet19",
     width=64,
     discriminator_steps=100_000,

@@ -2,9 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,19 +36,54 @@ class Images:
         return str(self.manifest["sha256"])
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Split:
-    """Images on their way into a prepared dataset.
+class Record(NamedTuple):
+    """One image on its way into a prepared dataset.
 
     Attributes:
-        shape: (N, C, H, W).
-        images: N arrays uint8 [C, H, W], which may be decoded as they are asked for.
-        labels: int64 [N], or None.
+        name: what reports call it: a path below the source, a key, a row.
+        data: where its pixels are: the path of an image file, the bytes of one, or an array uint8 [H, W, C].
+        label: its class, from 0; None where the dataset has no labels.
     """
 
-    shape: tuple[int, int, int, int]
-    images: Iterable[np.ndarray]
-    labels: np.ndarray | None = None
+    name: str
+    data: str | bytes | np.ndarray
+    label: int | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Split:
+    """The images that a source offers for one split.
+
+    Attributes:
+        n: how many, before any is left out.
+        records: exactly so many, in order; read once, and `train` before `test`.
+    """
+
+    n: int
+    records: Iterable[Record]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """What the user has, opened.
+
+    Attributes:
+        splits: `train` and `test`.
+        provenance: what the manifest is to say of where they come from: plain JSON values.
+        remarks: what the user should know of them, a line each.
+    """
+
+    splits: Mapping[str, Split]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """A file on the web, of known content (`md5`, in hexadecimal)."""
+
+    url: str
+    md5: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +97,13 @@ class Dataset:
         channels: 1 (grey) or 3 (RGB).
         labelled: whether its images have classes.
         embedded: returns the images of a dataset that comes with a dependency; None where it must be prepared.
-        source: called with the declaration and the path of what the user has; returns the splits `train` and `test`,
-            or raises InputError where the path cannot be used. None where the dataset is embedded.
+        source: called with the declaration and what the user has (a path, or hf://OWNER/NAME); returns the images on
+            offer, or raises InputError where it cannot be used. None where the dataset is embedded.
+        download: what `source` can be given if the user has nothing; None where it is not to be had without asking.
+        how: the options of `study data prepare NAME` that obtain it.
+        fit: how images of another size are brought to `resolution`, one of `decode.FITS`.
+        test_fraction: the last images that are the test split, where the source names no splits.
+        counts: (train, test) of the published dataset, where it is known; others are remarked upon.
         architecture, width: the networks.
         discriminator_steps: D updates of a trial.
         checkpoint_every: D updates between scored checkpoints.
@@ -78,7 +117,12 @@ class Dataset:
     channels: int
     labelled: bool
     embedded: Callable[[], Images] | None = None
-    source: Callable[["Dataset", Path], Mapping[str, Split]] | None = None
+    source: Callable[["Dataset", str], Source] | None = None
+    download: Download | None = None
+    how: str = "--source DIR"
+    fit: str = "exact"
+    test_fraction: float = 0.1
+    counts: tuple[int, int] | None = None
     architecture: str
     width: int
     discriminator_steps: int
@@ -89,6 +133,11 @@ class Dataset:
     def __post_init__(self) -> None:
         if (self.embedded is None) == (self.source is None):
             raise ValueError(f"dataset {self.name}: is either embedded or prepared from a source.")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        return self.channels, self.resolution, self.resolution
 
 
 def array_sha256(array: np.ndarray) -> str:
@@ -117,8 +166,7 @@ def check_manifest(manifest: Mapping[str, Any], dataset: Dataset) -> None:
     if set(manifest["splits"]) != set(SPLITS) or manifest["sha256"] != _sha256(manifest["splits"]):
         raise ValueError("its manifest was changed: hash and content disagree")
     for split, entry in manifest["splits"].items():
-        declared = [dataset.channels, dataset.resolution, dataset.resolution]
-        if entry["shape"][1:] != declared or (entry["labels_sha256"] is not None) != dataset.labelled:
+        if tuple(entry["shape"][1:]) != dataset.shape or (entry["labels_sha256"] is not None) != dataset.labelled:
             raise ValueError(f"its {split} images or labels are not as {dataset.name} declares them")
 
 

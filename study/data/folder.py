@@ -1,56 +1,95 @@
-"""Folders of images as datasets. Pixels are taken as stored, losslessly or not at all."""
+"""Folders of images, however they are laid out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-import numpy as np
-
-from study.data.dataset import Dataset, Split
+from study.data.dataset import SPLITS, Dataset, Record, Source, Split
 from study.names import InputError
 
-if TYPE_CHECKING:
-    from PIL.ImageFile import ImageFile
-
-EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
-LOSSLESS = {1: ("1", "L"), 3: ("1", "L", "P", "RGB")}
-"""Pillow's modes that become grey (1 channel) or RGB (3 channels) without loss, transparency aside."""
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-def open_folder(dataset: Dataset, source: Path) -> dict[str, Split]:
-    """The images of a folder, sorted by name: the last tenth is the test split, the rest the training split.
+class Listing(NamedTuple):
+    """The images of a folder.
 
-    Of 30,000 images the first 27,000 train and the last 3,000 test, as in the study (section 2.5, where the split is
-    called random; the released code takes 10 of 100 shards, `datasets.py`). Images are decoded as they are asked for.
-
-    Raises InputError where `source` holds fewer than two images; an image that cannot be used raises when its turn
-    comes (`decode`).
+    Attributes:
+        root: the folder.
+        splits: by split, each image as its path below `root` and its label or None.
+        classes: the labels' names.
+        given: whether the folder itself names the splits.
     """
+
+    root: str
+    splits: Mapping[str, Sequence[tuple[str, int | None]]]
+    classes: tuple[str, ...]
+    given: bool
+
+    def source(self) -> Source:
+        """The images, to be read when their turn comes."""
+        splits = {name: Split(n=len(files), records=self._records(files)) for name, files in self.splits.items()}
+        return Source(splits=splits, provenance={"classes": list(self.classes)} if self.classes else {})
+
+    def _records(self, files: Sequence[tuple[str, int | None]]) -> Iterator[Record]:
+        return (Record(name, os.path.join(self.root, name), label) for name, label in files)  # noqa: PTH118  millions
+
+
+def open_folder(dataset: Dataset, source: str) -> Source:
+    """The images anywhere below a folder, in the order of their paths; the last ones are the test split."""
     files = image_files(source)
-    if len(files) < 2:
-        raise InputError(f"--source {source}: holds one image; a training and a test image are the least.")
-    n_train = len(files) - n_test(len(files))
-    return {"train": _split(dataset, files[:n_train]), "test": _split(dataset, files[n_train:])}
+    records = (Record(name, os.path.join(source, name)) for name in files)  # noqa: PTH118  millions of them
+    return in_two(records, len(files), dataset.test_fraction, source)
 
 
-def n_test(n: int) -> int:
-    """Images in the test split of `n` images: one in ten, rounded down, but at least one."""
-    return max(1, n // 10)
+def in_two(records: Iterable[Record], n: int, test_fraction: float, source: str) -> Source:
+    """A source whose last `n_test` of `n` records are the test split; raises InputError where there are fewer than 2.
+
+    Of CelebA-HQ's 30,000 images the first 27,000 train and the last 3,000 test, as in the study (section 2.5, where the
+    split is called random; the released code takes the last 10 of 100 shards, `datasets.py`).
+    """
+    if n < 2:
+        raise InputError(
+            f"--source {source}: holds {n or 'no'} image{'s'[n:]}; a training and a test image are the least."
+        )
+    records, last = iter(records), n_test(n, test_fraction)
+    splits = {"train": Split(n=n - last, records=islice(records, n - last)), "test": Split(n=last, records=records)}
+    return Source(splits=splits)
 
 
-def image_files(source: Path) -> list[Path]:
-    """The images directly in the folder `source`, or, where there are none, those directly in its sub-folders.
+def n_test(n: int, fraction: float) -> int:
+    """Images in the test split of `n`: the fraction rounded down, as a decimal number, but at least one."""
+    return max(1, int(Fraction(str(fraction)) * n))
 
-    An image is a file with one of EXTENSIONS in either case; hidden files and folders are passed over. Sorted by path
-    below `source`, by code point, so in one order on every machine.
+
+def image_files(source: str) -> list[str]:
+    """The images below the folder `source`, at any depth, as paths relative to it with forward slashes.
+
+    An image is a file with one of EXTENSIONS in either case; hidden files and folders are passed over, links followed.
+    Sorted by code point, so in one order on every machine.
 
     Raises InputError where the folder is missing, no folder, unreadable or without images.
     """
+    files: list[str] = []
+    seen: set[tuple[int, int]] = set()
+
+    def walk(folder: str, prefix: str) -> None:
+        status = os.stat(folder)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in seen:
+            return  # a link that leads back
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+        folders = sorted(entry.name for entry in visible if entry.is_dir())
+        # A dangling link with an image's name counts as an image: it is counted when its turn comes, not passed over.
+        files.extend(prefix + e.name for e in visible if e.name.lower().endswith(EXTENSIONS) and not e.is_dir())
+        for name in folders:
+            walk(os.path.join(folder, name), f"{prefix}{name}/")  # noqa: PTH118
+
     try:
-        files, folders = _listing(source)
-        if not files:
-            files = [file for folder in folders for file in _listing(folder)[0]]
+        walk(source, "")
     except FileNotFoundError as error:
         raise InputError(f"--source {source}: no such folder; give the folder that holds the images.") from error
     except NotADirectoryError as error:
@@ -60,61 +99,70 @@ def image_files(source: Path) -> list[Path]:
     if not files:
         allowed = " ".join(EXTENSIONS)
         raise InputError(f"--source {source}: no images in it or its sub-folders; they must end in one of {allowed}.")
-    return sorted(files, key=lambda file: file.relative_to(source).as_posix())
+    return sorted(files)
 
 
-def decode(path: Path, *, resolution: int, channels: int) -> np.ndarray:
-    """The pixels of an image file: uint8 [channels, resolution, resolution], exactly as stored.
+def listing(source: str, test_fraction: float | None) -> Listing:
+    """A folder as its layout says: `train` and `test` are the splits where both exist, sub-folders are the classes.
 
-    Grey and palette images become RGB where three channels are asked for, since that loses nothing.
+    Where the layout names no splits, the last images by path are the test split, of each class where there are any.
+    `test_fraction` is None where the user named none; a tenth then. A single sub-folder is no class.
 
-    Raises InputError, naming the file, where it does not decode to its end, is not `resolution` pixels square, or would
-    lose something: transparency, more than 8 bits a channel, colour in one channel, CMYK, frames of an animation.
+    Raises InputError where only some images have a class, the splits disagree on the classes, one is without images, or
+    a fraction is asked for where the layout has splits.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    mode = "RGB" if channels == 3 else "L"
-    try:
-        with Image.open(path) as picture:
-            if refusal := _refusal(picture, resolution, channels):
-                raise InputError(f"image {path}: {refusal}")
-            pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
-    except InputError:
-        raise
-    except UnidentifiedImageError as error:
-        raise InputError(f"image {path}: is no image that Pillow knows; replace or remove the file.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"image {path}: does not decode ({reason}); replace or remove the file.") from error
-    return pixels.reshape(resolution, resolution, channels).transpose(2, 0, 1)
-
-
-def _refusal(picture: "ImageFile", resolution: int, channels: int) -> str | None:
-    """Why an opened image, not decoded yet, cannot be taken, with the remedy; None where it can."""
-    wanted = "8-bit RGB or grey" if channels == 3 else "8-bit grey"
-    if picture.size != (resolution, resolution):
-        width, height = picture.size
-        return f"{width}x{height} pixels; must be {resolution}x{resolution}: scale the images before preparing them."
-    if getattr(picture, "is_animated", False):
-        return "is animated; save one frame of it as a still image."
-    if picture.has_transparency_data:
-        return f"has transparency; save it as {wanted} without an alpha channel."
-    # Pillow opens 16-bit RGB as mode RGB and drops the low byte; only the decoder's arguments tell.
-    bits = " of 16 bits" if any(";16" in str(tile[3]) for tile in picture.tile) else ""
-    if bits or picture.mode not in LOSSLESS[channels]:
-        return f"is {picture.mode}{bits}; must be {wanted}: convert it before preparing."
-    return None
+    files = image_files(source)
+    tops = {file.partition("/")[0] for file in files}
+    if all((Path(source) / split).is_dir() for split in SPLITS):
+        return _split_already(source, files, tops, test_fraction)
+    names, labelled = _classes(source, files)
+    fraction = 0.1 if test_fraction is None else test_fraction
+    train: list[tuple[str, int | None]] = []
+    test: list[tuple[str, int | None]] = []
+    for label in range(len(names)) if names else [None]:
+        own = [file for file in labelled if file[1] == label]
+        if len(own) < 2:
+            what = f"class {names[label]} has one image" if label is not None else "holds one image"
+            raise InputError(f"--source {source}: {what}; a training and a test image are the least.")
+        last = n_test(len(own), fraction)
+        train += own[:-last]
+        test += own[-last:]
+    return Listing(source, {"train": train, "test": test}, names, given=False)
 
 
-def _split(dataset: Dataset, files: Sequence[Path]) -> Split:
-    images = (decode(file, resolution=dataset.resolution, channels=dataset.channels) for file in files)
-    return Split(shape=(len(files), dataset.channels, dataset.resolution, dataset.resolution), images=images)
+def _split_already(source: str, files: list[str], tops: set[str], test_fraction: float | None) -> Listing:
+    if test_fraction is not None:
+        raise InputError(
+            f"--test-fraction {test_fraction:g}: {source} has its own train and test folders; leave it out."
+        )
+    if beside := sorted(tops - set(SPLITS)):
+        raise InputError(f"--source {source}: {beside[0]} lies beside its train and test folders; move it elsewhere.")
+    found = {}
+    for split in SPLITS:
+        inside = [file.removeprefix(f"{split}/") for file in files if file.startswith(f"{split}/")]
+        if not inside:
+            raise InputError(f"--source {source}/{split}: no images in it; fill it, or remove it to split the others.")
+        found[split] = _classes(f"{source}/{split}", inside)
+    names = found["train"][0]
+    if names != found["test"][0]:
+        odd = sorted(set(names) ^ set(found["test"][0]))
+        raise InputError(
+            f"--source {source}: train and test have unlike classes ({odd[0]}); give both the same folders."
+        )
+    splits = {split: [(f"{split}/{file}", label) for file, label in inside] for split, (_, inside) in found.items()}
+    return Listing(source, splits, names, given=True)
 
 
-def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The image files and the sub-folders directly in `folder`."""
-    with os.scandir(folder) as entries:
-        visible = [(entry.is_dir(), Path(entry.path)) for entry in entries if not entry.name.startswith(".")]
-    # A dangling link with an image's name counts as an image: it is refused when its turn comes, not passed over.
-    files = [path for is_folder, path in visible if not is_folder and path.suffix.lower() in EXTENSIONS]
-    return files, [path for is_folder, path in visible if is_folder]
+def _classes(source: str, files: list[str]) -> tuple[tuple[str, ...], list[tuple[str, int | None]]]:
+    """The classes, named by the sub-folders, and each file with its own; none where there are no two sub-folders."""
+    names = tuple(sorted({file.partition("/")[0] for file in files if "/" in file}))
+    loose = sum("/" not in file for file in files)
+    if loose and names:
+        raise InputError(
+            f"--source {source}: {loose} images lie beside the class folders ({names[0]}, ...) and have no label;"
+            " move them into one, or elsewhere."
+        )
+    if len(names) < 2:
+        return (), [(file, None) for file in files]
+    number = {name: label for label, name in enumerate(names)}
+    return names, [(file, number[file.partition("/")[0]]) for file in files]

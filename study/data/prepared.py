@@ -7,29 +7,31 @@ seen. What a killed preparation left behind is removed by the next one.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from study.data.dataset import SPLITS, Dataset, Images, Split, array_sha256, check_manifest, describe, make_manifest
+from study.data.dataset import SPLITS, Dataset, Images, Source, array_sha256, check_manifest, describe
+from study.data.download import fetch
+from study.data.exports import HUB
 from study.data.location import default_data_dir
+from study.data.report import Progress
+from study.data.writing import MANIFEST, write
 from study.names import InputError
 
-MANIFEST = "manifest.json"
+DOWNLOADS = "downloads"
+RESERVED = (DOWNLOADS, "classifiers", "statistics")
+"""Other folders in the data folder."""
 FILES = {MANIFEST, *(f"{split}{kind}.npy" for split in SPLITS for kind in ("", "_labels"))}
-Progress = Callable[[int, int], None]
-"""Called after every image with (images done, images in all)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,26 +53,34 @@ class Preparation:
     seconds: float
 
 
-def prepare(dataset: Dataset, source: Path, data_dir: Path, progress: Progress | None = None) -> Preparation:
-    """Reads the images of `source` one at a time into DATA_DIR/NAME; all of them, or nothing is left there.
+def prepare(
+    dataset: Dataset, source: str | None, data_dir: Path, progress: Progress | None = None, workers: int | None = None
+) -> Preparation:
+    """Reads the images of `source`, or of the dataset's download where it is None, into DATA_DIR/NAME; all or nothing.
 
-    Where the same images are prepared already they are kept; a damaged preparation is replaced.
+    Where the same images are prepared already they are kept; a damaged preparation is replaced. The images are decoded
+    by `workers` processes, one per core; what is written does not depend on it.
 
-    Raises InputError where the source or one of its images cannot be used, other images are prepared under this name,
-    another process is preparing them, or `data_dir` cannot be written.
+    Raises InputError where the source or all of its images cannot be used, other images are prepared under this name,
+    another process is preparing them, or `data_dir` cannot be written or is too small.
     """
     if dataset.source is None:
         raise InputError(f"dataset {dataset.name}: comes with the package; there is nothing to prepare.")
     start = time.perf_counter()
-    splits = dataset.source(dataset, source)
+    if source is not None:
+        source = source if source.startswith(HUB) else os.path.abspath(Path(source).expanduser())  # noqa: PTH100
+        opened = dataset.source(dataset, source)
     target, partial = data_dir / dataset.name, data_dir / f".{dataset.name}.partial"
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with _alone(data_dir / f".{dataset.name}.lock"):
             _refuse_foreign(target)
             shutil.rmtree(partial, ignore_errors=True)  # left by a killed process, since nobody else is at work
+            if source is None:
+                source, opened = _downloaded(dataset, data_dir, progress)
+            _check_room(dataset, opened, data_dir)
             try:
-                manifest = _write(partial, dataset, splits, source, progress)
+                manifest = write(partial, dataset, opened, source, progress, workers)
                 kept = _settle(dataset, partial, target, manifest["sha256"])
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -78,9 +88,33 @@ def prepare(dataset: Dataset, source: Path, data_dir: Path, progress: Progress |
         reason = error.strerror or error
         remedy = "make room there, or name another folder by --data-dir or $STUDY_DATA"
         raise InputError(f"--data-dir {data_dir}: cannot be written ({reason}); {remedy}.") from error
-    images = sum(split.shape[0] for split in splits.values())
     seconds = time.perf_counter() - start
-    return Preparation(folder=target, manifest=manifest, kept=kept, images=images, seconds=seconds)
+    return Preparation(folder=target, manifest=manifest, kept=kept, images=manifest["images"]["read"], seconds=seconds)
+
+
+def _downloaded(dataset: Dataset, data_dir: Path, progress: Progress | None) -> tuple[str, Source]:
+    if dataset.download is None or dataset.source is None:
+        raise InputError(f"dataset {dataset.name}: no source given; run: {command(dataset, data_dir)}")
+    path = str(fetch(dataset.download, data_dir / DOWNLOADS, progress))
+    opened = dataset.source(dataset, path)
+    return dataset.download.url, opened
+
+
+def _check_room(dataset: Dataset, opened: Source, data_dir: Path) -> None:
+    """Raises InputError where it is plain beforehand that the disk is too small."""
+    needed = sum(split.n for split in opened.splits.values()) * int(np.prod(dataset.shape))
+    free = shutil.disk_usage(data_dir).free
+    if needed > free:
+        raise InputError(
+            f"--data-dir {data_dir}: {dataset.name} needs {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} GB are free; make"
+            " room there, or name another folder by --data-dir or $STUDY_DATA."
+        )
+
+
+def command(dataset: Dataset, data_dir: Path) -> str:
+    """What a person types to prepare a dataset."""
+    elsewhere = "" if data_dir == default_data_dir() else f" --data-dir {shlex.quote(str(data_dir))}"
+    return f"study data prepare {dataset.name} {dataset.how}{elsewhere}"
 
 
 def load(dataset: Dataset, data_dir: Path) -> Images:
@@ -90,8 +124,7 @@ def load(dataset: Dataset, data_dir: Path) -> Images:
     the dataset's declaration disagree on a count, a shape or a type.
     """
     folder = data_dir / dataset.name
-    elsewhere = "" if data_dir == default_data_dir() else f" --data-dir {shlex.quote(str(data_dir))}"
-    remedy = f"study data prepare {dataset.name} --source DIR{elsewhere}"
+    remedy = command(dataset, data_dir)
     if not os.path.exists(folder):  # noqa: PTH110  False, not an error, where a folder above is closed to us
         raise InputError(f"dataset {dataset.name}: not prepared in {data_dir}; run: {remedy}")
     try:
@@ -126,50 +159,12 @@ def size_on_disk(dataset: Dataset, data_dir: Path) -> int:
     return sum(file.stat().st_size for file in (data_dir / dataset.name).glob("*") if file.name in FILES)
 
 
-def _write(
-    folder: Path, dataset: Dataset, splits: Mapping[str, Split], source: Path, progress: Progress | None
-) -> dict[str, Any]:
-    """Writes the files of a prepared dataset and flushes them to the disk; returns the manifest."""
-    from PIL import __version__ as pillow
-
-    folder.mkdir()
-    done, total = 0, sum(split.shape[0] for split in splits.values())
-    entries = {}
-    for name, split in splits.items():
-        digest = hashlib.sha256()
-        # Plain writes, not a memory map: on a full disk these raise, where a map kills the process by SIGBUS.
-        with _durable(folder / f"{name}.npy") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": split.shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for _, image in zip(range(split.shape[0]), split.images, strict=True):
-                pixels = image.tobytes()
-                digest.update(pixels)
-                file.write(pixels)
-                done += 1
-                if progress:
-                    progress(done, total)
-        if split.labels is not None:
-            with _durable(folder / f"{name}_labels.npy") as file:
-                np.save(file, split.labels.astype(np.int64))
-        entries[name] = describe(split.shape, digest.hexdigest(), split.labels)
-    manifest = make_manifest(
-        dataset.name,
-        entries,
-        source=str(source.absolute()),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions={"numpy": np.__version__, "pillow": pillow},
-    )
-    with _durable(folder / MANIFEST) as file:
-        file.write(json.dumps(manifest, indent=2).encode())
-    return manifest
-
-
 def _settle(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool:
     """Renames `partial` to `target`, unless the same images are there; returns whether they were."""
     if target.exists():
         try:
-            existing = verify(dataset, target.parent).sha256
-        except InputError:
+            existing = verify(_as_it_is(dataset, target), target.parent).sha256
+        except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):
             shutil.rmtree(target)  # damaged
         else:
             if existing == sha256:
@@ -182,6 +177,14 @@ def _settle(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool:
     partial.rename(target)
     _flush(target.parent)
     return False
+
+
+def _as_it_is(dataset: Dataset, target: Path) -> Dataset:
+    """The declaration that what lies in `target` was prepared under: a user's own may have been of another size."""
+    entry = json.loads((target / MANIFEST).read_text())["splits"]["train"]
+    _, channels, resolution, _ = entry["shape"]
+    labelled = entry["labels_sha256"] is not None
+    return replace(dataset, channels=channels, resolution=resolution, labelled=labelled)
 
 
 def _refuse_foreign(target: Path) -> None:
@@ -218,15 +221,6 @@ def _alone(lock: Path) -> Iterator[None]:
             yield
         finally:
             lock.unlink()
-
-
-@contextmanager
-def _durable(path: Path) -> Iterator[BinaryIO]:
-    """A new file, on the disk when the block ends."""
-    with path.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _flush(folder: Path) -> None:

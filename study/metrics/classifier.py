@@ -148,7 +148,7 @@ def _fit(network: nn.Module, images: np.ndarray, labels: np.ndarray, recipe: Rec
 
 
 def _as_float(images: np.ndarray, device: str) -> Tensor:
-    return torch.from_numpy(images).to(device).float() / 255
+    return torch.from_numpy(images.copy()).to(device).float() / 255  # a copy: PyTorch warns of read-only maps
 
 
 def _shift(images: Tensor, rng: torch.Generator) -> Tensor:

@@ -78,7 +78,7 @@ def real_moments(images: Images, extractor: Extractor, protocol: MetricProtocol,
 def _real_images(images: Images, protocol: MetricProtocol) -> Iterator[Tensor]:
     split = {"train": images.train, "test": images.test}[protocol.split]
     for start in range(0, protocol.n_real, BATCH_SIZE):
-        batch = np.ascontiguousarray(split[start : min(start + BATCH_SIZE, protocol.n_real)])
+        batch = np.array(split[start : min(start + BATCH_SIZE, protocol.n_real)])  # a copy: PyTorch warns of maps
         yield torch.from_numpy(batch).float() / 255
 
 

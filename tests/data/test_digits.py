@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 from study.data import load
 
 GOLDEN = "f3c9c90876e759d838308301bf985fcfe4bb738947c5d2c69a0435e9015e20de"
+GOLDEN_32 = "c61ab7e82c6e2c6ebcf964a61ea275d5f683de1355b42a1c170812993d31b7fa"
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +19,18 @@ def test_golden_hash(images):
     """Rows carry this hash: where it changes, no row of before can be compared with one of after."""
     assert images.sha256 == GOLDEN
     assert load("digits").sha256 == GOLDEN
+
+
+def test_digits_32_are_the_digits_four_times_as_large(images):
+    large = load("digits-32")
+    assert large.sha256 == GOLDEN_32
+    for split in ("train", "test"):
+        ours, theirs = getattr(large, split), getattr(images, split)
+        assert ours.shape[1:] == (1, 32, 32) and ours.dtype == np.uint8
+        for top in range(4):
+            for left in range(4):
+                np.testing.assert_array_equal(ours[:, :, top::4, left::4], theirs)
+        np.testing.assert_array_equal(getattr(large, f"{split}_labels"), getattr(images, f"{split}_labels"))
 
 
 def test_shapes_and_types(images):

@@ -1,26 +1,12 @@
-"""Folders of images: which files are taken, how they are split, which pixels come out."""
+"""Folders of images: which files are taken, in which order, and how their layout makes splits and classes."""
 
 import re
-import struct
-import zlib
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from study.data.celeba_hq_128 import DATASET
-from study.data.folder import decode, image_files, n_test, open_folder
+from study.data.folder import image_files, listing, n_test, open_folder
 from study.names import InputError
-
-RNG = np.random.default_rng(0)
-RGB = RNG.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-GREY = RGB[..., 0]
-
-
-def saved(path, picture, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, **options)
-    return path
 
 
 def touch(*paths):
@@ -29,33 +15,42 @@ def touch(*paths):
         path.write_bytes(b"")
 
 
+def refused(message):
+    """Expects an InputError of one line."""
+    return pytest.raises(InputError, match=rf"^[^\n]*{message}[^\n]*$")
+
+
 @pytest.mark.parametrize(
-    ("n", "expected"), [(2, 1), (9, 1), (19, 1), (20, 2), (300, 30), (29_999, 2_999), (30_000, 3_000)]
+    ("n", "fraction", "expected"),
+    [
+        *[(2, 0.1, 1), (9, 0.1, 1), (19, 0.1, 1), (20, 0.1, 2), (29_999, 0.1, 2_999), (30_000, 0.1, 3_000)],
+        *[(3_033_042, 0.01, 30_330), (100, 0.29, 29), (50, 0.01, 1)],
+    ],
 )
-def test_one_image_in_ten_is_a_test_image(n, expected):
-    assert n_test(n) == expected
+def test_the_test_split_is_the_fraction_rounded_down(n, fraction, expected):
+    assert n_test(n, fraction) == expected
 
 
 def test_thirty_thousand_files_split_as_in_the_study(monkeypatch, tmp_path):
-    files = [tmp_path / f"{i:05}.png" for i in range(30_000)]
+    files = [f"{i:05}.png" for i in range(30_000)]
     monkeypatch.setattr("study.data.folder.image_files", lambda source: files)
-    splits = open_folder(DATASET, tmp_path)
-    assert splits["train"].shape == (27_000, 3, 128, 128)
-    assert splits["test"].shape == (3_000, 3, 128, 128)
-    with pytest.raises(InputError, match=r"27000.png"):
-        next(iter(splits["test"].images))
+    splits = open_folder(DATASET, str(tmp_path)).splits
+    assert (splits["train"].n, splits["test"].n) == (27_000, 3_000)
+    assert [record.name for record in splits["train"].records] == files[:27_000]
+    assert [record.name for record in splits["test"].records] == files[27_000:]
 
 
-def test_images_in_the_folder_itself_hide_those_below_and_come_sorted(tmp_path):
+def test_files_at_any_depth_come_sorted_and_hidden_ones_do_not_come(tmp_path):
     touch(tmp_path / "b.PNG", tmp_path / "a10.jpg", tmp_path / "a2.jpeg", tmp_path / "notes.txt", tmp_path / "._a.png")
-    touch(tmp_path / "below" / "c.png")
-    assert [file.name for file in image_files(tmp_path)] == ["a10.jpg", "a2.jpeg", "b.PNG"]
+    touch(tmp_path / "below" / "deeper" / "c.webp", tmp_path / ".cache" / "d.png")
+    assert image_files(str(tmp_path)) == ["a10.jpg", "a2.jpeg", "b.PNG", "below/deeper/c.webp"]
 
 
-def test_sub_folders_count_where_the_folder_itself_has_no_images(tmp_path):
-    touch(tmp_path / "2" / "a.png", tmp_path / "1" / "b.png", tmp_path / "1" / "deeper" / "c.png")
-    touch(tmp_path / ".cache" / "d.png", tmp_path / "README.md")
-    assert [file.relative_to(tmp_path).as_posix() for file in image_files(tmp_path)] == ["1/b.png", "2/a.png"]
+def test_a_link_that_leads_back_ends(tmp_path):
+    touch(tmp_path / "a" / "b.png")
+    (tmp_path / "a" / "back").symlink_to(tmp_path)
+    (tmp_path / "z.png").symlink_to(tmp_path / "gone.png")
+    assert image_files(str(tmp_path)) == ["a/b.png", "z.png"]
 
 
 @pytest.mark.parametrize(
@@ -64,17 +59,16 @@ def test_sub_folders_count_where_the_folder_itself_has_no_images(tmp_path):
         (lambda path: None, "no such folder"),
         (lambda path: path.write_text("x"), "is a file"),
         (lambda path: path.mkdir(), r"no images in it or its sub-folders; .*\.jpg \.png"),
-        (lambda path: touch(path / "a.gif"), "no images in it"),
-        (lambda path: touch(path / "a.png"), "holds one image"),
+        (lambda path: touch(path / "a.svg"), "no images in it"),
+        (lambda path: touch(path / "a.png"), "holds 1 image;"),
     ],
     ids=["missing", "file", "empty", "other files", "one image"],
 )
 def test_unusable_source(tmp_path, make, message):
     source = tmp_path / "source"
     make(source)
-    with pytest.raises(InputError, match=rf"^--source {re.escape(str(source))}: .*{message}") as error:
-        open_folder(DATASET, source)
-    assert "\n" not in str(error.value)
+    with refused(rf"^--source {re.escape(str(source))}: .*{message}"):
+        open_folder(DATASET, str(source))
 
 
 def test_unreadable_source(tmp_path, monkeypatch):
@@ -82,88 +76,53 @@ def test_unreadable_source(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(folder))
 
     monkeypatch.setattr("study.data.folder.os.scandir", refuse)
-    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)"):
-        image_files(tmp_path)
+    with refused(r"cannot be read \(Permission denied\)"):
+        image_files(str(tmp_path))
 
 
-def palette():
-    return Image.fromarray(GREY // 16 * 16).convert("RGB").quantize(16)
+def test_the_last_images_are_the_test_split(tmp_path):
+    touch(*(tmp_path / f"{i}.png" for i in range(10)))
+    found = listing(str(tmp_path), 0.3)
+    assert [name for name, _ in found.splits["test"]] == ["7.png", "8.png", "9.png"]
+    assert (len(found.splits["train"]), found.classes, found.given) == (7, (), False)
+    assert len(listing(str(tmp_path), None).splits["test"]) == 1
 
 
-@pytest.mark.parametrize(
-    ("picture", "expected"),
-    [
-        (Image.fromarray(RGB), RGB),
-        (Image.fromarray(GREY), np.stack([GREY] * 3, axis=-1)),
-        (palette(), np.asarray(palette().convert("RGB"))),
-        (Image.fromarray(GREY > 127), np.stack([(GREY > 127) * np.uint8(255)] * 3, axis=-1)),
-    ],
-    ids=["RGB", "grey", "palette", "bilevel"],
-)
-def test_decoding_is_lossless(tmp_path, picture, expected):
-    pixels = decode(saved(tmp_path / "a.png", picture), resolution=128, channels=3)
-    assert pixels.dtype == np.uint8
-    np.testing.assert_array_equal(pixels, expected.transpose(2, 0, 1))
+def test_sub_folders_are_classes_and_each_is_split(tmp_path):
+    touch(*(tmp_path / "dog" / f"{i}.png" for i in range(4)), *(tmp_path / "cat" / "x" / f"{i}.png" for i in range(20)))
+    found = listing(str(tmp_path), 0.25)
+    assert found.classes == ("cat", "dog")
+    assert found.splits["test"] == [(f"cat/x/{i}.png", 0) for i in (5, 6, 7, 8, 9)] + [("dog/3.png", 1)]
+    assert sorted(label for _, label in found.splits["train"]) == [0] * 15 + [1] * 3
 
 
-def test_grey_keeps_one_channel_where_one_is_asked_for(tmp_path):
-    pixels = decode(saved(tmp_path / "a.png", Image.fromarray(GREY)), resolution=128, channels=1)
-    np.testing.assert_array_equal(pixels, GREY[None])
+def test_one_sub_folder_is_no_class(tmp_path):
+    touch(*(tmp_path / "img_align" / f"{i}.png" for i in range(4)))
+    assert listing(str(tmp_path), None).classes == ()
 
 
-def black_png(path, *, size, bits):
-    """An RGB PNG that claims to be `size` pixels square; Pillow itself writes neither 16-bit RGB nor lies."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", size, size, bits, 2, 0, 0, 0)
-    rows = zlib.compress(bytes(128 * (1 + 128 * 6)))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
-
-
-def cut(path):
-    data = saved(path, Image.fromarray(RGB)).read_bytes()
-    path.write_bytes(data[: len(data) // 2])
+def test_train_and_test_folders_are_the_splits(tmp_path):
+    for split in ("train", "test"):
+        touch(*(tmp_path / split / name / "a.png" for name in ("cat", "dog")))
+    found = listing(str(tmp_path), None)
+    assert found.given and found.classes == ("cat", "dog")
+    assert found.splits["test"] == [("test/cat/a.png", 0), ("test/dog/a.png", 1)]
+    with refused(r"--test-fraction 0.2: .* has its own train and test folders"):
+        listing(str(tmp_path), 0.2)
 
 
-def flipped(path):
-    data = bytearray(saved(path, Image.fromarray(RGB)).read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    path.write_bytes(data)
-
-
-BAD = {
-    "empty": (lambda path: path.write_bytes(b""), "no image that Pillow knows"),
-    "text": (lambda path: path.write_text("not an image"), "no image that Pillow knows"),
-    "missing": (lambda path: None, "does not decode"),
-    "folder": (lambda path: path.mkdir(), "does not decode"),
-    "cut short": (cut, "does not decode"),
-    "flipped bit": (flipped, "does not decode"),
-    "small": (lambda path: saved(path, Image.new("RGB", (64, 128))), "64x128 pixels; must be 128x128"),
-    "huge": (lambda path: black_png(path, size=20_000, bits=8), r"does not decode \(Image size .* exceeds limit"),
-    "RGBA": (lambda path: saved(path, Image.new("RGBA", (128, 128))), "transparency"),
-    "grey with alpha": (lambda path: saved(path, Image.new("LA", (128, 128))), "transparency"),
-    "palette with alpha": (lambda path: saved(path, palette(), transparency=0), "transparency"),
-    "16-bit grey": (lambda path: saved(path, Image.new("I;16", (128, 128))), "is I;16"),
-    "16-bit RGB": (lambda path: black_png(path, size=128, bits=16), "is RGB of 16 bits"),
-    "CMYK": (lambda path: saved(path, Image.new("CMYK", (128, 128)), format="JPEG"), "is CMYK"),
-    "animated": (
-        lambda path: saved(path, Image.fromarray(RGB), save_all=True, append_images=[Image.fromarray(255 - RGB)]),
-        "is animated",
-    ),
+BAD_LAYOUTS = {
+    "loose": (("a.png", "cat/b.png", "dog/c.png"), r"1 images lie beside the class folders \(cat, ...\)"),
+    "single": (("cat/a.png", "cat/b.png", "dog/c.png"), "class dog has one image"),
+    "empty split": (("train/a.png", "test/readme.txt"), "/test: no images in it"),
+    "beside": (("train/a.png", "test/a.png", "val/a.png"), "val lies beside its train and test folders"),
+    "unlike": (("train/cat/a.png", "train/dog/a.png", "test/cat/a.png", "test/eel/a.png"), r"unlike classes \(dog\)"),
+    "half labelled": (("train/cat/a.png", "train/dog/a.png", "test/a.png"), r"unlike classes \(cat\)"),
 }
 
 
-@pytest.mark.parametrize(("make", "message"), BAD.values(), ids=BAD)
-def test_an_image_that_would_lose_something_is_refused_by_name(tmp_path, make, message):
-    path = tmp_path / "bad.png"
-    make(path)
-    with pytest.raises(InputError, match=rf"^image {re.escape(str(path))}: .*{message}") as error:
-        decode(path, resolution=128, channels=3)
-    assert "\n" not in str(error.value)
-
-
-def test_colour_is_refused_where_one_channel_is_asked_for(tmp_path):
-    with pytest.raises(InputError, match="is RGB; must be 8-bit grey"):
-        decode(saved(tmp_path / "a.png", Image.fromarray(RGB)), resolution=128, channels=1)
+@pytest.mark.parametrize(("files", "message"), BAD_LAYOUTS.values(), ids=BAD_LAYOUTS)
+def test_a_layout_that_leaves_labels_or_splits_open_is_refused(tmp_path, files, message):
+    touch(*(tmp_path / name for name in files))
+    with refused(message):
+        listing(str(tmp_path), None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import study.data
-from study.data import data_dir, datasets, get, is_ready, load, prepare, size_on_disk
+from study.data import built_in, data_dir, get, is_ready, load, prepare, size_on_disk
 from study.names import InputError
 
 DATA = Path(study.data.__file__).parent
@@ -15,11 +15,11 @@ DATA = Path(study.data.__file__).parent
 
 def test_every_module_that_declares_a_dataset_is_on_the_menu_under_its_name():
     declaring = {path.stem.replace("_", "-") for path in DATA.glob("*.py") if "\nDATASET = " in path.read_text()}
-    assert declaring == set(datasets()) >= {"digits", "celeba-hq-128"}
-    assert all(name == dataset.name for name, dataset in datasets().items())
+    assert declaring == set(built_in()) >= {"digits", "digits-32", "cifar10", "celeba-hq-128", "lsun-bedroom-128"}
+    assert all(name == dataset.name for name, dataset in built_in().items())
 
 
-@pytest.mark.parametrize("dataset", datasets().values(), ids=list(datasets()))
+@pytest.mark.parametrize("dataset", built_in().values(), ids=list(built_in()))
 def test_defaults_score_at_least_four_checkpoints_and_end_on_one(dataset):
     assert dataset.discriminator_steps % dataset.checkpoint_every == 0
     assert dataset.discriminator_steps // dataset.checkpoint_every >= 4
@@ -32,7 +32,7 @@ def test_unknown_name_is_answered_with_the_closest():
 
 
 def test_importing_the_menu_imports_no_heavy_package():
-    heavy = "{'torch', 'sklearn', 'PIL', 'scipy', 'pandas'}"
+    heavy = "{'torch', 'ray', 'sklearn', 'PIL', 'scipy', 'pandas', 'pyarrow', 'lmdb', 'datasets'}"
     code = f"import sys, study.data; study.data.datasets(); print({heavy} & set(sys.modules))"
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=DATA.parent.parent)
     assert printed.strip() == "set()"
@@ -59,6 +59,19 @@ def test_not_prepared_names_the_command_that_helps(monkeypatch, tmp_path):
         load("celeba-hq-128")
     assert not is_ready("celeba-hq-128")
     assert size_on_disk("celeba-hq-128") == 0
+
+
+def test_the_declarations_of_the_study():
+    menu = built_in()
+    cifar, lsun, celeba = menu["cifar10"], menu["lsun-bedroom-128"], menu["celeba-hq-128"]
+    assert (cifar.counts, cifar.shape, cifar.labelled) == ((50_000, 10_000), (3, 32, 32), True)
+    assert (cifar.discriminator_steps, cifar.checkpoint_every, cifar.width) == (200_000, 20_000, 64)
+    assert (cifar.download.md5, cifar.extractor) == ("c58f30108f718f92721af3b95e74349a", "inception-v3-compat")
+    assert (celeba.counts, celeba.test_fraction, celeba.fit) == ((27_000, 3_000), 0.1, "exact")
+    assert (lsun.shape, lsun.test_fraction, lsun.fit) == ((3, 128, 128), 0.01, "pad")
+    assert {dataset.discriminator_steps for dataset in (lsun, celeba)} == {100_000}
+    assert {dataset.checkpoint_every for dataset in (lsun, celeba)} == {20_000}
+    assert {dataset.n_score for dataset in menu.values()} == {10_000}
 
 
 def test_an_embedded_dataset_is_ready_and_refuses_to_be_prepared(tmp_path):

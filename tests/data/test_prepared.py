@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,8 +13,8 @@ import pytest
 from PIL import Image
 
 import study
-from study.data import get, is_ready, load, prepare, prepared, size_on_disk
-from study.data.dataset import Split
+from study.data import get, is_ready, load, prepare, prepared, report_lines, size_on_disk
+from study.data.dataset import Record, Source, Split
 from study.names import InputError
 
 NAME = "celeba-hq-128"
@@ -59,7 +58,7 @@ def test_prepared_pixels_are_the_source_pixels_in_order(tmp_path):
     np.testing.assert_array_equal(images.test, pixels[18:])
     assert images.train_labels is images.test_labels is None
     assert isinstance(images.train, np.memmap) and not images.train.flags.writeable
-    assert steps == [(i, N) for i in range(1, N + 1)]
+    assert steps == [("preparing", N, N)]
     assert (done.kept, done.images, done.manifest) == (False, N, images.manifest)
     assert is_ready(NAME, tmp_path / "data")
     assert [path.name for path in (tmp_path / "data").iterdir()] == [NAME]
@@ -161,28 +160,67 @@ def test_a_declaration_that_no_longer_fits_is_refused(data):
 
 def test_labels_are_kept_beside_the_images(tmp_path):
     labels = {"train": np.array([2, 0, 1]), "test": np.array([1])}
-    pixels = {split: np.zeros((len(labels[split]), 1, 8, 8), np.uint8) for split in labels}
+    pixels = {split: np.zeros((len(labels[split]), 8, 8, 1), np.uint8) for split in labels}
 
     def read(dataset, source):
-        return {split: Split(shape=pixels[split].shape, images=pixels[split], labels=labels[split]) for split in labels}
+        pairs = {split: zip(pixels[split], labels[split].tolist(), strict=True) for split in labels}
+        records = {split: [Record(str(label), image, label) for image, label in pairs[split]] for split in pairs}
+        return Source(splits={split: Split(n=len(found), records=found) for split, found in records.items()})
 
     dataset = replace(get("digits"), embedded=None, source=read)
-    prepared.prepare(dataset, tmp_path, tmp_path / "data")
+    prepared.prepare(dataset, "", tmp_path / "data")
     images = prepared.verify(dataset, tmp_path / "data")
     np.testing.assert_array_equal(images.train_labels, labels["train"])
     np.testing.assert_array_equal(images.test_labels, labels["test"])
     first = images.sha256
     labels["test"][0] = 2
-    assert prepared.prepare(dataset, tmp_path, tmp_path / "data 2").manifest["sha256"] != first
+    assert prepared.prepare(dataset, "", tmp_path / "data 2").manifest["sha256"] != first
 
 
-def test_a_bad_image_stops_the_preparation_and_leaves_nothing(tmp_path):
-    fill(tmp_path / "source")
-    bad = tmp_path / "source" / "019.png"
+def test_a_bad_image_is_left_out_and_named(tmp_path):
+    pixels = fill(tmp_path / "source").transpose(0, 3, 1, 2)
+    bad = tmp_path / "source" / "003.png"
     bad.write_bytes(bad.read_bytes()[:5000])
-    with refused(rf"image {re.escape(str(bad))}: does not decode"):
+    made = prepare(NAME, tmp_path / "source", tmp_path / "data")
+    images = prepared.verify(get(NAME), tmp_path / "data")
+    np.testing.assert_array_equal(images.train, np.delete(pixels[:18], 3, axis=0))
+    np.testing.assert_array_equal(images.test, pixels[18:])
+    done = made.manifest["images"]
+    assert (done["read"], done["as_stored"], done["left_out"]) == (N, N - 1, {"does not decode": 1})
+    assert done["left_out_names"][0]["name"] == "003.png"
+    assert "17 train and 2 test images; celeba-hq-128 has 27,000 train and 3,000 test" in made.manifest["remarks"][0]
+    lines = "\n".join(report_lines(made.manifest))
+    assert "left out 1" in lines and "does not decode: 1 (the first: 003.png)" in lines and "remark: these are" in lines
+
+
+def test_more_bad_images_than_the_manifest_names_are_all_counted(tmp_path):
+    fill(tmp_path / "source")
+    for i in range(150):
+        (tmp_path / "source" / f"000-{i:03}.png").write_bytes(b"nothing")
+    done = prepare(NAME, tmp_path / "source", tmp_path / "data").manifest["images"]
+    assert done["left_out"] == {"no image that Pillow knows": 150}
+    assert len(done["left_out_names"]) == 100
+
+
+@pytest.mark.parametrize("bad", [range(N), range(18, N)], ids=["all", "all of the test split"])
+def test_where_nothing_is_left_the_preparation_is_refused(tmp_path, bad):
+    fill(tmp_path / "source")
+    for i in bad:
+        (tmp_path / "source" / f"{i:03}.png").write_bytes(b"")
+    split = "train" if len(bad) == N else "test"
+    with refused(rf"no image of the {split} split can be used \({2 if split == 'test' else 18} no image that Pillow"):
         prepare(NAME, tmp_path / "source", tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_duplicates_are_kept_and_counted(tmp_path):
+    fill(tmp_path / "source")
+    for copy, original in ((1, 0), (2, 0), (19, 0), (18, 7)):
+        content = (tmp_path / "source" / f"{original:03}.png").read_bytes()
+        (tmp_path / "source" / f"{copy:03}.png").write_bytes(content)
+    made = prepare(NAME, tmp_path / "source", tmp_path / "data")
+    assert made.manifest["images"]["duplicates"] == {"train": 2, "test": 0, "test also in train": 2}
+    assert "2 within train, 0 within test; 2 test images also in train" in "\n".join(report_lines(made.manifest))
 
 
 def test_an_unusable_source_writes_nothing(tmp_path):
@@ -193,8 +231,8 @@ def test_an_unusable_source_writes_nothing(tmp_path):
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, MemoryError])
 def test_an_interrupted_preparation_leaves_nothing(tmp_path, source, interrupt):
-    def progress(done, total):
-        if done == 5:
+    def progress(what, done, total):
+        if done == N:
             assert (tmp_path / f".{NAME}.partial").exists()
             raise interrupt
 
@@ -206,7 +244,7 @@ def test_an_interrupted_preparation_leaves_nothing(tmp_path, source, interrupt):
 KILLED = """
 import os, signal, sys
 from study.data import prepare
-prepare(*sys.argv[1:], lambda done, total: done == 5 and os.kill(os.getpid(), signal.SIGKILL))
+prepare(*sys.argv[1:], lambda what, done, total: os.kill(os.getpid(), signal.SIGKILL))
 """
 
 
@@ -222,8 +260,8 @@ def test_what_a_killed_preparation_left_is_never_served_and_removed_by_the_next(
 
 
 def test_two_preparations_at_once_do_not_meet(tmp_path, source):
-    def progress(done, total):
-        if done == 5:
+    def progress(what, done, total):
+        if done == N:
             with refused("another process is preparing"):
                 prepare(NAME, source, tmp_path)
 
@@ -236,22 +274,3 @@ def test_a_folder_of_the_user_in_the_way_is_left_alone(tmp_path):
     with refused("is no prepared dataset"):
         prepare(NAME, tmp_path / NAME, tmp_path)
     assert len(list((tmp_path / NAME).iterdir())) == N
-
-
-def test_a_data_dir_that_cannot_be_written(tmp_path, source):
-    (tmp_path / "file").write_text("x")
-    for data_dir in (tmp_path / "file", tmp_path / "file" / "below"):
-        with refused(r"--data-dir .*: cannot be written \(.+\); .*\$STUDY_DATA"):
-            prepare(NAME, source, data_dir)
-        assert not is_ready(NAME, data_dir)
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk(tmp_path, source, monkeypatch):
-    real_open = Path.open
-    monkeypatch.setattr(
-        Path, "open", lambda path, mode="r": real_open(Path("/dev/full") if path.name == "test.npy" else path, mode)
-    )
-    with refused(r"cannot be written \(No space left on device\)"):
-        prepare(NAME, source, tmp_path)
-    assert list(tmp_path.iterdir()) == []

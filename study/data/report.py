@@ -1,0 +1,81 @@
+"""What a preparation did to the images it read: counted while it runs, kept in the manifest, said in plain lines."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from study.data.dataset import SPLITS, Record
+from study.data.decode import TREATMENTS, Decoded
+
+LISTED = 100
+"""Images left out that the manifest names; all are counted."""
+Progress = Callable[[str, int, int], None]
+"""Called now and then with (what is going on, how much is done, how much there is)."""
+
+
+class Tally:
+    """Counts what became of the images, split by split. Memory: 8 bytes an image, 24 MB for LSUN."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.kept = Counter[str]()
+        self._as_stored = 0
+        self._kinds = Counter[str]()
+        self._reasons = Counter[str]()
+        self._named: list[dict[str, str]] = []
+        self._digests = {split: bytearray() for split in SPLITS}
+
+    def add(self, split: str, record: Record, decoded: Decoded) -> None:
+        """Count one image."""
+        self.read += 1
+        if decoded.reason:
+            self._reasons[decoded.reason] += 1
+            if len(self._named) < LISTED:
+                self._named.append({"name": record.name, "reason": decoded.reason, "detail": decoded.detail})
+            return
+        self.kept[split] += 1
+        self._as_stored += not decoded.kinds
+        self._kinds.update(decoded.kinds)
+        self._digests[split] += decoded.digest
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for the manifest; duplicates are images whose prepared pixels are equal."""
+        digests = {split: np.frombuffer(bytes(found), np.uint64) for split, found in self._digests.items()}
+        unique = {split: np.unique(found) for split, found in digests.items()}
+        duplicates = {split: len(digests[split]) - len(unique[split]) for split in SPLITS}
+        duplicates["test also in train"] = int(np.isin(digests["test"], unique["train"]).sum())
+        return {
+            "read": self.read,
+            "as_stored": self._as_stored,
+            "treated": dict(sorted(self._kinds.items())),
+            "left_out": dict(self._reasons.most_common()),
+            "left_out_names": self._named,
+            "duplicates": duplicates,
+        }
+
+    def refusal(self) -> str:
+        """Why nothing is left, in words."""
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self._reasons.most_common())
+        first = self._named[0]["name"] if self._named else "none"
+        return f"{reasons or 'it offers none'}; the first: {first}"
+
+
+def report_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """What was done to the images, by kind; what was left out and why; duplicates; remarks."""
+    done = manifest["images"]
+    lines = [f"read {done['read']:,} images, {done['as_stored']:,} taken as stored"]
+    lines += [f"  {kind}: {count:,} ({TREATMENTS[kind]})" for kind, count in done["treated"].items()]
+    if done["left_out"]:
+        lines.append(f"left out {sum(done['left_out'].values()):,}, named in the manifest up to {LISTED}:")
+    for reason, count in done["left_out"].items():
+        first = next((named["name"] for named in done["left_out_names"] if named["reason"] == reason), None)
+        lines.append(f"  {reason}: {count:,}" + (f" (the first: {first})" if first else ""))
+    if any(done["duplicates"].values()):
+        found = done["duplicates"]
+        within = ", ".join(f"{found[split]:,} within {split}" for split in SPLITS)
+        lines.append(
+            f"duplicates by content, kept: {within}; {found['test also in train']:,} test images also in train"
+        )
+    return lines + [f"remark: {remark}" for remark in manifest["remarks"]]
