@@ -7,13 +7,12 @@ draws depends on nothing that happened before it.
 import hashlib
 import time
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from study.batches import real_batches
 from study.data import Images
 from study.gan.diagnostics import Batches, diagnose
 from study.gan.model import Gan, Settings, State, build, initial_state
@@ -61,12 +60,13 @@ def train(
     with torch.no_grad():
         state = initial_state(gan, stream(trial.seed, "initial", 0, device))
         settings = Settings.of(trial.hyperparameters, device)
+        batches = real_batches(images, training, device)
         diagnosed = diagnostic_batches(trial, images, device)
         tally = Tally(device)
         trained = scored = 0.0
         clock = time.perf_counter()
         for step in range(1, training.discriminator_steps + 1):
-            real = real_batch(images.train, training.data_seed, training.batch_size, step, device)
+            real = batches(step)
             latents, noise = draw(gan, trial, real.shape, step, device)
             state, metrics = steps.discriminator(state, settings, real, latents, noise)
             generator_loss = None
@@ -153,20 +153,6 @@ def draw(gan: Gan, trial: Trial, shape: torch.Size, step: int, device: str) -> t
     return latents, gan.penalty.draw_noise(shape, stream(trial.seed, "penalty", step, device))
 
 
-def real_batch(images: np.ndarray, data_seed: int, batch_size: int, step: int, device: str) -> Tensor:
-    """The real images of a step, float32 [batch_size, C, H, W] in [0, 1].
-
-    The images pass by in epochs, each in its own order; a batch may reach over the end of an epoch. The order is the
-    same for all trials of a data seed, as in the study's released code.
-    """
-    positions = np.arange((step - 1) * batch_size, step * batch_size)
-    epochs, places = np.divmod(positions, len(images))
-    indices = np.concatenate(
-        [epoch_order(data_seed, int(epoch), len(images))[places[epochs == epoch]] for epoch in np.unique(epochs)]
-    )
-    return torch.from_numpy(images[indices]).to(device).float() / 255
-
-
 def diagnostic_batches(trial: Trial, images: Images, device: str) -> Batches:
     """The first images of each split, and latents and places that are the same at all checkpoints of a trial."""
     rng = stream(trial.seed, "diagnostics", 0, device)
@@ -175,9 +161,3 @@ def diagnostic_batches(trial: Trial, images: Images, device: str) -> Batches:
     n = len(train)
     latents = torch.rand(n, trial.training.latent_dim, generator=rng, device=device) * 2 - 1
     return Batches(train, test, latents, torch.rand(n, 1, 1, 1, generator=rng, device=device))
-
-
-@lru_cache(maxsize=4)
-def epoch_order(data_seed: int, epoch: int, n: int) -> np.ndarray:
-    """The order in which n images pass by in an epoch."""
-    return np.random.Generator(np.random.PCG64([data_seed, epoch])).permutation(n)

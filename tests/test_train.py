@@ -10,6 +10,7 @@ import torch
 
 import study.train
 from study import data
+from study.batches import from_map
 from study.data.dataset import SPLITS
 from study.gan.architectures import ARCHITECTURES
 from study.gan.model import Settings, build, initial_state
@@ -19,7 +20,7 @@ from study.gan.step import discriminator_step, generator_step
 from study.metrics.features import Extractor
 from study.metrics.scoring import Scorer, resolve_protocol
 from study.names import InputError
-from study.train import CHECK_EVERY, Diverged, check_parameters, draw, real_batch, stream, train
+from study.train import CHECK_EVERY, Diverged, check_parameters, draw, stream, train
 from study.trial import Hyperparameters, Method, Training, Trial
 
 PIXELS = Extractor(
@@ -70,9 +71,9 @@ def by_hand(trial, images, until):
     """The training loop of the study, written out; yields (step, state, metrics, G's loss or None)."""
     gan = build(trial, *images.train.shape[1:3])
     state = initial_state(gan, stream(trial.seed, "initial", 0))
-    settings, training = Settings.of(trial.hyperparameters), trial.training
+    settings, batches = Settings.of(trial.hyperparameters), from_map(images, trial.training)
     for step in range(1, until + 1):
-        real = real_batch(images.train, training.data_seed, training.batch_size, step, "cpu")
+        real = batches(step)
         latents, noise = draw(gan, trial, real.shape, step, "cpu")
         state, metrics = discriminator_step(gan, state, settings, real, latents, noise)
         loss = None
@@ -198,7 +199,7 @@ def test_every_d_step_gets_a_fresh_batch_and_g_reuses_its_latents(digits, scorer
             assert call[2] is before[2]
     gan = build(trial, 1, 8)
     for step, (_, real, latents, noise) in enumerate(updates, start=1):
-        assert torch.equal(real, real_batch(digits.train, 547, 8, step, "cpu"))
+        assert torch.equal(real, from_map(digits, trial.training)(step))
         expected = draw(gan, trial, real.shape, step, "cpu")
         assert torch.equal(latents, expected[0])
         assert torch.equal(noise, expected[1])
@@ -224,10 +225,10 @@ def test_a_diverging_trial_is_noticed_between_checkpoints(digits, scorer, monkey
     seen = []
 
     def counted(*arguments):
-        seen.append(arguments)
-        return real_batch(*arguments)
+        batches = from_map(*arguments)
+        return lambda step: seen.append(step) or batches(step)
 
-    monkeypatch.setattr(study.train, "real_batch", counted)
+    monkeypatch.setattr(study.train, "real_batches", counted)
     with pytest.raises(Diverged):
         checkpoints(a_trial(steps=10 * CHECK_EVERY, learning_rate=1e6), digits, scorer, every=10 * CHECK_EVERY)
     assert len(seen) == CHECK_EVERY
@@ -282,39 +283,6 @@ def test_every_architecture_trains(digits, scorer):
         large = {split: np.kron(getattr(digits, split)[:8], np.ones((size // 8,) * 2, np.uint8)) for split in SPLITS}
         (checkpoint,) = train(trial, dataclasses.replace(digits, **large), Always(), checkpoint_every=2)
         assert 0 < checkpoint.evaluation.frechet_distance < 1
-
-
-def numbered(n):
-    return np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1)
-
-
-def order(n, batch_size, steps, data_seed=547):
-    """The numbers of the images that pass by."""
-    batches = [real_batch(numbered(n), data_seed, batch_size, step, "cpu") for step in range(1, steps + 1)]
-    assert all(batch.shape == (batch_size, 1, 1, 1) for batch in batches)
-    return (torch.cat(batches).flatten() * 255).round().int().tolist()
-
-
-@pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (10, 10), (10, 1), (3, 8), (1, 5), (12, 5)])
-def test_each_epoch_shows_every_image_once_and_batches_cross_its_end(n, batch_size):
-    epochs = 5
-    seen = order(n, batch_size, -(-epochs * n // batch_size))
-    parts = [seen[i * n : (i + 1) * n] for i in range(epochs)]
-    assert all(sorted(part) == list(range(n)) for part in parts)
-    if n >= 10:
-        assert len({tuple(part) for part in parts}) == epochs
-
-
-def test_the_order_depends_on_the_data_seed_and_not_on_the_batch_size():
-    assert order(12, 5, 12) == order(12, 4, 15) == order(12, 60, 1)
-    assert order(12, 12, 1, data_seed=1) != order(12, 12, 1, data_seed=2)
-
-
-def test_real_images_are_float32_from_0_to_1():
-    batch = real_batch(np.array([0, 51, 255], np.uint8).reshape(3, 1, 1, 1), 0, 3, 1, "cpu")
-    assert batch.dtype == torch.float32
-    assert sorted(batch.flatten().tolist()) == pytest.approx([0, 0.2, 1], rel=1e-7)
-    assert batch.max() == 1
 
 
 def test_streams_are_keyed_by_seed_purpose_and_step():
