@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from study.names import InputError, unknown
-from study.results import FAILED, KEYS, TRIALS, DamagedFile, part_paths, read_part, read_table
+from study.results import FAILED, KEYS, TRIALS, DamagedFile, part_paths, read_part, read_table, with_later_columns
 
 Names = str | Iterable[str] | None
 
@@ -115,6 +115,6 @@ def _read_file(path: Path) -> pa.Table:
         raise InputError(f"{path}: no such file; `study run grid --results DIR` makes DIR/trials.parquet.")
     try:
         table = pq.read_table(path)
-        return table.select(TRIALS.names).cast(TRIALS)
+        return with_later_columns(table, "trials").select(TRIALS.names).cast(TRIALS)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a table of trials ({str(error).splitlines()[0]})") from error

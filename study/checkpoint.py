@@ -24,8 +24,14 @@ class Generator(NamedTuple):
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Images [N, C, H, W] in [0, 1] for latents [N, latent_dim], with the moving averages."""
+        device = next(iter(self.parameters.values())).device
         with torch.no_grad():
-            return self.gan.sample(self.parameters, self.buffers, latents)
+            return self.gan.sample(self.parameters, self.buffers, latents.to(device))
+
+    def to(self, device: str) -> "Generator":
+        """The same generator, computing on `device`."""
+        tensors = ({name: value.to(device) for name, value in part.items()} for part in (self.parameters, self.buffers))
+        return self._replace(**dict(zip(("parameters", "buffers"), tensors, strict=True)))
 
 
 def save_generator(path: Path, trial: Trial, step: int, shape: tuple[int, int], state: State) -> None:

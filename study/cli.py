@@ -47,8 +47,19 @@ NDis = Annotated[int | None, typer.Option(help="Only settings with this many D u
 Steps = Annotated[int | None, typer.Option(help="D updates of a trial.  [default: the dataset's]")]
 ExtractorName = Annotated[str | None, typer.Option(help="Features that scores compare.  [default: the dataset's]")]
 Weights = Annotated[Path | None, typer.Option(help="Weights file for the extractor; recorded by its hash.")]
-NReal = Annotated[int | None, typer.Option(help="Real images in a score.  [default: 10,000 or all held-out ones]")]
-NFake = Annotated[int | None, typer.Option(help="Generated images in a score.  [default: as many as real ones]")]
+NReal = Annotated[int | None, typer.Option(help="Real images in a score.  [default: the protocol's]")]
+NFake = Annotated[int | None, typer.Option(help="Generated images in a score.  [default: the protocol's]")]
+Protocol = Annotated[
+    str, typer.Option(help="How scores are taken; `study` is the paper's.  [study, rounded, test-5k, train-50k]")
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        help="Measured beside the Frechet distance, by commas: is, modes, kid, prc, ms_ssim, infinity; or all, "
+        "or none.  [default: is and modes, where the extractor has classes]"
+    ),
+]
+KidSubset = Annotated[int | None, typer.Option(help="Features in a subset of KID.  [default: 1,000 or fewer]")]
 OperatorNorms = Annotated[
     bool, typer.Option("--operator-norms", help="Record the operator norm of each discriminator layer at checkpoints.")
 ]
@@ -73,6 +84,9 @@ def run(
     extractor_weights: Weights = None,
     n_real: NReal = None,
     n_fake: NFake = None,
+    protocol: Protocol = "study",
+    metrics: Metrics = None,
+    kid_subset: KidSubset = None,
     operator_norms: OperatorNorms = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
@@ -105,6 +119,9 @@ def run(
         extractor_weights=extractor_weights,
         n_real=n_real,
         n_fake=n_fake,
+        protocol=protocol,
+        metrics=metrics,
+        kid_subset=kid_subset,
         operator_norms=operator_norms,
     )
     limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
@@ -272,7 +289,8 @@ def report_command(
 def main() -> None:
     """Run the command line; an error of the user's is one line on standard error and exit code 2."""
     import study.commands
-    import study.data_commands  # noqa: F401  the other commands: they add themselves to `app`
+    import study.data_commands
+    import study.score_commands  # noqa: F401  the other commands: they add themselves to `app`
 
     try:
         code = app(standalone_mode=False)

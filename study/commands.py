@@ -38,6 +38,9 @@ def train(
     extractor_weights: cli.Weights = None,
     n_real: cli.NReal = None,
     n_fake: cli.NFake = None,
+    protocol: cli.Protocol = "study",
+    metrics: cli.Metrics = None,
+    kid_subset: cli.KidSubset = None,
     operator_norms: cli.OperatorNorms = False,
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
@@ -68,12 +71,15 @@ def train(
         extractor_weights=extractor_weights,
         n_real=n_real,
         n_fake=n_fake,
+        protocol=protocol,
+        metrics=metrics,
+        kid_subset=kid_subset,
         operator_norms=operator_norms,
     )
     planned = plan.plan_trial(request, method, hyperparameters, seed)
     with cli.opened(request.results):
-        if plan.pending([planned], request.results, retry_failed=True):
-            status = _train(planned)
+        if todo := plan.pending([planned], request.results, retry_failed=True):
+            status = _train(todo[0])
         else:
             print(f"trial {planned.trial.id} is done already:")
             status = _show_evaluations(request.results, *planned.key)
@@ -102,7 +108,11 @@ def _train(planned: Any) -> str:
         save_grid(folder / f"samples-{step:06}.png", images)
         print(_evaluation_line(label, vars(checkpoint.evaluation)), flush=True)
 
-    outcome = execute(trial, context, device, show)
+    if planned.kept:
+        print("it stands here under another protocol: its kept generator is scored")
+    outcome = execute(trial, context, device, show, kept=planned.kept)
+    if planned.kept and outcome.best_frechet_distance is not None:
+        print(f"{label} {outcome.best_frechet_distance:.2f}")
     print(f"{': '.join(filter(None, (outcome.status, outcome.reason)))} in {outcome.seconds:.1f} s; images: {folder}")
     return outcome.status
 

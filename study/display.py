@@ -42,7 +42,9 @@ def plan_lines(space: str, planned: Sequence[Planned], estimate: Estimate) -> li
     lines = [f"{space} on {datasets}: {len(planned)} trials, {done} done, {estimate.total} to run", ""]
     lines.append(f"  {'method':{width}}  trials  to run")
     lines += [f"  {name:{width}}  {every:6}  {left:6}" for name, (every, left) in estimate.methods.items()]
-    if estimate.total:
+    if estimate.kept:
+        lines += ["", f"{estimate.kept} of them stand here under another protocol: their kept generators are scored"]
+    if estimate.total > estimate.kept:
         places = f"{estimate.concurrent} {'GPU slots' if estimate.device == 'gpu' else 'CPU cores'}"
         lines += ["", f"about {duration(estimate.seconds)} on {places}, {estimate.basis}"]
     return lines

@@ -6,7 +6,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -15,11 +15,20 @@ from pathlib import Path
 import torch
 
 from study import data
-from study.checkpoint import save_generator
+from study.checkpoint import Generator, load_generator, save_generator
 from study.metrics.extractors import load_extractor
 from study.metrics.scoring import Scorer
 from study.names import InputError
-from study.results import DIVERGED, FAILED, FINISHED, Record, trial_folder, write_part
+from study.results import (
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    KEPT_GENERATOR,
+    Record,
+    generator_path,
+    trial_folder,
+    write_part,
+)
 from study.train import Checkpoint, Diverged, train
 from study.trial import SEMANTICS, Evaluation, MetricProtocol, Trial
 
@@ -35,6 +44,7 @@ class Context:
         data_dir, results: folders that every worker sees.
         extractor_weights: a weights file instead of the extractor's own, or None.
         operator_norms: whether checkpoints tell the operator norms of D's layers.
+        metrics: what is measured beside the Frechet distance; names of `study.metrics.menu`.
     """
 
     dataset: str
@@ -45,6 +55,7 @@ class Context:
     results: Path
     extractor_weights: Path | None = None
     operator_norms: bool = False
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,16 +90,23 @@ def load(context: Context, device: str) -> tuple[data.Images, Scorer]:
         weights=context.extractor_weights,
         device=device,
     )
-    return images, Scorer.prepare(images, extractor, context.protocol, context.data_dir)
+    return images, Scorer.prepare(images, extractor, context.protocol, context.data_dir, context.metrics)
 
 
 def execute(
-    trial: Trial, context: Context, device: str = "cpu", on_checkpoint: Callable[[Checkpoint], None] = lambda _: None
+    trial: Trial,
+    context: Context,
+    device: str = "cpu",
+    on_checkpoint: Callable[[Checkpoint], None] = lambda _: None,
+    *,
+    kept: bool = False,
 ) -> Outcome:
-    """Train and score a trial, keep its best generator and write its part file.
+    """Train and score a trial, keep its best generator and write its part file; where `kept`, see `rescore`.
 
     A trial that raises or diverges ends as a row with its status and reason. `on_checkpoint` is shown each checkpoint.
     """
+    if kept:
+        return rescore(trial, context, device)
     torch.set_num_threads(1)  # rounding depends on the number of threads, and a core belongs to one trial
     started, clock = _now(), time.perf_counter()
     evaluations: list[Evaluation] = []
@@ -108,11 +126,54 @@ def execute(
         status, reason = FAILED, " ".join(f"{type(error).__name__}: {error}".split())
         _keep_traceback(context.results, trial.id)
     if best is not None and status == FINISHED:
-        path = trial_folder(context.results, trial.id) / "generator.pt"
+        path = generator_path(context.results, trial.id)
         save_generator(path, trial, best.evaluation.discriminator_step, images.train.shape[1:3], best.state)
     record = make_record(context, status, reason, started=started, device=device, last=last, trial=trial)
     score = best.evaluation.frechet_distance if best is not None and status == FINISHED else None
     return _end(trial, context, record, evaluations, score=score, seconds=time.perf_counter() - clock)
+
+
+def rescore(trial: Trial, context: Context, device: str = "cpu") -> Outcome:
+    """Score the generator that a trial kept, under the context's protocol, and write that part file.
+
+    Only the best generator under the first protocol is kept: the row has this one checkpoint, and says so by its
+    `source`. Losses and diagnostics stand in the rows of the first protocol.
+    """
+    torch.set_num_threads(1)
+    started, clock = _now(), time.perf_counter()
+    evaluations: list[Evaluation] = []
+    status, reason = FINISHED, None
+    try:
+        _, scorer = load(context, device)
+        generator = load_generator(generator_path(context.results, trial.id)).to(device)
+        evaluations.append(score_generator(generator, scorer))
+    except Diverged as error:
+        status, reason = DIVERGED, str(error)
+    except Exception as error:
+        status, reason = FAILED, " ".join(f"{type(error).__name__}: {error}".split())
+        _keep_traceback(context.results, trial.id)
+    seconds = time.perf_counter() - clock
+    record = make_record(context, status, reason, started=started, device=device, last=None, trial=trial)
+    record = replace(record, source=KEPT_GENERATOR, scoring_seconds=seconds)
+    score = evaluations[0].frechet_distance if evaluations else None
+    return _end(trial, context, record, evaluations, score=score, seconds=seconds)
+
+
+def score_generator(generator: Generator, scorer: Scorer) -> Evaluation:
+    """The evaluation of a kept generator; raises Diverged where its images are not finite."""
+    scored = scorer.score(generator, generator.trial.training.latent_dim)
+    if scored is None:
+        raise Diverged(f"generated images are not finite at step {generator.step}")
+    return Evaluation(
+        trial_id=generator.trial.id,
+        discriminator_step=generator.step,
+        protocol_id=scorer.protocol.id,
+        frechet_distance=scored.frechet_distance,
+        scores=scored.scores,
+        discriminator_loss=None,
+        generator_loss=None,
+        penalty=None,
+    )
 
 
 def record_loss(trial: Trial, context: Context, reason: str) -> Outcome:

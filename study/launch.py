@@ -112,7 +112,8 @@ class Watcher(tune.Callback):
 
 def _train_in_worker(config: dict[str, Any], contexts: Sequence[Context]) -> None:
     device = "cuda" if ray.get_gpu_ids() else "cpu"
-    outcome = execute(Trial.from_dict(config["trial"]), contexts[config["context"]], device)
+    context = contexts[config["context"]]
+    outcome = execute(Trial.from_dict(config["trial"]), context, device, kept=config["kept"])
     tune.report({f"study_{name}": value for name, value in asdict(outcome).items()})
 
 
@@ -136,7 +137,7 @@ def launch(todo: Sequence[Planned], slots: Slots, on_outcome: Callable[[Outcome]
 def _run_through(todo: Sequence[Planned], slots: Slots, watcher: Watcher) -> None:
     """Offer every trial to Ray Tune once."""
     contexts = list(dict.fromkeys(planned.context for planned in todo))
-    queue = Queue([{"trial": p.trial.to_dict(), "context": contexts.index(p.context)} for p in todo])
+    queue = Queue([{"trial": p.trial.to_dict(), "context": contexts.index(p.context), "kept": p.kept} for p in todo])
     scratch = tempfile.mkdtemp(prefix="study-ray-")
     trainable = partial(_train_in_worker, contexts=contexts)
     try:

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -15,9 +15,10 @@ from study.execute import Context
 from study.gan.methods import canonical, parse_list
 from study.gan.model import build
 from study.metrics.extractors import load_extractor
-from study.metrics.scoring import resolve_protocol
+from study.metrics.menu import resolve_metrics
+from study.metrics.protocols import STUDY, resolve_protocol
 from study.names import InputError
-from study.results import FAILED, read_table, statuses
+from study.results import FAILED, FINISHED, generator_path, read_table, statuses
 from study.trial import Hyperparameters, Method, Training, Trial
 
 PATIENCE = 3 * 24 * 3600
@@ -41,16 +42,23 @@ class Request:
     extractor_weights: Path | None = None
     n_real: int | None = None
     n_fake: int | None = None
+    protocol: str = STUDY
+    metrics: str | None = None
+    kid_subset: int | None = None
     operator_norms: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A trial, and what it shares with the others of its dataset."""
+    """A trial, and what it shares with the others of its dataset.
+
+    `kept`: it was trained before, and only its kept generator is to be scored.
+    """
 
     trial: Trial
     context: Context
     shape: tuple[int, int] = field(repr=False)
+    kept: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -60,7 +68,8 @@ class Planned:
 def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, int]]:
     """The context of a dataset and its images' (channels, resolution).
 
-    Raises InputError where the dataset is unknown or not prepared, and where the extractor cannot be had.
+    Raises InputError where the dataset is unknown or not prepared, where the extractor cannot be had, and for a
+    protocol or metrics that are unknown or ask for what is not there.
     """
     declared = data.get(dataset, request.data_dir)
     images = data.load(dataset, request.data_dir)
@@ -68,7 +77,15 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
     extractor = load_extractor(
         request.extractor or declared.extractor, dataset=dataset, data_dir=request.data_dir, weights=weights
     )
-    protocol = resolve_protocol(images, extractor, request.n_real, request.n_fake, declared.n_score)
+    protocol = resolve_protocol(
+        images,
+        extractor,
+        request.n_real,
+        request.n_fake,
+        declared.n_score,
+        name=request.protocol,
+        kid_subset=request.kid_subset,
+    )
     steps = request.discriminator_steps or declared.discriminator_steps
     context = Context(
         dataset=dataset,
@@ -79,6 +96,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
         results=request.results,
         extractor_weights=weights and weights.absolute(),
         operator_norms=request.operator_norms,
+        metrics=resolve_metrics(request.metrics, extractor, protocol),
     )
     return context, images.train.shape[1:3]
 
@@ -138,6 +156,8 @@ def _settings(request: Request, space: SearchSpace, method: Method) -> list[Hype
 def pending(planned: Sequence[Planned], results: Path, *, retry_failed: bool = False) -> list[Planned]:
     """Those that are not done yet: trained and scored under their protocol, or failed unless those are retried.
 
+    One that finished under another protocol, and whose best generator is kept, is only to be scored (`kept`).
+
     Raises InputError where the folder's rows are about other images of the same name.
     """
     seen = read_table(results, "trials").select(["dataset", "dataset_sha256"]).group_by(["dataset", "dataset_sha256"])
@@ -150,12 +170,20 @@ def pending(planned: Sequence[Planned], results: Path, *, retry_failed: bool = F
                 f" prepared images have {sha256[:16]}; prepare the same images again, or choose another folder."
             )
     done = statuses(results)
-    return [p for p in planned if p.key not in done or (retry_failed and done[p.key] == FAILED)]
+    finished = {trial_id for (trial_id, _), status in done.items() if status == FINISHED}
+    return [
+        replace(p, kept=p.trial.id in finished and generator_path(results, p.trial.id).is_file())
+        for p in planned
+        if p.key not in done or (retry_failed and done[p.key] == FAILED)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Counts by method as (all, to be run), seconds on the resources present, and what the seconds rest on."""
+    """Counts by method as (all, to be run), seconds on the resources present, and what the seconds rest on.
+
+    `kept` of the `total` to run are only scored, which the seconds leave out.
+    """
 
     methods: Mapping[str, tuple[int, int]]
     seconds: float
@@ -163,11 +191,12 @@ class Estimate:
     device: str
     measured: int
     total: int
+    kept: int = 0
 
     @property
     def basis(self) -> str:
         """Where the seconds come from, in words."""
-        if self.measured == self.total:
+        if self.measured == self.total - self.kept:
             return "from measured trials"
         counted = "from counted operations and an assumed speed" if self.device == "gpu" else "from counted operations"
         return f"from {self.measured} measured trials, the rest {counted}" if self.measured else counted
@@ -177,7 +206,8 @@ def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path,
     """How much there is to do and how long it takes."""
     every = Counter(p.trial.method.name for p in planned)
     left = Counter(p.trial.method.name for p in todo)
-    seconds, measured = total_seconds(((p.trial, p.shape) for p in todo), Measured(results), slots.device)
+    training = [(p.trial, p.shape) for p in todo if not p.kept]
+    seconds, measured = total_seconds(training, Measured(results), slots.device)
     return Estimate(
         methods={name: (count, left[name]) for name, count in every.items()},
         seconds=seconds / max(1, min(slots.concurrent, len(todo))),
@@ -185,6 +215,7 @@ def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path,
         device=slots.device,
         measured=measured,
         total=len(todo),
+        kept=len(todo) - len(training),
     )
 
 

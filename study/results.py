@@ -26,10 +26,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from study.names import InputError
-from study.trial import Diagnostics, Evaluation, MetricProtocol, Trial, content_id, field_names
+from study.trial import Diagnostics, Evaluation, MetricProtocol, Scores, Trial, content_id, field_names
 
-DIAGNOSTICS = field_names(Diagnostics)
-"""Columns of evaluations.parquet that rows of before they were introduced lack."""
+SCORES, DIAGNOSTICS = field_names(Scores), field_names(Diagnostics)
+LATER = {"trials": ("source", "kid_subset"), "evaluations": (*SCORES, *DIAGNOSTICS), "memberships": ()}
+"""Columns that rows of before they were introduced lack."""
+TRAINING, KEPT_GENERATOR = "training", "kept generator"
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 STATUSES = (FINISHED, DIVERGED, FAILED)
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -38,6 +40,7 @@ INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb91
 _TEXT, _WHOLE, _REAL, _WHEN = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
 _REALS = pa.list_(_REAL)
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _PYTHON: Mapping[pa.DataType, type | tuple[type, ...]] = {
     _TEXT: str,
     _WHOLE: int,
@@ -81,6 +84,7 @@ TRIALS = _schema(
     final_frechet_distance=_REAL,
     best_step=_WHOLE,
     best_frechet_distance=_REAL,
+    source=_TEXT,
     extractor=_TEXT,
     weights_sha256=_TEXT,
     n_real=_WHOLE,
@@ -90,6 +94,7 @@ TRIALS = _schema(
     split=_TEXT,
     dtype=_TEXT,
     protocol_seed=_WHOLE,
+    kid_subset=_WHOLE,
     dataset_sha256=_TEXT,
     started_at=_WHEN,
     finished_at=_WHEN,
@@ -112,6 +117,7 @@ EVALUATIONS = _schema(
     discriminator_loss=_REAL,
     generator_loss=_REAL,
     penalty=_REAL,
+    **{name: _WHOLE if name == "classes_hit" else _REAL for name in SCORES},
     **{name: _REALS if name in ("sigmas", "operator_norms") else _REAL for name in DIAGNOSTICS},
 )
 MEMBERSHIPS = _schema(space=_TEXT, context=_TEXT, round=_WHOLE, order=_WHOLE, trial_id=_TEXT)
@@ -133,7 +139,11 @@ class DamagedFile(InputError):  # noqa: N818
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """How one trial went: status, reason, times (ISO 8601, UTC), seconds, and where and by what it was run."""
+    """How one trial went: status, reason, times (ISO 8601, UTC), seconds, and where and by what it was run.
+
+    `source` is TRAINING, or KEPT_GENERATOR where the trial was trained before, under another protocol, and the best
+    generator of that time is all that was scored.
+    """
 
     status: str
     reason: str | None
@@ -150,6 +160,7 @@ class Record:
     semantics: int
     python: str
     torch: str
+    source: str = TRAINING
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -169,6 +180,8 @@ def trial_row(
     """The row of trials.parquet: the trial, its protocol, how it went, and its final and best (lowest) score."""
     scored = [e for e in evaluations if e.frechet_distance is not None and record.status == FINISHED]
     final = scored[-1] if scored else None
+    if final and record.source == KEPT_GENERATOR and final.discriminator_step < trial.training.discriminator_steps:
+        final = None  # the last generator was not kept
     best = min(scored, key=lambda e: (e.frechet_distance, e.discriminator_step)) if scored else None
     content = trial.to_dict()
     method = content.pop("method")
@@ -224,6 +237,11 @@ def trial_folder(folder: Path, trial_id: str) -> Path:
     return folder / "states" / trial_id[:2] / trial_id
 
 
+def generator_path(folder: Path, trial_id: str) -> Path:
+    """Where the best generator of a trial is kept."""
+    return trial_folder(folder, trial_id) / "generator.pt"
+
+
 def write_part(
     folder: Path, trial: Trial, protocol: MetricProtocol, record: Record, evaluations: Sequence[Evaluation]
 ) -> bool:
@@ -273,8 +291,10 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return row, scores
 
 
-def _evaluation(*, diagnostics: Mapping[str, Any] = MappingProxyType({}), **fields: Any) -> Evaluation:
-    return Evaluation(**fields, diagnostics=Diagnostics(**diagnostics))
+def _evaluation(
+    *, scores: Mapping[str, Any] = _NOTHING, diagnostics: Mapping[str, Any] = _NOTHING, **fields: Any
+) -> Evaluation:
+    return Evaluation(**fields, scores=Scores(**scores), diagnostics=Diagnostics(**diagnostics))
 
 
 def _check_types(schema: pa.Schema, row: Mapping[str, Any]) -> None:
@@ -301,9 +321,7 @@ def read_table(folder: Path, name: str) -> pa.Table:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a readable parquet file ({str(error).splitlines()[0]})") from error
-    for column in DIAGNOSTICS:
-        if column in schema.names and column not in table.column_names:
-            table = table.append_column(column, pa.nulls(len(table), schema.field(column).type))
+    table = with_later_columns(table, name)
     missing = [column for column in schema.names if column not in table.column_names]
     if missing:
         raise DamagedFile(path, f"has no column {', '.join(missing)}")
@@ -311,6 +329,14 @@ def read_table(folder: Path, name: str) -> pa.Table:
         return table.select(schema.names).cast(schema)
     except pa.ArrowException as error:
         raise DamagedFile(path, f"has columns of other types ({str(error).splitlines()[0]})") from error
+
+
+def with_later_columns(table: pa.Table, name: str) -> pa.Table:
+    """A table of `TABLES` with empty cells in the columns that did not exist when it was written."""
+    for column in LATER[name]:
+        if column not in table.column_names:
+            table = table.append_column(column, pa.nulls(len(table), TABLES[name].field(column).type))
+    return table
 
 
 def write_table(folder: Path, name: str, table: pa.Table) -> None:
@@ -390,6 +416,27 @@ def add_memberships(folder: Path, space: str, context: str, trial_ids: Sequence[
     if rows:
         added = pa.Table.from_pylist(rows, schema=MEMBERSHIPS)
         write_table(folder, "memberships", pa.concat_tables([table, added]))
+
+
+def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:
+    """Put metrics into the empty cells of an evaluation that stands in the table; only the lock's holder may call it.
+
+    False where no cell was empty. Raises InputError where the Frechet distance of `row` is not the one that stands
+    there: then the metrics are not those of the same generator.
+    """
+    rows = read_table(folder, "evaluations").to_pylist()
+    (old,) = [each for each in rows if all(each[name] == row[name] for name in KEYS["evaluations"])]
+    before, now = old["frechet_distance"], row["frechet_distance"]
+    if abs(before - now) > 1e-3 * max(abs(before), 1e-6):
+        raise InputError(
+            f"trial {row['trial_id']}: its kept generator scores {now:g}, its row says {before:g}; score it on the"
+            " machine that trained it, or train it again."
+        )
+    empty = {name: row[name] for name in SCORES if old[name] is None and row[name] is not None}
+    if empty:
+        old.update(empty)
+        write_table(folder, "evaluations", pa.Table.from_pylist(rows, schema=EVALUATIONS))
+    return bool(empty)
 
 
 def statuses(folder: Path) -> dict[tuple[str, str], str]:

@@ -81,14 +81,15 @@ def train(
                 trained += time.perf_counter() - clock
                 clock = time.perf_counter()
                 networks = (state.generator, state.generator_buffers)
-                distance = scorer.frechet(lambda z, n=networks: gan.sample(*n, z.to(device)), training.latent_dim)
-                if distance is None:
+                scored_now = scorer.score(lambda z, n=networks: gan.sample(*n, z.to(device)), training.latent_dim)
+                if scored_now is None:
                     raise Diverged(f"generated images are not finite at step {step}")
                 evaluation = Evaluation(
                     trial_id=trial.id,
                     discriminator_step=step,
                     protocol_id=scorer.protocol.id,
-                    frechet_distance=distance,
+                    frechet_distance=scored_now.frechet_distance,
+                    scores=scored_now.scores,
                     **tally.means(),
                     diagnostics=diagnose(gan, state, diagnosed, operator_norms=operator_norms),
                 )

@@ -246,6 +246,7 @@ class MetricProtocol:
         split: which real images.
         dtype: of the statistics.
         seed: of the latents of the scored images (the released code's 42).
+        kid_subset: features in a subset of the kernel distance; None for 1,000, or all where there are fewer.
     """
 
     extractor: str
@@ -257,8 +258,11 @@ class MetricProtocol:
     split: str = "test"
     dtype: str = "float64"
     seed: int = 42
+    kid_subset: int | None = None
 
     def __post_init__(self) -> None:
+        if self.kid_subset is not None:
+            object.__setattr__(self, "kid_subset", _integer("kid_subset", self.kid_subset, 2))
         for field in ("n_real", "n_fake"):
             object.__setattr__(self, field, _integer(field, getattr(self, field), 2))
         object.__setattr__(self, "seed", _integer("protocol seed", self.seed, 0))
@@ -266,8 +270,37 @@ class MetricProtocol:
 
     @property
     def id(self) -> str:
-        """Hash of all fields."""
-        return content_id(asdict(self), length=12)
+        """Hash of all fields, `kid_subset` only where it is given: it came when there were rows already."""
+        content = asdict(self)
+        if self.kid_subset is None:
+            del content["kid_subset"]
+        return content_id(content, length=12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What was measured beside the Frechet distance, under the same protocol; None for what was not asked for.
+
+    Attributes:
+        kernel_distance, kernel_distance_std: mean and standard deviation over random subsets; 0 is best.
+        inception_score: by the extractor's own classes; the more the better.
+        precision, recall: shares of generated and of real images inside the other set's manifold; 1 is best.
+        ms_ssim: mean similarity of pairs of generated images; the lower, the more diverse.
+        classes_hit, class_kl, class_js: how many classes have a generated image, and how their histogram differs from
+            the real images', nats; 0 is best for the divergences.
+        frechet_distance_infinity: the Frechet distance extrapolated to infinitely many generated images.
+    """
+
+    kernel_distance: float | None = None
+    kernel_distance_std: float | None = None
+    inception_score: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    ms_ssim: float | None = None
+    classes_hit: int | None = None
+    class_kl: float | None = None
+    class_js: float | None = None
+    frechet_distance_infinity: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,24 +348,26 @@ class Evaluation:
         discriminator_step: D updates so far.
         frechet_distance: under the protocol; 0 is best. None where the generator's images are not finite.
         discriminator_loss, generator_loss, penalty: means over the updates since the last evaluation; D's loss without
-            its penalty, and the penalty before its weight (0 where there is none).
-        diagnostics: see `Diagnostics`.
+            its penalty, and the penalty before its weight (0 where there is none). None where a kept generator was
+            scored later.
+        scores, diagnostics: see `Scores` and `Diagnostics`.
     """
 
     trial_id: str
     discriminator_step: int
     protocol_id: str
     frechet_distance: float | None
-    discriminator_loss: float
+    discriminator_loss: float | None
     generator_loss: float | None
-    penalty: float
+    penalty: float | None
+    scores: Scores = Scores()
     diagnostics: Diagnostics = Diagnostics()
 
     def to_row(self) -> dict[str, Any]:
         """All values by the names of their columns."""
         content = asdict(self)
-        diagnostics = content.pop("diagnostics")
-        return {**content, **diagnostics}
+        scores, diagnostics = content.pop("scores"), content.pop("diagnostics")
+        return {**content, **scores, **diagnostics}
 
 
 def field_names(kind: type) -> tuple[str, ...]:

@@ -18,10 +18,11 @@ from study.gan.normalizations import NORMALIZATIONS
 from study.gan.penalties import PENALTIES
 from study.gan.step import discriminator_step, generator_step
 from study.metrics.features import Extractor
-from study.metrics.scoring import Scorer, resolve_protocol
+from study.metrics.protocols import resolve_protocol
+from study.metrics.scoring import Scored, Scorer
 from study.names import InputError
 from study.train import CHECK_EVERY, Diverged, check_parameters, draw, stream, train
-from study.trial import Hyperparameters, Method, Training, Trial
+from study.trial import Hyperparameters, Method, Scores, Training, Trial
 
 PIXELS = Extractor(
     name="pixels",
@@ -238,7 +239,7 @@ def test_images_that_are_not_finite_are_a_divergence(digits, scorer):
     class Blind:
         protocol = scorer.protocol
 
-        def frechet(self, *_):
+        def score(self, *_):
             return None
 
     with pytest.raises(Diverged, match=r"images are not finite at step 2$"):
@@ -266,10 +267,10 @@ def test_every_architecture_trains(digits, scorer):
     class Always:
         protocol = scorer.protocol
 
-        def frechet(self, generate, latent_dim):
+        def score(self, generate, latent_dim):
             images = generate(torch.zeros(2, latent_dim))
             assert images.isfinite().all()
-            return float(images.mean())
+            return Scored(float(images.mean()), Scores())
 
     for name, architecture in ARCHITECTURES.items():
         for size in (8, 16, 32, 64):

@@ -282,6 +282,7 @@ def test_every_field_is_part_of_the_protocol_id():
         "split": "train",
         "dtype": "float32",
         "seed": 43,
+        "kid_subset": 100,
     }
     assert set(changed) == set(study.trial.field_names(MetricProtocol))
     ids = {MetricProtocol(**{**PROTOCOL, field: value}).id for field, value in changed.items()}

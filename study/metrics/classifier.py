@@ -195,6 +195,8 @@ def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: s
         dimension=DIMENSION,
         resize="none",
         features=lambda images: network(images.to(device, torch.float32)),
+        logits=classifier.network[-1].to(device),
+        judges=True,
     )
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from study.metrics import classifier, inception
+from study.metrics import classifier, fidelity, inception
 from study.metrics.features import Extractor
 from study.names import InputError, look_up
 
 EXTRACTORS: Mapping[str, Callable[..., Extractor]] = {
     inception.NAME: inception.load,
     classifier.NAME: classifier.load,
+    **fidelity.LOADERS,
 }
 
 

@@ -17,6 +17,8 @@ class Extractor:
         resize: how images reach the network's size; `none` where it takes them as they are.
         features: images [N, C, H, W], float in [0, 1], on any device -> features [N, d], float32, on the extractor's.
             Images are not rounded to uint8: the metric protocol says whether that is done before.
+        logits: features -> class logits [N, C]; None where the network is no classifier.
+        judges: whether its classes are those of the dataset, so that it can tell which of them are generated.
     """
 
     name: str
@@ -24,3 +26,5 @@ class Extractor:
     dimension: int
     resize: str
     features: Callable[[Tensor], Tensor]
+    logits: Callable[[Tensor], Tensor] | None = None
+    judges: bool = False

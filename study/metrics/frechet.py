@@ -68,6 +68,16 @@ class Moments:
         return min(self.count - 1, len(self.mean))
 
     @cached_property
+    def triangle(self) -> Tensor | None:
+        """The lower triangular factor L [d, d] with L L^T = covariance; None where that is singular or nearly so."""
+        if self.rank < len(self.mean):
+            return None
+        factor, failed = torch.linalg.cholesky_ex(self.covariance)
+        # A pivot within rounding of 0 belongs to an eigenvalue that is noise: `root` tells it from the others.
+        noise = len(self.mean) * torch.finfo(torch.float64).eps * self.covariance.diagonal().max()
+        return None if failed or factor.diagonal().square().min() <= noise else factor
+
+    @cached_property
     def root(self) -> Tensor:
         """A factor R [d, rank] with R R^T = covariance, by its eigenvectors: exists for singular ones as well."""
         values, vectors = torch.linalg.eigh(self.covariance)
@@ -101,14 +111,34 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
     The squared 2-Wasserstein distance of two Gaussians (Dowson & Landau 1982), which Heusel et al. 2017 (eq. 6) apply
     to Inception features. A B has the eigenvalues of the symmetric R^T B R, where A = R R^T, so the trace needs no
-    square root of a matrix and no complex numbers. `a.root` is kept: give the set that is compared often (the real
-    images) as `a`.
+    square root of a matrix and no complex numbers. R is the triangle of Cholesky where one of the two covariances has
+    full rank, which takes a tenth of the time of the eigenvectors. Factors are kept: give the set that is compared
+    often (the real images) as `a`.
 
     Returns a number >= 0 in the squared unit of the features; symmetric in `a` and `b` up to rounding. Singular
     covariances (fewer features than dimensions) are allowed. Both must be finite and have the same dimension.
     """
-    product = torch.linalg.eigvalsh(a.root.T @ b.covariance @ a.root)
+    product = torch.linalg.eigvalsh(_product(a, b))
     # At most `rank` eigenvalues are not zero. Rounding makes the others about 1e-16, whose roots would add up.
     product = product[-min(a.rank, b.rank) :].clamp(min=0)
     distance = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * product.sqrt().sum()
     return max(float(distance), 0.0)
+
+
+def _product(a: Moments, b: Moments) -> Tensor:
+    """A symmetric matrix whose eigenvalues, but for zeros, are those of the product of the covariances."""
+    for one, other in ((a, b), (b, a)):
+        if one.triangle is not None:
+            return _between(one.triangle, other.covariance)
+    return a.root.T @ b.covariance @ a.root
+
+
+def _between(lower: Tensor, symmetric: Tensor, block: int = 256) -> Tensor:
+    """The lower triangle of L^T S L, which is all that eigvalsh reads, by blocks that leave out the zeros of L."""
+    n = len(lower)
+    parts = [slice(start, min(start + block, n)) for start in range(0, n, block)]
+    half = torch.cat([lower[part.start :, part].T @ symmetric[part.start :] for part in parts])
+    result = torch.zeros_like(symmetric)
+    for part in parts:
+        result[part.start :, part] = half[part.start :, part.start :] @ lower[part.start :, part]
+    return result

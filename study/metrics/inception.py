@@ -5,15 +5,16 @@ Its weights were converted from the TensorFlow graph of 2015-12-05, the network 
 
 import pickle
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 from study.metrics.features import Extractor
 from study.metrics.files import file_sha256
+from study.metrics.resize import resize
 from study.metrics.torchvision_guard import import_torchvision
 from study.names import InputError
 
@@ -35,15 +36,21 @@ def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: s
     """
     path = _known_weights() if weights is None else weights
     sha256 = file_sha256(path)
-    trunk, resize = _network(path, trusted=sha256 == WEIGHTS_SHA256)
-    trunk = trunk.to(device, memory_format=torch.channels_last)
+    trunk, head = _network(path, trusted=sha256 == WEIGHTS_SHA256)
+    trunk, head = trunk.to(device, memory_format=torch.channels_last), head.to(device)
 
     def features(images: Tensor) -> Tensor:
-        images = images.to(device, torch.float32).expand(-1, 3, -1, -1) * 255
-        images = resize(images, size=(SIZE, SIZE), align_corners=False)
-        return trunk(((images - 128) / 128).contiguous(memory_format=torch.channels_last))
+        images = resize((images.to(device, torch.float32) * 255 - 128) / 128, SIZE)
+        return trunk(images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last))
 
-    return Extractor(name=NAME, weights_sha256=sha256, dimension=2048, resize=f"tf1-bilinear-{SIZE}", features=features)
+    return Extractor(
+        name=NAME,
+        weights_sha256=sha256,
+        dimension=2048,
+        resize=f"tf1-bilinear-{SIZE}",
+        features=features,
+        logits=lambda pooled: pooled @ head.T,
+    )
 
 
 def _known_weights() -> Path:
@@ -67,8 +74,11 @@ def _known_weights() -> Path:
     return path
 
 
-def _network(path: Path, trusted: bool) -> tuple[nn.Module, Callable[..., Tensor]]:
-    """(the network up to its pooled features as one module, torch-fidelity's TensorFlow 1 resize function)."""
+def _network(path: Path, trusted: bool) -> tuple[nn.Module, Tensor]:
+    """(the network up to its pooled features as one module, the weight [1008, 2048] of its classifier).
+
+    The classifier's bias is left out, as in torch-fidelity and in the code of Salimans et al. 2016.
+    """
     fidelity = _torch_fidelity()
     try:
         if not trusted:  # torch-fidelity unpickles the file; one that could run code must not get there.
@@ -81,8 +91,20 @@ def _network(path: Path, trusted: bool) -> tuple[nn.Module, Callable[..., Tensor
             f"give a file of the structure of {WEIGHTS_FILE}."
         ) from error
     # Its forward takes uint8 only. Its children, in order, are that forward; the last one is the classifier.
-    *blocks, _ = network.children()
-    return nn.Sequential(*blocks, nn.Flatten()).eval(), fidelity.interpolate_bilinear_2d_like_tensorflow1x
+    *blocks, classifier = network.children()
+    return _folded(nn.Sequential(*blocks, nn.Flatten()).eval()), classifier.weight
+
+
+def _folded(module: nn.Module) -> nn.Module:
+    """The same map with every batch normalisation folded into the convolution before it, in float64."""
+    for name, child in module.named_children():
+        if {"conv", "bn"} <= set(dict(child.named_children())):
+            child = child.double()
+            convolution = fuse_conv_bn_eval(child.conv, child.bn).float().requires_grad_(False)
+            setattr(module, name, nn.Sequential(convolution, nn.ReLU(inplace=True)))
+        else:
+            _folded(child)
+    return module
 
 
 def _torch_fidelity() -> ModuleType:

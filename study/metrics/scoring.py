@@ -1,21 +1,24 @@
-"""From a generator to its score: the metric protocol, the statistics of the real images, and the distance to them."""
+"""From a generator to its scores: what is known of the real images, and what the metrics make of both."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from study.data import Images
+from study.metrics.classes import Classes
 from study.metrics.features import Extractor
 from study.metrics.files import read_npz, write_npz
 from study.metrics.frechet import Moments, frechet_distance
+from study.metrics.menu import METRICS, compute
+from study.metrics.ms_ssim import IMAGES as SHOWN
+from study.metrics.sample import CLASSES, FEATURES, MOMENTS, Sample, collect
 from study.names import InputError
-from study.trial import MetricProtocol, content_id
+from study.trial import MetricProtocol, Scores, content_id
 
 BATCH_SIZE = 100
 """Images in memory at a time. Features do not depend on it beyond rounding, nor do the latents."""
@@ -24,61 +27,64 @@ REAL_FIELDS = ("extractor", "weights_sha256", "n_real", "resize", "quantize", "s
 """Fields of the protocol that the statistics of the real images depend on."""
 
 
-def resolve_protocol(
-    images: Images,
-    extractor: Extractor,
-    n_real: int | None = None,
-    n_fake: int | None = None,
-    default_n: int = 10_000,
-) -> MetricProtocol:
-    """The study's protocol (section 4) on a dataset: held-out real images against as many generated ones.
+class Scored(NamedTuple):
+    """The Frechet distance of a set of images, and the other metrics that were asked for."""
 
-    Either number defaults to `default_n` or the size of the test split, whichever is smaller. Generated images are not
-    rounded to uint8. Raises InputError where a number is below 2, or more real images are asked for than there are.
-    """
-    available = len(images.test)
-    if n_real is not None and n_real > available:
-        raise InputError(f"--n-real {n_real}: the test split has {available} images; ask for at most that many.")
-    for option, number in (("--n-real", n_real), ("--n-fake", n_fake)):
-        if number is not None and number < 2:
-            raise InputError(f"{option} {number}: a covariance needs at least 2 images.")
-    default = min(default_n, available)
-    return MetricProtocol(
-        extractor=extractor.name,
-        weights_sha256=extractor.weights_sha256,
-        n_real=default if n_real is None else n_real,
-        n_fake=default if n_fake is None else n_fake,
-        resize=extractor.resize,
-    )
+    frechet_distance: float
+    scores: Scores
 
 
-@torch.inference_mode()
-def real_moments(images: Images, extractor: Extractor, protocol: MetricProtocol, data_dir: Path) -> Moments:
-    """Moments of the features of the first n_real images of the protocol's split, in their order, as the study did.
+def real_sample(
+    images: Images, extractor: Extractor, protocol: MetricProtocol, data_dir: Path, wanted: frozenset[str] = frozenset()
+) -> Sample:
+    """Moments, and what else is wanted, of the first n_real images of the protocol's split, in order as in the study.
 
-    They are kept in `data_dir`/statistics under a hash of all that they depend on: of the pixels and the weights, not
-    of their names. A damaged file is computed again. Raises InputError where the folder cannot be written.
+    Each is kept in `data_dir`/statistics under a hash of all that it depends on: of the pixels and the weights, not of
+    their names. A damaged file is computed again. Raises InputError where the folder cannot be written.
     """
     key = content_id(
         {"dataset": images.sha256, **{field: getattr(protocol, field) for field in REAL_FIELDS}}, length=32
     )
-    path = data_dir / "statistics" / f"{key}.npz"
+    kinds = {MOMENTS, *wanted}
+    paths = {kind: data_dir / "statistics" / f"{key}{_SUFFIXES[kind]}.npz" for kind in kinds}
+    known = {kind: _read(kind, path) for kind, path in paths.items()}
+    missing = frozenset(kind for kind, value in known.items() if value is None)
+    if missing:
+        sample = collect(split_images(images, protocol.split, protocol.n_real), extractor, missing, 0)
+        if sample is None:
+            name = f"{extractor.name} (weights {extractor.weights_sha256[:12]})"
+            raise InputError(
+                f"--extractor-weights: features of real images by {name} are not finite; give other weights."
+            )
+        for kind in missing:
+            known[kind] = getattr(sample, kind)
+            write_npz(paths[kind], _arrays(kind, known[kind]))
+    return Sample(moments=known[MOMENTS], features=known.get(FEATURES), classes=known.get(CLASSES))
+
+
+_SUFFIXES = {MOMENTS: "", FEATURES: "-features", CLASSES: "-classes"}
+
+
+def _arrays(kind: str, value: Any) -> Mapping[str, np.ndarray]:
+    return {FEATURES: value.numpy()} if kind == FEATURES else value.arrays()
+
+
+def _read(kind: str, path: Path) -> Any:
+    """What `_arrays` was written of; None where the file is missing or damaged."""
     try:
-        return Moments.from_arrays(read_npz(path))
-    except ValueError:
-        parts = (Moments.of(extractor.features(batch)) for batch in _real_images(images, protocol))
-        moments = reduce(add, parts, Moments.empty(extractor.dimension))
-    if not moments.scatter.isfinite().all():
-        name = f"{extractor.name} (weights {extractor.weights_sha256[:12]})"
-        raise InputError(f"--extractor-weights: features of real images by {name} are not finite; give other weights.")
-    write_npz(path, moments.arrays())
-    return moments
+        arrays = read_npz(path)
+        if kind == FEATURES:
+            return torch.from_numpy(arrays[FEATURES])
+        return (Moments if kind == MOMENTS else Classes).from_arrays(arrays)
+    except (ValueError, KeyError):
+        return None
 
 
-def _real_images(images: Images, protocol: MetricProtocol) -> Iterator[Tensor]:
-    split = {"train": images.train, "test": images.test}[protocol.split]
-    for start in range(0, protocol.n_real, BATCH_SIZE):
-        batch = np.array(split[start : min(start + BATCH_SIZE, protocol.n_real)])  # a copy: PyTorch warns of maps
+def split_images(images: Images, split: str, n: int) -> Iterator[Tensor]:
+    """The first n images of a split in batches, float32 [B, C, H, W] in [0, 1]."""
+    source = {"train": images.train, "test": images.test}[split]
+    for start in range(0, n, BATCH_SIZE):
+        batch = np.array(source[start : min(start + BATCH_SIZE, n)])  # a copy: PyTorch warns of maps
         yield torch.from_numpy(batch).float() / 255
 
 
@@ -88,12 +94,14 @@ class Scorer:
 
     Attributes:
         extractor, protocol: what is measured, and how.
-        real: moments of the real images' features.
+        real: what is known of the real images.
+        metrics: names on the menu, beside the Frechet distance.
     """
 
     extractor: Extractor
     protocol: MetricProtocol
-    real: Moments
+    real: Sample
+    metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         asked = (self.protocol.extractor, self.protocol.weights_sha256)
@@ -101,13 +109,21 @@ class Scorer:
             raise ValueError(f"the protocol is for {asked}, not for the extractor {self.extractor}")
 
     @classmethod
-    def prepare(cls, images: Images, extractor: Extractor, protocol: MetricProtocol, data_dir: Path) -> "Scorer":
-        """A scorer against the real images; see `real_moments` for what is kept and raised."""
-        return cls(extractor=extractor, protocol=protocol, real=real_moments(images, extractor, protocol, data_dir))
+    def prepare(
+        cls,
+        images: Images,
+        extractor: Extractor,
+        protocol: MetricProtocol,
+        data_dir: Path,
+        metrics: tuple[str, ...] = (),
+    ) -> "Scorer":
+        """A scorer against the real images; see `real_sample` for what is kept and raised."""
+        wanted = frozenset[str]().union(*(METRICS[name].real for name in metrics))
+        real = real_sample(images, extractor, protocol, data_dir, wanted)
+        return cls(extractor=extractor, protocol=protocol, real=real, metrics=metrics)
 
-    @torch.inference_mode()
-    def frechet(self, generate: Callable[[Tensor], Tensor], latent_dim: int) -> float | None:
-        """Frechet distance between n_fake generated images and the real ones; None where one is not finite.
+    def score(self, generate: Callable[[Tensor], Tensor], latent_dim: int) -> Scored | None:
+        """The scores of n_fake generated images; None where one is not finite.
 
         `generate` maps latents [B, latent_dim] (float32, on the CPU, B <= BATCH_SIZE) to images [B, C, H, W] in [0, 1]
         on any device. The latents are uniform in [-1, 1], as in the study, and the same for every generator. Given at
@@ -115,13 +131,23 @@ class Scorer:
         """
         rng = torch.Generator().manual_seed(self.protocol.seed)
         latents = torch.rand(self.protocol.n_fake, latent_dim, generator=rng) * 2 - 1
-        fake = Moments.empty(self.extractor.dimension)
-        for batch in latents.split(BATCH_SIZE):
-            images = generate(batch)
-            if self.protocol.quantize:
-                images = (images.clamp(0, 1) * 255).round() / 255
-            features = self.extractor.features(images)
-            if not (images.isfinite().all() and features.isfinite().all()):
-                return None
-            fake = fake + Moments.of(features)
-        return frechet_distance(self.real, fake)
+        return self.score_images(generate(batch) for batch in latents.split(BATCH_SIZE))
+
+    @torch.inference_mode()
+    def score_images(self, batches: Iterable[Tensor]) -> Scored | None:
+        """The scores of n_fake images that come in batches [B, C, H, W] in [0, 1]; None where one is not finite."""
+        if self.protocol.quantize:
+            batches = ((batch.clamp(0, 1) * 255).round() / 255 for batch in batches)
+        wanted = frozenset[str]().union(*(METRICS[name].fake for name in self.metrics))
+        fake = collect(batches, self.extractor, wanted, SHOWN)
+        if fake is None:
+            return None
+        if fake.moments.count != self.protocol.n_fake:
+            raise ValueError(f"{fake.moments.count} images for a protocol of {self.protocol.n_fake}")
+        scores = compute(self.metrics, self.real, fake, self.protocol)
+        return Scored(frechet_distance(self.real.moments, fake.moments), scores)
+
+    def frechet(self, generate: Callable[[Tensor], Tensor], latent_dim: int) -> float | None:
+        """Only the Frechet distance of `score`."""
+        scored = self.score(generate, latent_dim)
+        return scored and scored.frechet_distance

@@ -128,7 +128,7 @@ def test_known_weights_of_another_hash_are_refused(tmp_path, monkeypatch, random
 def test_an_unknown_extractor_gets_a_suggestion(tmp_path):
     with pytest.raises(InputError, match="--extractor inception: unknown; did you mean inception-v3-compat"):
         load_extractor("inception", dataset="digits", data_dir=tmp_path)
-    assert set(EXTRACTORS) == {"inception-v3-compat", "classifier"}
+    assert {"inception-v3-compat", "classifier"} < set(EXTRACTORS)
 
 
 def test_importing_the_metrics_imports_none_of_the_heavy_packages():

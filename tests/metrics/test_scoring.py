@@ -9,7 +9,8 @@ import torch
 from study import data
 from study.metrics.features import Extractor
 from study.metrics.frechet import Moments, frechet_distance
-from study.metrics.scoring import BATCH_SIZE, Scorer, real_moments, resolve_protocol
+from study.metrics.protocols import resolve_protocol
+from study.metrics.scoring import BATCH_SIZE, Scorer, real_sample
 from study.names import InputError
 
 PIXELS = Extractor(
@@ -102,21 +103,21 @@ def never(images):
 
 def test_real_statistics_are_computed_once(digits, tmp_path):
     protocol = resolve_protocol(digits, PIXELS)
-    first = real_moments(digits, PIXELS, protocol, tmp_path)
+    first = real_sample(digits, PIXELS, protocol, tmp_path)
     silent = dataclasses.replace(PIXELS, features=never)
     # Neither the number of generated images nor the seed of their latents has to do with real ones.
     for same in (protocol, dataclasses.replace(protocol, n_fake=77, seed=7)):
-        assert torch.equal(real_moments(digits, silent, same, tmp_path).scatter, first.scatter)
+        assert torch.equal(real_sample(digits, silent, same, tmp_path).moments.scatter, first.moments.scatter)
     assert len(list((tmp_path / "statistics").iterdir())) == 1
 
 
 def test_other_content_never_hits_the_cache(digits, tmp_path):
     protocol = resolve_protocol(digits, PIXELS)
-    real_moments(digits, PIXELS, protocol, tmp_path)
+    real_sample(digits, PIXELS, protocol, tmp_path)
     silent = dataclasses.replace(PIXELS, features=never)
     renamed = data.Images(train=digits.train, test=255 - digits.test, manifest={**digits.manifest, "sha256": "3" * 64})
     with pytest.raises(AssertionError, match="computed again"):
-        real_moments(renamed, silent, protocol, tmp_path)
+        real_sample(renamed, silent, protocol, tmp_path)
     changes = {
         "extractor": "other",
         "weights_sha256": "2" * 64,
@@ -127,28 +128,28 @@ def test_other_content_never_hits_the_cache(digits, tmp_path):
     }
     for field, value in changes.items():
         with pytest.raises(AssertionError, match="computed again"):
-            real_moments(digits, silent, dataclasses.replace(protocol, **{field: value}), tmp_path)
+            real_sample(digits, silent, dataclasses.replace(protocol, **{field: value}), tmp_path)
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: b"", lambda content: b"x" * 500])
 def test_a_damaged_cache_file_is_computed_again(digits, tmp_path, damage):
     protocol = resolve_protocol(digits, PIXELS)
-    first = real_moments(digits, PIXELS, protocol, tmp_path)
+    first = real_sample(digits, PIXELS, protocol, tmp_path)
     (path,) = (tmp_path / "statistics").iterdir()
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    assert torch.equal(real_moments(digits, PIXELS, protocol, tmp_path).scatter, first.scatter)
+    assert torch.equal(real_sample(digits, PIXELS, protocol, tmp_path).moments.scatter, first.moments.scatter)
     assert path.read_bytes() == whole and len(list(path.parent.iterdir())) == 1
 
 
 def test_weights_that_give_no_finite_features_are_refused(digits, tmp_path):
     broken = dataclasses.replace(PIXELS, features=lambda images: images.flatten(1) * float("nan"))
     with pytest.raises(InputError, match="not finite"):
-        real_moments(digits, broken, resolve_protocol(digits, broken), tmp_path)
+        real_sample(digits, broken, resolve_protocol(digits, broken), tmp_path)
     assert not (tmp_path / "statistics").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(digits, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="cannot be written"):
-        real_moments(digits, PIXELS, resolve_protocol(digits, PIXELS), tmp_path / "file")
+        real_sample(digits, PIXELS, resolve_protocol(digits, PIXELS), tmp_path / "file")

@@ -1,0 +1,137 @@
+"""The menu of metrics beside the Frechet distance: what each needs, and how it fills its columns."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from study.metrics.features import Extractor
+from study.metrics.frechet_infinity import frechet_infinity
+from study.metrics.inception_score import inception_score
+from study.metrics.kernel import kernel_distance, subset_size
+from study.metrics.mode_coverage import class_js, class_kl, classes_hit
+from study.metrics.ms_ssim import mean_similarity
+from study.metrics.precision_recall import NEIGHBOURS, precision_recall
+from study.metrics.sample import CLASSES, FEATURES, IMAGES, Sample
+from study.names import InputError, look_up
+from study.trial import MetricProtocol, Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One entry of the menu.
+
+    Attributes:
+        columns: of evaluations.parquet, which it fills.
+        compute: (real, generated, protocol) -> the values of its columns, in order.
+        real, fake: what it needs of either side beside the moments.
+        least: images that either side must have.
+        cheap: whether it costs next to nothing beside the features, and so is taken by default.
+    """
+
+    description: str
+    columns: tuple[str, ...]
+    compute: Callable[[Sample, Sample, MetricProtocol], tuple[float, ...]]
+    real: frozenset[str] = frozenset()
+    fake: frozenset[str] = frozenset()
+    least: int = 2
+    cheap: bool = False
+
+
+def _kid(real: Sample, fake: Sample, protocol: MetricProtocol) -> tuple[float, ...]:
+    size = subset_size(protocol.n_real, protocol.n_fake, protocol.kid_subset)
+    return kernel_distance(real.features, fake.features, size)
+
+
+def _modes(real: Sample, fake: Sample, protocol: MetricProtocol) -> tuple[float, ...]:
+    r, g = real.classes.hits, fake.classes.hits
+    return classes_hit(g), class_kl(r, g), class_js(r, g)
+
+
+METRICS: Mapping[str, Metric] = {
+    "is": Metric(
+        description="the Inception Score, by the extractor's own classes",
+        columns=("inception_score",),
+        compute=lambda real, fake, protocol: (inception_score(fake.classes),),
+        fake=frozenset({CLASSES}),
+        cheap=True,
+    ),
+    "modes": Metric(
+        description="classes hit and how their histogram differs from the real images', by the classifier",
+        columns=("classes_hit", "class_kl", "class_js"),
+        compute=_modes,
+        real=frozenset({CLASSES}),
+        fake=frozenset({CLASSES}),
+        cheap=True,
+    ),
+    "kid": Metric(
+        description="the kernel distance, unbiased, over 100 random subsets",
+        columns=("kernel_distance", "kernel_distance_std"),
+        compute=_kid,
+        real=frozenset({FEATURES}),
+        fake=frozenset({FEATURES}),
+    ),
+    "prc": Metric(
+        description="precision and recall by 3 nearest neighbours",
+        columns=("precision", "recall"),
+        compute=lambda real, fake, protocol: precision_recall(real.features, fake.features),
+        real=frozenset({FEATURES}),
+        fake=frozenset({FEATURES}),
+        least=NEIGHBOURS + 1,
+    ),
+    "ms_ssim": Metric(
+        description="mean similarity of pairs of generated images, 5 batches of 64",
+        columns=("ms_ssim",),
+        compute=lambda real, fake, protocol: (mean_similarity(fake.images),),
+        fake=frozenset({IMAGES}),
+    ),
+    "infinity": Metric(
+        description="the Frechet distance extrapolated to infinitely many generated images",
+        columns=("frechet_distance_infinity",),
+        compute=lambda real, fake, protocol: (frechet_infinity(real.moments, fake.features),),
+        fake=frozenset({FEATURES}),
+        least=4,
+    ),
+}
+
+
+def resolve_metrics(asked: str | None, extractor: Extractor, protocol: MetricProtocol) -> tuple[str, ...]:
+    """The metrics named in `asked` (joined by commas, or `all`, or `none`), in the order of the menu.
+
+    Without a name, those that cost next to nothing and that the extractor can take. Raises InputError for an unknown
+    name, and for a metric that needs what the extractor or the protocol does not have.
+    """
+    if asked is None:
+        return tuple(name for name, metric in METRICS.items() if metric.cheap and not _lacks(name, extractor, protocol))
+    if asked == "all":
+        return tuple(name for name in METRICS if not _lacks(name, extractor, protocol))
+    names = [name.strip() for name in asked.split(",")] if asked != "none" else []
+    for name in names:
+        look_up("--metrics", name, METRICS)
+        if lack := _lacks(name, extractor, protocol):
+            raise InputError(f"--metrics {name}: {lack}, or leave it out.")
+    return tuple(name for name in METRICS if name in names)
+
+
+def _lacks(name: str, extractor: Extractor, protocol: MetricProtocol) -> str | None:
+    """What a metric needs and does not have, with the remedy; None where nothing is missing."""
+    metric = METRICS[name]
+    if name == "modes" and not extractor.judges:
+        return f"{extractor.name} does not know the dataset's classes; use --extractor classifier on labelled data"
+    if CLASSES in metric.fake and extractor.logits is None:
+        return f"{extractor.name} has no classes; use --extractor inception-v3-compat or classifier"
+    if min(protocol.n_real, protocol.n_fake) < metric.least:
+        return f"needs at least {metric.least} images on either side; ask for more by --n-real and --n-fake"
+    return None
+
+
+def columns(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of evaluations.parquet that the named metrics fill."""
+    return tuple(column for name in names for column in METRICS[name].columns)
+
+
+def compute(names: tuple[str, ...], real: Sample, fake: Sample, protocol: MetricProtocol) -> Scores:
+    """The columns of all named metrics; None for those of the others."""
+    values: dict[str, float] = {}
+    for name in names:
+        metric = METRICS[name]
+        values |= zip(metric.columns, metric.compute(real, fake, protocol), strict=True)
+    return Scores(**values)

@@ -1,0 +1,39 @@
+"""Which classes a generator reaches, and in which proportions, by the predictions of a classifier."""
+
+import torch
+from torch import Tensor
+
+
+def classes_hit(fake: Tensor) -> int:
+    """How many classes have at least one generated image. `fake`: images by class [C]."""
+    return int((fake > 0).sum())
+
+
+def class_kl(real: Tensor, fake: Tensor) -> float:
+    """KL(generated || real) = sum_c g_c log(g_c / r_c), nats, >= 0 (as in Metz et al. 2017, section 3.3.1).
+
+    Args:
+        real, fake: images by class, [C] each.
+
+    A class that the generator misses adds 0, so the sum stays finite. A class that no real image is judged to be of
+    counts as half a real image, without which one generated image of it would make the sum infinite.
+    """
+    generated = _shares(fake)
+    return max(0.0, float((torch.special.xlogy(generated, generated) - generated * _positive(real).log()).sum()))
+
+
+def class_js(real: Tensor, fake: Tensor) -> float:
+    """Jensen-Shannon divergence of the two histograms [C], nats: in [0, log 2], symmetric, 0 where they are equal."""
+    r, g = _shares(real), _shares(fake)
+    middle = (r + g) / 2
+    entropies = [float(torch.special.xlogy(part, part).sum()) for part in (r, g, middle)]
+    return max(0.0, (entropies[0] + entropies[1]) / 2 - entropies[2])
+
+
+def _shares(counts: Tensor) -> Tensor:
+    return counts.double() / counts.sum()
+
+
+def _positive(counts: Tensor) -> Tensor:
+    counts = counts.double()
+    return _shares(torch.where(counts > 0, counts, 0.5))

@@ -1,0 +1,87 @@
+"""The menu of metric protocols, and how a name and a dataset make one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from study.data import Images
+from study.metrics.features import Extractor
+from study.names import InputError, look_up
+from study.trial import MetricProtocol
+
+STUDY = "study"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A protocol before it knows the dataset.
+
+    Attributes:
+        split: whose images are the real ones.
+        n_real: how many of them at most; None for the dataset's own number (10,000 in the study).
+        n_fake: generated images; None for as many as real ones.
+        quantize: whether generated images are rounded to uint8, as they are where images are saved before scoring.
+    """
+
+    description: str
+    split: str = "test"
+    n_real: int | None = None
+    n_fake: int | None = None
+    quantize: bool = True
+
+
+PROTOCOLS: Mapping[str, Named] = {
+    STUDY: Named(
+        description="the study's (section 4): held-out images against as many generated ones, not rounded to uint8",
+        quantize=False,
+    ),
+    "rounded": Named(description="the study's numbers of images, generated ones rounded to uint8"),
+    "test-5k": Named(description="10,000 held-out images against 5,000 generated ones", n_real=10_000, n_fake=5_000),
+    "train-50k": Named(
+        description="the whole training split against 50,000 generated images, as most later papers report",
+        split="train",
+        n_real=2**62,
+        n_fake=50_000,
+    ),
+}
+
+
+def resolve_protocol(
+    images: Images,
+    extractor: Extractor,
+    n_real: int | None = None,
+    n_fake: int | None = None,
+    default_n: int = 10_000,
+    *,
+    name: str = STUDY,
+    kid_subset: int | None = None,
+) -> MetricProtocol:
+    """The protocol called `name` on a dataset, with an extractor.
+
+    Either number of images may be given instead of the protocol's; the real ones are otherwise as many as it says, or
+    all of the split where that has fewer. `default_n` is the dataset's own number. Raises InputError for an unknown
+    name, a number below 2, more real images than there are, and subsets that do not fit in the images.
+    """
+    named = look_up("--protocol", name, PROTOCOLS)
+    available = len({"train": images.train, "test": images.test}[named.split])
+    if n_real is not None and n_real > available:
+        raise InputError(
+            f"--n-real {n_real}: the {named.split} split has {available} images; ask for at most that many."
+        )
+    for option, number in (("--n-real", n_real), ("--n-fake", n_fake)):
+        if number is not None and number < 2:
+            raise InputError(f"{option} {number}: a covariance needs at least 2 images.")
+    n_real = min(named.n_real or default_n, available) if n_real is None else n_real
+    if n_fake is None:
+        n_fake = named.n_fake or min(default_n, available)
+    if kid_subset is not None and not 2 <= kid_subset <= min(n_real, n_fake):
+        raise InputError(f"--kid-subset {kid_subset}: must be from 2 to {min(n_real, n_fake)}, the images on a side.")
+    return MetricProtocol(
+        extractor=extractor.name,
+        weights_sha256=extractor.weights_sha256,
+        n_real=n_real,
+        n_fake=n_fake,
+        resize=extractor.resize,
+        quantize=named.quantize,
+        split=named.split,
+        kid_subset=kid_subset,
+    )
