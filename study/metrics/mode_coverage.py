@@ -15,11 +15,11 @@ def class_kl(real: Tensor, fake: Tensor) -> float:
     Args:
         real, fake: images by class, [C] each.
 
-    A class that the generator misses adds 0, so the sum stays finite. A class that no real image is judged to be of
-    counts as half a real image, without which one generated image of it would make the sum infinite.
+    A class that the generator misses adds 0, so the sum stays finite. A class with generated and no real images counts
+    as half a real image, without which it would make the sum infinite.
     """
-    generated = _shares(fake)
-    return max(0.0, float((torch.special.xlogy(generated, generated) - generated * _positive(real).log()).sum()))
+    g, r = _shares(fake), _shares(torch.where((real == 0) & (fake > 0), 0.5, real.double()))
+    return max(0.0, float((torch.special.xlogy(g, g) - torch.special.xlogy(g, r)).sum()))
 
 
 def class_js(real: Tensor, fake: Tensor) -> float:
@@ -32,8 +32,3 @@ def class_js(real: Tensor, fake: Tensor) -> float:
 
 def _shares(counts: Tensor) -> Tensor:
     return counts.double() / counts.sum()
-
-
-def _positive(counts: Tensor) -> Tensor:
-    counts = counts.double()
-    return _shares(torch.where(counts > 0, counts, 0.5))
