@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -157,6 +157,15 @@ def test_a_score_that_could_not_be_taken_is_passed_over_and_the_first_of_equals_
     write(tmp_path, scores=(10.0, 10.0, None))
     row, _ = read_part(path_of(tmp_path))
     assert (row["final_step"], row["best_step"]) == (200, 100)
+
+
+@pytest.mark.parametrize(("step", "final"), [(200, None), (300, 300)])
+def test_a_kept_generator_has_a_final_score_only_where_it_is_the_last(tmp_path, step, final):
+    trial = make()
+    (one,) = [each for each in scored(trial) if each.discriminator_step == step]
+    assert write_part(tmp_path, trial, PROTOCOL, replace(record(), source=results.KEPT_GENERATOR), [one])
+    row, _ = read_part(path_of(tmp_path))
+    assert (row["source"], row["best_step"], row["final_step"]) == ("kept generator", step, final)
 
 
 def test_a_record_has_a_known_status():
@@ -405,7 +414,7 @@ def test_a_kill_between_the_tables_changes_nothing(tmp_path, monkeypatch, writte
 KILL = """
 import os, random, signal, sys, time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from study.results import *
 from study.results import KEYS, Record

@@ -183,6 +183,22 @@ def test_what_is_pending_under_another_protocol_needs_no_training(folder):
     assert [p.kept for p in plan.pending(found, folder / "results")] == [False] * 3
 
 
+def test_a_generator_of_a_trial_that_has_no_row_is_not_enough(folder):
+    """It was kept, and then its worker was killed: its other checkpoints are not known, so it is trained again."""
+    from study import plan
+    from study.trial import Hyperparameters, Method
+
+    request = plan.Request(
+        datasets=["digits"], results=folder / "results", data_dir=folder / "data", discriminator_steps=6, n_fake=64
+    )
+    numbers = Hyperparameters(learning_rate=1e-3, beta1=0.5, beta2=0.9, n_dis=1)
+    one = plan.plan_trial(request, Method(architecture="sndcgan"), numbers, 0)
+    assert plan.pending([one], folder / "results") == []
+    (folder / "results" / "trials.parquet").unlink()
+    assert generator_path(folder / "results", one.trial.id).is_file()
+    assert [p.kept for p in plan.pending([one], folder / "results")] == [False]
+
+
 def test_a_folder_of_images_is_scored_and_nothing_is_written(study, tmp_path):
     digits = data.load("digits")
     save(tmp_path / "images", digits.test[:, 0])

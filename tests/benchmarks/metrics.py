@@ -57,9 +57,7 @@ def frechet(n: int, rounds: int) -> None:
     slow, fresh, again = in_turns(rounds, theirs, first, lambda: frechet_distance(a, b))
     difference = abs(first() / theirs() - 1)
     print(f"Frechet distance, {DIMENSION}-d, {n} features: torch-fidelity {slow:.2f} s; {difference:.0e} apart")
-    print(
-        f"    first call {fresh:.2f} s, 1/{slow / fresh:.1f}; same real images again {again:.2f} s, 1/{slow / again:.1f}"
-    )
+    print(f"    first call {fresh:.2f} s, 1/{slow / fresh:.1f}; same real images {again:.2f} s, 1/{slow / again:.1f}")
 
 
 def inception(weights: Path, size: int, images: int, rounds: int) -> None:

@@ -138,3 +138,28 @@ def test_of_a_set_with_itself_is_zero_and_never_negative(n, scale):
 def test_of_constant_features_is_the_distance_of_the_means():
     a, b = Moments.of(torch.zeros(10, 4)), Moments.of(torch.ones(10, 4))
     assert frechet_distance(a, b) == pytest.approx(4, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "m"), [(900, 800), (900, 300), (300, 900)])
+def test_cholesky_by_blocks_equals_the_eigenvectors(n, m):
+    """More dimensions than a block; where one side has fewer features than those, the other one's triangle serves."""
+    dimension = 600
+    mixing = random(dimension, dimension, seed=2) / dimension**0.5
+    x, y = random(n, dimension) @ mixing, random(m, dimension, seed=1) @ mixing * 1.2 + 0.1
+    a, b = Moments.of(x), Moments.of(y)
+    assert (a.triangle is not None) == (n > dimension)
+    by_roots = torch.linalg.svdvals(a.root.T @ b.root).sum()
+    traces = a.covariance.trace() + b.covariance.trace()
+    expected = float((a.mean - b.mean).square().sum() + traces - 2 * by_roots)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
+    assert frechet_distance(a, b) == pytest.approx(by_torch_fidelity(x, y), rel=1e-6)
+
+
+def test_dead_and_repeated_features_have_no_triangle():
+    x, y = random(500, 20), random(400, 20, seed=1) * 1.5
+    for features in (x, y):
+        features[:, 3] = 0
+        features[:, 5] = features[:, 6]
+    a, b = Moments.of(x), Moments.of(y)
+    assert a.triangle is None and b.triangle is None
+    assert frechet_distance(a, b) == pytest.approx(by_torch_fidelity(x, y), rel=1e-6)

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from study.metrics import inception
+from study.metrics.classes import Classes
 from study.metrics.extractors import EXTRACTORS, load_extractor
+from study.metrics.inception_score import inception_score
 from study.names import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -135,3 +137,21 @@ def test_importing_the_metrics_imports_none_of_the_heavy_packages():
     code = "import sys, study.metrics.extractors, study.metrics.scoring; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"torch_fidelity", "torchvision", "ray", "optuna", "sklearn"} & set(modules.split())
+
+
+def test_logits_and_the_inception_score_equal_torch_fidelitys(extractor, random_inception):
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    layers = ["logits_unbiased"]
+    network = FeatureExtractorInceptionV3("peer", layers, feature_extractor_weights_path=str(random_inception[0]))
+    images = pixels(6, 3, 32, 32)
+    (expected,) = network(images)
+    logits = extractor.logits(extractor.features(images.float() / 255))
+    tolerance = 1e-5 * float(expected.abs().max())
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=tolerance)
+    assert logits.shape == (6, 1008) and logits.std(dim=0).mean() > 10 * tolerance
+    scale = 5 / float(expected.std())  # random weights are sure of nothing
+    theirs = isc_features_to_metric(expected * scale, splits=1)["inception_score_mean"]
+    assert inception_score(Classes.of(logits * scale)) - 1 == pytest.approx(theirs - 1, rel=1e-2)
+    assert theirs > 1.003
