@@ -10,6 +10,7 @@ kept beside the prepared data.
 
 import argparse
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -182,7 +183,7 @@ def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: s
         # Named by content: images that are prepared anew from another source get a classifier of their own.
         weights = shipped if shipped.is_file() else data_dir / "classifiers" / f"{dataset}-{images.sha256[:16]}.npz"
         if not weights.is_file():
-            train(dataset, images, device=device).save(weights)
+            _train_once(dataset, images, device).save(weights)
     classifier = Classifier.open(weights)
     shape = tuple(classifier.about["shape"])
     if shape != images.test.shape[1:]:
@@ -198,6 +199,19 @@ def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: s
         logits=classifier.network[-1].to(device),
         judges=True,
     )
+
+
+def _train_once(dataset: str, images: data.Images, device: str) -> Classifier:
+    """A classifier as every machine makes it: on one CPU thread. Says so, since it takes minutes on larger images."""
+    print(f"training the classifier of {dataset}, once for all studies of it ...", file=sys.stderr, flush=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        classifier = train(dataset, images, device=device)
+    finally:
+        torch.set_num_threads(threads)
+    print(f"... its test accuracy is {classifier.about['test_accuracy']:.3f}", file=sys.stderr, flush=True)
+    return classifier
 
 
 def main(arguments: list[str] | None = None) -> None:
