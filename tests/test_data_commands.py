@@ -47,7 +47,7 @@ def test_a_folder_of_ones_own_from_preparation_to_a_plan_and_a_trial(
         "2 classes: cat, dog",
         "read 41 images, 0 taken as stored",
         "  cropped: 40 (the centre taken)",
-        "defaults: sndcgan of width 16, 20,000 D updates, scored every 4,000 by classifier on 3 images; fit crop",
+        "defaults: sndcgan of width 16, 2,000 D updates, scored every 400 by classifier on 3 images; fit crop",
         "use it: study run grid --dataset mine",
     ):
         assert line in made.out, line

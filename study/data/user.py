@@ -94,9 +94,9 @@ def declare(
 
 
 def _with_defaults(name: str, source: str, resolution: int, channels: int, labelled: bool) -> Dataset:
-    """What a study does with images of this size: as with the study's own of 32 and 128 px, less for smaller ones."""
+    """What a study does with images of this size: as with the study's own, and minutes below 32 px."""
     if resolution < 32:
-        width, steps, every = 16, 20_000, 4_000
+        width, steps, every = 16, 2_000, 400
     else:
         width, steps, every = 64, 200_000 if resolution < 64 else 100_000, 20_000
     large = resolution >= 128 and resolution & (resolution - 1) == 0  # as the study's own of 128 px

@@ -202,7 +202,7 @@ def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: s
 
 
 def _train_once(dataset: str, images: data.Images, device: str) -> Classifier:
-    """A classifier as every machine makes it: on one CPU thread. Says so, since it takes minutes on larger images."""
+    """A classifier, on one thread, so that all CPUs of a kind make the same. Says so, since it can take minutes."""
     print(f"training the classifier of {dataset}, once for all studies of it ...", file=sys.stderr, flush=True)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
