@@ -65,8 +65,10 @@ def select(frame: pd.DataFrame, *, dataset: Names = None, protocol: Names = None
 
 
 def describe_protocol(row: "pd.Series[Any]") -> str:
-    """What a reader must know of the metric protocol of a row: extractor and numbers of images."""
-    return f"{row['extractor']}, {row['n_real']:,} real and {row['n_fake']:,} generated images"
+    """What a reader must know of the metric protocol of a row: extractor, numbers of images, and what is unusual."""
+    split = "" if row["split"] == "test" else f" ({row['split']} split)"
+    rounded = ", rounded to uint8" if row["quantize"] else ""
+    return f"{row['extractor']}, {row['n_real']:,} real{split} and {row['n_fake']:,} generated images{rounded}"
 
 
 def _refuse_mixture(dataset: str, rows: pd.DataFrame) -> None:

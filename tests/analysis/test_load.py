@@ -1,6 +1,7 @@
 """Rows are found wherever they are, and only comparable ones are let through."""
 
 import shutil
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -93,6 +94,17 @@ def test_two_protocols_of_a_dataset_are_listed_and_one_is_picked(study):
     assert "--protocol ID" in message
     assert "\n" not in message
     assert list(select(frame, protocol=OTHER.id)["best_frechet_distance"]) == [9.0]
+
+
+def test_protocols_of_equal_numbers_are_told_apart_by_what_is_unusual(study):
+    rounded = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=90, n_fake=50, quantize=True)
+    trained = replace(rounded, quantize=False, split="train")
+    for protocol in (rounded, trained):
+        study.add(score=9.0, protocol=protocol)
+    with pytest.raises(InputError) as refused:
+        select(load(study.folder))
+    assert f"{rounded.id} (classifier, 90 real and 50 generated images, rounded to uint8): 1 rows" in str(refused.value)
+    assert f"{trained.id} (classifier, 90 real (train split) and 50 generated images): 1 rows" in str(refused.value)
 
 
 def test_datasets_may_differ_in_protocol(study):
