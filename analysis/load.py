@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from study.names import InputError, unknown
-from study.results import FAILED, KEYS, TRIALS, DamagedFile, part_paths, read_part, read_table, with_later_columns
+from study.results import DamagedFile, part_paths, read_part, read_table, with_later_columns
+from study.rows import FAILED, KEYS, TRIALS
 
 Names = str | Iterable[str] | None
 

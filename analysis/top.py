@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.load import describe_protocol
 from analysis.style import CONTEXT, abbreviations, method_label, place
 from study.names import InputError
-from study.results import DIVERGED, FAILED, FINISHED, score_label
+from study.rows import DIVERGED, FAILED, FINISHED, score_label
 from study.trial import Training, field_names
 
 SPLIT_BY_N_DIS = ("gradient_penalty",)

@@ -248,7 +248,8 @@ COMPACT_EVERY = 30.0
 
 def _conclude(planned: list[Any], results: Path) -> None:
     """The table, the figure and the exit code of a study that has ended."""
-    from study.results import FAILED, statuses
+    from study.results import statuses
+    from study.rows import FAILED
 
     datasets = list(dict.fromkeys(p.trial.dataset for p in planned))
     _show_report(results, datasets, sorted({p.context.protocol.id for p in planned}))

@@ -91,7 +91,8 @@ def _train(planned: Any) -> str:
     import torch
 
     from study.execute import execute
-    from study.results import add_memberships, score_label, trial_folder
+    from study.results import add_memberships, trial_folder
+    from study.rows import score_label
     from study.samples import fixed_latents, save_grid
 
     trial, context = planned.trial, planned.context
@@ -127,7 +128,8 @@ _LOSSES = (("D loss", "discriminator_loss"), ("G loss", "generator_loss"), ("pen
 
 def _show_evaluations(results: Path, trial_id: str, protocol_id: str) -> str:
     """Print a finished trial from its rows; returns its status."""
-    from study.results import read_table, score_label
+    from study.results import read_table
+    from study.rows import score_label
 
     (row,) = _rows(read_table(results, "trials"), trial_id, protocol_id)
     for evaluation in _rows(read_table(results, "evaluations"), trial_id, protocol_id):
@@ -171,7 +173,8 @@ def sample(
 def status(results: cli.Results = Path("results")) -> None:
     """Show how far a study is: trials by space and dataset, failures with their reasons, and who runs it."""
     from study import lock
-    from study.results import STATUSES, part_paths, read_part, read_table
+    from study.results import part_paths, read_part, read_table
+    from study.rows import STATUSES
 
     if not results.is_dir():
         raise InputError(f"--results {results}: no such folder; `study run grid` makes it.")

@@ -9,7 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from study.gan.model import Gan, build
-from study.results import FINISHED, read_table
+from study.results import read_table
+from study.rows import FINISHED
 from study.trial import Trial
 
 OVERHEAD = 0.012

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from study.execute import Outcome
 from study.plan import Estimate, Planned
-from study.results import DIVERGED, FAILED, score_label
+from study.rows import DIVERGED, FAILED, score_label
 
 LINE_EVERY = 15.0
 """Seconds between lines where the output is no terminal."""

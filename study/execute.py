@@ -19,16 +19,8 @@ from study.checkpoint import Generator, load_generator, save_generator
 from study.metrics.extractors import load_extractor
 from study.metrics.scoring import Scorer
 from study.names import InputError
-from study.results import (
-    DIVERGED,
-    FAILED,
-    FINISHED,
-    KEPT_GENERATOR,
-    Record,
-    generator_path,
-    trial_folder,
-    write_part,
-)
+from study.results import generator_path, trial_folder, write_part
+from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, Record
 from study.train import Checkpoint, Diverged, train
 from study.trial import SEMANTICS, Evaluation, MetricProtocol, Trial
 

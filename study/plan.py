@@ -18,7 +18,8 @@ from study.metrics.extractors import load_extractor
 from study.metrics.menu import resolve_metrics
 from study.metrics.protocols import STUDY, resolve_protocol
 from study.names import InputError
-from study.results import FAILED, FINISHED, generator_path, read_table, statuses
+from study.results import generator_path, read_table, statuses
+from study.rows import FAILED, FINISHED
 from study.trial import Hyperparameters, Method, Training, Trial
 
 PATIENCE = 3 * 24 * 3600

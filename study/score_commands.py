@@ -120,7 +120,7 @@ def baseline(
     """Show the Frechet distance between the real images of the two splits: what a perfect generator could reach."""
     from study.metrics.baseline import PAPER, between_splits
     from study.metrics.extractors import load_extractor
-    from study.results import score_label
+    from study.rows import score_label
 
     request = _request(
         dataset=name,
@@ -281,7 +281,8 @@ def _rows(table: Any, key: tuple[str, str]) -> list[dict[str, Any]]:
 
 def _row_line(planned: "Planned") -> str:
     """A trial under a protocol as its rows tell it: its best checkpoint, and the other metrics there."""
-    from study.results import SCORES, read_table
+    from study.results import read_table
+    from study.rows import SCORES
 
     results, trial = planned.context.results, planned.trial
     (row,) = _rows(read_table(results, "trials"), planned.key)
@@ -295,7 +296,7 @@ def _row_line(planned: "Planned") -> str:
 
 
 def _label(context: "Context") -> str:
-    from study.results import score_label
+    from study.rows import score_label
 
     return score_label(context.protocol.extractor, context.protocol.weights_sha256)
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from study.results import TRIALS, read_table
+from study.results import read_table
+from study.rows import TRIALS
 
 Study = Callable[..., object]
 

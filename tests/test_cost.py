@@ -7,7 +7,8 @@ import pytest
 from study import cost
 from study.cost import Measured, estimated_seconds, total_seconds
 from study.gan.model import build
-from study.results import DIVERGED, FINISHED, Record, compact, write_part
+from study.results import compact, write_part
+from study.rows import DIVERGED, FINISHED, Record
 from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
 
 SHAPE = (1, 8)

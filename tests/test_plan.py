@@ -11,7 +11,8 @@ from study import data, plan
 from study.execute import make_record
 from study.names import InputError
 from study.plan import Request, Slots, estimate, make_plan, make_slots, pending, plan_trial
-from study.results import DIVERGED, FAILED, FINISHED, compact, write_part
+from study.results import compact, write_part
+from study.rows import DIVERGED, FAILED, FINISHED
 from study.trial import Hyperparameters, Method
 
 GRID = get("grid")

@@ -16,26 +16,31 @@ import pytest
 from study import results
 from study.names import InputError
 from study.results import (
-    DIAGNOSTICS,
-    DIVERGED,
-    FAILED,
-    FINISHED,
-    INCEPTION_SHA256,
-    TABLES,
     DamagedFile,
-    Record,
     add_memberships,
     compact,
     part_path,
     part_paths,
     read_part,
     read_table,
-    score_label,
     set_aside_damaged,
     statuses,
     trial_folder,
     write_part,
     write_table,
+)
+from study.rows import (
+    DIAGNOSTICS,
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    INCEPTION_SHA256,
+    KEPT_GENERATOR,
+    KEYS,
+    STATUSES,
+    TABLES,
+    Record,
+    score_label,
 )
 from study.trial import Diagnostics, Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
 
@@ -163,7 +168,7 @@ def test_a_score_that_could_not_be_taken_is_passed_over_and_the_first_of_equals_
 def test_a_kept_generator_has_a_final_score_only_where_it_is_the_last(tmp_path, step, final):
     trial = make()
     (one,) = [each for each in scored(trial) if each.discriminator_step == step]
-    assert write_part(tmp_path, trial, PROTOCOL, replace(record(), source=results.KEPT_GENERATOR), [one])
+    assert write_part(tmp_path, trial, PROTOCOL, replace(record(), source=KEPT_GENERATOR), [one])
     row, _ = read_part(path_of(tmp_path))
     assert (row["source"], row["best_step"], row["final_step"]) == ("kept generator", step, final)
 
@@ -204,7 +209,8 @@ def test_rows_of_before_diagnostics_were_recorded_are_kept_and_their_cells_are_e
 RACE = """
 import json, sys, time
 from pathlib import Path
-from study.results import Record, write_part
+from study.results import write_part
+from study.rows import Record
 from study.trial import Evaluation, MetricProtocol, Trial
 folder, host = Path(sys.argv[1]), sys.argv[2]
 parts = json.loads((folder / "todo.json").read_text())
@@ -342,7 +348,7 @@ def test_compaction_keeps_one_row_per_trial_and_protocol(tmp_path):
     assert sorted(keys) == [(0, False, "here"), (0, True, "here"), (1, True, "here"), (2, True, "here")]
     evaluations = rows(tmp_path, "evaluations")
     assert len(evaluations) == 4 * 3
-    assert len({tuple(row[key] for key in results.KEYS["evaluations"]) for row in evaluations}) == 4 * 3
+    assert len({tuple(row[key] for key in KEYS["evaluations"]) for row in evaluations}) == 4 * 3
     assert {row["frechet_distance"] for row in evaluations} == set(SCORES)
 
 
@@ -417,7 +423,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 from study.results import *
-from study.results import KEYS, Record
+from study.rows import KEYS, Record
 from study.trial import Evaluation, MetricProtocol, Trial
 import json
 folder = Path(sys.argv[1])
@@ -624,7 +630,7 @@ def test_the_data_dictionary_is_the_schema(name):
 def test_the_data_dictionary_names_the_weights_and_the_statuses():
     text = README.read_text()
     assert INCEPTION_SHA256 in text
-    assert all(f"`{status}`" in text for status in results.STATUSES)
+    assert all(f"`{status}`" in text for status in STATUSES)
 
 
 def test_the_example_of_the_data_dictionary_runs(tmp_path):

@@ -9,16 +9,8 @@ import torch
 from PIL import Image
 
 from study import data
-from study.results import (
-    KEPT_GENERATOR,
-    SCORES,
-    TRAINING,
-    compact,
-    fill_scores,
-    generator_path,
-    read_table,
-    write_table,
-)
+from study.results import compact, fill_scores, generator_path, read_table, write_table
+from study.rows import KEPT_GENERATOR, SCORES, TRAINING
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +301,7 @@ def test_the_baseline(study, tmp_path, monkeypatch):
     assert "1,197 train images against 600 of the other split" in other.out
     monkeypatch.setattr("study.metrics.baseline.PAPER", {"digits": 5.19})
     assert "5.19" not in study("data", "baseline", "digits", "--data-dir", tmp_path).out
-    monkeypatch.setattr("study.results.score_label", lambda *_: "FID")
+    monkeypatch.setattr("study.rows.score_label", lambda *_: "FID")
     assert "paper's, section 2.5: 5.19" in study("data", "baseline", "digits", "--data-dir", tmp_path).out
 
 

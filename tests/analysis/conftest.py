@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from study.results import DIVERGED, FAILED, FINISHED, Record, compact, write_part
+from study.results import compact, write_part
+from study.rows import DIVERGED, FAILED, FINISHED, Record
 from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
 
 CLASSIFIER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=360, n_fake=360)

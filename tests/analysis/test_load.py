@@ -9,7 +9,8 @@ import pytest
 
 from analysis import load, select
 from study.names import InputError
-from study.results import FAILED, FINISHED, TRIALS, DamagedFile
+from study.results import DamagedFile
+from study.rows import FAILED, FINISHED, TRIALS
 from study.trial import MetricProtocol
 
 OTHER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=100, n_fake=50)

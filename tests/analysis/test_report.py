@@ -12,7 +12,8 @@ from analysis.figures import save, top_figure
 from analysis.tables import plain_table, terminal_table
 from analysis.top import top_caption
 from study.names import InputError
-from study.results import DIVERGED, INCEPTION_SHA256, DamagedFile
+from study.results import DamagedFile
+from study.rows import DIVERGED, INCEPTION_SHA256
 from study.trial import Method, MetricProtocol
 
 INCEPTION = MetricProtocol(extractor="inception-v3-compat", weights_sha256=INCEPTION_SHA256, n_real=3000, n_fake=3000)

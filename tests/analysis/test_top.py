@@ -8,7 +8,7 @@ from analysis import BEST, FINAL, load, select, top_fraction, top_table
 from analysis.style import COLOURS, colour, method_label, place
 from analysis.top import setting, top_caption
 from study.names import InputError
-from study.results import DIVERGED
+from study.rows import DIVERGED
 from study.trial import Method
 
 
