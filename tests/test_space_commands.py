@@ -1,5 +1,6 @@
 """`study spaces`, and every space through `study plan` and `study run`."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -145,6 +146,20 @@ def test_plans_share_trials_by_id(tmp_path):
     assert len(ablation) == 9
     plain = plan("architectures", tmp_path, methods="spectral_norm", seeds=5)
     assert ablation["spectral_norm"].id in {planned.trial.id for planned in plain}
+
+
+def test_entries_are_planned_with_a_seed_for_each_score(tmp_path):
+    """As on cifar10, on images that are at hand; a published model of the grid is the grid's trial."""
+    published = search_spaces.get("published")
+    entries = tuple(replace(entry, dataset="digits") for entry in published.on("cifar10").blocks)
+    request = Request(datasets=["digits"], results=tmp_path / "results", data_dir=tmp_path / "data")
+    trials = [planned.trial for planned in make_plan(request, replace(published, blocks=entries))]
+    assert len({trial.id for trial in trials}) == len(trials) == 10
+    assert [(t.seed, t.method.architecture, t.method.name) for t in trials if t.seed] == [
+        (1, "resnet_cifar", "spectral_norm")
+    ]
+    grid = {planned.trial.id for planned in plan("grid", tmp_path)}
+    assert len(grid & {trial.id for trial in trials}) == 4  # sndcgan, plain and with spectral norm, at two rates
 
 
 def test_a_plan_of_two_architectures_tells_them_apart(study, tmp_path):
