@@ -1,11 +1,9 @@
 """The discrete grid of the paper, its Table 1, over the methods of its Figure 1."""
 
-from collections.abc import Mapping
-from typing import Any
+from search_spaces.blocks import Block, Fields
+from search_spaces.space import SearchSpace
 
-from search_spaces.space import Block, SearchSpace
-
-METHODS: tuple[Mapping[str, Any], ...] = (
+METHODS: tuple[Fields, ...] = (
     {},
     {"penalty": "gradient_penalty"},
     {"penalty": "dragan"},

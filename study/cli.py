@@ -26,7 +26,7 @@ app.add_typer(data_app, name="data")
 FAILED_EXIT = 3
 USAGE_ERROR: Any = typer.BadParameter.__base__  # which typer does not export
 
-Space = Annotated[str, typer.Argument(help="A search space; `grid` is the paper's Table 1.")]
+Space = Annotated[str, typer.Argument(help="A search space; see `study spaces`.")]
 Datasets = Annotated[str, typer.Option("--dataset", help="Datasets, separated by commas; see `study datasets`.")]
 OneDataset = Annotated[str, typer.Option("--dataset", help="A dataset; see `study datasets`.")]
 Results = Annotated[Path, typer.Option(help="Folder of rows, figures and kept generators.")]
@@ -291,7 +291,8 @@ def main() -> None:
     """Run the command line; an error of the user's is one line on standard error and exit code 2."""
     import study.commands
     import study.data_commands
-    import study.score_commands  # noqa: F401  the other commands: they add themselves to `app`
+    import study.score_commands
+    import study.space_commands  # noqa: F401  the other commands: they add themselves to `app`
 
     try:
         code = app(standalone_mode=False)

@@ -12,7 +12,8 @@ from search_spaces import SearchSpace
 from study import data
 from study.cost import Measured, total_seconds
 from study.execute import Context
-from study.gan.methods import canonical, parse_list
+from study.expand import Narrowing, expand
+from study.gan.methods import canonical
 from study.gan.model import build
 from study.metrics.extractors import load_extractor
 from study.metrics.menu import resolve_metrics
@@ -123,35 +124,34 @@ def plan_trial(request: Request, method: Method, hyperparameters: Hyperparameter
 
 def make_plan(request: Request, space: SearchSpace) -> list[Planned]:
     """All trials of a space, seed by seed; each once. Raises InputError for whatever cannot run."""
-    for name, number in (("--settings", request.settings), ("--seeds", request.seeds), ("--n-dis", request.n_dis)):
-        if number is not None and number < 1:
-            raise InputError(f"{name} {number}: must be 1 or more.")
+    asked = Narrowing(
+        architecture=request.architecture,
+        methods=request.methods,
+        settings=request.settings,
+        seeds=request.seeds,
+        n_dis=request.n_dis,
+    )
     planned: dict[tuple[str, str], Planned] = {}
     for dataset in request.datasets:
         training = training_of(request, dataset)
-        architecture = request.architecture or data.get(dataset, request.data_dir).architecture
-        own = request.methods is None
-        methods = space.methods(architecture) if own else parse_list(request.methods or "", architecture)
+        settings = expand(space, data.get(dataset, request.data_dir), asked)
         context, shape = make_context(request, dataset)
-        chosen = {method: _settings(request, space, method) for method in methods}
-        for seed in range(request.seeds or space.seeds):
-            for method, settings in chosen.items():
-                common = {"dataset": dataset, "method": canonical(method), "training": training, "seed": seed}
-                for hyperparameters in settings:
-                    trial = Trial(hyperparameters=hyperparameters, **common)
-                    one = Planned(trial=trial, context=context, shape=shape)
-                    planned.setdefault(one.key, one)
-        for method in methods:
-            build(Trial(hyperparameters=chosen[method][0], **{**common, "method": method}), *shape)
+        first: dict[Method, Trial] = {}
+        for seed in range(max(setting.seeds for setting in settings)):
+            for setting in (s for s in settings if seed < s.seeds):
+                trial = Trial(
+                    dataset=dataset,
+                    method=setting.method,
+                    hyperparameters=setting.hyperparameters,
+                    training=training,
+                    seed=seed,
+                )
+                first.setdefault(trial.method, trial)
+                one = Planned(trial=trial, context=context, shape=shape)
+                planned.setdefault(one.key, one)
+        for trial in first.values():
+            build(trial, *shape)
     return list(planned.values())
-
-
-def _settings(request: Request, space: SearchSpace, method: Method) -> list[Hyperparameters]:
-    settings = [s for s in space.settings(method) if request.n_dis in (None, s.n_dis)]
-    if not settings:
-        known = sorted({setting.n_dis for setting in space.settings(method)})
-        raise InputError(f"--n-dis {request.n_dis}: {space.name} has no such setting; it has {known}.")
-    return settings[: request.settings]
 
 
 def pending(planned: Sequence[Planned], results: Path, *, retry_failed: bool = False) -> list[Planned]:
@@ -205,8 +205,13 @@ class Estimate:
 
 def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path, slots: "Slots") -> Estimate:
     """How much there is to do and how long it takes."""
-    every = Counter(p.trial.method.name for p in planned)
-    left = Counter(p.trial.method.name for p in todo)
+    several = len({p.trial.method.architecture for p in planned}) > 1
+
+    def name(one: Planned) -> str:
+        method = one.trial.method
+        return f"{method.name} on {method.architecture}" if several else method.name
+
+    every, left = Counter(map(name, planned)), Counter(map(name, todo))
     training = [(p.trial, p.shape) for p in todo if not p.kept]
     seconds, measured = total_seconds(training, Measured(results), slots.device)
     return Estimate(

@@ -1,0 +1,25 @@
+"""Four trials, each of them in the grid: whether everything works, in seconds on the digits."""
+
+from search_spaces.blocks import Block, Fields
+from search_spaces.space import SearchSpace
+
+METHODS: tuple[Fields, ...] = (
+    {},
+    {"penalty": "gradient_penalty"},
+    {"normalizations": ("spectral_norm",)},
+    {"normalizations": ("layer_norm",)},
+)
+
+SPACE = SearchSpace(
+    name="smoke",
+    description="one setting of four methods: whether everything works, in seconds on the digits",
+    source="four settings of Table 1 (Kurach et al., 2019)",
+    seeds=1,
+    blocks=(
+        Block(
+            methods=METHODS,
+            axes={("learning_rate", "beta1", "beta2", "n_dis"): ((2e-4, 0.5, 0.999, 1),)},
+            penalty_weights=(1,),
+        ),
+    ),
+)

@@ -1,0 +1,107 @@
+"""A search space on a dataset: its settings, and those of them that were asked for."""
+
+from dataclasses import dataclass
+
+from search_spaces import SearchSpace
+from study.data.dataset import Dataset
+from study.gan.architectures import ARCHITECTURES
+from study.gan.methods import canonical, check, parse_list
+from study.names import InputError
+from study.trial import Hyperparameters, Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is trained with seeds 0 to `seeds` - 1; `published`: scores of the same setting, seed by seed."""
+
+    method: Method
+    hyperparameters: Hyperparameters
+    seeds: int
+    published: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrowing:
+    """What is asked of a space; None where the dataset or the space decides.
+
+    Attributes:
+        architecture: in place of those by resolution, and only this one of those that its methods name.
+        methods: instead of the space's own.
+        settings: only so many, the first, of each method.
+        seeds: instead of the space's.
+        n_dis: only settings with so many.
+    """
+
+    architecture: str | None = None
+    methods: str | None = None
+    settings: int | None = None
+    seeds: int | None = None
+    n_dis: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, number in (("--settings", self.settings), ("--seeds", self.seeds), ("--n-dis", self.n_dis)):
+            if number is not None and number < 1:
+                raise InputError(f"{name} {number}: must be 1 or more.")
+
+
+def expand(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Setting]:
+    """The settings of a space on a dataset, method by method; raises InputError for what cannot be had or fit."""
+    space = space.on(declared.name)
+    methods = _methods(space, declared, asked)
+    expanded: dict[tuple[Method, Hyperparameters], Setting] = {}
+    for method in methods:
+        own = [s for s in space.settings(method) if asked.n_dis in (None, s.n_dis)]
+        for hyperparameters in own[: asked.settings]:
+            published = space.published(method, hyperparameters)
+            seeds = asked.seeds or len(published) or space.seeds
+            one = Setting(method=canonical(method), hyperparameters=hyperparameters, seeds=seeds, published=published)
+            expanded.setdefault((one.method, hyperparameters), one)
+    if not expanded:
+        known = sorted({setting.n_dis for method in methods for setting in space.settings(method)})
+        raise InputError(f"--n-dis {asked.n_dis}: {space.name} has no such setting; it has {known}.")
+    return list(expanded.values())
+
+
+def _methods(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Method]:
+    """The methods, checked; each fits the dataset's images."""
+    default = asked.architecture or declared.architecture
+    resolution = None if asked.architecture else declared.resolution
+    if asked.methods is None:
+        methods = space.methods(default, resolution)
+    else:
+        methods = _named(space, declared, asked.methods, space.architectures(default, resolution))
+    if asked.architecture:
+        named = sorted({method.architecture for method in methods})
+        if asked.architecture not in named:
+            raise InputError(
+                f"--architecture {asked.architecture}: {space.name} has only {', '.join(named)} on {declared.name}."
+            )
+        methods = [method for method in methods if method.architecture == asked.architecture]
+    for method in methods:
+        check(method)
+    for architecture in dict.fromkeys(method.architecture for method in methods):
+        _check_size(space, declared, architecture, chosen=architecture == default)
+    return methods
+
+
+def _check_size(space: SearchSpace, declared: Dataset, architecture: str, *, chosen: bool) -> None:
+    """Raises InputError where the images do not fit; `chosen`: by the user or the dataset, not by the space."""
+    try:
+        ARCHITECTURES[architecture].check_size(declared.resolution)
+    except InputError as error:
+        if chosen:
+            raise
+        why = str(error).removeprefix("--architecture ")
+        raise InputError(f"space {space.name} on {declared.name}: {why}") from error
+
+
+def _named(space: SearchSpace, declared: Dataset, text: str, architectures: list[str]) -> list[Method]:
+    """The methods of a list of names on each architecture; single entries have them on some of these only."""
+    parsed = [method for architecture in architectures for method in parse_list(text, architecture)]
+    kept = [method for method in parsed if space.settings(method)]
+    if missing := {method.name for method in parsed} - {method.name for method in kept}:
+        known = ", ".join(dict.fromkeys(m.name for a in architectures for m in space.methods(a)))
+        raise InputError(
+            f"--methods {min(missing)}: {space.name} has no such method on {declared.name}; it has {known}."
+        )
+    return kept
