@@ -10,7 +10,8 @@ from study import data
 from study.expand import Narrowing, expand
 from study.names import InputError
 from study.plan import Request, make_plan
-from study.results import FINISHED, read_table
+from study.results import read_table
+from study.rows import FINISHED
 
 COUNTS = {
     "architectures": (96, 480),
