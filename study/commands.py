@@ -82,15 +82,13 @@ def train(
             status = _train(todo[0])
         else:
             print(f"trial {planned.trial.id} is done already:")
-            status = _show_evaluations(request.results, *planned.key)
+            status = _show_evaluations(request.results, planned.key)
     if status == "failed":
         raise typer.Exit(cli.FAILED_EXIT)
 
 
 def _train(planned: Any) -> str:
-    import torch
-
-    from study.execute import execute
+    from study.execute import best_device, execute
     from study.results import add_memberships, trial_folder
     from study.rows import score_label
     from study.samples import fixed_latents, save_grid
@@ -98,7 +96,7 @@ def _train(planned: Any) -> str:
     trial, context = planned.trial, planned.context
     folder = trial_folder(context.results, trial.id)
     label = score_label(context.protocol.extractor, context.protocol.weights_sha256)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     latents = fixed_latents(SAMPLES, trial.training.latent_dim).to(device)
     add_memberships(context.results, "train", trial.dataset, [trial.id])
     print(f"trial {trial.id}: {trial.method.name} on {trial.dataset}, {trial.training.discriminator_steps} D updates")
@@ -126,20 +124,16 @@ def _evaluation_line(label: str, row: dict[str, Any]) -> str:
 _LOSSES = (("D loss", "discriminator_loss"), ("G loss", "generator_loss"), ("penalty", "penalty"))
 
 
-def _show_evaluations(results: Path, trial_id: str, protocol_id: str) -> str:
+def _show_evaluations(results: Path, key: tuple[str, str]) -> str:
     """Print a finished trial from its rows; returns its status."""
-    from study.results import read_table
+    from study.results import rows_of
     from study.rows import score_label
 
-    (row,) = _rows(read_table(results, "trials"), trial_id, protocol_id)
-    for evaluation in _rows(read_table(results, "evaluations"), trial_id, protocol_id):
+    (row,) = rows_of(results, "trials", key)
+    for evaluation in rows_of(results, "evaluations", key):
         print(_evaluation_line(score_label(row["extractor"], row["weights_sha256"]), evaluation))
     print(": ".join(filter(None, (row["status"], row["reason"]))))
     return str(row["status"])
-
-
-def _rows(table: Any, trial_id: str, protocol_id: str) -> list[dict[str, Any]]:
-    return [r for r in table.to_pylist() if (r["trial_id"], r["protocol_id"]) == (trial_id, protocol_id)]
 
 
 @cli.app.command(epilog="Example: `study sample 5a1a24bbbb04a43d --n 100`")

@@ -63,6 +63,11 @@ class Outcome:
     seconds: float
 
 
+def best_device() -> str:
+    """Where the commands that use this process compute: on a GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 @lru_cache(maxsize=2)
 def load(context: Context, device: str) -> tuple[data.Images, Scorer]:
     """The images and the scorer of a context, kept for the next trial of this process.

@@ -165,6 +165,14 @@ def read_table(folder: Path, name: str) -> pa.Table:
         raise DamagedFile(path, f"has columns of other types ({str(error).splitlines()[0]})") from error
 
 
+def rows_of(folder: Path, name: str, key: tuple[str, str]) -> list[dict[str, Any]]:
+    """The rows that a table has for a (trial_id, protocol_id)."""
+    trial_id, protocol_id = key
+    mine = (pc.field("trial_id") == trial_id) & (pc.field("protocol_id") == protocol_id)
+    rows: list[dict[str, Any]] = read_table(folder, name).filter(mine).to_pylist()
+    return rows
+
+
 def with_later_columns(table: pa.Table, name: str) -> pa.Table:
     """A table of `TABLES` with empty cells in the columns that did not exist when it was written."""
     for column in LATER[name]:

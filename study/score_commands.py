@@ -234,7 +234,7 @@ def _planned(request: "Request", generators: Iterator["Generator"]) -> list["Pla
 
 def _evaluate(request: "Request", generators: Iterator["Generator"]) -> int:
     """Score and write what is not there yet, one line each; returns how many failed."""
-    from study.execute import execute
+    from study.execute import best_device, execute
     from study.plan import pending
     from study.results import compact
 
@@ -243,7 +243,7 @@ def _evaluate(request: "Request", generators: Iterator["Generator"]) -> int:
     failed = 0
     for one in planned:
         if one.key in todo:
-            failed += execute(one.trial, one.context, _device(), kept=True).status == "failed"
+            failed += execute(one.trial, one.context, best_device(), kept=True).status == "failed"
             compact(request.results)
             note = ""
         else:
@@ -252,44 +252,34 @@ def _evaluate(request: "Request", generators: Iterator["Generator"]) -> int:
     return failed
 
 
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _fill(planned: "Planned") -> bool:
     """Add metrics to the row of a kept generator that lack there; False where none do, or the row has no score."""
     from study.checkpoint import load_generator
-    from study.execute import load, score_generator
+    from study.execute import best_device, load, score_generator
     from study.metrics.menu import columns
-    from study.results import fill_scores, generator_path, read_table
+    from study.results import fill_scores, generator_path, rows_of
 
     context = planned.context
-    generator = load_generator(generator_path(context.results, planned.trial.id)).to(_device())
-    rows = _rows(read_table(context.results, "evaluations"), planned.key)
+    generator = load_generator(generator_path(context.results, planned.trial.id)).to(best_device())
+    rows = rows_of(context.results, "evaluations", planned.key)
     at = next((row for row in rows if row["discriminator_step"] == generator.step), None)
     if at is None or not any(at[column] is None for column in columns(context.metrics)):
         return False
-    _, scorer = load(context, _device())
+    _, scorer = load(context, best_device())
     return fill_scores(context.results, score_generator(generator, scorer).to_row())
-
-
-def _rows(table: Any, key: tuple[str, str]) -> list[dict[str, Any]]:
-    return [row for row in table.to_pylist() if (row["trial_id"], row["protocol_id"]) == key]
 
 
 def _row_line(planned: "Planned") -> str:
     """A trial under a protocol as its rows tell it: its best checkpoint, and the other metrics there."""
-    from study.results import read_table
+    from study.results import rows_of
     from study.rows import SCORES
 
     results, trial = planned.context.results, planned.trial
-    (row,) = _rows(read_table(results, "trials"), planned.key)
+    (row,) = rows_of(results, "trials", planned.key)
     who = f"{trial.id}  {trial.method.name} on {trial.dataset}"
     if row["best_step"] is None:
         return f"{who}: {row['status']}, {row['reason']}"
-    rows = _rows(read_table(results, "evaluations"), planned.key)
+    rows = rows_of(results, "evaluations", planned.key)
     best = next(evaluation for evaluation in rows if evaluation["discriminator_step"] == row["best_step"])
     numbers = _numbers({name: best[name] for name in SCORES})
     return f"{who}, step {row['best_step']}: {_label(planned.context)} {row['best_frechet_distance']:.2f}{numbers}"
@@ -311,13 +301,13 @@ def _line(context: "Context", scored: "Scored") -> str:
 
 def _score_all(request: "Request", generators: list["Generator"]) -> list[tuple["Context", float]]:
     """The Frechet distance of each generator under one protocol, in order."""
-    from study.execute import load, score_generator
+    from study.execute import best_device, load, score_generator
 
     planned = _planned(request, iter(generators))
     scores = []
     for generator, one in zip(generators, planned, strict=True):
-        _, scorer = load(one.context, _device())
-        scores.append((one.context, float(score_generator(generator.to(_device()), scorer).frechet_distance or 0)))
+        _, scorer = load(one.context, best_device())
+        scores.append((one.context, float(score_generator(generator.to(best_device()), scorer).frechet_distance or 0)))
     return scores
 
 

@@ -43,7 +43,7 @@ def diagnose(gan: Gan, state: State, batches: Batches, *, operator_norms: bool =
     for name, images in places.items():
         gradients, outputs[name] = image_gradients(critic, images)
         norms[name] = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
-    weights = gan.weight_norm.apply(state.discriminator, state.vectors) if gan.weight_norm else state.discriminator
+    weights = gan.weights(state.discriminator, state.vectors)
     singular = sigmas(weights)
     values = {
         "sigmas": singular,

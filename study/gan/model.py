@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from study.gan.architectures import ARCHITECTURES
 from study.gan.constraints import Constraint
-from study.gan.discriminator import Critic, Vectors
+from study.gan.discriminator import Critic, Parameters, Vectors
 from study.gan.losses import Loss
 from study.gan.methods import members
 from study.gan.normalizations import LayerNormalization, OutputNormalization, WeightNormalization
@@ -79,9 +79,13 @@ class Gan:
         """D's singular vectors for its next update."""
         return advance_vectors(parameters, vectors, self.power_iterations)
 
+    def weights(self, parameters: Tensors, vectors: Vectors) -> Parameters:
+        """D's parameters as it computes with them: normalised where the method does so."""
+        return self.weight_norm.apply(parameters, vectors) if self.weight_norm else parameters
+
     def critic(self, parameters: Tensors, vectors: Vectors) -> Critic:
         """D as a function of images, with its normalised weights bound and its output normalised."""
-        weights = self.weight_norm.apply(parameters, vectors) if self.weight_norm else parameters
+        weights = self.weights(parameters, vectors)
 
         def critic(images: Tensor) -> Tensor:
             return torch.func.functional_call(self.discriminator, weights, images)
