@@ -1,6 +1,7 @@
 """What a space consists of: products of methods and values, random draws, and single entries. All are plain data."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,12 +28,18 @@ class Block:
         axes: see `Axes`; their product is taken in the order given, the last axis fastest.
         penalty_weights: an axis of methods with a penalty only, so that no setting is trained twice under another name.
         architectures: see `Architectures`.
+        seeds: instead of the space's, or None.
     """
 
     methods: tuple[Fields, ...]
     axes: Axes
     penalty_weights: tuple[float, ...] = ()
     architectures: Architectures = field(default_factory=dict)
+    seeds: int | None = None
+
+    def count_for(self, method: Method) -> int:
+        """How many settings that is, equal ones included."""
+        return math.prod(map(len, self.axes.values())) * (len(self.penalty_weights) if method.penalty else 1)
 
     def settings(self, method: Method) -> Iterator[Hyperparameters]:
         """The hyperparameters that the block tries for a method."""
@@ -51,12 +58,13 @@ class RandomBlock:
     first draws of a larger `count` are those of a smaller.
 
     Attributes:
-        methods, architectures: as of a `Block`.
+        methods, architectures, seeds: as of a `Block`; `seed` is something else.
         ranges: by hyperparameter.
         penalty_weight: its range, for methods with a penalty; `penalty_weights` has those of single penalties.
         n_dis: taken in turns.
         count: draws per method.
         seed: of all streams.
+        fixed: hyperparameters that are not drawn.
     """
 
     methods: tuple[Fields, ...]
@@ -66,16 +74,25 @@ class RandomBlock:
     n_dis: tuple[int, ...]
     count: int
     seed: int = 0
+    fixed: Mapping[str, float] = field(default_factory=dict)
     architectures: Architectures = field(default_factory=dict)
+    seeds: int | None = None
+
+    def count_for(self, method: Method) -> int:
+        """How many settings that is."""
+        return self.count
+
+    def ranges_of(self, penalty: str | None) -> dict[str, Range]:
+        """The ranges of a method with this penalty."""
+        weight = {"penalty_weight": self.penalty_weights.get(penalty, self.penalty_weight)} if penalty else {}
+        return {**self.ranges, **weight}
 
     def settings(self, method: Method) -> Iterator[Hyperparameters]:
         """The hyperparameters that the block tries for a method."""
-        ranges = dict(self.ranges)
-        if method.penalty:
-            ranges["penalty_weight"] = self.penalty_weights.get(method.penalty, self.penalty_weight)
+        ranges = self.ranges_of(method.penalty)
         for index in range(self.count):
             drawn = {name: range_.at(share(self.seed, name, index)) for name, range_ in ranges.items()}
-            yield Hyperparameters(n_dis=self.n_dis[index % len(self.n_dis)], **drawn)
+            yield Hyperparameters(n_dis=self.n_dis[index % len(self.n_dis)], **self.fixed, **drawn)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +103,14 @@ class Entry:
         dataset: its name.
         method: see `Fields`; it names the architecture.
         values: all hyperparameters.
-        published: Frechet Inception distances; that of seed 0 first.
+        published: Frechet Inception distances; that of seed 0 first. Empty where there are none: then the seeds are the
+            space's.
     """
 
     dataset: str
     method: Fields
     values: Mapping[str, Any]
-    published: tuple[float, ...]
+    published: tuple[float, ...] = ()
 
     @property
     def methods(self) -> tuple[Fields, ...]:
@@ -103,6 +121,15 @@ class Entry:
     def architectures(self) -> Architectures:
         """The one architecture, at any resolution."""
         return {0: (str(self.method["architecture"]),)}
+
+    @property
+    def seeds(self) -> int | None:
+        """One for each published score."""
+        return len(self.published) or None
+
+    def count_for(self, method: Method) -> int:
+        """One setting."""
+        return 1
 
     def settings(self, method: Method) -> Iterator[Hyperparameters]:
         """The one setting."""

@@ -19,6 +19,7 @@ SPACE = SearchSpace(
     description="two architectures and three losses, each plain, with spectral norm and with gradient penalty",
     source="Appendix A, its details unverified; fixed settings of Table 1 (Kurach et al., 2019)",
     seeds=5,
+    datasets=("cifar10",),
     blocks=(
         Block(methods=METHODS, axes=TABLE_1, penalty_weights=(1, 10), architectures={0: ("sndcgan", "resnet_cifar")}),
     ),

@@ -13,6 +13,9 @@ METHODS: tuple[Fields, ...] = (
     {"normalizations": ("batch_norm",)},
 )
 
+DATASETS = ("celeba-hq-128", "lsun-bedroom-128")
+"""Of Figures 1 to 4."""
+
 TABLE_1 = {
     ("learning_rate",): ((2e-4,), (1e-4,), (1e-3,)),
     ("beta1", "beta2", "n_dis"): ((0.5, 0.9, 5), (0.5, 0.999, 1), (0.5, 0.999, 5), (0.9, 0.999, 5)),

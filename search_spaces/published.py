@@ -74,6 +74,7 @@ SPACE = SearchSpace(
     description="the best models of the paper on the dataset, at their exact settings; twins as seeds 0 and 1",
     source="tables of best parameters and the released models (Kurach et al., 2019; compare_gan)",
     seeds=1,
+    datasets=(CELEBA, CIFAR, LSUN),
     blocks=(
         *entries("sndcgan", SNDCGAN),
         *entries("resnet19", RESNET19),

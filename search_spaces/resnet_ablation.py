@@ -13,6 +13,7 @@ SPACE = SearchSpace(
     description="nine variants of resnet_cifar with spectral norm, at the published setting",
     source="Appendix D, Figure 7 (Kurach et al., 2019)",
     seeds=5,
+    datasets=("cifar10",),
     blocks=(
         Block(
             methods=tuple({"normalizations": ("spectral_norm",), "options": {"ablation": code}} for code in CODES),

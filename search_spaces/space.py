@@ -3,16 +3,27 @@
 Knows names only; whether they exist is checked where the networks are (study.gan.methods).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from search_spaces.blocks import Block, Entry, Fields, RandomBlock
 from study.names import InputError
 from study.trial import Hyperparameters, Method
 
-__all__ = ["Block", "Entry", "RandomBlock", "SearchSpace"]
+__all__ = ["Block", "Entry", "RandomBlock", "Repeats", "SearchSpace"]
 
 AnyBlock = Block | RandomBlock | Entry
+
+Choose = Callable[[Sequence[Mapping[str, Any]]], tuple[Entry, ...]]
+"""From the rows of a finished study to what is tried next, the best first."""
+
+
+class Repeats(NamedTuple):
+    """How many seeds a setting is trained with, and the scores that were published for it, seed by seed."""
+
+    seeds: int
+    published: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +34,27 @@ class SearchSpace:
         name: on the command line.
         description: one line.
         source: figure, table or section of the paper.
-        seeds: how many seeds each setting is trained with by default; entries have their own.
+        seeds: how many seeds each setting is trained with, unless its block says otherwise.
         blocks: what it consists of.
+        datasets: on which the paper has it; empty where it is not the paper's.
+        top: how many settings of each method are tried unless told otherwise; None for all.
+        extra_steps: D updates beyond a dataset's own, but never more than these: a trial is at most twice as long.
+        choose: makes the blocks from rows (see `chosen`); None where they are given.
     """
 
     name: str
     description: str
     source: str
     seeds: int
-    blocks: tuple[AnyBlock, ...]
+    blocks: tuple[AnyBlock, ...] = ()
+    datasets: tuple[str, ...] = ()
+    top: int | None = None
+    extra_steps: int = 0
+    choose: Choose | None = None
+
+    def chosen(self, rows: Sequence[Mapping[str, Any]]) -> "SearchSpace":
+        """The space with the blocks that rows of trials.parquet give it, or as it is where they are given."""
+        return replace(self, blocks=self.choose(rows), choose=None) if self.choose else self
 
     def on(self, dataset: str) -> "SearchSpace":
         """What the space has for a dataset; raises InputError where that is nothing."""
@@ -57,19 +80,31 @@ class SearchSpace:
             )
         )
 
-    def settings(self, method: Method) -> list[Hyperparameters]:
-        """The settings that the space tries for `method`, each once, in order.
+    def tried(self, method: Method) -> dict[Hyperparameters, Repeats]:
+        """The settings that the space tries for `method`, in order, and how often it tries each.
 
         A method that the space does not list gets the settings of all its blocks: any recipe can be put on a grid. It
         gets none of single entries.
         """
-        own = list(self._own(method)) or [block for block in self.blocks if not isinstance(block, Entry)]
-        return list(dict.fromkeys(setting for block in own for setting in block.settings(method)))
+        found: dict[Hyperparameters, Repeats] = {}
+        for block in self._for(method):
+            published = block.published if isinstance(block, Entry) else ()
+            for setting in block.settings(method):
+                before = found.get(setting, Repeats(0, ()))
+                seeds = max(before.seeds, block.seeds or self.seeds)
+                found[setting] = Repeats(seeds, before.published + published)
+        return found
 
-    def published(self, method: Method, setting: Hyperparameters) -> tuple[float, ...]:
-        """The scores that entries have for a setting, one per seed; empty where there are none."""
-        own = (block for block in self._own(method) if isinstance(block, Entry) and setting in block.settings(method))
-        return tuple(score for entry in own for score in entry.published)
+    def settings(self, method: Method) -> list[Hyperparameters]:
+        """The settings that the space tries for `method`, each once, in order."""
+        return list(self.tried(method))
+
+    def size(self, method: Method) -> int:
+        """How many trials `tried` stands for at most, counted without making them."""
+        return sum(block.count_for(method) * (block.seeds or self.seeds) for block in self._for(method))
+
+    def _for(self, method: Method) -> list[AnyBlock]:
+        return list(self._own(method)) or [block for block in self.blocks if not isinstance(block, Entry)]
 
     def _own(self, method: Method) -> Iterator[AnyBlock]:
         return (block for block in self.blocks if any(_matches(method, fields) for fields in block.methods))

@@ -1,5 +1,6 @@
 """A search space on a dataset: its settings, and those of them that were asked for."""
 
+import itertools
 from dataclasses import dataclass
 
 from search_spaces import SearchSpace
@@ -8,6 +9,9 @@ from study.gan.architectures import ARCHITECTURES
 from study.gan.methods import canonical, check, parse_list
 from study.names import InputError
 from study.trial import Hyperparameters, Method
+
+MANY = 100_000
+"""Trials, of a space at its own seeds, above which it has to be confirmed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,7 @@ class Narrowing:
         settings: only so many, the first, of each method.
         seeds: instead of the space's.
         n_dis: only settings with so many.
+        many: whether a space may expand to more than `MANY` trials.
     """
 
     architecture: str | None = None
@@ -37,6 +42,7 @@ class Narrowing:
     settings: int | None = None
     seeds: int | None = None
     n_dis: int | None = None
+    many: bool = False
 
     def __post_init__(self) -> None:
         for name, number in (("--settings", self.settings), ("--seeds", self.seeds), ("--n-dis", self.n_dis)):
@@ -49,17 +55,30 @@ def expand(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Sett
     space = space.on(declared.name)
     methods = _methods(space, declared, asked)
     expanded: dict[tuple[Method, Hyperparameters], Setting] = {}
+    _check_many(space, methods, asked)
     for method in methods:
-        own = [s for s in space.settings(method) if asked.n_dis in (None, s.n_dis)]
-        for hyperparameters in own[: asked.settings]:
-            published = space.published(method, hyperparameters)
-            seeds = asked.seeds or len(published) or space.seeds
-            one = Setting(method=canonical(method), hyperparameters=hyperparameters, seeds=seeds, published=published)
+        tried = {s: repeats for s, repeats in space.tried(method).items() if asked.n_dis in (None, s.n_dis)}
+        for hyperparameters, repeats in itertools.islice(tried.items(), asked.settings or space.top):
+            one = Setting(
+                method=canonical(method),
+                hyperparameters=hyperparameters,
+                seeds=asked.seeds or repeats.seeds,
+                published=repeats.published,
+            )
             expanded.setdefault((one.method, hyperparameters), one)
     if not expanded:
         known = sorted({setting.n_dis for method in methods for setting in space.settings(method)})
         raise InputError(f"--n-dis {asked.n_dis}: {space.name} has no such setting; it has {known}.")
     return list(expanded.values())
+
+
+def _check_many(space: SearchSpace, methods: list[Method], asked: Narrowing) -> None:
+    """Raises InputError before memory is filled with more trials than anyone may have meant."""
+    trials = sum(space.size(method) for method in methods)
+    if trials > MANY and not asked.many:
+        raise InputError(
+            f"space {space.name}: expands to {trials:,} trials, more than {MANY:,}; add --yes if that is meant."
+        )
 
 
 def _methods(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Method]:

@@ -16,7 +16,7 @@ from study.rows import FINISHED
 COUNTS = {
     "architectures": (96, 480),
     "cifar": (288, 1440),
-    "combinations": (288, 288),
+    "combinations": (288, 864),
     "grid": (120, 120),
     "losses": (132, 660),
     "ranges": (1680, 1680),
