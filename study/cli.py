@@ -209,37 +209,51 @@ def _record_memberships(space: str, planned: list[Any]) -> None:
     from study.results import add_memberships
 
     for context in dict.fromkeys(p.context for p in planned):
-        add_memberships(context.results, space, context.dataset, [p.trial.id for p in planned if p.context == context])
+        add_memberships(context.results, space, context.dataset, [p.trial for p in planned if p.context == context])
 
 
 def _run_trials(
     space: str, planned: list[Any], todo: list[Any], *, address: str | None, yes: bool, **limits: Any
 ) -> None:
-    import time
-
     from study import launch
-    from study.display import Watch, duration
-    from study.plan import PATIENCE, make_slots
-    from study.results import compact
+    from study.display import Watch
+    from study.plan import make_slots
 
     results = todo[0].context.results
     with launch.connected(address) as resources:
         slots = make_slots(*resources, **limits)
         estimated = _show_plan(space, planned, todo, results, slots)
-        if estimated.seconds > PATIENCE and not yes:
-            raise InputError(f"this takes about {duration(estimated.seconds)}; add --yes to run it all the same.")
+        confirm(estimated.seconds, yes=yes)
         _record_memberships(space, planned)
-        compacted = time.monotonic()
-        with Watch(todo) as watch:
+        with Watch.of(todo) as watch:
+            launch.launch(launch.Listed(todo), slots, compacting(results, watch.add))
 
-            def ended(outcome: Any) -> None:
-                nonlocal compacted
-                watch.add(outcome)
-                if time.monotonic() - compacted > COMPACT_EVERY:
-                    compact(results)
-                    compacted = time.monotonic()
 
-            launch.launch(todo, slots, ended)
+def confirm(seconds: float, *, yes: bool) -> None:
+    """Raises InputError for a plan that takes days, unless the user has said yes."""
+    from study.display import duration
+    from study.plan import PATIENCE
+
+    if seconds > PATIENCE and not yes:
+        raise InputError(f"this takes about {duration(seconds)}; add --yes to run it all the same.")
+
+
+def compacting(results: Path, add: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """`add`, and now and then what has finished is brought to the parquet files."""
+    import time
+
+    from study.results import compact
+
+    compacted = time.monotonic()
+
+    def ended(planned: Any, outcome: Any) -> None:
+        nonlocal compacted
+        add(planned, outcome)
+        if time.monotonic() - compacted > COMPACT_EVERY:
+            compact(results)
+            compacted = time.monotonic()
+
+    return ended
 
 
 COMPACT_EVERY = 30.0

@@ -98,7 +98,7 @@ def _train(planned: Any) -> str:
     label = score_label(context.protocol.extractor, context.protocol.weights_sha256)
     device = best_device()
     latents = fixed_latents(SAMPLES, trial.training.latent_dim).to(device)
-    add_memberships(context.results, "train", trial.dataset, [trial.id])
+    add_memberships(context.results, "train", trial.dataset, [trial])
     print(f"trial {trial.id}: {trial.method.name} on {trial.dataset}, {trial.training.discriminator_steps} D updates")
 
     def show(checkpoint: Any) -> None:

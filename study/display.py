@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -12,9 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from study.execute import Outcome
-from study.plan import Estimate, Planned
-from study.rows import DIVERGED, FAILED, score_label
+from study.execute import Context, Outcome
+from study.plan import Estimate, Planned, by_method
+from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
+from study.trial import Trial
 
 LINE_EVERY = 15.0
 """Seconds between lines where the output is no terminal."""
@@ -51,16 +52,31 @@ def plan_lines(space: str, planned: Sequence[Planned], estimate: Estimate) -> li
 
 
 class Watch:
-    """Shows how a run goes. Use it as a context; `add` each outcome as it ends."""
+    """Shows how a run goes. Use it as a context; `add` each outcome as it ends.
 
-    def __init__(self, todo: Sequence[Planned]) -> None:
-        self._total = Counter((p.trial.dataset, p.trial.method.name) for p in todo)
-        protocols = {p.context.dataset: p.context.protocol for p in todo}
+    Args:
+        total: how many trials there will be, by dataset and group.
+        contexts: what they are run in.
+        group: the line of the table that a trial belongs to, in words.
+    """
+
+    def __init__(
+        self, total: Mapping[tuple[str, str], int], contexts: Iterable[Context], group: Callable[[Trial], str]
+    ) -> None:
+        self._total, self._group = Counter(total), group
+        protocols = {context.dataset: context.protocol for context in contexts}
         self._labels = {name: score_label(p.extractor, p.weights_sha256) for name, p in protocols.items()}
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[tuple[str, Outcome]] = []
         self._started = self._last_line = time.monotonic()
         terminal = sys.stdout.isatty()
         self._live = Live(get_renderable=self._render, refresh_per_second=2, console=Console()) if terminal else None
+
+    @classmethod
+    def of(cls, todo: Sequence[Planned]) -> "Watch":
+        """A watch of trials that are known beforehand."""
+        group = by_method(planned.trial.method for planned in todo)
+        total = Counter((planned.trial.dataset, group(planned.trial)) for planned in todo)
+        return cls(total, (planned.context for planned in todo), group)
 
     def __enter__(self) -> "Watch":
         if self._live:
@@ -73,38 +89,46 @@ class Watch:
         if self._live:
             self._live.stop()
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, planned: Planned, outcome: Outcome) -> None:
         """A trial has ended."""
-        self._outcomes.append(outcome)
-        if outcome.status != "finished":
-            line = f"{outcome.method} {outcome.trial_id}: {outcome.status}, {outcome.reason}"
-            if self._live:
-                self._live.console.print(line, soft_wrap=True, markup=False, highlight=False)
-            else:
-                print(line, flush=True)
+        group = self._group(planned.trial)
+        self._outcomes.append((group, outcome))
+        if outcome.status not in (FINISHED, STOPPED):
+            self.say(f"{group} {outcome.trial_id}: {outcome.status}, {outcome.reason}")
         now = time.monotonic()
         if not self._live and (now - self._last_line >= LINE_EVERY or len(self._outcomes) == self._total.total()):
             self._last_line = now
             print(self._summary(), flush=True)
+
+    def say(self, line: str) -> None:
+        """Tell a line, above what is live."""
+        if self._live:
+            self._live.console.print(line, soft_wrap=True, markup=False, highlight=False)
+        else:
+            print(line, flush=True)
 
     def _summary(self) -> str:
         done, total = len(self._outcomes), self._total.total()
         elapsed = time.monotonic() - self._started
         parts = [f"{done}/{total} trials"]
         for dataset, label in self._labels.items():
-            scored = [o for o in self._of(dataset) if o.best_frechet_distance is not None]
+            scored = [
+                (o.best_frechet_distance, group)
+                for group, o in self._of(dataset)
+                if o.best_frechet_distance is not None
+            ]
             if scored:
-                best = min(scored, key=lambda o: o.best_frechet_distance or 0)
-                where = f"{best.method}, {dataset}" if len(self._labels) > 1 else best.method
-                parts.append(f"best {label} {best.best_frechet_distance:.2f} ({where})")
-        states = Counter(outcome.status for outcome in self._outcomes)
-        parts += [f"{states[state]} {state}" for state in (DIVERGED, FAILED) if states[state]]
+                best, group = min(scored)
+                where = f"{group}, {dataset}" if len(self._labels) > 1 else group
+                parts.append(f"best {label} {best:.2f} ({where})")
+        states = Counter(outcome.status for _, outcome in self._outcomes)
+        parts += [f"{states[state]} {state}" for state in (DIVERGED, FAILED, STOPPED) if states[state]]
         if 0 < done < total:
             parts.append(f"about {duration(elapsed / done * (total - done))} left")
         return ", ".join([*parts, f"{duration(elapsed)} so far"])
 
-    def _of(self, dataset: str, method: str | None = None) -> list[Outcome]:
-        return [o for o in self._outcomes if o.dataset == dataset and method in (None, o.method)]
+    def _of(self, dataset: str, group: str | None = None) -> list[tuple[str, Outcome]]:
+        return [(g, o) for g, o in self._outcomes if o.dataset == dataset and group in (None, g)]
 
     def _render(self) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0))
@@ -112,13 +136,13 @@ class Watch:
             table.add_column(column, justify=justify)  # type: ignore[arg-type]
         table.add_column("diverged", justify="right")
         table.add_column("failed", justify="right")
-        for (dataset, method), total in self._total.items():
-            outcomes = self._of(dataset, method)
+        for (dataset, group), total in self._total.items():
+            outcomes = [outcome for _, outcome in self._of(dataset, group)]
             states = Counter(outcome.status for outcome in outcomes)
             scores = [o.best_frechet_distance for o in outcomes if o.best_frechet_distance is not None]
             best = f"{min(scores):.2f}" if scores else "-"
             counts = (f"{len(outcomes)}/{total}", best, f"{states[DIVERGED]}", f"{states[FAILED]}")
-            table.add_row(dataset, method, *counts)
+            table.add_row(dataset, group, *counts)
         below = Table.grid()  # a bar by itself does not end its line
         below.add_row(ProgressBar(total=self._total.total(), completed=len(self._outcomes), width=60))
         below.add_row(Text(self._summary() if self._outcomes else "starting the workers"))

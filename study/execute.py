@@ -5,12 +5,13 @@ import socket
 import subprocess
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
@@ -19,8 +20,8 @@ from study.checkpoint import Generator, load_generator, save_generator
 from study.metrics.extractors import load_extractor
 from study.metrics.scoring import Scorer
 from study.names import InputError
-from study.results import generator_path, trial_folder, write_part
-from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, Record
+from study.results import evaluation, generator_path, trial_folder, write_part
+from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, STOPPED, Record
 from study.train import Checkpoint, Diverged, train
 from study.trial import SEMANTICS, Evaluation, MetricProtocol, Trial
 
@@ -171,6 +172,34 @@ def score_generator(generator: Generator, scorer: Scorer) -> Evaluation:
         generator_loss=None,
         penalty=None,
     )
+
+
+class Progress(NamedTuple):
+    """A checkpoint of a trial that still runs, as plain values, for the driver that may stop it."""
+
+    record: dict[str, Any]
+    evaluation: dict[str, Any]
+
+
+def progress(trial: Trial, context: Context, device: str) -> Callable[[Checkpoint], Progress]:
+    """What makes a `Progress` of a checkpoint of a trial that starts now."""
+    started = _now()
+
+    def made(last: Checkpoint) -> Progress:
+        step = last.evaluation.discriminator_step
+        reason = f"stopped early at step {step} of {trial.training.discriminator_steps}, by successive halving"
+        record = make_record(context, STOPPED, reason, started=started, device=device, last=last, trial=trial)
+        return Progress(asdict(record), asdict(last.evaluation))
+
+    return made
+
+
+def record_stopped(trial: Trial, context: Context, checkpoints: Sequence[Progress]) -> Outcome:
+    """The row of a trial that was stopped after these checkpoints."""
+    record = Record(**checkpoints[-1].record)
+    evaluations = [evaluation(**checkpoint.evaluation) for checkpoint in checkpoints]
+    seconds = (record.training_seconds or 0) + (record.scoring_seconds or 0)
+    return _end(trial, context, record, evaluations, score=None, seconds=seconds)
 
 
 def record_loss(trial: Trial, context: Context, reason: str) -> Outcome:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from study.metrics.menu import resolve_metrics
 from study.metrics.protocols import STUDY, resolve_protocol
 from study.names import InputError
 from study.results import generator_path, read_table, statuses
-from study.rows import FAILED, FINISHED
+from study.rows import FAILED, FINISHED, STOPPED
 from study.trial import Hyperparameters, Method, Training, Trial
 
 PATIENCE = 3 * 24 * 3600
@@ -154,8 +154,12 @@ def make_plan(request: Request, space: SearchSpace) -> list[Planned]:
     return list(planned.values())
 
 
-def pending(planned: Sequence[Planned], results: Path, *, retry_failed: bool = False) -> list[Planned]:
+def pending(
+    planned: Sequence[Planned], results: Path, *, retry_failed: bool = False, whole: bool = True
+) -> list[Planned]:
     """Those that are not done yet: trained and scored under their protocol, or failed unless those are retried.
+
+    One that was stopped early is done only where trials need not be `whole`.
 
     One that finished under another protocol, and whose best generator is kept, is only to be scored (`kept`).
 
@@ -171,11 +175,12 @@ def pending(planned: Sequence[Planned], results: Path, *, retry_failed: bool = F
                 f" prepared images have {sha256[:16]}; prepare the same images again, or choose another folder."
             )
     done = statuses(results)
+    again = {FAILED: retry_failed, STOPPED: whole}
     finished = {trial_id for (trial_id, _), status in done.items() if status == FINISHED}
     return [
         replace(p, kept=p.trial.id in finished and generator_path(results, p.trial.id).is_file())
         for p in planned
-        if p.key not in done or (retry_failed and done[p.key] == FAILED)
+        if p.key not in done or again.get(done[p.key], False)
     ]
 
 
@@ -203,15 +208,22 @@ class Estimate:
         return f"from {self.measured} measured trials, the rest {counted}" if self.measured else counted
 
 
+def by_method(methods: Iterable[Method], *, n_dis: bool = False) -> Callable[[Trial], str]:
+    """How trials of these methods are grouped for people: by method, and by architecture where there are several."""
+    several = len({method.architecture for method in methods}) > 1
+
+    def group(trial: Trial) -> str:
+        method = trial.method
+        where = f" on {method.architecture}" if several else ""
+        return f"{method.name}{where}" + (f", n_dis {trial.hyperparameters.n_dis}" if n_dis else "")
+
+    return group
+
+
 def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path, slots: "Slots") -> Estimate:
     """How much there is to do and how long it takes."""
-    several = len({p.trial.method.architecture for p in planned}) > 1
-
-    def name(one: Planned) -> str:
-        method = one.trial.method
-        return f"{method.name} on {method.architecture}" if several else method.name
-
-    every, left = Counter(map(name, planned)), Counter(map(name, todo))
+    group = by_method(p.trial.method for p in planned)
+    every, left = (Counter(group(p.trial) for p in trials) for trials in (planned, todo))
     training = [(p.trial, p.shape) for p in todo if not p.kept]
     seconds, measured = total_seconds(training, Measured(results), slots.device)
     return Estimate(

@@ -26,7 +26,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from study.names import InputError
-from study.rows import EVALUATIONS, FAILED, KEYS, LATER, MEMBERSHIPS, PYTHON, SCORES, TABLES, TRIALS, Record, trial_row
+from study.rows import (
+    EVALUATIONS,
+    FAILED,
+    KEYS,
+    LATER,
+    MEMBERSHIPS,
+    PYTHON,
+    SCORES,
+    STOPPED,
+    TABLES,
+    TRIALS,
+    Record,
+    trial_row,
+)
 from study.trial import Diagnostics, Evaluation, MetricProtocol, Scores, Trial, content_id
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -109,10 +122,10 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         content = json.loads(path.read_text())
         trial, record = Trial.from_dict(content["trial"]), Record(**content["record"])
         protocol = MetricProtocol(**content["protocol"])
-        evaluations = [_evaluation(**evaluation) for evaluation in content["evaluations"]]
+        evaluations = [evaluation(**each) for each in content["evaluations"]]
         row = trial_row(trial, protocol, record, evaluations)
         row["trial_id"] = content_id({"semantics": record.semantics, **trial.to_dict()})
-        scores = [evaluation.to_row() for evaluation in evaluations]
+        scores = [each.to_row() for each in evaluations]
         _check_types(TRIALS, row)
         for score in scores:
             _check_types(EVALUATIONS, score)
@@ -125,9 +138,10 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return row, scores
 
 
-def _evaluation(
+def evaluation(
     *, scores: Mapping[str, Any] = _NOTHING, diagnostics: Mapping[str, Any] = _NOTHING, **fields: Any
 ) -> Evaluation:
+    """The evaluation that `asdict` made a mapping of."""
     return Evaluation(**fields, scores=Scores(**scores), diagnostics=Diagnostics(**diagnostics))
 
 
@@ -202,15 +216,15 @@ def _identity(row: Mapping[str, Any]) -> str:
 
 def _is_open(status: str | None) -> bool:
     """Whether a trial that stands in the folder with this status, or not at all, still takes an outcome."""
-    return status in (None, FAILED)
+    return status in (None, FAILED, STOPPED)
 
 
 def compact(folder: Path) -> int:
     """Merge all parts into the parquet files and remove them; returns how many. Only the lock's holder may call it.
 
-    The first outcome of a trial under a protocol stays, with its evaluations; a failed one gives way to what came
-    later. The evaluations are written before the trials and the parts go last: a kill in between leaves what the next
-    compaction merges to the same tables.
+    The first outcome of a trial under a protocol stays, with its evaluations; a failed or stopped one gives way to what
+    came later. The evaluations are written before the trials and the parts go last: a kill in between leaves what the
+    next compaction merges to the same tables.
     """
     paths = list(part_paths(folder))
     if not paths:
@@ -245,19 +259,32 @@ def set_aside_damaged(folder: Path) -> list[Path]:
     return moved
 
 
-def add_memberships(folder: Path, space: str, context: str, trial_ids: Sequence[str], round: int = 0) -> None:
+def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Trial], round: int = 0) -> None:
     """Record, before they run, that these trials belong to a space, in this order, after those that do already."""
-    table = read_table(folder, "memberships")
-    same = (pc.field("space") == space) & (pc.field("context") == context) & (pc.field("round") == round)
-    members = table.filter(same)["trial_id"].to_pylist()
-    new = list(dict.fromkeys([*members, *trial_ids]))[len(members) :]
+    members = [row["trial_id"] for row in memberships(folder, space, context) if row["round"] == round]
+    known = set(members)
+    new = {trial.id: trial for trial in trials if trial.id not in known}
     rows = [
-        {"space": space, "context": context, "round": round, "order": order, "trial_id": trial_id}
-        for order, trial_id in enumerate(new, len(members))
+        {
+            "space": space,
+            "context": context,
+            "round": round,
+            "order": order,
+            "trial_id": trial_id,
+            "trial": json.dumps(trial.to_dict(), sort_keys=True, allow_nan=False),
+        }
+        for order, (trial_id, trial) in enumerate(new.items(), len(members))
     ]
     if rows:
         added = pa.Table.from_pylist(rows, schema=MEMBERSHIPS)
-        write_table(folder, "memberships", pa.concat_tables([table, added]))
+        write_table(folder, "memberships", pa.concat_tables([read_table(folder, "memberships"), added]))
+
+
+def memberships(folder: Path, space: str, context: str) -> list[dict[str, Any]]:
+    """What belongs to a space in a context, in the order in which it was recorded."""
+    same = (pc.field("space") == space) & (pc.field("context") == context)
+    rows: list[dict[str, Any]] = read_table(folder, "memberships").filter(same).to_pylist()
+    return rows
 
 
 def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:

@@ -14,11 +14,12 @@ import pyarrow as pa
 from study.trial import Diagnostics, Evaluation, MetricProtocol, Scores, Trial, field_names
 
 SCORES, DIAGNOSTICS = field_names(Scores), field_names(Diagnostics)
-LATER = {"trials": ("source", "kid_subset"), "evaluations": (*SCORES, *DIAGNOSTICS), "memberships": ()}
+LATER = {"trials": ("source", "kid_subset"), "evaluations": (*SCORES, *DIAGNOSTICS), "memberships": ("trial",)}
 """Columns that rows of before they were introduced lack."""
 TRAINING, KEPT_GENERATOR = "training", "kept generator"
-FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
-STATUSES = (FINISHED, DIVERGED, FAILED)
+FINISHED, DIVERGED, FAILED, STOPPED = "finished", "diverged", "failed", "stopped"
+STATUSES = (FINISHED, DIVERGED, FAILED, STOPPED)
+"""A stopped trial was ended early because others did better; it has checkpoints, but as a trial no score."""
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Of the weights under which a Frechet distance is the FID (torch-fidelity's port of the 2015 TensorFlow graph)."""
 
@@ -104,7 +105,7 @@ EVALUATIONS = _schema(
     **{name: _WHOLE if name == "classes_hit" else _REAL for name in SCORES},
     **{name: _REALS if name in ("sigmas", "operator_norms") else _REAL for name in DIAGNOSTICS},
 )
-MEMBERSHIPS = _schema(space=_TEXT, context=_TEXT, round=_WHOLE, order=_WHOLE, trial_id=_TEXT)
+MEMBERSHIPS = _schema(space=_TEXT, context=_TEXT, round=_WHOLE, order=_WHOLE, trial_id=_TEXT, trial=_TEXT)
 TABLES = {"trials": TRIALS, "evaluations": EVALUATIONS, "memberships": MEMBERSHIPS}
 KEYS = {
     "trials": ("trial_id", "protocol_id"),

@@ -56,21 +56,21 @@ def test_a_plan_names_methods_counts_and_time(planned) -> None:
 
 
 def test_without_a_terminal_lines_tell_of_trouble_at_once_and_of_the_end(planned, capsys) -> None:
-    with Watch(planned) as watch:
-        watch.add(outcome(planned, 0))
+    with Watch.of(planned) as watch:
+        watch.add(planned[0], outcome(planned, 0))
         assert capsys.readouterr().out == ""
-        watch.add(outcome(planned, 1, "diverged", None))
+        watch.add(planned[1], outcome(planned, 1, "diverged", None))
         assert capsys.readouterr().out == f"none {planned[1].trial.id}: diverged, a loss is not finite at step 7\n"
-        watch.add(outcome(planned, 2, score=9.25))
-        watch.add(outcome(planned, 3))
+        watch.add(planned[2], outcome(planned, 2, score=9.25))
+        watch.add(planned[3], outcome(planned, 3))
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("4/4 trials, best FD (classifier) 9.25 (l2), 1 diverged, 0 s so far")
 
 
 def test_the_live_display_counts_by_method(planned) -> None:
-    watch = Watch(planned)
-    watch.add(outcome(planned, 0))
-    watch.add(outcome(planned, 1, "diverged", None))
+    watch = Watch.of(planned)
+    watch.add(planned[0], outcome(planned, 0))
+    watch.add(planned[1], outcome(planned, 1, "diverged", None))
     screen = io.StringIO()
     Console(file=screen, width=100).print(watch._render())
     lines = screen.getvalue().splitlines()

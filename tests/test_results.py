@@ -19,6 +19,7 @@ from study.results import (
     DamagedFile,
     add_memberships,
     compact,
+    memberships,
     part_path,
     part_paths,
     read_part,
@@ -499,7 +500,7 @@ def spoiled_table(folder, name, table):
 def test_a_damaged_table_is_named_and_set_aside(tmp_path, name):
     write(tmp_path)
     compact(tmp_path)
-    add_memberships(tmp_path, "grid", "digits", [make().id])
+    add_memberships(tmp_path, "grid", "digits", [make()])
     path, table = tmp_path / f"{name}.parquet", read_table(tmp_path, name)
     whole = path.read_bytes()
     number = next(i for i, column in enumerate(table.schema) if column.type == pa.int64())
@@ -574,21 +575,25 @@ def test_tables_and_parts_are_synced_before_they_are_put_in_place(tmp_path, monk
 
 
 def test_memberships_are_appended_and_never_doubled(tmp_path):
-    add_memberships(tmp_path, "grid", "digits", ["a", "c"])
-    add_memberships(tmp_path, "grid", "digits", ["a", "b", "c", "b"])
-    add_memberships(tmp_path, "grid", "celeba-hq-128", ["a"])
-    add_memberships(tmp_path, "seeds", "digits", ["a"])
-    add_memberships(tmp_path, "grid", "digits", ["a"], round=1)
+    a, b, c = (make(seed) for seed in range(3))
+    add_memberships(tmp_path, "grid", "digits", [a, c])
+    add_memberships(tmp_path, "grid", "digits", [a, b, c, b])
+    add_memberships(tmp_path, "grid", "celeba-hq-128", [a])
+    add_memberships(tmp_path, "seeds", "digits", [a])
+    add_memberships(tmp_path, "grid", "digits", [a], round=1)
     add_memberships(tmp_path, "grid", "digits", [])
+    found = rows(tmp_path, "memberships")
     columns = ("space", "context", "round", "order", "trial_id")
-    assert [tuple(row[column] for column in columns) for row in rows(tmp_path, "memberships")] == [
-        ("grid", "digits", 0, 0, "a"),
-        ("grid", "digits", 0, 1, "c"),
-        ("grid", "digits", 0, 2, "b"),
-        ("grid", "celeba-hq-128", 0, 0, "a"),
-        ("seeds", "digits", 0, 0, "a"),
-        ("grid", "digits", 1, 0, "a"),
+    assert [tuple(row[column] for column in columns) for row in found] == [
+        ("grid", "digits", 0, 0, a.id),
+        ("grid", "digits", 0, 1, c.id),
+        ("grid", "digits", 0, 2, b.id),
+        ("grid", "celeba-hq-128", 0, 0, a.id),
+        ("seeds", "digits", 0, 0, a.id),
+        ("grid", "digits", 1, 0, a.id),
     ]
+    assert [Trial.from_dict(json.loads(row["trial"])) for row in found] == [a, c, b, a, a, a]
+    assert memberships(tmp_path, "grid", "digits") == [*found[:3], found[5]]
 
 
 @pytest.mark.parametrize(
