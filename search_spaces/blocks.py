@@ -87,12 +87,16 @@ class RandomBlock:
         weight = {"penalty_weight": self.penalty_weights.get(penalty, self.penalty_weight)} if penalty else {}
         return {**self.ranges, **weight}
 
+    def fixed_of(self, penalty: str | None) -> dict[str, float]:
+        """What is not drawn, for a method with this penalty."""
+        return {name: value for name, value in self.fixed.items() if penalty or name != "penalty_weight"}
+
     def settings(self, method: Method) -> Iterator[Hyperparameters]:
         """The hyperparameters that the block tries for a method."""
         ranges = self.ranges_of(method.penalty)
         for index in range(self.count):
             drawn = {name: range_.at(share(self.seed, name, index)) for name, range_ in ranges.items()}
-            yield Hyperparameters(n_dis=self.n_dis[index % len(self.n_dis)], **self.fixed, **drawn)
+            yield Hyperparameters(n_dis=self.n_dis[index % len(self.n_dis)], **self.fixed_of(method.penalty), **drawn)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,7 +87,7 @@ class SearchSpace:
         gets none of single entries.
         """
         found: dict[Hyperparameters, Repeats] = {}
-        for block in self._for(method):
+        for block in self.blocks_for(method):
             published = block.published if isinstance(block, Entry) else ()
             for setting in block.settings(method):
                 before = found.get(setting, Repeats(0, ()))
@@ -101,9 +101,10 @@ class SearchSpace:
 
     def size(self, method: Method) -> int:
         """How many trials `tried` stands for at most, counted without making them."""
-        return sum(block.count_for(method) * (block.seeds or self.seeds) for block in self._for(method))
+        return sum(block.count_for(method) * (block.seeds or self.seeds) for block in self.blocks_for(method))
 
-    def _for(self, method: Method) -> list[AnyBlock]:
+    def blocks_for(self, method: Method) -> list[AnyBlock]:
+        """What a method's settings come from."""
         return list(self._own(method)) or [block for block in self.blocks if not isinstance(block, Entry)]
 
     def _own(self, method: Method) -> Iterator[AnyBlock]:

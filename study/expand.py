@@ -53,7 +53,7 @@ class Narrowing:
 def expand(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Setting]:
     """The settings of a space on a dataset, method by method; raises InputError for what cannot be had or fit."""
     space = space.on(declared.name)
-    methods = _methods(space, declared, asked)
+    methods = expand_methods(space, declared, asked)
     expanded: dict[tuple[Method, Hyperparameters], Setting] = {}
     _check_many(space, methods, asked)
     for method in methods:
@@ -81,8 +81,8 @@ def _check_many(space: SearchSpace, methods: list[Method], asked: Narrowing) -> 
         )
 
 
-def _methods(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Method]:
-    """The methods, checked; each fits the dataset's images."""
+def expand_methods(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Method]:
+    """The methods of a space on a dataset, checked; each fits its images."""
     default = asked.architecture or declared.architecture
     resolution = None if asked.architecture else declared.resolution
     if asked.methods is None:

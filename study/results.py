@@ -13,7 +13,7 @@ then put in place, so that a reader sees all of it or nothing, whenever the writ
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -306,6 +306,33 @@ def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:
         old.update(empty)
         write_table(folder, "evaluations", pa.Table.from_pylist(rows, schema=EVALUATIONS))
     return bool(empty)
+
+
+def outcomes(folder: Path, protocol_id: str, trial_ids: Collection[str]) -> dict[str, tuple[str, float | None]]:
+    """trial_id -> (status, lowest Frechet distance of its scored checkpoints) of those trials that have a row.
+
+    Parts are read as well. The score is None where no checkpoint has one.
+    """
+    wanted = pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string()))
+    mine = wanted & (pc.field("protocol_id") == protocol_id)
+    rows = read_table(folder, "trials").filter(mine).select(["trial_id", "status"]).to_pylist()
+    columns = ["trial_id", "frechet_distance"]
+    scores = read_table(folder, "evaluations").filter(mine).select(columns).to_pylist()
+    found: dict[str, tuple[str, float | None]] = {
+        row["trial_id"]: (row["status"], _lowest(score for score in scores if score["trial_id"] == row["trial_id"]))
+        for row in rows
+    }
+    for trial_id in trial_ids:
+        path = part_path(folder, trial_id, protocol_id)
+        if _is_open(found.get(trial_id, (None,))[0]) and path.exists():
+            row, checkpoints = read_part(path)
+            found[trial_id] = (row["status"], _lowest(checkpoints))
+    return found
+
+
+def _lowest(evaluations: Iterable[Mapping[str, Any]]) -> float | None:
+    scores = (evaluation["frechet_distance"] for evaluation in evaluations)
+    return min((score for score in scores if score is not None), default=None)
 
 
 def statuses(folder: Path) -> dict[tuple[str, str], str]:

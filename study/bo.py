@@ -1,0 +1,251 @@
+"""Searches ranges of hyperparameters round by round, for many methods at once.
+
+All that it knows stands in the results folder: a round's proposals are in the memberships before they run, and what is
+proposed next follows from the rows of the rounds before. So a search that is killed goes on with the same trials.
+"""
+
+import json
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from search_spaces import SearchSpace, ranges
+from search_spaces.blocks import RandomBlock
+from search_spaces.draws import Range
+from study import data
+from study.bayes import SAMPLERS, propose
+from study.execute import Context, Outcome
+from study.expand import Narrowing, expand_methods
+from study.gan.methods import canonical
+from study.gan.model import build
+from study.names import InputError, look_up
+from study.plan import Planned, Request, make_context, pending, training_of
+from study.results import add_memberships, memberships, outcomes
+from study.rows import DIVERGED
+from study.trial import Hyperparameters, Method, Training, Trial, content_id
+
+SPACE = "bo"
+"""The name of the search in the memberships."""
+SMALLEST = 1e-6
+"""A Frechet distance below this is taken as this, so that it has a logarithm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """What all searches of a run share. Of `rounds`, a later run can ask for more.
+
+    Attributes:
+        rounds: 12 in the paper.
+        batch_size: proposals of a round; 10 in the paper.
+        sampler: a name of `study.bayes.SAMPLERS`.
+        seed: of the proposals, and of their training.
+        stop_early: whether trials are stopped at checkpoints where others did better.
+    """
+
+    rounds: int = 12
+    batch_size: int = 10
+    sampler: str = "gp-bucb"
+    seed: int = 0
+    stop_early: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be 1 or more.")
+        if self.seed < 0:
+            raise InputError(f"--seed {self.seed}: must be 0 or more.")
+        look_up("--sampler", self.sampler, SAMPLERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """One search: a method on a dataset at one n_dis."""
+
+    method: Method
+    n_dis: int
+    training: Training
+    ranges: Mapping[str, Range]
+    fixed: Mapping[str, float]
+    how: How
+    context: Context = field(repr=False)
+    shape: tuple[int, int] = field(repr=False)
+
+    @cached_property
+    def name(self) -> str:
+        """What tells its memberships from those of other searches: all that its proposals depend on."""
+        words = f"{self.context.dataset} {self.method.architecture} {self.method.name} n_dis={self.n_dis}"
+        how = [self.how.sampler, f"seed={self.how.seed}", *(["stop-early"] if self.how.stop_early else [])]
+        rest = content_id(
+            {
+                "training": vars(self.training),
+                "ranges": {name: [each.low, each.high, each.log] for name, each in self.ranges.items()},
+                "fixed": dict(self.fixed),
+                "protocol": self.context.protocol.id,
+            },
+            length=8,
+        )
+        return " ".join([words, *how, rest])
+
+    def trial(self, point: Mapping[str, float]) -> Trial:
+        """The trial of a proposal."""
+        return Trial(
+            dataset=self.context.dataset,
+            method=self.method,
+            hyperparameters=Hyperparameters(n_dis=self.n_dis, **self.fixed, **point),
+            training=self.training,
+            seed=self.how.seed,
+        )
+
+    def planned(self, trial: Trial) -> Planned:
+        """A trial, to be run."""
+        return Planned(trial=trial, context=self.context, shape=self.shape)
+
+    def rounds(self) -> dict[int, list[Trial]]:
+        """What was proposed so far, by round; raises InputError where the memberships do not tell."""
+        found: dict[int, list[Trial]] = {}
+        for row in memberships(self.context.results, SPACE, self.name):
+            trial = Trial.from_dict(json.loads(row["trial"] or "{}"))
+            if trial.id != row["trial_id"]:
+                path = self.context.results / "memberships.parquet"
+                raise InputError(
+                    f"{path}: {self.name}, round {row['round']}: trial {row['trial_id']} is defined there as"
+                    f" {trial.id}; restore the file from a copy, or choose another --results."
+                )
+            found.setdefault(row["round"], []).append(trial)
+        return found
+
+    def propose(self, round: int, before: Iterable[Trial]) -> list[Trial]:
+        """The trials of a round after those of the rounds before it, and their memberships."""
+        points = propose(
+            self.ranges,
+            self._told(before),
+            self.how.batch_size,
+            sampler=self.how.sampler,
+            seed=self.how.seed,
+        )
+        trials = [self.trial(point) for point in points]
+        add_memberships(self.context.results, SPACE, self.name, trials, round=round)
+        return trials
+
+    def _told(self, trials: Iterable[Trial]) -> list[tuple[dict[str, float], float | None]]:
+        """The points of trials that have a row, with the logarithm of their lowest score; None for diverged ones.
+
+        A failed trial tells of its machine and not of its point, and is left out.
+        """
+        tried = {trial.id: trial for trial in trials}
+        found = outcomes(self.context.results, self.context.protocol.id, tried)
+        told: list[tuple[dict[str, float], float | None]] = []
+        for trial_id, trial in tried.items():
+            status, lowest = found.get(trial_id, (None, None))
+            point = {name: getattr(trial.hyperparameters, name) for name in self.ranges}
+            if status == DIVERGED:
+                told.append((point, None))
+            elif lowest is not None:
+                told.append((point, math.log(max(lowest, SMALLEST))))
+        return told
+
+    def missing(self, trials: Sequence[Trial], *, retry_failed: bool = False) -> list[Planned]:
+        """Those of the trials that have no row."""
+        planned = [self.planned(trial) for trial in trials]
+        return pending(planned, self.context.results, retry_failed=retry_failed, whole=not self.how.stop_early)
+
+    def left(self, *, retry_failed: bool = False) -> int:
+        """How many trials are still to be run."""
+        rounds = self.rounds()
+        known = {r: trials for r, trials in rounds.items() if r <= self.how.rounds}
+        todo = self.missing([t for trials in known.values() for t in trials], retry_failed=retry_failed)
+        return len(todo) + (self.how.rounds - len(known)) * self.how.batch_size
+
+
+def searches(request: Request, space: SearchSpace, how: How) -> list[Search]:
+    """A search for each dataset, method of the space and n_dis; raises InputError for whatever cannot run."""
+    asked = Narrowing(architecture=request.architecture, methods=request.methods, n_dis=request.n_dis)
+    made = []
+    for dataset in request.datasets:
+        declared = data.get(dataset, request.data_dir)
+        methods = expand_methods(space, declared, asked)
+        context, shape = make_context(request, dataset)
+        for method in methods:
+            block = block_of(space, method)
+            for n_dis in (n for n in dict.fromkeys(block.n_dis) if request.n_dis in (None, n)):
+                search = Search(
+                    method=canonical(method),
+                    n_dis=n_dis,
+                    training=training_of(request, dataset),
+                    ranges=block.ranges_of(method.penalty),
+                    fixed=block.fixed_of(method.penalty),
+                    how=how,
+                    context=context,
+                    shape=shape,
+                )
+                build(search.trial({name: each.at(0.5) for name, each in search.ranges.items()}), *shape)
+                made.append(search)
+    if not made:
+        raise InputError(f"--n-dis {request.n_dis}: {space.name} searches no such n_dis; it has {list(ranges.N_DIS)}.")
+    return made
+
+
+def block_of(space: SearchSpace, method: Method) -> RandomBlock:
+    """The ranges that a method is searched in: those of the space where it has any, else the paper's Table 2."""
+    own = (block for block in space.blocks_for(method) if isinstance(block, RandomBlock))
+    return next(own, ranges.random_settings((), 0))
+
+
+class Rounds:
+    """The work of all searches (`study.launch.Work`): each goes on when its own round has ended.
+
+    Args:
+        searches: at least one.
+        say: is told, in a line, what was found to be missing.
+        retry_failed: whether failed trials are run again, once.
+    """
+
+    def __init__(self, searches: Sequence[Search], say: Callable[[str], Any], *, retry_failed: bool = False) -> None:
+        self.contexts = list(dict.fromkeys(search.context for search in searches))
+        self._say, self._retry_failed = say, retry_failed
+        self._searches = {(s.context.dataset, s.method, s.n_dis): s for s in searches}
+        self._round = dict.fromkeys(self._searches, 0)
+        self._waiting: dict[Any, deque[Planned]] = {key: deque() for key in self._searches}
+        self._running: dict[Any, set[str]] = {key: set() for key in self._searches}
+        self._seen: set[str] = set()
+        for key in self._searches:
+            self._go_on(key)
+
+    def take(self) -> Planned | None:
+        """The next trial of the search that is farthest behind."""
+        ready = [key for key, waiting in self._waiting.items() if waiting]
+        if not ready:
+            return None
+        key = min(ready, key=lambda one: self._round[one])
+        planned = self._waiting[key].popleft()
+        self._running[key].add(planned.trial.id)
+        return planned
+
+    def ended(self, planned: Planned, outcome: Outcome) -> None:
+        """The search goes on when this was the last of what it waited for."""
+        trial = planned.trial
+        key = trial.dataset, trial.method, trial.hyperparameters.n_dis
+        self._running[key].discard(trial.id)
+        if not self._running[key] and not self._waiting[key]:
+            self._go_on(key)
+
+    def _go_on(self, key: Any) -> None:
+        """Hand out what the earliest round lacks; the next round is proposed when nothing is lacking."""
+        search = self._searches[key]
+        rounds = search.rounds()
+        for number in range(1, search.how.rounds + 1):
+            if number not in rounds:
+                before = [trial for earlier in range(1, number) for trial in rounds[earlier]]
+                rounds[number] = search.propose(number, before)
+            missing = search.missing(rounds[number], retry_failed=self._retry_failed)
+            todo = [planned for planned in missing if planned.trial.id not in self._seen]
+            if todo:
+                if max(rounds) > number:
+                    self._say(f"{search.name}: {len(todo)} trials of round {number} have no row; they are run again")
+                self._seen |= {planned.trial.id for planned in todo}
+                self._round[key] = number
+                self._waiting[key].extend(todo)
+                return
