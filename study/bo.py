@@ -119,13 +119,11 @@ class Search:
 
     def propose(self, round: int, before: Iterable[Trial]) -> list[Trial]:
         """The trials of a round after those of the rounds before it, and their memberships."""
-        points = propose(
-            self.ranges,
-            self._told(before),
-            self.how.batch_size,
-            sampler=self.how.sampler,
-            seed=self.how.seed,
-        )
+        before = list(before)
+        told = self._told(before)
+        untold = len(before) - len(told)  # a round of which nothing is told is not to be proposed again
+        seed = self.how.seed + 2**32 * untold
+        points = propose(self.ranges, told, self.how.batch_size, sampler=self.how.sampler, seed=seed)
         trials = [self.trial(point) for point in points]
         add_memberships(self.context.results, SPACE, self.name, trials, round=round)
         return trials
@@ -192,6 +190,17 @@ def block_of(space: SearchSpace, method: Method) -> RandomBlock:
     """The ranges that a method is searched in: those of the space where it has any, else the paper's Table 2."""
     own = (block for block in space.blocks_for(method) if isinstance(block, RandomBlock))
     return next(own, ranges.random_settings((), 0))
+
+
+def as_plan(searches: Sequence[Search], *, retry_failed: bool = False) -> tuple[list[Planned], list[Planned]]:
+    """All trials of the searches and those still to run, each stood for by one of its search that costs the same."""
+    planned, todo = [], []
+    for search in searches:
+        point = {name: each.at(0.5) for name, each in search.ranges.items()}
+        one = search.planned(search.trial(point))
+        planned += [one] * (search.how.rounds * search.how.batch_size)
+        todo += [one] * search.left(retry_failed=retry_failed)
+    return planned, todo
 
 
 class Rounds:

@@ -102,13 +102,13 @@ def run(
     Finished trials are never run again: the same command resumes a study that was stopped.
     """
     import search_spaces
-    from study import data, plan
+    from study import plan
 
     chosen = search_spaces.get(space)
-    request = plan.Request(
-        datasets=list(dict.fromkeys(name.strip() for name in dataset.split(","))),
-        results=results.absolute(),
-        data_dir=data.data_dir(data_dir),
+    request = make_request(
+        dataset,
+        results,
+        data_dir,
         architecture=architecture,
         methods=methods,
         settings=settings,
@@ -130,7 +130,7 @@ def run(
     planned = plan.make_plan(request, chosen)
     if dry_run:
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
-        _show_plan(space, planned, todo, request.results, plan.make_slots(*_resources(address), **limits))
+        show_plan(space, planned, todo, request.results, plan.make_slots(*resources_at(address), **limits))
         return
     with opened(request.results):
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
@@ -140,6 +140,14 @@ def run(
             _record_memberships(space, planned)
             print(f"{space}: all {len(planned)} trials are done.")
     _conclude(planned, request.results)
+
+
+def make_request(dataset: str, results: Path, data_dir: Path | None, **rest: Any) -> Any:
+    """What the user asked for, of the options that most commands have and the `rest`."""
+    from study import data, plan
+
+    datasets = list(dict.fromkeys(name.strip() for name in dataset.split(",")))
+    return plan.Request(datasets=datasets, results=results.absolute(), data_dir=data.data_dir(data_dir), **rest)
 
 
 def _fixed(command: Callable[..., None], **values: Any) -> Callable[..., None]:
@@ -159,7 +167,7 @@ def _fixed(command: Callable[..., None], **values: Any) -> Callable[..., None]:
 app.command("plan", epilog="Example: `study plan grid --seeds 5`")(_fixed(run, dry_run=True, yes=False))
 
 
-def _resources(address: str | None) -> tuple[float, float]:
+def resources_at(address: str | None) -> tuple[float, float]:
     """CPU cores and GPUs of this machine, or of the cluster at an address."""
     if address is None:
         from study.plan import local_resources
@@ -171,7 +179,8 @@ def _resources(address: str | None) -> tuple[float, float]:
         return resources
 
 
-def _show_plan(space: str, planned: list[Any], todo: list[Any], results: Path, slots: Any) -> Any:
+def show_plan(space: str, planned: list[Any], todo: list[Any], results: Path, slots: Any) -> Any:
+    """Print a plan; returns its estimate."""
     from study.display import plan_lines
     from study.plan import estimate
 
@@ -222,7 +231,7 @@ def _run_trials(
     results = todo[0].context.results
     with launch.connected(address) as resources:
         slots = make_slots(*resources, **limits)
-        estimated = _show_plan(space, planned, todo, results, slots)
+        estimated = show_plan(space, planned, todo, results, slots)
         confirm(estimated.seconds, yes=yes)
         _record_memberships(space, planned)
         with Watch.of(todo) as watch:
@@ -303,6 +312,7 @@ def report_command(
 
 def main() -> None:
     """Run the command line; an error of the user's is one line on standard error and exit code 2."""
+    import study.bo_commands
     import study.commands
     import study.data_commands
     import study.score_commands

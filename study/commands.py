@@ -62,10 +62,10 @@ def train(
     hyperparameters = Hyperparameters(
         learning_rate=learning_rate, beta1=beta1, beta2=beta2, n_dis=n_dis, penalty_weight=penalty_weight
     )
-    request = plan.Request(
-        datasets=[dataset],
-        results=results.absolute(),
-        data_dir=data.data_dir(data_dir),
+    request = cli.make_request(
+        dataset,
+        results,
+        data_dir,
         discriminator_steps=discriminator_steps,
         extractor=extractor,
         extractor_weights=extractor_weights,

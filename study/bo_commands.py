@@ -1,0 +1,121 @@
+"""The command that searches ranges of hyperparameters, round by round."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from study import cli
+
+Sampler = Annotated[str, typer.Option(help="What proposes: gp-bucb, tpe, gp, qmc or random.")]
+
+
+@cli.app.command(
+    epilog="Examples: `study bo --rounds 12 --methods spectral_norm`, `study bo architectures --dataset celeba-hq-128`"
+)
+def bo(
+    space: Annotated[str, typer.Argument(help="A search space, for its methods and ranges; see `study spaces`.")] = (
+        "ranges"
+    ),
+    rounds: Annotated[int, typer.Option(help="Rounds of each search.")] = 12,
+    batch_size: Annotated[int, typer.Option(help="Trials of a round.")] = 10,
+    sampler: Sampler = "gp-bucb",
+    dataset: cli.Datasets = "digits",
+    architecture: cli.Architecture = None,
+    methods: cli.Methods = None,
+    n_dis: Annotated[
+        int | None, typer.Option(help="Only the search with this many D updates per G update.  [default: 1 and 5]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the proposals and of their training.")] = 0,
+    stop_early: Annotated[
+        bool, typer.Option("--stop-early", help="Stop trials at checkpoints where others of their search did better.")
+    ] = False,
+    discriminator_steps: cli.Steps = None,
+    extractor: cli.ExtractorName = None,
+    extractor_weights: cli.Weights = None,
+    n_real: cli.NReal = None,
+    n_fake: cli.NFake = None,
+    protocol: cli.Protocol = "study",
+    metrics: cli.Metrics = None,
+    kid_subset: cli.KidSubset = None,
+    operator_norms: cli.OperatorNorms = False,
+    results: cli.Results = Path("results"),
+    data_dir: cli.DataDir = None,
+    max_concurrent: cli.Concurrent = None,
+    gpus_per_trial: cli.Gpus = None,
+    address: cli.Address = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Run a plan of more than three days.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+) -> None:
+    """Search the paper's ranges (Table 2) by Bayesian optimisation: for each method and n_dis, round by round.
+
+    Each round is proposed from the scores of those before it. The same command goes on where a search was stopped,
+    and more `--rounds` go on where it ended.
+    """
+    import search_spaces
+    from study import bo, plan
+
+    chosen = search_spaces.get(space)
+    how = bo.How(rounds=rounds, batch_size=batch_size, sampler=sampler, seed=seed, stop_early=stop_early)
+    request = cli.make_request(
+        dataset,
+        results,
+        data_dir,
+        architecture=architecture,
+        methods=methods,
+        n_dis=n_dis,
+        discriminator_steps=discriminator_steps,
+        extractor=extractor,
+        extractor_weights=extractor_weights,
+        n_real=n_real,
+        n_fake=n_fake,
+        protocol=protocol,
+        metrics=metrics,
+        kid_subset=kid_subset,
+        operator_norms=operator_norms,
+    )
+    limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
+    if address is None:
+        plan.make_slots(*plan.local_resources(), **limits)  # raises before anything is started
+    searches = bo.searches(request, chosen, how)
+    if dry_run:
+        slots = plan.make_slots(*cli.resources_at(address), **limits)
+        cli.show_plan("bo", *bo.as_plan(searches, retry_failed=retry_failed), request.results, slots)
+        return
+    with cli.opened(request.results):
+        if any(search.left(retry_failed=retry_failed) for search in searches):
+            _run(searches, address=address, retry_failed=retry_failed, yes=yes, **limits)
+        else:
+            print(f"bo: all {len(searches)} searches of {how.rounds} rounds are done.")
+    _conclude(searches, request.results)
+
+
+def _run(searches: list[Any], *, address: str | None, retry_failed: bool, yes: bool, **limits: Any) -> None:
+    """Run what is left of the searches, on one cluster."""
+    from collections import Counter
+
+    from study import bo, launch
+    from study.display import Watch
+    from study.plan import by_method, make_slots
+
+    results = searches[0].context.results
+    group = by_method((search.method for search in searches), n_dis=True)
+    planned, todo = bo.as_plan(searches, retry_failed=retry_failed)
+    with launch.connected(address) as resources:
+        slots = make_slots(*resources, **limits)
+        estimated = cli.show_plan("bo", planned, todo, results, slots)
+        cli.confirm(estimated.seconds, yes=yes)
+        total = Counter((one.trial.dataset, group(one.trial)) for one in todo)
+        with Watch(total, (search.context for search in searches), group) as watch:
+            work = bo.Rounds(searches, watch.say, retry_failed=retry_failed)
+            stopping = launch.EarlyStopping(
+                group=lambda trial: f"{trial.dataset} {group(trial)}", first=lambda one: one.context.checkpoint_every
+            )
+            add = cli.compacting(results, watch.add)
+            launch.launch(work, slots, add, stopping=stopping if searches[0].how.stop_early else None)
+
+
+def _conclude(searches: list[Any], results: Path) -> None:
+    """The table of rounds, the chosen settings, the figure, and what to do next."""
+    print(results)
