@@ -168,7 +168,9 @@ class Feed(Searcher):
 
     def died(self, tune_id: str, reason: str) -> None:
         """A trial's worker died: what the trial itself raises is caught there and ends as a row."""
-        planned = self._running[tune_id]
+        planned = self._running.get(tune_id)
+        if planned is None:
+            return  # it had ended before
         self._deaths[planned.trial.id] += 1
         if self._deaths[planned.trial.id] <= WORKER_DEATHS:
             self._again.append(self._running.pop(tune_id))

@@ -127,13 +127,13 @@ def test_kill_9_loses_nothing_and_repeats_nothing(tmp_path: Path, victim: str, d
     assert killed
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    process.communicate(timeout=300)
+    _, err = process.communicate(timeout=300)
     if victim == "driver":
         assert process.returncode == -signal.SIGKILL
         finished = statuses(tmp_path)
         assert done <= len(finished) < 24
     else:
-        assert process.returncode == 0
+        assert process.returncode == 0, err
         finished = {}
     times = {row["trial_id"]: row["finished_at"] for row in rows_with_parts(tmp_path)}
 
