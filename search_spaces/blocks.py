@@ -87,6 +87,11 @@ class RandomBlock:
         weight = {"penalty_weight": self.penalty_weights.get(penalty, self.penalty_weight)} if penalty else {}
         return {**self.ranges, **weight}
 
+    def middle(self, penalty: str | None, n_dis: int) -> Hyperparameters:
+        """The middle of the ranges of a method with this penalty."""
+        values = {name: range_.at(0.5) for name, range_ in self.ranges_of(penalty).items()}
+        return Hyperparameters(n_dis=n_dis, **self.fixed_of(penalty), **values)
+
     def fixed_of(self, penalty: str | None) -> dict[str, float]:
         """What is not drawn, for a method with this penalty."""
         return {name: value for name, value in self.fixed.items() if penalty or name != "penalty_weight"}

@@ -26,5 +26,6 @@ SPACE = SearchSpace(
     description="24 settings per method with a penalty weight, 12 per method without; 120 trials a seed",
     source="Table 1, over the methods of Figure 1 (Kurach et al., 2019)",
     seeds=1,
+    datasets=DATASETS,
     blocks=(Block(methods=METHODS, axes=TABLE_1, penalty_weights=(1, 10)),),
 )

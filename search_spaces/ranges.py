@@ -5,8 +5,9 @@ As many settings as the paper's optimisation tries: 12 rounds of 10 for n_dis 1,
 
 from search_spaces.blocks import Fields, RandomBlock
 from search_spaces.draws import Range
-from search_spaces.grid import METHODS
+from search_spaces.grid import DATASETS, METHODS
 from search_spaces.space import SearchSpace
+from study.trial import Method
 
 # Differs from Table 2, where the betas go up to 1: Adam divides by 1 - beta, so it refuses 1 itself.
 TABLE_2 = {
@@ -32,10 +33,17 @@ def random_settings(methods: tuple[Fields, ...], count: int, seed: int = 0) -> R
     )
 
 
+def block_of(space: SearchSpace, method: Method) -> RandomBlock:
+    """The ranges that a space draws a method's settings from; Table 2 where it draws none."""
+    drawn = (block for block in space.blocks_for(method) if isinstance(block, RandomBlock))
+    return next(drawn, random_settings((), 0))
+
+
 SPACE = SearchSpace(
     name="ranges",
     description="the grid's seven methods at 240 random settings each, the number that was optimised; betas below 1",
     source="Table 2 (Kurach et al., 2019), drawn at random",
     seeds=1,
+    datasets=DATASETS,
     blocks=(random_settings(METHODS, 240),),
 )

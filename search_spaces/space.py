@@ -56,6 +56,12 @@ class SearchSpace:
         """The space with the blocks that rows of trials.parquet give it, or as it is where they are given."""
         return replace(self, blocks=self.choose(rows), choose=None) if self.choose else self
 
+    def on_paper(self) -> tuple[str, ...]:
+        """The `datasets`; raises InputError where there are none."""
+        if not self.datasets:
+            raise InputError(f"--dataset all: {self.name} is not an experiment of the paper's; name a dataset.")
+        return self.datasets
+
     def on(self, dataset: str) -> "SearchSpace":
         """What the space has for a dataset; raises InputError where that is nothing."""
         kept = tuple(b for b in self.blocks if not isinstance(b, Entry) or b.dataset == dataset)

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from search_spaces import SearchSpace, ranges
+from search_spaces import SearchSpace
 from search_spaces.blocks import RandomBlock
 from search_spaces.draws import Range
 from study import data
 from study.bayes import SAMPLERS, propose
 from study.execute import Context, Outcome
-from study.expand import Narrowing, expand_methods
-from study.gan.methods import canonical
+from study.expand import Narrowing, expand_searches
 from study.gan.model import build
 from study.names import InputError, look_up
 from study.plan import Planned, Request, make_context, pending, training_of
@@ -67,11 +66,25 @@ class Search:
     method: Method
     n_dis: int
     training: Training
-    ranges: Mapping[str, Range]
-    fixed: Mapping[str, float]
+    block: RandomBlock = field(repr=False)
     how: How
     context: Context = field(repr=False)
     shape: tuple[int, int] = field(repr=False)
+
+    @cached_property
+    def ranges(self) -> dict[str, Range]:
+        """What is searched, by hyperparameter."""
+        return self.block.ranges_of(self.method.penalty)
+
+    @cached_property
+    def fixed(self) -> dict[str, float]:
+        """What is not."""
+        return self.block.fixed_of(self.method.penalty)
+
+    @cached_property
+    def like(self) -> Trial:
+        """A trial of the search: all of them cost the same."""
+        return self.trial({name: each.at(0.5) for name, each in self.ranges.items()})
 
     @cached_property
     def name(self) -> str:
@@ -82,7 +95,7 @@ class Search:
             {
                 "training": vars(self.training),
                 "ranges": {name: [each.low, each.high, each.log] for name, each in self.ranges.items()},
-                "fixed": dict(self.fixed),
+                "fixed": self.fixed,
                 "protocol": self.context.protocol.id,
             },
             length=8,
@@ -163,41 +176,23 @@ def searches(request: Request, space: SearchSpace, how: How) -> list[Search]:
     asked = Narrowing(architecture=request.architecture, methods=request.methods, n_dis=request.n_dis)
     made = []
     for dataset in request.datasets:
-        declared = data.get(dataset, request.data_dir)
-        methods = expand_methods(space, declared, asked)
+        found = expand_searches(space, data.get(dataset, request.data_dir), asked)
         context, shape = make_context(request, dataset)
-        for method in methods:
-            block = block_of(space, method)
-            for n_dis in (n for n in dict.fromkeys(block.n_dis) if request.n_dis in (None, n)):
-                search = Search(
-                    method=canonical(method),
-                    n_dis=n_dis,
-                    training=training_of(request, dataset),
-                    ranges=block.ranges_of(method.penalty),
-                    fixed=block.fixed_of(method.penalty),
-                    how=how,
-                    context=context,
-                    shape=shape,
-                )
-                build(search.trial({name: each.at(0.5) for name, each in search.ranges.items()}), *shape)
-                made.append(search)
-    if not made:
-        raise InputError(f"--n-dis {request.n_dis}: {space.name} searches no such n_dis; it has {list(ranges.N_DIS)}.")
+        training = training_of(request, dataset)
+        made += [
+            Search(method=method, n_dis=n_dis, block=block, training=training, how=how, context=context, shape=shape)
+            for method, n_dis, block in found
+        ]
+    for search in made:
+        build(search.like, *search.shape)
     return made
-
-
-def block_of(space: SearchSpace, method: Method) -> RandomBlock:
-    """The ranges that a method is searched in: those of the space where it has any, else the paper's Table 2."""
-    own = (block for block in space.blocks_for(method) if isinstance(block, RandomBlock))
-    return next(own, ranges.random_settings((), 0))
 
 
 def as_plan(searches: Sequence[Search], *, retry_failed: bool = False) -> tuple[list[Planned], list[Planned]]:
     """All trials of the searches and those still to run, each stood for by one of its search that costs the same."""
     planned, todo = [], []
     for search in searches:
-        point = {name: each.at(0.5) for name, each in search.ranges.items()}
-        one = search.planned(search.trial(point))
+        one = search.planned(search.like)
         planned += [one] * (search.how.rounds * search.how.batch_size)
         todo += [one] * search.left(retry_failed=retry_failed)
     return planned, todo

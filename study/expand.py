@@ -2,8 +2,11 @@
 
 import itertools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from search_spaces import SearchSpace
+from search_spaces.blocks import RandomBlock
+from search_spaces.ranges import N_DIS, block_of
 from study.data.dataset import Dataset
 from study.gan.architectures import ARCHITECTURES
 from study.gan.methods import canonical, check, parse_list
@@ -70,6 +73,25 @@ def expand(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Sett
         known = sorted({setting.n_dis for method in methods for setting in space.settings(method)})
         raise InputError(f"--n-dis {asked.n_dis}: {space.name} has no such setting; it has {known}.")
     return list(expanded.values())
+
+
+class Searched(NamedTuple):
+    """What one search of hyperparameters is about: a method, and its ranges at one n_dis."""
+
+    method: Method
+    n_dis: int
+    block: RandomBlock
+
+
+def expand_searches(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Searched]:
+    """A search for each method of a space on a dataset and each n_dis; raises InputError as `expand` does."""
+    found = []
+    for method in expand_methods(space.on(declared.name), declared, asked):
+        block = block_of(space, method)
+        found += [Searched(canonical(method), n, block) for n in dict.fromkeys(block.n_dis) if asked.n_dis in (None, n)]
+    if not found:
+        raise InputError(f"--n-dis {asked.n_dis}: {space.name} searches no such n_dis; it has {list(N_DIS)}.")
+    return found
 
 
 def _check_many(space: SearchSpace, methods: list[Method], asked: Narrowing) -> None:
