@@ -56,6 +56,10 @@ class SearchSpace:
         """The space with the blocks that rows of trials.parquet give it, or as it is where they are given."""
         return replace(self, blocks=self.choose(rows), choose=None) if self.choose else self
 
+    def steps(self, base: int) -> int:
+        """D updates of a trial, where `base` are the dataset's own or those asked for in their place."""
+        return base + min(self.extra_steps, base)
+
     def on(self, dataset: str) -> "SearchSpace":
         """What the space has for a dataset; raises InputError where that is nothing."""
         kept = tuple(b for b in self.blocks if not isinstance(b, Entry) or b.dataset == dataset)

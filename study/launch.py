@@ -110,10 +110,21 @@ class Watcher(tune.Callback):
         self.deaths[Trial.from_dict(trial.config["trial"]).id] = " ".join(reason.split())
 
 
+def _configuration(planned: Planned, contexts: Sequence[Context]) -> dict[str, Any]:
+    """What `_train_in_worker` is told of a trial; plain values."""
+    return {
+        "trial": planned.trial.to_dict(),
+        "context": contexts.index(planned.context),
+        "kept": planned.kept,
+        "parent": planned.parent and planned.parent.to_dict(),
+    }
+
+
 def _train_in_worker(config: dict[str, Any], contexts: Sequence[Context]) -> None:
     device = "cuda" if ray.get_gpu_ids() else "cpu"
     context = contexts[config["context"]]
-    outcome = execute(Trial.from_dict(config["trial"]), context, device, kept=config["kept"])
+    parent = config["parent"] and Trial.from_dict(config["parent"])
+    outcome = execute(Trial.from_dict(config["trial"]), context, device, kept=config["kept"], parent=parent)
     tune.report({f"study_{name}": value for name, value in asdict(outcome).items()})
 
 
@@ -137,7 +148,7 @@ def launch(todo: Sequence[Planned], slots: Slots, on_outcome: Callable[[Outcome]
 def _run_through(todo: Sequence[Planned], slots: Slots, watcher: Watcher) -> None:
     """Offer every trial to Ray Tune once."""
     contexts = list(dict.fromkeys(planned.context for planned in todo))
-    queue = Queue([{"trial": p.trial.to_dict(), "context": contexts.index(p.context), "kept": p.kept} for p in todo])
+    queue = Queue([_configuration(p, contexts) for p in todo])
     scratch = tempfile.mkdtemp(prefix="study-ray-")
     trainable = partial(_train_in_worker, contexts=contexts)
     try:

@@ -16,7 +16,7 @@ from study.trial import Diagnostics, Evaluation, MetricProtocol, Scores, Trial, 
 SCORES, DIAGNOSTICS = field_names(Scores), field_names(Diagnostics)
 LATER = {"trials": ("source", "kid_subset"), "evaluations": (*SCORES, *DIAGNOSTICS), "memberships": ()}
 """Columns that rows of before they were introduced lack."""
-TRAINING, KEPT_GENERATOR = "training", "kept generator"
+TRAINING, KEPT_GENERATOR, CONTINUED = "training", "kept generator", "continued from {trial_id}"
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 STATUSES = (FINISHED, DIVERGED, FAILED)
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -117,8 +117,9 @@ KEYS = {
 class Record:
     """How one trial went: status, reason, times (ISO 8601, UTC), seconds, and where and by what it was run.
 
-    `source` is TRAINING, or KEPT_GENERATOR where the trial was trained before, under another protocol, and the best
-    generator of that time is all that was scored.
+    `source` is TRAINING, or CONTINUED where the first steps are those of a shorter trial, to the bit; or KEPT_GENERATOR
+    where the trial was trained before, under another protocol, and the best generator of that time is all that was
+    scored.
     """
 
     status: str
