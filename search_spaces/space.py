@@ -62,6 +62,10 @@ class SearchSpace:
             raise InputError(f"--dataset all: {self.name} is not an experiment of the paper's; name a dataset.")
         return self.datasets
 
+    def steps(self, base: int) -> int:
+        """D updates of a trial, where `base` are the dataset's own or those asked for in their place."""
+        return base + min(self.extra_steps, base)
+
     def on(self, dataset: str) -> "SearchSpace":
         """What the space has for a dataset; raises InputError where that is nothing."""
         kept = tuple(b for b in self.blocks if not isinstance(b, Entry) or b.dataset == dataset)

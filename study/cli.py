@@ -63,6 +63,12 @@ KidSubset = Annotated[int | None, typer.Option(help="Features in a subset of KID
 OperatorNorms = Annotated[
     bool, typer.Option("--operator-norms", help="Record the operator norm of each discriminator layer at checkpoints.")
 ]
+KeepStates = Annotated[
+    bool,
+    typer.Option(
+        "--keep-states", help="Keep each trial's last state, for longer ones to go on from; 2 to 350 MB each."
+    ),
+]
 Address = Annotated[
     str | None, typer.Option(help="Join the Ray cluster there (`auto` finds it).  [default: start one]")
 ]
@@ -88,6 +94,7 @@ def run(
     metrics: Metrics = None,
     kid_subset: KidSubset = None,
     operator_norms: OperatorNorms = False,
+    keep_states: KeepStates = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
     max_concurrent: Concurrent = None,
@@ -123,6 +130,7 @@ def run(
         metrics=metrics,
         kid_subset=kid_subset,
         operator_norms=operator_norms,
+        keep_states=keep_states,
     )
     limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
     if address is None:

@@ -42,6 +42,7 @@ def train(
     metrics: cli.Metrics = None,
     kid_subset: cli.KidSubset = None,
     operator_norms: cli.OperatorNorms = False,
+    keep_states: cli.KeepStates = False,
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
 ) -> None:
@@ -75,6 +76,7 @@ def train(
         metrics=metrics,
         kid_subset=kid_subset,
         operator_norms=operator_norms,
+        keep_states=keep_states,
     )
     planned = plan.plan_trial(request, method, hyperparameters, seed)
     with cli.opened(request.results):

@@ -45,7 +45,11 @@ def plan_lines(space: str, planned: Sequence[Planned], estimate: Estimate) -> li
     lines += [f"  {name:{width}}  {every:6}  {left:6}" for name, (every, left) in estimate.methods.items()]
     if estimate.kept:
         lines += ["", f"{estimate.kept} of them stand here under another protocol: their kept generators are scored"]
-    if estimate.total > estimate.kept:
+    training = estimate.total - estimate.kept
+    if training and any(p.parent for p in planned):
+        fresh = training - estimate.continued
+        lines += ["", f"{estimate.continued} continue from kept states, {fresh} train from the start"]
+    if training:
         places = f"{estimate.concurrent} {'GPU slots' if estimate.device == 'gpu' else 'CPU cores'}"
         lines += ["", f"about {duration(estimate.seconds)} on {places}, {estimate.basis}"]
     return lines

@@ -3,6 +3,7 @@
 import platform
 import socket
 import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,12 +17,13 @@ from typing import Any, NamedTuple
 import torch
 
 from study import data
-from study.checkpoint import Generator, load_generator, save_generator
+from study.checkpoint import Generator, load_generator, save_generator, save_state
+from study.continuation import Continuation, continuation
 from study.metrics.extractors import load_extractor
 from study.metrics.scoring import Scorer
 from study.names import InputError
-from study.results import evaluation, generator_path, trial_folder, write_part
-from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, STOPPED, Record
+from study.results import generator_path, read_evaluation, state_path, trial_folder, write_part
+from study.rows import CONTINUED, DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, STOPPED, TRAINING, Record
 from study.train import Checkpoint, Diverged, train
 from study.trial import SEMANTICS, Evaluation, MetricProtocol, Trial
 
@@ -38,6 +40,7 @@ class Context:
         extractor_weights: a weights file instead of the extractor's own, or None.
         operator_norms: whether checkpoints tell the operator norms of D's layers.
         metrics: what is measured beside the Frechet distance; names of `study.metrics.menu`.
+        keep_states: whether finished trials keep their last full state, from which a longer one can go on.
     """
 
     dataset: str
@@ -49,6 +52,18 @@ class Context:
     extractor_weights: Path | None = None
     operator_norms: bool = False
     metrics: tuple[str, ...] = ()
+    keep_states: bool = False
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What, beside a trial, decides its evaluations; plain values."""
+        return {
+            "dataset_sha256": self.dataset_sha256,
+            "protocol_id": self.protocol.id,
+            "checkpoint_every": self.checkpoint_every,
+            "operator_norms": self.operator_norms,
+            "metrics": list(self.metrics),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +113,12 @@ def execute(
     on_checkpoint: Callable[[Checkpoint], None] = lambda _: None,
     *,
     kept: bool = False,
+    parent: Trial | None = None,
 ) -> Outcome:
     """Train and score a trial, keep its best generator and write its part file; where `kept`, see `rescore`.
 
-    A trial that raises or diverges ends as a row with its status and reason. `on_checkpoint` is shown each checkpoint.
+    Where `parent`, the same trial with fewer steps, left a state that fits, training goes on from there. A trial that
+    raises or diverges ends as a row with its status and reason. `on_checkpoint` is shown each checkpoint.
     """
     if kept:
         return rescore(trial, context, device)
@@ -109,11 +126,15 @@ def execute(
     started, clock = _now(), time.perf_counter()
     evaluations: list[Evaluation] = []
     best = last = None
-    status, reason = FINISHED, None
+    status, reason, source = FINISHED, None, TRAINING
     try:
         images, scorer = load(context, device)
         how = {"checkpoint_every": context.checkpoint_every, "operator_norms": context.operator_norms}
-        for last in train(trial, images, scorer, **how, device=device):
+        before = _before(trial, parent, context, device) if parent else None
+        if parent and before:
+            evaluations, best, last = list(before.evaluations), before.best, before.last
+            source = CONTINUED.format(trial_id=parent.id)
+        for last in train(trial, images, scorer, **how, device=device, start=before and before.last):
             evaluations.append(last.evaluation)
             if best is None or last.evaluation.frechet_distance < best.evaluation.frechet_distance:
                 best = last
@@ -124,11 +145,23 @@ def execute(
         status, reason = FAILED, " ".join(f"{type(error).__name__}: {error}".split())
         _keep_traceback(context.results, trial.id)
     if best is not None and status == FINISHED:
-        path = generator_path(context.results, trial.id)
-        save_generator(path, trial, best.evaluation.discriminator_step, images.train.shape[1:3], best.state)
+        shape, path = images.train.shape[1:3], generator_path(context.results, trial.id)
+        save_generator(path, trial, best.evaluation.discriminator_step, shape, best.state)
+        if context.keep_states:
+            save_state(state_path(context.results, trial.id), trial, shape, context.conditions, evaluations, last)
     record = make_record(context, status, reason, started=started, device=device, last=last, trial=trial)
+    record = replace(record, source=source)
     score = best.evaluation.frechet_distance if best is not None and status == FINISHED else None
     return _end(trial, context, record, evaluations, score=score, seconds=time.perf_counter() - clock)
+
+
+def _before(trial: Trial, parent: Trial, context: Context, device: str) -> Continuation | None:
+    """What a trial goes on from; None where it trains from the start, and standard error says why."""
+    try:
+        return continuation(trial, parent, context.results, context.conditions, device=device)
+    except InputError as error:
+        print(f"trial {trial.id} is trained from the start: {error}", file=sys.stderr)
+        return None
 
 
 def rescore(trial: Trial, context: Context, device: str = "cpu") -> Outcome:
@@ -197,7 +230,7 @@ def progress(trial: Trial, context: Context, device: str) -> Callable[[Checkpoin
 def record_stopped(trial: Trial, context: Context, checkpoints: Sequence[Progress]) -> Outcome:
     """The row of a trial that was stopped after these checkpoints."""
     record = Record(**checkpoints[-1].record)
-    evaluations = [evaluation(**checkpoint.evaluation) for checkpoint in checkpoints]
+    evaluations = [read_evaluation(**checkpoint.evaluation) for checkpoint in checkpoints]
     seconds = (record.training_seconds or 0) + (record.scoring_seconds or 0)
     return _end(trial, context, record, evaluations, score=None, seconds=seconds)
 

@@ -138,7 +138,11 @@ class Feed(Searcher):
         if planned is None:
             return None if self._running else Searcher.FINISHED
         self._running[trial_id] = planned
-        how: dict[str, Any] = {"context": self.work.contexts.index(planned.context), "kept": planned.kept}
+        how: dict[str, Any] = {
+            "context": self.work.contexts.index(planned.context),
+            "kept": planned.kept,
+            "parent": planned.parent and planned.parent.to_dict(),
+        }
         if self._stopping:
             how["early"] = {"group": self._stopping.group(planned.trial), "first": self._stopping.first(planned)}
         return {"trial": planned.trial.to_dict(), **how}
@@ -253,7 +257,8 @@ def _train_in_worker(config: dict[str, Any], contexts: Sequence[Context]) -> Non
         if "early" in config and step < trial.training.discriminator_steps:
             tune.report({"step": step, "score": score, "study_progress": report(checkpoint)._asdict()})
 
-    outcome = execute(trial, context, device, at_checkpoint, kept=config["kept"])
+    parent = config["parent"] and Trial.from_dict(config["parent"])
+    outcome = execute(trial, context, device, at_checkpoint, kept=config["kept"], parent=parent)
     tune.report({f"study_{name}": value for name, value in asdict(outcome).items()})
 
 

@@ -1,6 +1,7 @@
 """From what the user asked for to the list of trials: every name, number and file is checked here, before any runs."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ import torch
 
 from search_spaces import SearchSpace
 from study import data
+from study.continuation import continuation
 from study.cost import Measured, total_seconds
 from study.execute import Context
 from study.expand import Narrowing, expand
@@ -48,23 +50,33 @@ class Request:
     metrics: str | None = None
     kid_subset: int | None = None
     operator_norms: bool = False
+    keep_states: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
     """A trial, and what it shares with the others of its dataset.
 
-    `kept`: it was trained before, and only its kept generator is to be scored.
+    `kept`: it was trained before, and only its kept generator is to be scored. `parent`: the same trial with fewer
+    steps, from whose state it goes on where there is one (`pending` looks); None where it trains from the start.
     """
 
     trial: Trial
     context: Context
     shape: tuple[int, int] = field(repr=False)
     kept: bool = False
+    parent: Trial | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         return self.trial.id, self.context.protocol.id
+
+    @property
+    def rest(self) -> Trial:
+        """A trial of the steps that are still to be trained."""
+        training, done = self.trial.training, self.parent.training.discriminator_steps if self.parent else 0
+        rest = replace(training, discriminator_steps=training.discriminator_steps - done)
+        return replace(self.trial, training=rest)
 
 
 def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, int]]:
@@ -99,6 +111,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
         extractor_weights=weights and weights.absolute(),
         operator_norms=request.operator_norms,
         metrics=resolve_metrics(request.metrics, extractor, protocol),
+        keep_states=request.keep_states,
     )
     return context, images.train.shape[1:3]
 
@@ -133,7 +146,8 @@ def make_plan(request: Request, space: SearchSpace) -> list[Planned]:
     )
     planned: dict[tuple[str, str], Planned] = {}
     for dataset in request.datasets:
-        training = training_of(request, dataset)
+        base = training_of(request, dataset)
+        training = replace(base, discriminator_steps=space.steps(base.discriminator_steps))
         settings = expand(space, data.get(dataset, request.data_dir), asked)
         context, shape = make_context(request, dataset)
         first: dict[Method, Trial] = {}
@@ -147,7 +161,8 @@ def make_plan(request: Request, space: SearchSpace) -> list[Planned]:
                     seed=seed,
                 )
                 first.setdefault(trial.method, trial)
-                one = Planned(trial=trial, context=context, shape=shape)
+                parent = replace(trial, training=base) if training != base else None
+                one = Planned(trial=trial, context=context, shape=shape, parent=parent)
                 planned.setdefault(one.key, one)
         for trial in first.values():
             build(trial, *shape)
@@ -159,9 +174,9 @@ def pending(
 ) -> list[Planned]:
     """Those that are not done yet: trained and scored under their protocol, or failed unless those are retried.
 
-    One that was stopped early is done only where trials need not be `whole`.
-
-    One that finished under another protocol, and whose best generator is kept, is only to be scored (`kept`).
+    One that was stopped early is done only where trials need not be `whole`. One that finished under another protocol,
+    and whose best generator is kept, is only to be scored (`kept`). One that has a `parent` keeps it where that left a
+    state to go on from; standard error says why one cannot be used.
 
     Raises InputError where the folder's rows are about other images of the same name.
     """
@@ -177,18 +192,37 @@ def pending(
     done = statuses(results)
     again = {FAILED: retry_failed, STOPPED: whole}
     finished = {trial_id for (trial_id, _), status in done.items() if status == FINISHED}
-    return [
+    todo = [
         replace(p, kept=p.trial.id in finished and generator_path(results, p.trial.id).is_file())
         for p in planned
         if p.key not in done or again.get(done[p.key], False)
     ]
+    refused: Counter[str] = Counter()
+    todo = [replace(p, parent=_usable_parent(p, refused)) for p in todo]
+    for reason, count in refused.items():
+        print(f"{count} of the trials are trained from the start: {reason}", file=sys.stderr)
+    return todo
+
+
+def _usable_parent(planned: Planned, refused: Counter[str]) -> Trial | None:
+    """The parent where its state can be gone on from; why it cannot is counted."""
+    if planned.parent is None or planned.kept:
+        return None
+    context = planned.context
+    try:
+        found = continuation(planned.trial, planned.parent, context.results, context.conditions, peek=True)
+    except InputError as error:
+        refused[str(error)] += 1
+        return None
+    return planned.parent if found else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """Counts by method as (all, to be run), seconds on the resources present, and what the seconds rest on.
 
-    `kept` of the `total` to run are only scored, which the seconds leave out.
+    `kept` of the `total` to run are only scored, which the seconds leave out; `continued` go on from a kept state, of
+    which they count the rest.
     """
 
     methods: Mapping[str, tuple[int, int]]
@@ -198,6 +232,7 @@ class Estimate:
     measured: int
     total: int
     kept: int = 0
+    continued: int = 0
 
     @property
     def basis(self) -> str:
@@ -224,7 +259,7 @@ def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path,
     """How much there is to do and how long it takes."""
     group = by_method(p.trial.method for p in planned)
     every, left = (Counter(group(p.trial) for p in trials) for trials in (planned, todo))
-    training = [(p.trial, p.shape) for p in todo if not p.kept]
+    training = [(p.rest, p.shape) for p in todo if not p.kept]
     seconds, measured = total_seconds(training, Measured(results), slots.device)
     return Estimate(
         methods={name: (count, left[name]) for name, count in every.items()},
@@ -234,6 +269,7 @@ def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path,
         measured=measured,
         total=len(todo),
         kept=len(todo) - len(training),
+        continued=sum(p.parent is not None for p in todo),
     )
 
 

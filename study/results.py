@@ -5,7 +5,7 @@ A results folder holds
     evaluations.parquet  one row per (trial_id, discriminator_step, protocol_id): every scored checkpoint
     memberships.parquet  which trial belongs to which space, in which order; written before anything is trained
     parts/               JSON, one file per trial finished since the last compaction
-    states/              kept generators and sample grids, by trial
+    states/              kept generators and states, and sample grids, by trial
 A trial is done when it stands in trials.parquet or in a part. Every file is written under a temporary name, synced and
 then put in place, so that a reader sees all of it or nothing, whenever the writer is killed.
 """
@@ -80,13 +80,18 @@ def part_path(folder: Path, trial_id: str, protocol_id: str) -> Path:
 
 
 def trial_folder(folder: Path, trial_id: str) -> Path:
-    """Where a trial's kept generator, sample grids and traceback are."""
+    """Where a trial's kept generator and state, sample grids and traceback are."""
     return folder / "states" / trial_id[:2] / trial_id
 
 
 def generator_path(folder: Path, trial_id: str) -> Path:
     """Where the best generator of a trial is kept."""
     return trial_folder(folder, trial_id) / "generator.pt"
+
+
+def state_path(folder: Path, trial_id: str) -> Path:
+    """Where the last full state of a trial is kept, of those that keep one."""
+    return trial_folder(folder, trial_id) / "state.pt"
 
 
 def write_part(
@@ -122,13 +127,11 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         content = json.loads(path.read_text())
         trial, record = Trial.from_dict(content["trial"]), Record(**content["record"])
         protocol = MetricProtocol(**content["protocol"])
-        evaluations = [evaluation(**each) for each in content["evaluations"]]
+        evaluations = [read_evaluation(**each) for each in content["evaluations"]]
         row = trial_row(trial, protocol, record, evaluations)
         row["trial_id"] = content_id({"semantics": record.semantics, **trial.to_dict()})
         scores = [each.to_row() for each in evaluations]
         _check_types(TRIALS, row)
-        for score in scores:
-            _check_types(EVALUATIONS, score)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DamagedFile(path, f"not a readable part ({type(error).__name__}: {error})") from error
     if path != part_path(path.parents[2], row["trial_id"], protocol.id):
@@ -138,11 +141,13 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return row, scores
 
 
-def evaluation(
+def read_evaluation(
     *, scores: Mapping[str, Any] = _NOTHING, diagnostics: Mapping[str, Any] = _NOTHING, **fields: Any
 ) -> Evaluation:
-    """The evaluation that `asdict` made a mapping of."""
-    return Evaluation(**fields, scores=Scores(**scores), diagnostics=Diagnostics(**diagnostics))
+    """The evaluation that `asdict` made plain; raises TypeError for other fields, and for values of other types."""
+    evaluation = Evaluation(**fields, scores=Scores(**scores), diagnostics=Diagnostics(**diagnostics))
+    _check_types(EVALUATIONS, evaluation.to_row())
+    return evaluation
 
 
 def _check_types(schema: pa.Schema, row: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from study.trial import Diagnostics, Evaluation, MetricProtocol, Scores, Trial, 
 SCORES, DIAGNOSTICS = field_names(Scores), field_names(Diagnostics)
 LATER = {"trials": ("source", "kid_subset"), "evaluations": (*SCORES, *DIAGNOSTICS), "memberships": ("trial",)}
 """Columns that rows of before they were introduced lack."""
-TRAINING, KEPT_GENERATOR = "training", "kept generator"
+TRAINING, KEPT_GENERATOR, CONTINUED = "training", "kept generator", "continued from {trial_id}"
 FINISHED, DIVERGED, FAILED, STOPPED = "finished", "diverged", "failed", "stopped"
 STATUSES = (FINISHED, DIVERGED, FAILED, STOPPED)
 """A stopped trial was ended early because others did better; it has checkpoints, but as a trial no score."""
@@ -118,8 +118,9 @@ KEYS = {
 class Record:
     """How one trial went: status, reason, times (ISO 8601, UTC), seconds, and where and by what it was run.
 
-    `source` is TRAINING, or KEPT_GENERATOR where the trial was trained before, under another protocol, and the best
-    generator of that time is all that was scored.
+    `source` is TRAINING, or CONTINUED where the first steps are those of a shorter trial, to the bit; or KEPT_GENERATOR
+    where the trial was trained before, under another protocol, and the best generator of that time is all that was
+    scored.
     """
 
     status: str

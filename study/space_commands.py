@@ -44,8 +44,10 @@ def _expand(space: Any, declared: Any) -> list[Any] | InputError:
         return error
 
 
-def _size(settings: list[Any]) -> str:
-    return f"{len(settings):,} settings, {sum(setting.seeds for setting in settings):,} trials"
+def _size(space: Any, declared: Any, settings: list[Any]) -> str:
+    """Settings and trials, and how long one is where that is not the dataset's to say."""
+    steps = f" of {space.steps(declared.discriminator_steps):,} D updates" if space.extra_steps else ""
+    return f"{len(settings):,} settings, {sum(setting.seeds for setting in settings):,} trials{steps}"
 
 
 def _size_lines(space: Any, chosen: dict[str, Any]) -> list[str]:
@@ -57,7 +59,7 @@ def _size_lines(space: Any, chosen: dict[str, Any]) -> list[str]:
         if isinstance(expanded, InputError):
             reasons.append(str(expanded))
         else:
-            fitting.setdefault(_size(expanded), []).append(name)
+            fitting.setdefault(_size(space, declared, expanded), []).append(name)
     return [f"{size}: {', '.join(names)}" for size, names in fitting.items()] or reasons[:1]
 
 
@@ -69,7 +71,7 @@ def _show_settings(space: Any, chosen: dict[str, Any]) -> None:
         raise next(error for error in expanded.values() if isinstance(error, InputError))
     dataset = "digits" if "digits" in fitting else next(iter(fitting))
     settings = fitting.pop(dataset)
-    print(f"{space.name} on {dataset}: {_size(settings)}; {space.source}")
+    print(f"{space.name} on {dataset}: {_size(space, chosen[dataset], settings)}; {space.source}")
     if fitting:
         print(f"--dataset shows those on {', '.join(fitting)}")
     print()

@@ -46,8 +46,12 @@ def train(
     checkpoint_every: int,
     device: str = "cpu",
     operator_norms: bool = False,
+    start: Checkpoint | None = None,
 ) -> Iterator[Checkpoint]:
     """Trains `trial` and yields a checkpoint every `checkpoint_every` D updates and after the last one.
+
+    From `start`, a checkpoint of this trial or of the same one with fewer steps, it goes on as if it had never stopped:
+    to the same bit, and with the seconds spent so far.
 
     Steps count D updates (section 2.6 of the paper); G is updated on steps 1, 1 + n_dis, 1 + 2 n_dis, ..., on the
     latents of that step; every step takes a fresh batch of real images. `operator_norms`: see `study.gan.diagnostics`.
@@ -58,14 +62,15 @@ def train(
     gan = build(trial, *images.train.shape[1:3])
     steps = programs(gan)
     with torch.no_grad():
-        state = initial_state(gan, stream(trial.seed, "initial", 0, device))
+        done = start.evaluation.discriminator_step if start else 0
+        state = start.state if start else initial_state(gan, stream(trial.seed, "initial", 0, device))
         settings = Settings.of(trial.hyperparameters, device)
         batches = real_batches(images, training, device)
         diagnosed = diagnostic_batches(trial, images, device)
         tally = Tally(device)
-        trained = scored = 0.0
+        trained, scored = (start.training_seconds, start.scoring_seconds) if start else (0.0, 0.0)
         clock = time.perf_counter()
-        for step in range(1, training.discriminator_steps + 1):
+        for step in range(done + 1, training.discriminator_steps + 1):
             real = batches(step)
             latents, noise = draw(gan, trial, real.shape, step, device)
             state, metrics = steps.discriminator(state, settings, real, latents, noise)

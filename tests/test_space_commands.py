@@ -18,6 +18,7 @@ COUNTS = {
     "cifar": (288, 1440),
     "combinations": (288, 864),
     "grid": (120, 120),
+    "long-training": (24, 120),
     "losses": (132, 660),
     "ranges": (1680, 1680),
     "regularization": (120, 600),
@@ -50,9 +51,14 @@ def test_the_list(study, tmp_path):
         assert f"{name}: {space.description}\n    {space.source}\n" in answer.out
     assert "    96 settings, 480 trials: cifar10\n" in answer.out
     assert "    9 settings, 10 trials: cifar10\n" in answer.out
+    assert "    24 settings, 120 trials of 300,000 D updates: cifar10\n" in answer.out
     every = study("spaces", "--data-dir", tmp_path).out
     assert "    120 settings, 600 trials: celeba-hq-128, cifar10, digits, digits-32, lsun-bedroom-128\n" in every
     assert "    11 settings, 12 trials: celeba-hq-128\n" in every
+    assert "    24 settings, 120 trials of 200,000 D updates: celeba-hq-128, lsun-bedroom-128\n" in every
+    assert "    24 settings, 120 trials of 200 D updates: digits" in every
+    long = study("spaces", "long-training", "--data-dir", tmp_path).out
+    assert long.startswith("long-training on digits: 24 settings, 120 trials of 200 D updates; Section 3.1")
     assert "has nothing for digits" in study("spaces", "--dataset", "digits", "--data-dir", tmp_path).out
 
 

@@ -141,12 +141,23 @@ def initial_state(gan: Gan, rng: torch.Generator) -> State:
     """The state before the first step: G's parameters are drawn first, then D's, then D's vectors."""
     generator, buffers = _materialize(gan.generator, gan.initialize, rng)
     discriminator, _ = _materialize(gan.discriminator, gan.initialize, rng)
+    return _untrained(gan, generator, buffers, discriminator, rng)
+
+
+def empty_state(gan: Gan) -> State:
+    """The names, shapes and types of a state, on the meta device: no memory is taken for values."""
+    generator, buffers = dict(gan.generator.named_parameters()), dict(gan.generator.named_buffers())
+    return _untrained(gan, generator, buffers, dict(gan.discriminator.named_parameters()), torch.Generator())
+
+
+def _untrained(gan: Gan, generator: Tensors, buffers: Tensors, discriminator: Tensors, rng: torch.Generator) -> State:
+    device = next(iter(generator.values())).device
     return State(
         generator=generator,
         generator_buffers=buffers,
         discriminator=discriminator,
         vectors=initial_vectors(discriminator, rng) if gan.power_iterations else {},
-        loss=tuple(torch.tensor(value, device=rng.device) for value in gan.loss.state),
+        loss=tuple(torch.tensor(value, device=device) for value in gan.loss.state),
         generator_adam=adam_state(generator),
         discriminator_adam=adam_state(discriminator),
     )

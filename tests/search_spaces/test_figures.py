@@ -98,6 +98,19 @@ def test_resnet_ablation():
     assert len(ids("resnet-ablation")) * space.seeds == 45
 
 
+def test_long_training():
+    """Section 3.1: gradient penalty on Table 1 with five seeds, 100,000 steps longer where that is at most twice."""
+    space = get("long-training")
+    assert (space.seeds, space.datasets) == (5, ("celeba-hq-128", "lsun-bedroom-128"))
+    (method,) = space.methods("resnet19", 128)
+    assert method == Method(architecture="resnet19", penalty="gradient_penalty")
+    assert set(space.settings(method)) == table_1(method)
+    assert space.size(method) == 120
+    assert set(ids("long-training")) < set(ids("regularization"))  # at equal steps they are the same trials
+    assert [space.steps(base) for base in (100, 100_000, 200_000)] == [200, 200_000, 300_000]
+    assert get("regularization").steps(100_000) == 100_000
+
+
 def test_smoke_is_four_trials_of_the_grid():
     assert len(ids("smoke")) * get("smoke").seeds == 4
     assert set(ids("smoke")) < set(ids("grid"))

@@ -1,0 +1,246 @@
+"""Full training states: what goes on from one is what never stopped, to the bit; unusable files are refused."""
+
+import dataclasses
+import pickle
+
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+
+from study import data
+from study.checkpoint import load_state, save_state
+from study.gan.model import build, empty_state, initial_state
+from study.gan.program import programs
+from study.metrics.features import Extractor
+from study.metrics.protocols import resolve_protocol
+from study.metrics.scoring import Scorer
+from study.names import InputError
+from study.train import stream, train
+from study.trial import Hyperparameters, Method, Training, Trial
+
+PIXELS = Extractor(
+    name="pixels",
+    weights_sha256="1" * 64,
+    dimension=16,
+    resize="none",
+    features=lambda images: torch.nn.functional.avg_pool2d(images, 2).flatten(1).double(),
+)
+SHAPE, CONDITIONS = (1, 8), {"protocol_id": "p", "metrics": ["is"]}
+METHODS = {
+    "none": {},
+    "gradient_penalty": {"penalty": "gradient_penalty"},
+    "spectral_norm+gradient_penalty": {"normalizations": ("spectral_norm",), "penalty": "gradient_penalty"},
+    "layer_norm": {"normalizations": ("layer_norm",)},
+    "batch_norm": {"normalizations": ("batch_norm",)},
+    "began": {"loss": "began"},
+    "resnet": {"architecture": "resnet_cifar", "normalizations": ("spectral_norm",)},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def scorer(digits, tmp_path_factory):
+    protocol = resolve_protocol(digits, PIXELS, n_real=32, n_fake=32)
+    return Scorer.prepare(digits, PIXELS, protocol, tmp_path_factory.mktemp("statistics"))
+
+
+def make(steps, seed=0, *, n_dis=2, **method):
+    method = Method(**{"architecture": "sndcgan", **method})
+    weight = 1 if method.penalty else None
+    return Trial(
+        dataset="digits",
+        method=method,
+        hyperparameters=Hyperparameters(learning_rate=1e-2, beta1=0.5, beta2=0.9, n_dis=n_dis, penalty_weight=weight),
+        training=Training(discriminator_steps=steps, width=2, batch_size=8, latent_dim=4),
+        seed=seed,
+    )
+
+
+def run(trial, digits, scorer, start=None):
+    return list(train(trial, digits, scorer, checkpoint_every=3, start=start))
+
+
+def save(path, trial, checkpoints):
+    save_state(path, trial, SHAPE, CONDITIONS, [c.evaluation for c in checkpoints], checkpoints[-1])
+
+
+def of(evaluation, trial):
+    return dataclasses.replace(evaluation, trial_id=trial.id)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_goes_on_from_a_file_is_what_never_stopped(digits, scorer, tmp_path, method):
+    """Three updates and four more: G's turns, the order of images and the last, odd checkpoint all go on."""
+    short, long = make(3, **METHODS[method]), make(7, **METHODS[method])
+    whole = run(long, digits, scorer)
+    first = run(short, digits, scorer)
+    save(tmp_path / "state.pt", short, first)
+    programs.cache_clear()  # a worker that goes on has never seen a first step
+    kept = load_state(tmp_path / "state.pt")
+    assert kept.trial == short
+    rest = run(long, digits, scorer, start=kept.last)
+    assert [c.evaluation.discriminator_step for c in rest] == [6, 7]
+    assert [of(e, long) for e in kept.evaluations] + [c.evaluation for c in rest] == [c.evaluation for c in whole]
+    torch.testing.assert_close(rest[-1].state, whole[-1].state, rtol=0, atol=0, check_stride=True)
+    assert len({c.evaluation.discriminator_loss for c in whole}) == 3
+
+
+def test_seconds_go_on(digits, scorer):
+    (first,) = run(make(3), digits, scorer)
+    start = first._replace(training_seconds=1000.0, scoring_seconds=2000.0)
+    one, two = run(make(7), digits, scorer, start=start)
+    assert 1000 < one.training_seconds < two.training_seconds < 1100
+    assert 2000 < one.scoring_seconds < two.scoring_seconds < 2100
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_tensor_comes_back_in_its_layout(digits, scorer, tmp_path, method):
+    trial = make(3, **METHODS[method])
+    (last,) = run(trial, digits, scorer)
+    save(tmp_path / "state.pt", trial, [last])
+    kept = load_state(tmp_path / "state.pt")
+    torch.testing.assert_close(kept.last.state, last.state, rtol=0, atol=0, check_stride=True)
+    assert kept.evaluations == (last.evaluation,)
+    assert kept.last[3:] == last[3:]
+    assert kept.conditions == CONDITIONS
+    kernels = [p for p in kept.last.state.discriminator.values() if p.dim() == 4 and p.shape[1] > 1]
+    assert kernels
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_empty_state_is_an_initial_one_without_values(method):
+    gan = build(make(1, **METHODS[method]), *SHAPE)
+    empty, real = (pytree.tree_flatten(s) for s in (empty_state(gan), initial_state(gan, stream(0, "initial", 0))))
+    assert empty[1] == real[1]
+    assert [(t.shape, t.dtype) for t in empty[0]] == [(t.shape, t.dtype) for t in real[0]]
+    assert all(t.is_meta for t in empty[0])
+
+
+@pytest.fixture
+def kept(digits, scorer, tmp_path):
+    """A state of spectral norm and gradient penalty."""
+    trial = make(3, **METHODS["spectral_norm+gradient_penalty"])
+    path = tmp_path / "states" / "state.pt"
+    save(path, trial, run(trial, digits, scorer))
+    return path
+
+
+def test_the_file_holds_plain_data_only_and_nothing_is_left_beside_it(kept):
+    content = torch.load(kept, weights_only=True)
+    assert content["trial"] == make(3, **METHODS["spectral_norm+gradient_penalty"]).to_dict()
+    assert float(content["state"]["discriminator_adam"]["updates"]) == 3
+    assert float(content["state"]["generator_adam"]["updates"]) == 2
+    assert len(content["state"]["vectors"]) > 0
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_a_failed_save_keeps_the_old_file(kept, digits, scorer, monkeypatch):
+    before = kept.read_bytes()
+    trial = make(3, seed=1, **METHODS["spectral_norm+gradient_penalty"])
+    checkpoints = run(trial, digits, scorer)
+
+    def killed(content, path):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save(kept, trial, checkpoints)
+    monkeypatch.undo()
+    assert kept.read_bytes() == before
+    assert list(kept.parent.iterdir()) == [kept]
+    save(kept, trial, checkpoints)
+    assert load_state(kept).trial == trial
+
+
+@pytest.mark.parametrize("peek", [False, True])
+@pytest.mark.parametrize("fraction", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused(kept, fraction, peek):
+    content = kept.read_bytes()
+    kept.write_bytes(content[: int(len(content) * fraction)])
+    with pytest.raises(InputError, match=r"state\.pt: not a readable state \(.+\); train the trial again\.$") as error:
+        load_state(kept, peek=peek)
+    assert "\n" not in str(error.value)
+
+
+def test_a_single_wrong_byte_of_a_tensor_is_noticed(kept):
+    content = bytearray(kept.read_bytes())
+    tensor = load_state(kept).last.state.discriminator_adam.first.numpy().tobytes()
+    place = bytes(content).find(tensor)
+    assert place > 0
+    content[place + len(tensor) // 2] ^= 1
+    kept.write_bytes(content)
+    with pytest.raises(InputError, match=r"not a readable state \(wrong checksum of .*data/\d+\)"):
+        load_state(kept)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"absent\.pt: not a readable state \(.*No such file"):
+        load_state(tmp_path / "absent.pt")
+
+
+class Malicious:
+    """Runs code when a plain pickle of it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_malicious_content_is_refused_unread(tmp_path):
+    path, witness = tmp_path / "state.pt", tmp_path / "ran"
+    for write in (lambda: torch.save({"trial": Malicious(witness)}, path), lambda: path.write_bytes(pickled(witness))):
+        write()
+        with pytest.raises(InputError, match="not a readable state"):
+            load_state(path)
+        assert not witness.exists()
+
+
+def pickled(witness):
+    return pickle.dumps(Malicious(witness), protocol=2)
+
+
+CHANGES = {
+    "no trial": lambda content: content.pop("trial"),
+    "another trial": lambda content: content["trial"].update(seed=7),
+    "unknown method": lambda content: content["trial"]["method"].update(penalty="unheard_of"),
+    "another size": lambda content: content.update(shape=[1, 16]),
+    "no vectors": lambda content: content["state"].update(vectors={}),
+    "no part": lambda content: content["state"].pop("loss"),
+    "one part more": lambda content: content["state"].update(more={}),
+    "a parameter less": lambda content: content["state"]["discriminator"].popitem(),
+    "another order": lambda content: content["state"].update(
+        generator=dict(reversed(content["state"]["generator"].items()))
+    ),
+    "a wrong shape": lambda content: content["state"]["discriminator_adam"].update(first=torch.zeros(3)),
+    "a wrong type": lambda content: content["state"]["discriminator_adam"].update(updates=torch.tensor(3.0)),
+    "no evaluation": lambda content: content.update(evaluations=[]),
+    "no score": lambda content: content["evaluations"][0].update(frechet_distance=None),
+    "a word for a score": lambda content: content["evaluations"][0].update(frechet_distance="low"),
+    "no conditions": lambda content: content.update(conditions=None),
+    "no seconds": lambda content: content.update(training_seconds=None),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_of_other_content_is_refused(kept, change):
+    content = torch.load(kept, weights_only=True)
+    CHANGES[change](content)
+    torch.save(content, kept)
+    with pytest.raises(InputError, match=r"state\.pt: not a readable state"):
+        load_state(kept)
