@@ -60,16 +60,17 @@ class RandomBlock:
     Attributes:
         methods, architectures, seeds: as of a `Block`; `seed` is something else.
         ranges: by hyperparameter.
-        penalty_weight: its range, for methods with a penalty; `penalty_weights` has those of single penalties.
+        penalty_weight: its range, for methods with a penalty; `penalty_weights` has those of single penalties. None
+            where no method has one or where it is fixed.
         n_dis: taken in turns.
         count: draws per method.
         seed: of all streams.
-        fixed: hyperparameters that are not drawn.
+        fixed: hyperparameters that are not drawn; a penalty's weight is for methods with a penalty.
     """
 
     methods: tuple[Fields, ...]
     ranges: Mapping[str, Range]
-    penalty_weight: Range
+    penalty_weight: Range | None = None
     penalty_weights: Mapping[str, Range] = field(default_factory=dict)
     n_dis: tuple[int, ...]
     count: int
@@ -84,15 +85,16 @@ class RandomBlock:
 
     def ranges_of(self, penalty: str | None) -> dict[str, Range]:
         """The ranges of a method with this penalty."""
-        weight = {"penalty_weight": self.penalty_weights.get(penalty, self.penalty_weight)} if penalty else {}
-        return {**self.ranges, **weight}
+        weight = self.penalty_weights.get(penalty, self.penalty_weight) if penalty else None
+        return {**self.ranges, **({"penalty_weight": weight} if weight else {})}
 
     def settings(self, method: Method) -> Iterator[Hyperparameters]:
         """The hyperparameters that the block tries for a method."""
         ranges = self.ranges_of(method.penalty)
+        fixed = {name: value for name, value in self.fixed.items() if method.penalty or name != "penalty_weight"}
         for index in range(self.count):
             drawn = {name: range_.at(share(self.seed, name, index)) for name, range_ in ranges.items()}
-            yield Hyperparameters(n_dis=self.n_dis[index % len(self.n_dis)], **self.fixed, **drawn)
+            yield Hyperparameters(n_dis=self.n_dis[index % len(self.n_dis)], **fixed, **drawn)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,13 +64,11 @@ class SearchSpace:
             raise InputError(f"space {self.name}: has nothing for {dataset}; it has entries for {', '.join(known)}.")
         return replace(self, blocks=kept)
 
-    def architectures(self, architecture: str, resolution: int | None = None) -> list[str]:
-        """What the space is about at a resolution, in order; `architecture` where it names none, or for None."""
-        named = (name for block in self.blocks for name in _architectures(block, architecture, resolution))
-        return list(dict.fromkeys(named))
-
     def methods(self, architecture: str, resolution: int | None = None) -> list[Method]:
-        """The methods of the space, in order, on the `architectures`, unless a method names its own."""
+        """The methods of the space, in order, each on the architecture that it names.
+
+        Those that name none are on their block's at a resolution; on `architecture` where it has none, or for None.
+        """
         return list(
             dict.fromkeys(
                 Method(**{"architecture": name, **fields})

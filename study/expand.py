@@ -85,17 +85,15 @@ def _methods(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Me
     """The methods, checked; each fits the dataset's images."""
     default = asked.architecture or declared.architecture
     resolution = None if asked.architecture else declared.resolution
-    if asked.methods is None:
-        methods = space.methods(default, resolution)
-    else:
-        methods = _named(space, declared, asked.methods, space.architectures(default, resolution))
+    own = space.methods(default, resolution)
     if asked.architecture:
-        named = sorted({method.architecture for method in methods})
+        named = sorted({method.architecture for method in own})
         if asked.architecture not in named:
             raise InputError(
                 f"--architecture {asked.architecture}: {space.name} has only {', '.join(named)} on {declared.name}."
             )
-        methods = [method for method in methods if method.architecture == asked.architecture]
+        own = [method for method in own if method.architecture == asked.architecture]
+    methods = own if asked.methods is None else _named(space, declared, asked.methods, own)
     for method in methods:
         check(method)
     for architecture in dict.fromkeys(method.architecture for method in methods):
@@ -114,12 +112,14 @@ def _check_size(space: SearchSpace, declared: Dataset, architecture: str, *, cho
         raise InputError(f"space {space.name} on {declared.name}: {why}") from error
 
 
-def _named(space: SearchSpace, declared: Dataset, text: str, architectures: list[str]) -> list[Method]:
-    """The methods of a list of names on each architecture; single entries have them on some of these only."""
+def _named(space: SearchSpace, declared: Dataset, text: str, own: list[Method]) -> list[Method]:
+    """The methods of a list of names: the space's own where it has them, others on each of its architectures."""
+    listed = {method.name for method in own}
+    architectures = dict.fromkeys(method.architecture for method in own)
     parsed = [method for architecture in architectures for method in parse_list(text, architecture)]
-    kept = [method for method in parsed if space.settings(method)]
+    kept = [m for m in parsed if m in own or (m.name not in listed and space.settings(m))]
     if missing := {method.name for method in parsed} - {method.name for method in kept}:
-        known = ", ".join(dict.fromkeys(m.name for a in architectures for m in space.methods(a)))
+        known = ", ".join(dict.fromkeys(method.name for method in own))
         raise InputError(
             f"--methods {min(missing)}: {space.name} has no such method on {declared.name}; it has {known}."
         )
