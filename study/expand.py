@@ -52,7 +52,8 @@ class Narrowing:
 
 def expand(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Setting]:
     """The settings of a space on a dataset, method by method; raises InputError for what cannot be had or fit."""
-    space = space.on(declared.name)
+    default = asked.architecture or declared.architecture
+    space = space.on(declared.name).placed(default, None if asked.architecture else declared.resolution)
     methods = _methods(space, declared, asked)
     expanded: dict[tuple[Method, Hyperparameters], Setting] = {}
     _check_many(space, methods, asked)
@@ -82,10 +83,9 @@ def _check_many(space: SearchSpace, methods: list[Method], asked: Narrowing) -> 
 
 
 def _methods(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Method]:
-    """The methods, checked; each fits the dataset's images."""
+    """The methods of a placed space, checked; each fits the dataset's images."""
     default = asked.architecture or declared.architecture
-    resolution = None if asked.architecture else declared.resolution
-    own = space.methods(default, resolution)
+    own = space.methods(default)
     if asked.architecture:
         named = sorted({method.architecture for method in own})
         if asked.architecture not in named:
