@@ -1,5 +1,6 @@
 """A search space by its name, or of a person's own by the path of a file: TOML (see `toml_space`) or Python."""
 
+import functools
 import itertools
 import os
 import traceback
@@ -139,10 +140,10 @@ def _methods(block: Block | RandomBlock | Entry) -> Iterator[Method]:
         if not isinstance(fields, Mapping):
             raise InputError(f"methods: {fields!r} is no mapping of Method's fields, such as those of ({{}},).")
         named = [fields["architecture"]] if "architecture" in fields else anywhere
-        yield from meaningful(lambda architecture, fields=fields: _method(architecture, fields), named)
+        yield from meaningful(functools.partial(_method, fields), named)
 
 
-def _method(architecture: str, fields: Fields) -> Method:
+def _method(fields: Fields, architecture: str) -> Method:
     given: dict[str, Any] = {"architecture": architecture, **fields}
     method = Method(**given)
     members(method)

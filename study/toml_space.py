@@ -3,6 +3,7 @@
 Blocks are counted from 1, as a reader counts them.
 """
 
+import functools
 import itertools
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -133,7 +134,7 @@ def _together(where: str, rows: Any) -> dict[tuple[str, ...], list[tuple[float, 
             raise InputError(f"{where}[{number}]: must have the same fields as the others, one at least.")
     names = tuple(rows[0])
     values = [tuple(_number(f"{where}[{n}]", name, row[name]) for name in names) for n, row in enumerate(rows, 1)]
-    _check_once(where, values, lambda row: ", ".join(f"{n} = {v:g}" for n, v in zip(names, row, strict=True)))
+    _check_once(where, values, [", ".join(f"{n} = {v:g}" for n, v in zip(names, row, strict=True)) for row in values])
     return {names: values}
 
 
@@ -222,14 +223,15 @@ def _numbers(where: str, name: str, value: Any) -> list[float]:
             " not for n_dis."
         )
     numbers = [_number(where, name, one) for one in (value if isinstance(value, list) else [value])]
-    _check_once(f"{where}.{name}", numbers, lambda number: f"{number:g}")
+    _check_once(f"{where}.{name}", numbers, [f"{number:g}" for number in numbers])
     return numbers
 
 
-def _check_once(where: str, values: Sequence[Any], word: Callable[[Any], str]) -> None:
-    for index, value in enumerate(values):
+def _check_once(where: str, values: Sequence[Any], words: Iterable[str]) -> None:
+    """Raises InputError, with a value's word, where one equals another."""
+    for index, (value, word) in enumerate(zip(values, words, strict=True)):
         if value in values[:index]:
-            raise InputError(f"{where} {word(value)}: is given twice; leave one of them out.")
+            raise InputError(f"{where} {word}: is given twice; leave one of them out.")
 
 
 def _names(where: str, key: str, table: Table) -> list[str]:
@@ -238,7 +240,7 @@ def _names(where: str, key: str, table: Table) -> list[str]:
     names = value if isinstance(value, list) else [value]
     if not names or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"{where}.{key} {value!r}: must be a name in quotes or a list of at least one.")
-    _check_once(f"{where}.{key}", names, str)
+    _check_once(f"{where}.{key}", names, names)
     return names
 
 
@@ -250,11 +252,12 @@ def _methods(where: str, table: Table) -> tuple[Fields, ...]:
     for name in architectures:
         look_up(f"{where}.architectures", name, ARCHITECTURES)
     kept = [name for name in field_names(Method) if architectures or name != "architecture"]
-    found = []
+    found, words = [], []
     for name in _names(where, "methods", table):
-        for method in meaningful(lambda on, name=name: _parse(f"{where}.methods", name, on), architectures):
+        for method in meaningful(functools.partial(_parse, f"{where}.methods", name), architectures):
             found.append({field: getattr(method, field) for field in kept})
-            _check_once(f"{where}.methods", found, lambda _, name=name: name)
+            words.append(name)
+    _check_once(f"{where}.methods", found, words)
     return tuple(found)
 
 

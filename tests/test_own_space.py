@@ -250,6 +250,7 @@ BLOCK_ERRORS = {
     "methods = [1]": ".methods [1]: must be a name in quotes or a list of at least one.",
     "methods = ['none', 'none']": ".methods none: is given twice; leave one of them out.",
     "methods = ['none', 'non_saturating']": ".methods non_saturating: is given twice",
+    "methods = ['spectral_norm', 'spectral_norm[power_iterations=1]']": ".methods spectral_norm[power_iterations=1]:",
     "methods = ['spectral_nrm']": ".methods spectral_nrm: unknown; did you mean spectral_norm?",
     "methods = ['l2+dragan']": ".methods l2+dragan: names two penalties; a method has at most one.",
     "methods = ['spectral_norm+frobenius_norm']": ".methods spectral_norm+frobenius_norm: normalizations",
