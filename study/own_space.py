@@ -3,7 +3,9 @@
 import functools
 import itertools
 import os
+import sys
 import traceback
+import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,23 +57,26 @@ def read_python(path: Path) -> SearchSpace:
 
     The file is run each time and leaves nothing behind: no module and no compiled copy.
     """
-    values = {"__name__": path.stem, "__file__": str(path)}
     try:
         code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{_line(getattr(error, 'lineno', None))}{getattr(error, 'msg', error)}.") from error
+    module = types.ModuleType(str(path))  # which is no name that could be imported
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # while it runs: dataclasses look there for what they are made in
     try:
-        exec(code, values)
+        exec(code, vars(module))
     except (Exception, SystemExit) as error:
         inside = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         raise InputError(f"{_line(inside[-1] if inside else None)}{_said(error)}") from error
-    space = values.get("SPACE")
-    if "SPACE" not in values:
+    finally:
+        sys.modules.pop(module.__name__, None)
+    if not hasattr(module, "SPACE"):
         raise InputError("defines no SPACE; it must have a line SPACE = SearchSpace(...).")
-    if not isinstance(space, SearchSpace):
-        raise InputError(f"SPACE is of type {type(space).__name__}; it must be a search_spaces.SearchSpace.")
-    _check(space)
-    return space
+    if not isinstance(module.SPACE, SearchSpace):
+        raise InputError(f"SPACE is of type {type(module.SPACE).__name__}; it must be a search_spaces.SearchSpace.")
+    _check(module.SPACE)
+    return module.SPACE
 
 
 READERS = {".toml": read_toml, ".py": read_python}
