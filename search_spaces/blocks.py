@@ -60,16 +60,17 @@ class RandomBlock:
     Attributes:
         methods, architectures, seeds: as of a `Block`; `seed` is something else.
         ranges: by hyperparameter.
-        penalty_weight: its range, for methods with a penalty; `penalty_weights` has those of single penalties.
+        penalty_weight: its range, for methods with a penalty; `penalty_weights` has those of single penalties. None
+            where no method has one or where it is fixed.
         n_dis: taken in turns.
         count: draws per method.
         seed: of all streams.
-        fixed: hyperparameters that are not drawn.
+        fixed: hyperparameters that are not drawn; a penalty's weight is for methods with a penalty.
     """
 
     methods: tuple[Fields, ...]
     ranges: Mapping[str, Range]
-    penalty_weight: Range
+    penalty_weight: Range | None = None
     penalty_weights: Mapping[str, Range] = field(default_factory=dict)
     n_dis: tuple[int, ...]
     count: int
@@ -84,8 +85,8 @@ class RandomBlock:
 
     def ranges_of(self, penalty: str | None) -> dict[str, Range]:
         """The ranges of a method with this penalty."""
-        weight = {"penalty_weight": self.penalty_weights.get(penalty, self.penalty_weight)} if penalty else {}
-        return {**self.ranges, **weight}
+        weight = self.penalty_weights.get(penalty, self.penalty_weight) if penalty else None
+        return {**self.ranges, **({"penalty_weight": weight} if weight else {})}
 
     def middle(self, penalty: str | None, n_dis: int) -> Hyperparameters:
         """The middle of the ranges of a method with this penalty."""

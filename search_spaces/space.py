@@ -74,21 +74,17 @@ class SearchSpace:
             raise InputError(f"space {self.name}: has nothing for {dataset}; it has entries for {', '.join(known)}.")
         return replace(self, blocks=kept)
 
-    def architectures(self, architecture: str, resolution: int | None = None) -> list[str]:
-        """What the space is about at a resolution, in order; `architecture` where it names none, or for None."""
-        named = (name for block in self.blocks for name in _architectures(block, architecture, resolution))
-        return list(dict.fromkeys(named))
+    def placed(self, architecture: str, resolution: int | None = None) -> "SearchSpace":
+        """The space with the architecture of every method written out, so that blocks on others are told apart.
+
+        Methods that name none are on their block's at a resolution; on `architecture` where it has none, or for None.
+        """
+        return replace(self, blocks=tuple(_placed(block, architecture, resolution) for block in self.blocks))
 
     def methods(self, architecture: str, resolution: int | None = None) -> list[Method]:
-        """The methods of the space, in order, on the `architectures`, unless a method names its own."""
-        return list(
-            dict.fromkeys(
-                Method(**{"architecture": name, **fields})
-                for block in self.blocks
-                for name in _architectures(block, architecture, resolution)
-                for fields in block.methods
-            )
-        )
+        """The methods of the space, in order, each once, where `placed` puts them."""
+        blocks = self.placed(architecture, resolution).blocks
+        return list(dict.fromkeys(Method(**fields) for block in blocks for fields in block.methods))
 
     def tried(self, method: Method) -> dict[Hyperparameters, Repeats]:
         """The settings that the space tries for `method`, in order, and how often it tries each.
@@ -121,9 +117,17 @@ class SearchSpace:
         return (block for block in self.blocks if any(_matches(method, fields) for fields in block.methods))
 
 
-def _architectures(block: AnyBlock, default: str, resolution: int | None) -> tuple[str, ...]:
+def _architectures(block: Block | RandomBlock, default: str, resolution: int | None) -> tuple[str, ...]:
     starts = [start for start in block.architectures if resolution is not None and start <= resolution]
     return block.architectures[max(starts)] if starts else (default,)
+
+
+def _placed(block: AnyBlock, default: str, resolution: int | None) -> AnyBlock:
+    if isinstance(block, Entry):
+        return block
+    names = _architectures(block, default, resolution)
+    methods = tuple({"architecture": name, **fields} for name in names for fields in block.methods)
+    return replace(block, methods=methods, architectures={})
 
 
 def _matches(method: Method, fields: Fields) -> bool:

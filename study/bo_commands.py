@@ -53,10 +53,9 @@ def bo(
     Each round is proposed from the scores of those before it. The same command goes on where a search was stopped,
     and more `--rounds` go on where it ended.
     """
-    import search_spaces
-    from study import bo, plan
+    from study import bo, own_space, plan
 
-    chosen = search_spaces.get(space)
+    chosen = own_space.find(space)
     how = bo.How(rounds=rounds, batch_size=batch_size, sampler=sampler, seed=seed, stop_early=stop_early)
     request = cli.make_request(
         dataset,

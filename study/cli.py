@@ -26,7 +26,7 @@ app.add_typer(data_app, name="data")
 FAILED_EXIT = 3
 USAGE_ERROR: Any = typer.BadParameter.__base__  # which typer does not export
 
-Space = Annotated[str, typer.Argument(help="A search space; see `study spaces`.")]
+Space = Annotated[str, typer.Argument(help="A search space; see `study spaces`. Or your own: a .toml or .py file.")]
 Datasets = Annotated[str, typer.Option("--dataset", help="Datasets, separated by commas; see `study datasets`.")]
 OneDataset = Annotated[str, typer.Option("--dataset", help="A dataset; see `study datasets`.")]
 Results = Annotated[Path, typer.Option(help="Folder of rows, figures and kept generators.")]
@@ -108,10 +108,10 @@ def run(
 
     Finished trials are never run again: the same command resumes a study that was stopped.
     """
-    import search_spaces
-    from study import plan
+    from study import own_space, plan
 
-    chosen = search_spaces.get(space)
+    chosen = own_space.find(space)
+    space = chosen.name
     request = make_request(
         dataset,
         results,

@@ -55,7 +55,7 @@ class Narrowing:
 
 def expand(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Setting]:
     """The settings of a space on a dataset, method by method; raises InputError for what cannot be had or fit."""
-    space = space.on(declared.name)
+    space = placed(space, declared, asked)
     methods = expand_methods(space, declared, asked)
     expanded: dict[tuple[Method, Hyperparameters], Setting] = {}
     _check_many(space, methods, asked)
@@ -86,7 +86,8 @@ class Searched(NamedTuple):
 def expand_searches(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Searched]:
     """A search for each method of a space on a dataset and each n_dis; raises InputError as `expand` does."""
     found = []
-    for method in expand_methods(space.on(declared.name), declared, asked):
+    space = placed(space, declared, asked)
+    for method in expand_methods(space, declared, asked):
         block = block_of(space, method)
         found += [Searched(canonical(method), n, block) for n in dict.fromkeys(block.n_dis) if asked.n_dis in (None, n)]
     if not found:
@@ -103,21 +104,24 @@ def _check_many(space: SearchSpace, methods: list[Method], asked: Narrowing) -> 
         )
 
 
-def expand_methods(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Method]:
-    """The methods of a space on a dataset, checked; each fits its images."""
+def placed(space: SearchSpace, declared: Dataset, asked: Narrowing) -> SearchSpace:
+    """A space on a dataset, its architectures decided."""
     default = asked.architecture or declared.architecture
-    resolution = None if asked.architecture else declared.resolution
-    if asked.methods is None:
-        methods = space.methods(default, resolution)
-    else:
-        methods = _named(space, declared, asked.methods, space.architectures(default, resolution))
+    return space.on(declared.name).placed(default, None if asked.architecture else declared.resolution)
+
+
+def expand_methods(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Method]:
+    """The methods of a placed space, checked; each fits the dataset's images."""
+    default = asked.architecture or declared.architecture
+    own = space.methods(default)
     if asked.architecture:
-        named = sorted({method.architecture for method in methods})
+        named = sorted({method.architecture for method in own})
         if asked.architecture not in named:
             raise InputError(
                 f"--architecture {asked.architecture}: {space.name} has only {', '.join(named)} on {declared.name}."
             )
-        methods = [method for method in methods if method.architecture == asked.architecture]
+        own = [method for method in own if method.architecture == asked.architecture]
+    methods = own if asked.methods is None else _named(space, declared, asked.methods, own)
     for method in methods:
         check(method)
     for architecture in dict.fromkeys(method.architecture for method in methods):
@@ -136,12 +140,14 @@ def _check_size(space: SearchSpace, declared: Dataset, architecture: str, *, cho
         raise InputError(f"space {space.name} on {declared.name}: {why}") from error
 
 
-def _named(space: SearchSpace, declared: Dataset, text: str, architectures: list[str]) -> list[Method]:
-    """The methods of a list of names on each architecture; single entries have them on some of these only."""
+def _named(space: SearchSpace, declared: Dataset, text: str, own: list[Method]) -> list[Method]:
+    """The methods of a list of names: the space's own where it has them, others on each of its architectures."""
+    listed = {method.name for method in own}
+    architectures = dict.fromkeys(method.architecture for method in own)
     parsed = [method for architecture in architectures for method in parse_list(text, architecture)]
-    kept = [method for method in parsed if space.settings(method)]
+    kept = [m for m in parsed if m in own or (m.name not in listed and space.settings(m))]
     if missing := {method.name for method in parsed} - {method.name for method in kept}:
-        known = ", ".join(dict.fromkeys(m.name for a in architectures for m in space.methods(a)))
+        known = ", ".join(dict.fromkeys(method.name for method in own))
         raise InputError(
             f"--methods {min(missing)}: {space.name} has no such method on {declared.name}; it has {known}."
         )

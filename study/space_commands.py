@@ -13,7 +13,7 @@ COLUMNS = ("architecture", "method", "learning_rate", "beta1", "beta2", "n_dis",
 
 @cli.app.command(epilog="Examples: `study spaces --dataset cifar10`, `study spaces published --dataset cifar10`")
 def spaces(
-    name: Annotated[str | None, typer.Argument(help="A space, to see its settings.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A space, or a file of your own, to see its settings.")] = None,
     dataset: Annotated[
         str | None, typer.Option(help="A dataset; see `study datasets`.  [default: all that fit, or the first]")
     ] = None,
@@ -21,12 +21,12 @@ def spaces(
 ) -> None:
     """List the search spaces with their sources and sizes, or the settings of one."""
     import search_spaces
-    from study import data
+    from study import data, own_space
 
     folder = data.data_dir(data_dir)
     chosen = {dataset: data.get(dataset, folder)} if dataset else data.datasets(folder)
     if name is not None:
-        _show_settings(search_spaces.get(name), chosen)
+        _show_settings(own_space.find(name), chosen)
         return
     for space in search_spaces.spaces().values():
         print(f"{space.name}: {space.description}\n    {space.source}")
