@@ -77,8 +77,17 @@ def total_seconds(
 ) -> tuple[float, int]:
     """Device-seconds of trials, each with its (channels, resolution), and how many of them rest on measurements."""
     total, known = 0.0, 0
-    for trial, shape in trials:
+    for (trial, shape), count in alike(trials).items():
         seconds = measured.seconds(trial, device)
-        known += seconds is not None
-        total += estimated_seconds(trial, *shape, device) if seconds is None else seconds
+        known += count if seconds is not None else 0
+        total += count * (estimated_seconds(trial, *shape, device) if seconds is None else seconds)
     return total, known
+
+
+def alike(trials: Iterable[tuple[Trial, tuple[int, int]]]) -> Counter[tuple[Trial, tuple[int, int]]]:
+    """Trials with their shapes, those that cost the same counted as one of them."""
+    first: dict[Any, tuple[Trial, tuple[int, int]]] = {}
+    keys = ((t.dataset, t.method, t.hyperparameters.n_dis, t.training, shape) for t, shape in trials)
+    return Counter(
+        first.setdefault(key, (trial, shape)) for key, (trial, shape) in zip(keys, trials, strict=True)
+    )

@@ -19,8 +19,8 @@ from study.names import InputError
 from study.toml_space import meaningful, read_toml, whole
 from study.trial import Method, Training, Trial
 
-TAKEN = ("train",)
-"""Under which `study train` records its trials; those of a space are recorded under the space's name."""
+TAKEN = ("train", "bo")
+"""Under which `study train` and `study bo` record their trials; those of a space are recorded under its name."""
 
 SHORTEST = Training(discriminator_steps=1, width=1)
 

@@ -4,8 +4,9 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,7 +23,7 @@ from study.metrics.menu import resolve_metrics
 from study.metrics.protocols import STUDY, resolve_protocol
 from study.names import InputError
 from study.results import generator_path, read_table, statuses
-from study.rows import FAILED, FINISHED, STOPPED
+from study.rows import DIVERGED, FAILED, FINISHED, STOPPED
 from study.trial import Hyperparameters, Method, Training, Trial
 
 PATIENCE = 3 * 24 * 3600
@@ -51,6 +52,7 @@ class Request:
     kid_subset: int | None = None
     operator_norms: bool = False
     keep_states: bool = False
+    many: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,36 +139,81 @@ def plan_trial(request: Request, method: Method, hyperparameters: Hyperparameter
 
 def make_plan(request: Request, space: SearchSpace) -> list[Planned]:
     """All trials of a space, seed by seed; each once. Raises InputError for whatever cannot run."""
+    planned: dict[tuple[str, str], Planned] = {}
+    for dataset in request.datasets:
+        context, shape = make_context(request, dataset)
+        base = training_of(request, dataset)
+        trials = trials_of(request, space, dataset, context.protocol.id)
+        for trial in trials:
+            parent = replace(trial, training=base) if trial.training != base else None
+            one = Planned(trial=trial, context=context, shape=shape, parent=parent)
+            planned.setdefault(one.key, one)
+        for trial in {trial.method: trial for trial in trials}.values():
+            build(trial, *shape)
+    return list(planned.values())
+
+
+def trials_of(request: Request, space: SearchSpace, dataset: str, protocol_id: str | None = None) -> list[Trial]:
+    """The trials of a space on a dataset, seed by seed, each once, from what is declared: no image is needed.
+
+    A space that chooses from rows takes those of the protocol, or whichever there are where it is None.
+
+    Raises InputError for names and numbers that make no sense, and where there is nothing to choose from.
+    """
+    declared, base = data.get(dataset, request.data_dir), training_of(request, dataset)
+    if space.choose:
+        space = space.chosen(_rows_to_choose_from(request, space, dataset, base, protocol_id))
     asked = Narrowing(
         architecture=request.architecture,
         methods=request.methods,
         settings=request.settings,
         seeds=request.seeds,
         n_dis=request.n_dis,
+        many=request.many,
     )
-    planned: dict[tuple[str, str], Planned] = {}
-    for dataset in request.datasets:
-        base = training_of(request, dataset)
-        training = replace(base, discriminator_steps=space.steps(base.discriminator_steps))
-        settings = expand(space, data.get(dataset, request.data_dir), asked)
-        context, shape = make_context(request, dataset)
-        first: dict[Method, Trial] = {}
-        for seed in range(max(setting.seeds for setting in settings)):
-            for setting in (s for s in settings if seed < s.seeds):
-                trial = Trial(
-                    dataset=dataset,
-                    method=setting.method,
-                    hyperparameters=setting.hyperparameters,
-                    training=training,
-                    seed=seed,
-                )
-                first.setdefault(trial.method, trial)
-                parent = replace(trial, training=base) if training != base else None
-                one = Planned(trial=trial, context=context, shape=shape, parent=parent)
-                planned.setdefault(one.key, one)
-        for trial in first.values():
-            build(trial, *shape)
-    return list(planned.values())
+    training = replace(base, discriminator_steps=space.steps(base.discriminator_steps))
+    settings = expand(space, declared, asked)
+    trials = (
+        Trial(
+            dataset=dataset,
+            method=setting.method,
+            hyperparameters=setting.hyperparameters,
+            training=training,
+            seed=seed,
+        )
+        for seed in range(max(setting.seeds for setting in settings))
+        for setting in settings
+        if seed < setting.seeds
+    )
+    return list(dict.fromkeys(trials))
+
+
+def _rows_to_choose_from(
+    request: Request, space: SearchSpace, dataset: str, training: Training, protocol_id: str | None
+) -> list[dict[str, Any]]:
+    """Rows of whole trials of this length, but for those that are there only since this space chose them.
+
+    So the choice is the same after its trials have run.
+    """
+    belongs: dict[str, set[str]] = {}
+    for row in read_table(request.results, "memberships").select(["trial_id", "space"]).to_pylist():
+        belongs.setdefault(row["trial_id"], set()).add(row["space"])
+    same = {"dataset": dataset, **asdict(training)}
+    rows = [
+        row
+        for row in read_table(request.results, "trials").to_pylist()
+        if row["status"] in (FINISHED, DIVERGED)
+        and belongs.get(row["trial_id"]) != {space.name}
+        and protocol_id in (None, row["protocol_id"])
+        and all(row[name] == value for name, value in same.items())
+    ]
+    if not any(row["status"] == FINISHED for row in rows):
+        steps = f"{training.discriminator_steps:,} D updates"
+        raise InputError(
+            f"--results {request.results}: no finished trial of {dataset} with {steps} to choose from; run a space there"
+            " first."
+        )
+    return rows
 
 
 def pending(
