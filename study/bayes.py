@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import optuna
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
 from search_spaces.draws import DIGITS, Range, share
@@ -102,17 +102,18 @@ def propose(
     """
     kind = look_up("--sampler", sampler, SAMPLERS)
     space = {name: _axis(name, range_) for name, range_ in ranges.items()}
+    axes: dict[str, BaseDistribution] = {**space}
     points = [_inside(values, ranges) for values, _ in told]
     objectives = _objectives([objective for _, objective in told])
     with _quiet():
         study = optuna.create_study(sampler=kind.make(space, seed, len(told)))
         for point, objective in zip(points, objectives, strict=True):
-            study.add_trial(optuna.create_trial(params=point, distributions=space, value=objective))
-        return list(itertools.islice(_fresh(study, space, ranges, points, seed), count))
+            study.add_trial(optuna.create_trial(params=point, distributions=axes, value=objective))
+        return list(itertools.islice(_fresh(study, axes, ranges, points, seed), count))
 
 
 def _fresh(
-    study: optuna.Study, space: dict[str, FloatDistribution], ranges: Ranges, told: list[dict[str, float]], seed: int
+    study: optuna.Study, axes: dict[str, BaseDistribution], ranges: Ranges, told: list[dict[str, float]], seed: int
 ) -> Iterator[dict[str, float]]:
     """What the study's sampler asks for, one pending after the other; a point that was there before, drawn anew.
 
@@ -121,7 +122,7 @@ def _fresh(
     seen = list(told)
     draws = ({name: range_.at(share(seed, name, index)) for name, range_ in ranges.items()} for index in range(DRAWS))
     while True:
-        point = _rounded(study.ask(space).params, ranges)
+        point = _rounded(study.ask(axes).params, ranges)
         if point in seen:
             others = (_rounded(draw, ranges) for draw in draws)
             point = next((other for other in others if other not in seen), {})
@@ -131,7 +132,7 @@ def _fresh(
                     "ask for fewer."
                 )
             running = optuna.trial.TrialState.RUNNING
-            study.add_trial(optuna.create_trial(state=running, params=point, distributions=space))
+            study.add_trial(optuna.create_trial(state=running, params=point, distributions=axes))
         seen.append(point)
         yield point
 

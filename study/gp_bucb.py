@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from scipy.optimize import minimize
 from scipy.stats.qmc import Sobol
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -20,6 +21,10 @@ Space = Mapping[str, FloatDistribution]
 
 WIDTH = 2.0
 """Standard deviations between the posterior mean and the bound."""
+SCALE, SPREAD = 0.5, 1.0
+"""Prior of the kernel's scales, in edges of the unit cube: median, and standard deviation of the logarithm."""
+WORST = 0.75
+"""Quantile of the values told that worse ones are lowered to: it does not matter how bad they are."""
 STARTUP = 10
 """Trials that are told before the first fit; Optuna's samplers wait for as many."""
 CANDIDATES = 2**10
@@ -95,8 +100,8 @@ class GpBucbSampler(SobolSampler):
     objective. Trials that still run are hallucinated to end at the mean: that leaves the mean as it is and shrinks the
     deviation around them, so a batch spreads. Until `STARTUP` trials are finished, points are those of `SobolSampler`.
 
-    Differs from the paper: the width is constant and the kernel's parameters are fitted, as theory's are too wide and
-    presume the kernel known.
+    Differs from the paper: the width is constant and the kernel's parameters are fitted, as theory's width is too wide
+    and presumes the kernel known; values are capped (`WORST`), as trials collapse now and then.
 
     Args:
         space: the parameters of every trial.
@@ -119,10 +124,12 @@ class GpBucbSampler(SobolSampler):
         return from_unit(self.space, lowest(process, np.random.default_rng((self.seed, trial.number))))
 
     def posterior(self, told: np.ndarray, values: np.ndarray, pending: np.ndarray) -> GaussianProcessRegressor:
-        """The process given (n, d) points with (n,) values and (m, d) hallucinated ones, of the standardised values.
+        """The process given (n, d) points with (n,) values and (m, d) hallucinated ones, of the capped and
+        standardised values.
 
         The kernel is fitted to what is told, once for as long as that stays the same.
         """
+        values = np.minimum(values, np.quantile(values, WORST))
         values = (values - values.mean()) / (values.std() or 1.0)
         key = told.tobytes() + values.tobytes()
         if self._fitted is None or self._fitted[0] != key:
@@ -139,18 +146,38 @@ class GpBucbSampler(SobolSampler):
 
 
 def fit(points: np.ndarray, values: np.ndarray) -> GaussianProcessRegressor:
-    """A process of (n, d) points and (n,) standardised values, of the likeliest kernel: Matern 5/2, a scale per axis.
+    """A process of (n, d) points and (n,) standardised values, of the most probable Matern 5/2 kernel with noise.
 
     Noise is fitted with the kernel and taken out of it afterwards, into `alpha`: predictions are of what is observed
     less its noise.
     """
-    scales = Matern([0.5] * points.shape[1], length_scale_bounds=(0.05, 10), nu=2.5)
+    scales = Matern([SCALE] * points.shape[1], length_scale_bounds=(0.05, 10), nu=2.5)
     kernel = ConstantKernel(1.0, (0.05, 20)) * scales + WhiteKernel(0.1, (1e-4, 1))
     with warnings.catch_warnings():
-        # A scale at its bound is an axis that does not matter, which is no one's concern.
+        # A parameter at its bound, as of an objective that is flat, is no one's concern.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = GaussianProcessRegressor(kernel).fit(points, values).kernel_
+        fitted = GaussianProcessRegressor(kernel, optimizer=_most_probable).fit(points, values).kernel_
     return GaussianProcessRegressor(fitted.k1, alpha=fitted.k2.noise_level, optimizer=None).fit(points, values)
+
+
+def _most_probable(
+    objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, bounds: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """The kernel's parameters, in logarithms, by likelihood and the prior of the scales; in scikit-learn's terms.
+
+    Few trials say little of an axis: the likeliest scale is then often a bound, which ignores the axis or its trials.
+    """
+    scales = slice(1, -1)  # between the amplitude and the noise
+
+    def negative_log_posterior(logs: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = objective(logs)
+        off = (logs[scales] - math.log(SCALE)) / SPREAD
+        gradient = gradient.copy()
+        gradient[scales] += off / SPREAD
+        return value + (off**2).sum() / 2, gradient
+
+    found = minimize(negative_log_posterior, start, jac=True, bounds=bounds, method="L-BFGS-B")
+    return found.x, found.fun
 
 
 def lowest(process: GaussianProcessRegressor, random: np.random.Generator) -> np.ndarray:
