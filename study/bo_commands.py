@@ -45,7 +45,7 @@ def bo(
     gpus_per_trial: cli.Gpus = None,
     address: cli.Address = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Run a plan of more than three days.")] = False,
+    yes: cli.Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
 ) -> None:
     """Search the paper's ranges (Table 2) by Bayesian optimisation: for each method and n_dis, round by round.
@@ -58,7 +58,7 @@ def bo(
     chosen = own_space.find(space)
     how = bo.How(rounds=rounds, batch_size=batch_size, sampler=sampler, seed=seed, stop_early=stop_early)
     request = cli.make_request(
-        dataset,
+        cli.datasets_of(dataset, chosen),
         results,
         data_dir,
         architecture=architecture,

@@ -1,8 +1,6 @@
 """The command line: what the commands are, and how their parts are put together. Heavy imports stay inside them."""
 
 import contextlib
-import functools
-import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +25,14 @@ FAILED_EXIT = 3
 USAGE_ERROR: Any = typer.BadParameter.__base__  # which typer does not export
 
 Space = Annotated[str, typer.Argument(help="A search space; see `study spaces`. Or your own: a .toml or .py file.")]
-Datasets = Annotated[str, typer.Option("--dataset", help="Datasets, separated by commas; see `study datasets`.")]
+ALL = "all"
+Datasets = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        help="Datasets, separated by commas; see `study datasets`. Or all: those of the space in the paper.",
+    ),
+]
 OneDataset = Annotated[str, typer.Option("--dataset", help="A dataset; see `study datasets`.")]
 Results = Annotated[Path, typer.Option(help="Folder of rows, figures and kept generators.")]
 DataDir = Annotated[
@@ -73,6 +78,9 @@ Address = Annotated[
     str | None, typer.Option(help="Join the Ray cluster there (`auto` finds it).  [default: start one]")
 ]
 Concurrent = Annotated[int | None, typer.Option(help="At most so many trials at a time.", metavar="N")]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Run a plan of more than three days, or a space of more than 100,000 trials.")
+]
 Gpus = Annotated[float | None, typer.Option(help="GPUs, or part of one, per trial.  [default: 1 where there are any]")]
 
 
@@ -101,7 +109,10 @@ def run(
     gpus_per_trial: Gpus = None,
     address: Address = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Run a plan of more than three days.")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Run a plan of more than three days, or of a space of more than 100,000 trials."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
 ) -> None:
     """Train and score every trial of a search space, and show the best of each method.
@@ -113,9 +124,10 @@ def run(
     chosen = own_space.find(space)
     space = chosen.name
     request = make_request(
-        dataset,
+        datasets_of(dataset, chosen),
         results,
         data_dir,
+        many=yes,
         architecture=architecture,
         methods=methods,
         settings=settings,
@@ -150,29 +162,21 @@ def run(
     _conclude(planned, request.results)
 
 
+def split(names: str) -> list[str]:
+    """The names of a list separated by commas, each once, in order."""
+    return list(dict.fromkeys(name.strip() for name in names.split(",")))
+
+
+def datasets_of(dataset: str, space: Any) -> str:
+    """`dataset`, or where that is `all` those on which the paper has the space."""
+    return ",".join(space.on_paper()) if dataset == ALL else dataset
+
+
 def make_request(dataset: str, results: Path, data_dir: Path | None, **rest: Any) -> Any:
     """What the user asked for, of the options that most commands have and the `rest`."""
     from study import data, plan
 
-    datasets = list(dict.fromkeys(name.strip() for name in dataset.split(",")))
-    return plan.Request(datasets=datasets, results=results.absolute(), data_dir=data.data_dir(data_dir), **rest)
-
-
-def _fixed(command: Callable[..., None], **values: Any) -> Callable[..., None]:
-    """The same command with some of its options taken away and set."""
-    signature = inspect.signature(command)
-
-    @functools.wraps(command)
-    def fixed(**options: Any) -> None:
-        command(**options, **values)
-
-    left = [parameter for name, parameter in signature.parameters.items() if name not in values]
-    fixed.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
-    fixed.__doc__ = "Show what `study run` would do: trials by method, how many are done, and how long the rest takes."
-    return fixed
-
-
-app.command("plan", epilog="Example: `study plan grid --seeds 5`")(_fixed(run, dry_run=True, yes=False))
+    return plan.Request(datasets=split(dataset), results=results.absolute(), data_dir=data.data_dir(data_dir), **rest)
 
 
 def resources_at(address: str | None) -> tuple[float, float]:
@@ -323,6 +327,7 @@ def main() -> None:
     import study.bo_commands
     import study.commands
     import study.data_commands
+    import study.plan_commands
     import study.score_commands
     import study.space_commands  # noqa: F401  the other commands: they add themselves to `app`
 

@@ -208,10 +208,9 @@ def _rows_to_choose_from(
         and all(row[name] == value for name, value in same.items())
     ]
     if not any(row["status"] == FINISHED for row in rows):
-        steps = f"{training.discriminator_steps:,} D updates"
         raise InputError(
-            f"--results {request.results}: no finished trial of {dataset} with {steps} to choose from; run a space there"
-            " first."
+            f"--results {request.results}: no finished trial of {dataset} with {training.discriminator_steps:,} D updates"
+            " to choose from; run a space there first."
         )
     return rows
 
@@ -284,10 +283,15 @@ class Estimate:
     @property
     def basis(self) -> str:
         """Where the seconds come from, in words."""
-        if self.measured == self.total - self.kept:
-            return "from measured trials"
-        counted = "from counted operations and an assumed speed" if self.device == "gpu" else "from counted operations"
-        return f"from {self.measured} measured trials, the rest {counted}" if self.measured else counted
+        return basis(self.measured, self.total - self.kept, self.device)
+
+
+def basis(measured: int, trials: int, device: str) -> str:
+    """What the time of so many trials rests on, in words."""
+    if measured == trials:
+        return "from measured trials"
+    counted = "from counted operations and an assumed speed" if device == "gpu" else "from counted operations"
+    return f"from {measured:,} measured trials, the rest {counted}" if measured else counted
 
 
 def by_method(methods: Iterable[Method], *, n_dis: bool = False) -> Callable[[Trial], str]:

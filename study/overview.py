@@ -1,0 +1,167 @@
+"""What experiments cost before any of them runs: trials, what is there already, disk, and hours on given devices.
+
+Needs neither prepared images nor weights: only what is declared, and the rows of a results folder.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow.compute as pc
+
+import search_spaces
+from search_spaces import SearchSpace
+from study import data
+from study.cost import Measured, alike, kept_bytes, total_seconds
+from study.expand import Narrowing, Searched, expand_searches
+from study.plan import Request, by_method, training_of, trials_of
+from study.results import read_table, statuses
+from study.rows import DIVERGED, FINISHED
+from study.trial import Trial
+
+BO = "bo"
+"""The name of the optimisation in the memberships."""
+MAIN_TEXT = ("regularization", "losses", "architectures", "combinations")
+"""Experiments of the paper's main text."""
+OPTIMISED = MAIN_TEXT[:3]
+"""Those whose methods are optimised as well; the fourth has random settings instead (section 3.3)."""
+APPENDICES = ("cifar", "resnet-ablation", "long-training", "published")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One group of trials of one experiment on one dataset.
+
+    Attributes:
+        space, dataset, group: what it is about; `group` is empty for a whole experiment.
+        trials: all of them.
+        shared: of these, counted in a line before.
+        present: of the rest, trained already, under whatever protocol.
+        seconds: of one device, for what is left.
+        measured: how many of those left the seconds of which rest on measurements.
+        bytes: of what trials keep on disk, for what is left.
+    """
+
+    space: str
+    dataset: str
+    group: str
+    trials: int
+    shared: int
+    present: int
+    seconds: float
+    measured: int
+    bytes: int
+
+    @property
+    def left(self) -> int:
+        """Trials to be run."""
+        return self.trials - self.shared - self.present
+
+
+class Overview:
+    """Counts experiments one after the other, each trial once; `lines` has what was counted.
+
+    Args:
+        request: what is asked of each experiment, but for its `datasets`.
+        device: "cpu" or "gpu".
+    """
+
+    def __init__(self, request: Request, device: str) -> None:
+        self.lines: list[Line] = []
+        self.device = device
+        self._request = request
+        self._measured = Measured(request.results)
+        self._done = {i for (i, _), status in statuses(request.results).items() if status in (FINISHED, DIVERGED)}
+        self._counted: set[object] = set()
+
+    def main_text(self, datasets: Sequence[str], budget: int) -> None:
+        """The experiments of the paper's main text, and the optimisation of their methods."""
+        for name in MAIN_TEXT:
+            self.space(search_spaces.get(name), datasets)
+        for name in OPTIMISED:
+            self.searches(search_spaces.get(name), datasets, budget)
+
+    def appendices(self, datasets: Sequence[str]) -> None:
+        """What the paper has beside; of the published models only what is of these datasets."""
+        for name in APPENDICES:
+            space = search_spaces.get(name)
+            its = space.on_paper()
+            self.space(space, [dataset for dataset in datasets if dataset in its] if name == "published" else datasets)
+
+    def space(self, space: SearchSpace, datasets: Sequence[str], *, by: bool = False) -> None:
+        """A space on datasets, or where none is given those on which the paper has it; `by`: a line for each method."""
+        for dataset in datasets or space.on_paper():
+            trials = trials_of(self._request, space, dataset)
+            group = by_method(trial.method for trial in trials) if by else _whole
+            for name in dict.fromkeys(map(group, trials)):
+                mine = [trial for trial in trials if group(trial) == name]
+                new = [trial for trial in mine if trial.id not in self._counted]
+                self._counted |= {trial.id for trial in new}
+                left = [trial for trial in new if trial.id not in self._done]
+                self._add(space.name, name, mine[0], len(mine), len(mine) - len(new), left)
+
+    def searches(self, space: SearchSpace, datasets: Sequence[str], budget: int, *, by: bool = False) -> None:
+        """The optimisation of the methods of a space, each at `budget` trials for each n_dis."""
+        request = self._request
+        asked = Narrowing(architecture=request.architecture, methods=request.methods, n_dis=request.n_dis)
+        for dataset in datasets or space.on_paper():
+            searches = expand_searches(space, data.get(dataset, request.data_dir), asked)
+            trials = {self._like(dataset, search): search for search in searches}
+            group = by_method((trial.method for trial in trials), n_dis=True) if by else _whole
+            for name in dict.fromkeys(map(group, trials)):
+                mine = [trial for trial in trials if group(trial) == name]
+                new = [trial for trial in mine if (BO, trial) not in self._counted]
+                self._counted |= {(BO, trial) for trial in new}
+                left = [trial for trial in new for _ in range(max(0, budget - self._searched(trial)))]
+                of = f" of {space.name}" if space.name != "ranges" else ""
+                self._add(BO + of, name, mine[0], budget * len(mine), budget * (len(mine) - len(new)), left)
+
+    def _like(self, dataset: str, search: Searched) -> Trial:
+        """A trial of a search; all of them cost the same."""
+        return Trial(
+            dataset=dataset,
+            method=search.method,
+            hyperparameters=search.block.middle(search.method.penalty, search.n_dis),
+            training=training_of(self._request, dataset),
+        )
+
+    def _searched(self, like: Trial) -> int:
+        """How many done trials the searches of this method have in the results folder, whatever proposed them."""
+        key = _kind(like)
+        return sum(_kind(trial) == key for trial in self._proposed)
+
+    @cached_property
+    def _proposed(self) -> list[Trial]:
+        """The done trials of all searches in the results folder."""
+        rows = read_table(self._request.results, "memberships").filter(pc.field("space") == BO).to_pylist()
+        done = {row["trial_id"]: row["trial"] for row in rows if row["trial_id"] in self._done}
+        return [Trial.from_dict(json.loads(definition)) for definition in done.values()]
+
+    def _add(self, space: str, group: str, like: Trial, trials: int, shared: int, left: Sequence[Trial]) -> None:
+        declared = data.get(like.dataset, self._request.data_dir)
+        shape = declared.channels, declared.resolution
+        todo = [(trial, shape) for trial in left]
+        seconds, measured = total_seconds(todo, self._measured, self.device)
+        state = self._request.keep_states
+        line = Line(
+            space=space,
+            dataset=like.dataset,
+            group=group,
+            trials=trials,
+            shared=shared,
+            present=trials - shared - len(left),
+            seconds=seconds,
+            measured=measured,
+            bytes=sum(count * kept_bytes(trial, *shape, state=state) for (trial, shape), count in alike(todo)),
+        )
+        self.lines.append(line)
+
+
+def _kind(trial: Trial) -> tuple[object, ...]:
+    """What tells one search from another."""
+    return trial.dataset, trial.method, trial.hyperparameters.n_dis, trial.training
+
+
+def _whole(trial: Trial) -> str:
+    return ""

@@ -1,0 +1,139 @@
+"""The command that tells what experiments cost, before anything of them is there."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from study import cli
+from study.names import InputError
+
+
+@cli.app.command(
+    epilog="Examples: `study plan`, `study plan grid --seeds 5`, `study plan bo --dataset celeba-hq-128 --gpus 8`"
+)
+def plan(
+    space: Annotated[
+        str | None, typer.Argument(help="A search space, or bo.  [default: all experiments of the paper]")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Datasets, separated by commas, or all: those on which the paper has the experiment.  "
+            "[default: digits; all for all experiments]"
+        ),
+    ] = None,
+    architecture: cli.Architecture = None,
+    methods: cli.Methods = None,
+    settings: cli.Settings = None,
+    seeds: cli.Seeds = None,
+    n_dis: cli.NDis = None,
+    discriminator_steps: cli.Steps = None,
+    rounds: Annotated[int, typer.Option(help="Rounds of an optimisation.")] = 12,
+    batch_size: Annotated[int, typer.Option(help="Trials of a round.")] = 10,
+    gpus: Annotated[int | None, typer.Option(help="Plan for so many GPUs.  [default: what this machine has]")] = None,
+    keep_states: cli.KeepStates = False,
+    results: cli.Results = Path("results"),
+    data_dir: cli.DataDir = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Count a space of more than 100,000 trials.")] = False,
+) -> None:
+    """Show what experiments cost: trials, how many are there already, disk, device hours and wall time.
+
+    Needs no images and no weights; `study run SPACE --dry-run` also checks all that a run needs.
+    """
+    from study import own_space
+    from study.overview import BO, Overview
+    from study.plan import local_resources
+
+    for name, number in (("--gpus", gpus), ("--rounds", rounds), ("--batch-size", batch_size)):
+        if number is not None and number < 1:
+            raise InputError(f"{name} {number}: must be 1 or more.")
+    dataset = dataset or (cli.ALL if space is None else "digits")
+    request = cli.make_request(
+        dataset,
+        results,
+        data_dir,
+        architecture=architecture,
+        methods=methods,
+        settings=settings,
+        seeds=seeds,
+        n_dis=n_dis,
+        discriminator_steps=discriminator_steps,
+        keep_states=keep_states,
+        many=yes,
+    )
+    datasets = [] if dataset == cli.ALL else request.datasets
+    cpus, present = local_resources()
+    devices = gpus or present or cpus
+    overview = Overview(request, "gpu" if gpus or present else "cpu")
+    sums = {}
+    if space is None:
+        overview.main_text(datasets, rounds * batch_size)
+        sums["main text"] = len(overview.lines)
+        overview.appendices(datasets)
+    elif space == BO:
+        overview.searches(own_space.find("ranges"), datasets, rounds * batch_size, by=True)
+    else:
+        overview.space(own_space.find(space), datasets, by=True)
+    if len(overview.lines) > 1:
+        sums["all"] = len(overview.lines)
+    print(*_table(overview, sums), "", _wall(overview, devices), sep="\n")
+
+
+WORDS = ("experiment", "dataset", "method")
+
+
+def _table(overview: Any, sums: dict[str, int]) -> list[str]:
+    """A line for each group of trials, and sums of the first so many; without columns that say nothing."""
+    hours = "GPU-hours" if overview.device == "gpu" else "core-hours"
+    rows = [[line.space, line.dataset, line.group, *_numbers([line])] for line in overview.lines]
+    for name, count in reversed(sums.items()):
+        rows.insert(count, [name, "", "", *_numbers(overview.lines[:count])])
+    rows.insert(0, [*WORDS, "trials", "shared", "present", "to run", hours, "disk"])
+    columns = [column for column in zip(*rows, strict=True) if set(column[1:]) - {"", "0"} or column[0] == "trials"]
+    widths = [max(map(len, column)) for column in columns]
+    words = sum(column[0] in WORDS for column in columns)
+    return [
+        "  ".join(f"{cell:{'<' if i < words else '>'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def _numbers(lines: list[Any]) -> list[str]:
+    trials, shared, present, left, seconds, size = (
+        sum(getattr(line, name) for line in lines)
+        for name in ("trials", "shared", "present", "left", "seconds", "bytes")
+    )
+    return [*(f"{count:,}" for count in (trials - shared, shared, present, left)), _hours(seconds / 3600), _bytes(size)]
+
+
+def _hours(hours: float) -> str:
+    """Three digits of it, or more where it is large."""
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+
+
+def _bytes(size: float) -> str:
+    """In the largest decimal unit that leaves it above 1.
+
+    >>> [_bytes(s) for s in (0, 170_000, 1_500_000_000, 2_345_000_000_000)]
+    ['0', '170 kB', '1.5 GB', '2.35 TB']
+    """
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size:g}"
+
+
+def _wall(overview: Any, devices: int) -> str:
+    """How long it takes on so many devices, and what that rests on."""
+    from study.display import duration
+    from study.plan import basis
+
+    seconds, left = (sum(getattr(line, name) for line in overview.lines) for name in ("seconds", "left"))
+    if not left:
+        return "all trials are there"
+    measured = sum(line.measured for line in overview.lines)
+    kind = "GPUs" if overview.device == "gpu" else "CPU cores"
+    # A wave of trials that fills the devices takes as long as one trial, however few of them are left.
+    wall = seconds / min(devices, left)
+    return f"about {duration(wall)} on {devices} {kind}, {basis(measured, left, overview.device)}"
