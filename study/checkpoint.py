@@ -59,7 +59,7 @@ def load_generator(path: Path, *, peek: bool = False) -> Generator:
     if not path.is_file():
         raise InputError(f"{path}: no generator is kept there; it is kept when a trial finishes with a score.")
     try:
-        content = torch.load(path, weights_only=True, mmap=peek)
+        content = _load(path, peek=peek)
         trial = Trial.from_dict(content["trial"])
         gan = build(trial, *content["shape"])
         kept = Generator(trial, content["step"], gan, content["parameters"], content["buffers"])
@@ -124,9 +124,7 @@ def load_state(path: Path, *, device: str = "cpu", peek: bool = False) -> Snapsh
     `peek`: the tensors' values are not read, which is quick but does not tell whether they are damaged.
     """
     try:
-        if not peek:
-            _check_sums(path)
-        content = torch.load(path, weights_only=True, mmap=peek, map_location=device)
+        content = _load(path, peek=peek, device=device)
         trial = Trial.from_dict(content["trial"])
         gan = build(trial, *content["shape"])
         state = _read_state(gan, content["state"])
@@ -141,13 +139,6 @@ def load_state(path: Path, *, device: str = "cpu", peek: bool = False) -> Snapsh
         raise InputError(f"{path}: not a readable state ({reason}); train the trial again.") from error
 
 
-def _check_sums(path: Path) -> None:
-    """Raises an error where a byte of the file is not what was written, at which PyTorch does not look."""
-    with zipfile.ZipFile(path) as archive:
-        if damaged := archive.testzip():
-            raise ValueError(f"wrong checksum of {damaged}")
-
-
 def _read_state(gan: Gan, content: Mapping[str, Any]) -> State:
     """The state in plain data; raises an error where it is not one of this `gan`, tensor by tensor."""
     adams = {name: AdamState(**content[name]) for name in ADAMS}
@@ -157,6 +148,16 @@ def _read_state(gan: Gan, content: Mapping[str, Any]) -> State:
     if found[1] != wanted[1] or next(kinds) != next(kinds):
         raise ValueError("its tensors are not those of its trial")
     return state
+
+
+def _load(path: Path, *, peek: bool, device: str = "cpu") -> dict[str, Any]:
+    """What `_save` wrote; raises any error where the file is damaged, see `load_state` for `peek`."""
+    if not peek:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():  # at checksums PyTorch does not look
+                raise ValueError(f"wrong checksum of {damaged}")
+    content: dict[str, Any] = torch.load(path, weights_only=True, mmap=peek, map_location=device)
+    return content
 
 
 def _save(path: Path, content: Mapping[str, Any]) -> None:

@@ -86,8 +86,9 @@ class Overview:
         """What the paper has beside; of the published models only what is of these datasets."""
         for name in APPENDICES:
             space = search_spaces.get(name)
-            its = space.on_paper()
-            self.space(space, [dataset for dataset in datasets if dataset in its] if name == "published" else datasets)
+            its = [d for d in datasets or space.on_paper() if name != "published" or d in space.on_paper()]
+            if its:
+                self.space(space, its)
 
     def space(self, space: SearchSpace, datasets: Sequence[str], *, by: bool = False) -> None:
         """A space on datasets, or where none is given those on which the paper has it; `by`: a line for each method."""

@@ -209,8 +209,8 @@ def _rows_to_choose_from(
     ]
     if not any(row["status"] == FINISHED for row in rows):
         raise InputError(
-            f"--results {request.results}: no finished trial of {dataset} with {training.discriminator_steps:,} D updates"
-            " to choose from; run a space there first."
+            f"--results {request.results}: no finished trial of {dataset} to choose from with"
+            f" {training.discriminator_steps:,} D updates; run a space there first."
         )
     return rows
 

@@ -88,6 +88,16 @@ def test_a_truncated_file_is_refused(kept, fraction):
     assert "\n" not in str(error.value)
 
 
+def test_a_single_wrong_byte_is_noticed(kept, trained):
+    content, tensor = bytearray(kept.read_bytes()), next(iter(trained[1].generator.values())).numpy().tobytes()
+    place = bytes(content).find(tensor)
+    assert place > 0
+    content[place] ^= 1
+    kept.write_bytes(content)
+    with pytest.raises(InputError, match=r"not a readable generator \(wrong checksum of .*data/\d+\)"):
+        load_generator(kept)
+
+
 class Malicious:
     """Runs code when a plain pickle of it is read."""
 

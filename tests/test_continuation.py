@@ -46,6 +46,10 @@ def with_rate(planned, rate):
     return replace(planned, trial=new[0], parent=new[1] if planned.parent else None)
 
 
+def scored_every(planned, every):
+    return replace(planned, context=replace(planned.context, checkpoint_every=every))
+
+
 def run(planned):
     """Execute what is planned; its row, its evaluations' rows."""
     context = planned.context
@@ -53,11 +57,11 @@ def run(planned):
     return read_part(part_path(context.results, planned.trial.id, context.protocol.id))
 
 
-def shorter_and_longer(ask, rate=2e-4, **how):
+def shorter_and_longer(ask, rate=2e-4, every=4, **how):
     """A shorter trial that is run and keeps its state, and the longer one that is planned on it."""
     (short,) = plan(ask(keep_states=True, **how), BASE)
     (long,) = plan(ask(**how))
-    short, long = with_rate(short, rate), with_rate(long, rate)
+    short, long = (with_rate(scored_every(p, every), rate) for p in (short, long))
     assert short.trial == long.parent
     run(short)
     return short, long
@@ -81,18 +85,18 @@ def test_a_longer_trial_is_the_trial_with_more_steps(ask):
     assert short.parent is None
 
 
-@pytest.mark.parametrize(("rate", "best"), [(2e-4, "rest"), (0.3, "shorter")])
+@pytest.mark.parametrize(("rate", "best"), [(2e-4, 8), (0.3, 2)])
 def test_the_rows_are_those_of_training_from_the_start(ask, tmp_path, rate, best):
-    """Both where the best generator is of the shorter trial's steps and where it is of the rest."""
-    short, long = shorter_and_longer(ask, rate)
+    """Both where the best generator is of the rest and where it is of before the shorter trial's last checkpoint."""
+    short, long = shorter_and_longer(ask, rate, every=2)
     row, evaluations = run(long)
     fresh_row, fresh_evaluations, fresh_generator = afresh(long, tmp_path)
     assert evaluations == fresh_evaluations
     assert {e["trial_id"] for e in evaluations} == {long.trial.id}
-    assert [e["discriminator_step"] for e in evaluations] == [4, 8]
+    assert [e["discriminator_step"] for e in evaluations] == [2, 4, 6, 8]
     assert {k: v for k, v in row.items() if k not in OWN} == {k: v for k, v in fresh_row.items() if k not in OWN}
     assert (row["source"], fresh_row["source"]) == (f"continued from {short.trial.id}", "training")
-    assert row["best_step"] == {"shorter": 4, "rest": 8}[best]
+    assert row["best_step"] == best
     generator = load_generator(generator_path(long.context.results, long.trial.id))
     assert (generator.trial, generator.step) == (long.trial, row["best_step"])
     torch.testing.assert_close(generator.parameters, fresh_generator.parameters, rtol=0, atol=0)
@@ -210,10 +214,9 @@ def test_what_was_scored_otherwise_is_not_gone_on_from(ask, capsys, condition):
 def test_other_checkpoints_are_not_gone_on_from(ask, capsys):
     """Every 25 steps on the digits: a shorter trial of 30 ends between two checkpoints of the longer one."""
     _, long = shorter_and_longer(ask)
-    often = replace(long, context=replace(long.context, checkpoint_every=2))
-    assert pending([often], long.context.results)[0].parent is None
+    assert pending([scored_every(long, 2)], long.context.results)[0].parent is None
     assert "(checkpoint_every)" in capsys.readouterr().err
-    _, between = shorter_and_longer(ask, discriminator_steps=30)
+    _, between = shorter_and_longer(ask, discriminator_steps=30, every=25)
     assert pending([between], long.context.results)[0].parent is None
     assert "end at step 30, and the longer ones are scored every 25" in capsys.readouterr().err
     row, evaluations = run(between)
