@@ -101,7 +101,7 @@ def propose(
             fewer points in the ranges than are asked for.
     """
     kind = look_up("--sampler", sampler, SAMPLERS)
-    space = {name: _axis(name, range_) for name, range_ in ranges.items()}
+    space = {name: FloatDistribution(each.low, each.high, log=each.log) for name, each in ranges.items()}
     axes: dict[str, BaseDistribution] = {**space}
     points = [_inside(values, ranges) for values, _ in told]
     objectives = _objectives([objective for _, objective in told])
@@ -135,14 +135,6 @@ def _fresh(
             study.add_trial(optuna.create_trial(state=running, params=point, distributions=axes))
         seen.append(point)
         yield point
-
-
-def _axis(name: str, range_: Range) -> FloatDistribution:
-    if not (math.isfinite(range_.low) and math.isfinite(range_.high) and range_.low <= range_.high):
-        raise InputError(f"range of {name}, {range_.low:g} to {range_.high:g}: give two numbers, the lower one first.")
-    if range_.log and range_.low <= 0:
-        raise InputError(f"range of {name}, {range_.low:g} to {range_.high:g}: a logarithm needs positive numbers.")
-    return FloatDistribution(range_.low, range_.high, log=range_.log)
 
 
 def _rounded(values: Mapping[str, float], ranges: Ranges) -> dict[str, float]:
