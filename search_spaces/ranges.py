@@ -18,6 +18,8 @@ TABLE_2 = {
 PENALTY_WEIGHT = Range(1e-1, 1e2, log=True)
 PENALTY_WEIGHTS = {"l2": Range(1e-4, 1e1, log=True)}
 N_DIS = (1, 5)
+BO = "bo"
+"""The optimisation over ranges, in memberships and commands beside the names of spaces."""
 
 
 def random_settings(methods: tuple[Fields, ...], count: int, seed: int = 0) -> RandomBlock:

@@ -15,6 +15,7 @@ from typing import Any
 from search_spaces import SearchSpace
 from search_spaces.blocks import RandomBlock
 from search_spaces.draws import Range
+from search_spaces.ranges import BO
 from study import data
 from study.bayes import SAMPLERS, propose
 from study.execute import Context, Outcome
@@ -26,8 +27,6 @@ from study.results import add_memberships, memberships, outcomes
 from study.rows import DIVERGED
 from study.trial import Hyperparameters, Method, Training, Trial, content_id
 
-SPACE = "bo"
-"""The name of the search in the memberships."""
 SMALLEST = 1e-6
 """A Frechet distance below this is taken as this, so that it has a logarithm."""
 
@@ -119,29 +118,32 @@ class Search:
     def rounds(self) -> dict[int, list[Trial]]:
         """What was proposed so far, by round; raises InputError where the memberships do not tell."""
         found: dict[int, list[Trial]] = {}
-        for row in memberships(self.context.results, SPACE, self.name):
-            trial = Trial.from_dict(json.loads(row["trial"] or "{}"))
+        for row in memberships(self.context.results, BO, self.name):
+            try:
+                trial = Trial.from_dict(json.loads(row["trial"] or ""))
+            except (ValueError, AttributeError) as error:
+                raise self._unreadable(row, str(error)) from error
             if trial.id != row["trial_id"]:
-                path = self.context.results / "memberships.parquet"
-                raise InputError(
-                    f"{path}: {self.name}, round {row['round']}: trial {row['trial_id']} is defined there as"
-                    f" {trial.id}; restore the file from a copy, or choose another --results."
-                )
+                raise self._unreadable(row, f"it is defined as {trial.id}")
             found.setdefault(row["round"], []).append(trial)
         return found
 
+    def _unreadable(self, row: Mapping[str, Any], why: str) -> InputError:
+        where = f"{self.context.results / 'memberships.parquet'}: {self.name}, round {row['round']}"
+        return InputError(
+            f"{where}: what trial {row['trial_id']} is cannot be told ({why}); restore the file from a copy, or choose"
+            " another --results."
+        )
+
     def propose(self, round: int, before: Iterable[Trial]) -> list[Trial]:
         """The trials of a round after those of the rounds before it, and their memberships."""
-        before = list(before)
-        told = self._told(before)
-        untold = len(before) - len(told)  # a round of which nothing is told is not to be proposed again
-        seed = self.how.seed + 2**32 * untold
-        points = propose(self.ranges, told, self.how.batch_size, sampler=self.how.sampler, seed=seed)
+        told = self.told(before)
+        points = propose(self.ranges, told, self.how.batch_size, sampler=self.how.sampler, seed=self.how.seed)
         trials = [self.trial(point) for point in points]
-        add_memberships(self.context.results, SPACE, self.name, trials, round=round)
+        add_memberships(self.context.results, BO, self.name, trials, round=round)
         return trials
 
-    def _told(self, trials: Iterable[Trial]) -> list[tuple[dict[str, float], float | None]]:
+    def told(self, trials: Iterable[Trial]) -> list[tuple[dict[str, float], float | None]]:
         """The points of trials that have a row, with the logarithm of their lowest score; None for diverged ones.
 
         A failed trial tells of its machine and not of its point, and is left out.
@@ -243,6 +245,9 @@ class Rounds:
         for number in range(1, search.how.rounds + 1):
             if number not in rounds:
                 before = [trial for earlier in range(1, number) for trial in rounds[earlier]]
+                if number > 1 and not search.told(rounds[number - 1]):
+                    self._say(f"{search.name}: every trial of round {number - 1} failed, so the search ends there")
+                    return
                 rounds[number] = search.propose(number, before)
             missing = search.missing(rounds[number], retry_failed=self._retry_failed)
             todo = [planned for planned in missing if planned.trial.id not in self._seen]

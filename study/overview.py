@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 import search_spaces
 from search_spaces import SearchSpace
+from search_spaces.ranges import BO
 from study import data
 from study.cost import Measured, alike, kept_bytes, total_seconds
 from study.expand import Narrowing, Searched, expand_searches
@@ -20,8 +21,6 @@ from study.results import read_table, statuses
 from study.rows import DIVERGED, FINISHED
 from study.trial import Trial
 
-BO = "bo"
-"""The name of the optimisation in the memberships."""
 MAIN_TEXT = ("regularization", "losses", "architectures", "combinations")
 """Experiments of the paper's main text."""
 OPTIMISED = MAIN_TEXT[:3]

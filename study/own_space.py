@@ -13,13 +13,14 @@ from typing import Any
 import search_spaces
 from search_spaces import SearchSpace
 from search_spaces.blocks import Block, Entry, Fields, RandomBlock
+from search_spaces.ranges import BO
 from study.expand import MANY
 from study.gan.methods import members
 from study.names import InputError
 from study.toml_space import meaningful, read_toml, whole
 from study.trial import Method, Training, Trial
 
-TAKEN = ("train", "bo")
+TAKEN = ("train", BO)
 """Under which `study train` and `study bo` record their trials; those of a space are recorded under its name."""
 
 SHORTEST = Training(discriminator_steps=1, width=1)
@@ -31,6 +32,8 @@ def find(name: str) -> SearchSpace:
     Nothing of a file is left for later: its methods, options and numbers are checked. Raises InputError, one line that
     names the file and what is wrong in it, or suggests a name.
     """
+    if name == BO:
+        raise InputError(f"space {BO}: is searched, not listed: `study bo` runs it, `study plan bo` counts it.")
     if not name.endswith(tuple(READERS)) and not any(separator in name for separator in ("/", os.sep)):
         return search_spaces.get(name)
     path = Path(name)

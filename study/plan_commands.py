@@ -41,8 +41,9 @@ def plan(
 
     Needs no images and no weights; `study run SPACE --dry-run` also checks all that a run needs.
     """
+    from search_spaces.ranges import BO
     from study import own_space
-    from study.overview import BO, Overview
+    from study.overview import Overview
     from study.plan import local_resources
 
     for name, number in (("--gpus", gpus), ("--rounds", rounds), ("--batch-size", batch_size)):
