@@ -227,6 +227,9 @@ CHANGES = {
     "another order": lambda content: content["state"].update(
         generator=dict(reversed(content["state"]["generator"].items()))
     ),
+    "a wrong name": lambda content: content["state"].update(
+        discriminator={f"{name}s": tensor for name, tensor in content["state"]["discriminator"].items()}
+    ),
     "a wrong shape": lambda content: content["state"]["discriminator_adam"].update(first=torch.zeros(3)),
     "a wrong type": lambda content: content["state"]["discriminator_adam"].update(updates=torch.tensor(3.0)),
     "no evaluation": lambda content: content.update(evaluations=[]),
