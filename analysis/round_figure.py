@@ -29,7 +29,7 @@ LEGEND = (
 )
 DASHES = ("-", (0, (5, 1.5)), (0, (5, 1, 1, 1)), (0, (8, 2)))
 DOTS: Any = (0, (1, 1.2))
-BAND: Any = {"color": "0.5", "alpha": 0.18, "lw": 0}
+BAND: Any = {"alpha": 0.14, "lw": 0}
 
 
 def round_figure(trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFrame, caption: str) -> Figure:
@@ -38,7 +38,7 @@ def round_figure(trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFram
     Args:
         trials: rows of `analysis.rounds.searched`.
         rounds: their `analysis.rounds.round_table`.
-        random: of `analysis.random_search.random_best`; drawn dotted in the colour of its n_dis, on a grey band.
+        random: of `analysis.random_search.random_best`; drawn dotted, on a band, in the colour of its n_dis.
         caption: of `analysis.rounds.round_caption`; printed under the figure with the meaning of the marks.
     """
     lines = _layout(trials)
@@ -60,9 +60,11 @@ def round_figure(trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFram
             ax.set_xlabel("trials run" if column >= len(below) else "")
             ax.set_ylabel(_score_name(mine) if column == 0 else "")
             if trials["dataset"].nunique() > 1:
-                ax.set_title(f"{dataset}: {labels[column]}", loc="left", pad=9)
+                ax.set_title(f"{dataset}: {labels[column]}", loc="left", fontweight="bold", pad=9)
         handles = _handles(trials, random, dashes)
-        figure.legend(handles=handles, loc="outside upper left", ncols=columns + 1, frameon=False, fontsize=7)
+        figure.legend(
+            handles=handles, loc="outside upper left", ncols=2 if columns == 1 else 5, frameon=False, fontsize=7
+        )
     return figure
 
 
@@ -79,12 +81,12 @@ def _panel(
     ax: Axes, label: str, trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFrame, dashes: dict[str, Any]
 ) -> None:
     """The searches of one method, on the axis of all methods of the dataset."""
-    ax.set_title(label, loc="left", pad=9)
+    ax.set_title(label, loc="left", fontweight="bold", pad=9)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     _scale(ax, trials, random)
     for _, curve in random[random["label"] == label].groupby("n_dis"):
         ink = n_dis_colour(curve["n_dis"].iloc[0])
-        ax.fill_between(curve["k"], curve["low"], curve["high"].clip(upper=ax.get_ylim()[1]), **BAND)
+        ax.fill_between(curve["k"], curve["low"], curve["high"].clip(upper=ax.get_ylim()[1]), color=ink, **BAND)
         ax.plot(curve["k"], curve["median"], color=ink, lw=1.1, ls=DOTS, zorder=2)
     for search, rows in trials[trials["label"] == label].groupby("search", sort=False):
         ink, rest = n_dis_colour(rows["n_dis"].iloc[0]), _rest(rows["line"].iloc[0])
@@ -138,5 +140,5 @@ def _handles(trials: pd.DataFrame, random: pd.DataFrame, dashes: dict[str, Any])
     ]
     if len(random):
         handles.append(Line2D([], [], color="0.4", ls=DOTS, lw=1.1, label="as many at random, median"))
-        handles.append(Patch(**BAND, label="and 5-95 %"))
+        handles.append(Patch(color="0.2", **BAND, label="and 5-95 %"))
     return handles

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.load import describe_protocol
 from analysis.random_search import NAME, QUANTILES, SEARCHES
-from analysis.style import abbreviations, method_label
+from analysis.style import abbreviations, method_label, place
 from analysis.top import ABOVE_AXIS, setting, with_context
 from study.names import InputError, unknown
 from study.results import read_table
@@ -28,7 +28,9 @@ WORDS = {
 
 
 def searched(frame: pd.DataFrame, results: Path, names: Iterable[str] | None = None) -> pd.DataFrame:
-    """The trials of the searches of a results folder that have a row, in the order in which they were proposed.
+    """The trials of the searches of a results folder that have a row, each search's as they were proposed.
+
+    Searches come in the order of the paper's Figure 1.
 
     Args:
         frame: rows of `select`.
@@ -57,6 +59,9 @@ def searched(frame: pd.DataFrame, results: Path, names: Iterable[str] | None = N
     if trials.empty:
         raise InputError(f"{results}: no search has a trial there yet; `study bo --results {results}` runs some.")
     trials = _with_labels(trials)
+    order = trials["label"].map(place)
+    trials = trials.assign(order=order).sort_values(["dataset", "order", "n_dis", "line", "search"], kind="stable")
+    trials = trials.drop(columns="order").reset_index(drop=True)
     usable = (trials["status"] == FINISHED) & np.isfinite(trials["best_frechet_distance"])
     trials["number"] = trials.groupby("search").cumcount() + 1
     trials["score"] = trials["best_frechet_distance"].where(usable)
@@ -160,7 +165,8 @@ def round_caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
         lines.append(
             f"Random search: the best of as many settings drawn without replacement from {pool} random ones of the "
             "same method, n_dis and training; median and 5-95 % band, exact. Diverged, failed and unscored ones rank "
-            "last: where the median falls on them there is no line, and a band whose end does is open above."
+            "last: where the median falls on them there is no line, and a band whose end does is open above. "
+            "Towards the size of the pool the band closes, since all of it is drawn."
         )
     for dataset, rows in trials.groupby("dataset"):
         row, counts = rows.iloc[0], rows["outcome"].value_counts()

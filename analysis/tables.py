@@ -64,24 +64,15 @@ def search_words(rounds: pd.DataFrame, chosen: pd.DataFrame) -> Iterator[Block]:
         best = best.ffill(axis=1).loc[rows["search"]]
         last = rounds["round"].max()
         shown = [after for after in best.columns.astype(int) if after == last or after.bit_count() == 1]
-        cells = {"search": names, "trials": [f"{n}" for n in rows["trials"]]}
-        for name in ("diverged", "failed", "stopped"):
-            if name != "stopped" or rows[name].any():
-                cells[name] = [f"{n}" for n in rows[name]]
-        for after in shown:
-            cells[f"round {after}"] = [number(score) for score in best[after]]
+        cells = {"search": names, **{f"{after}": [number(score) for score in best[after]] for after in shown}}
         if rows["pool"].any():
             cells["as many at random [5, 95 %]"] = [_random(row) for _, row in rows.iterrows()]
-        yield f"{dataset}: best {rows['score_label'].iloc[0]} so far, after each round", cells
-        yield (
-            f"{dataset}: the chosen settings",
-            {
-                "search": names,
-                rows["score_label"].iloc[0]: [number(score) for score in rows["score"]],
-                "chosen setting": list(rows["setting"].fillna("no trial has a score")),
-                "trial": list(rows["trial_id"].fillna("-")),
-            },
-        )
+        yield f"{dataset}: best {rows['score_label'].iloc[0]} so far, by round", cells
+        counts = ("trials", "diverged", "failed", *(["stopped"] if rows["stopped"].any() else []))
+        cells = {"search": names, **{name: [f"{n}" for n in rows[name]] for name in counts}}
+        cells["chosen setting"] = list(rows["setting"].fillna("no trial has a score"))
+        cells["trial"] = list(rows["trial_id"].fillna("-"))
+        yield f"{dataset}: the chosen settings", cells
 
 
 def _random(row: "pd.Series[Any]") -> str:
