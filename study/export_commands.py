@@ -149,7 +149,7 @@ def _frozen(row: dict[str, Any], distributions: dict[str, Any], checkpoints: dic
         datetime_complete=_local(row["finished_at"]),
         params={name: row[name] for name in distributions},
         distributions=distributions,
-        user_attrs=about | ({"reason": row["reason"]} if row["reason"] else {}),
+        user_attrs=about | ({"reason": row["reason"]} if isinstance(row["reason"], str) else {}),
         system_attrs={},
         intermediate_values=checkpoints,
     )
