@@ -5,12 +5,24 @@
     trials = select(load("results"), dataset="digits")
     print(top_table(top_fraction(trials, 0.05)))
 
-`load` and `select` give rows that may be compared; `top` and its like compute frames; `figures` and `tables` only draw
-frames; `report` composes them.
+`load` and `select` give rows that may be compared; `top`, `rounds` and `random_search` compute frames; `figures`,
+`round_figure` and `tables` only draw frames; `report` composes them.
 """
 
 from analysis.load import load, select
-from analysis.report import Report, report
+from analysis.report import Report, SearchReport, report, search_report
 from analysis.top import BEST, FINAL, SelectionRule, top_fraction, top_table
 
-__all__ = ["BEST", "FINAL", "Report", "SelectionRule", "load", "report", "select", "top_fraction", "top_table"]
+__all__ = [
+    "BEST",
+    "FINAL",
+    "Report",
+    "SearchReport",
+    "SelectionRule",
+    "load",
+    "report",
+    "search_report",
+    "select",
+    "top_fraction",
+    "top_table",
+]

@@ -42,16 +42,22 @@ def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str) -> Figur
     columns = min(FACETS_ABREAST, len(facets))
     lines = math.ceil(len(facets) / columns)
     width = columns * max(_facet_width(rows) for _, rows in facets)
-    text = textwrap.wrap(f"{LEGEND} {caption}", int(width * CAPTION_LETTERS))
     with mpl.rc_context(PAGE):
-        figure = Figure(figsize=(width, 2.6 * lines + CAPTION_LINE * len(text) + 0.1), layout="constrained")
+        figure = captioned(width, 2.6 * lines, f"{LEGEND} {caption}")
         axes = figure.subplots(lines, columns, squeeze=False).flatten()
         for ax, (dataset, rows) in zip(axes, facets, strict=False):
             _top_facet(ax, marked[marked["dataset"] == dataset], rows)
             ax.set_title(str(dataset), loc="left", fontweight="bold", pad=11)
         for ax in axes[len(facets) :]:
             ax.set_axis_off()
-        figure.supxlabel("\n".join(text), x=0.01, ha="left", fontsize=CAPTION_SIZE, color="0.25", linespacing=1.25)
+    return figure
+
+
+def captioned(width: float, height: float, caption: str) -> Figure:
+    """An empty figure of so many inches, and below them the caption."""
+    text = textwrap.wrap(caption, int(width * CAPTION_LETTERS))
+    figure = Figure(figsize=(width, height + CAPTION_LINE * len(text) + 0.1), layout="constrained")
+    figure.supxlabel("\n".join(text), x=0.01, ha="left", fontsize=CAPTION_SIZE, color="0.25", linespacing=1.25)
     return figure
 
 
@@ -127,10 +133,15 @@ def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
     ax.set_ylabel(table["score_label"].iloc[0])
     shown = trials["score"].where(~trials["above"])
     if not table["scored"].any():
-        counts = f"{len(trials)} trials, {table['diverged'].sum()} diverged, {table['failed'].sum()} failed"
+        counts = f"{table['trials'].sum()} trials, {table['diverged'].sum()} diverged, {table['failed'].sum()} failed"
         ax.text(0.5, 0.5, f"No trial has a score\n{counts}", transform=ax.transAxes, ha="center", va="center")
         ax.set_yticks([])
         return
+    scale_scores(ax, shown)
+
+
+def scale_scores(ax: Axes, shown: "pd.Series[float]") -> None:
+    """A logarithmic axis for these scores with plain numbers; a linear one where some are 0 or below."""
     ax.yaxis.grid(visible=True, which="both", color="0.92", lw=0.5)
     ax.set_axisbelow(True)
     if shown.min() <= 0:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from study.names import InputError, unknown
 from study.results import DamagedFile, part_paths, read_part, read_table, with_later_columns
-from study.rows import FAILED, KEYS, TRIALS
+from study.rows import EVALUATIONS, KEYS, OPEN, TRIALS
 
 Names = str | Iterable[str] | None
 
@@ -24,7 +24,7 @@ def load(path: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
     Returns:
         One row per (trial_id, protocol_id) with the columns of trials.parquet; of two rows for one key the first
-        stays, but a failed one gives way.
+        stays, but a failed or stopped one gives way to what came later.
 
     Raises:
         InputError: nothing there, or no trials in it.
@@ -33,9 +33,31 @@ def load(path: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     paths = [path] if isinstance(path, str | Path) else list(path)
     if not paths:
         raise InputError("load: no path given; name a results folder or parquet files.")
-    rows = pa.concat_tables([_read(Path(each)) for each in paths]).to_pandas()
-    failed_last: pd.DataFrame = rows.sort_values("status", key=lambda status: status == FAILED, kind="stable")
-    return failed_last.drop_duplicates(list(KEYS["trials"])).sort_index().reset_index(drop=True)
+    rows: pd.DataFrame = pa.concat_tables([_read(Path(each)) for each in paths]).to_pandas()
+    is_open = rows["status"].isin(OPEN)
+    preferred = pd.concat([rows[~is_open], rows[is_open].iloc[::-1]])
+    return preferred.drop_duplicates(list(KEYS["trials"])).sort_index().reset_index(drop=True)
+
+
+def load_checkpoints(folder: Path) -> pd.DataFrame:
+    """All scored checkpoints of a results folder, parts included.
+
+    Returns:
+        One row per (trial_id, discriminator_step, protocol_id) with the columns of evaluations.parquet; those of a
+        trial are all of the one outcome that `load` shows.
+
+    Raises:
+        DamagedFile: as `load`.
+    """
+    parts = _read_parts(folder)
+    trials: pd.DataFrame = read_table(folder, "trials").to_pandas()
+    table: pd.DataFrame = read_table(folder, "evaluations").to_pandas()
+    closed = set(map(tuple, trials.loc[~trials["status"].isin(OPEN), ["trial_id", "protocol_id"]].to_numpy()))
+    newer = {key: scores for row, scores in parts if (key := (row["trial_id"], row["protocol_id"])) not in closed}
+    added = pa.Table.from_pylist([score for scores in newer.values() for score in scores], schema=EVALUATIONS)
+    stays = table[~pd.MultiIndex.from_frame(table[["trial_id", "protocol_id"]]).isin(list(newer))]
+    merged: pd.DataFrame = pd.concat([stays, added.to_pandas()], ignore_index=True)
+    return merged
 
 
 def select(frame: pd.DataFrame, *, dataset: Names = None, protocol: Names = None) -> pd.DataFrame:
@@ -102,14 +124,20 @@ def _read(path: Path) -> pa.Table:
 
 def _read_folder(folder: Path) -> pa.Table:
     """Parts first: a study that runs meanwhile moves them into the table, and a row seen twice is kept once."""
-    rows = []
+    rows = [row for row, _ in _read_parts(folder)]
+    return pa.concat_tables([read_table(folder, "trials"), pa.Table.from_pylist(rows, schema=TRIALS)])
+
+
+def _read_parts(folder: Path) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """The parts that are there, those left out that are merged into the tables meanwhile."""
+    parts = []
     for part in part_paths(folder):
         try:
-            rows.append(read_part(part)[0])
+            parts.append(read_part(part))
         except DamagedFile:
             if part.exists():
                 raise
-    return pa.concat_tables([read_table(folder, "trials"), pa.Table.from_pylist(rows, schema=TRIALS)])
+    return parts
 
 
 def _read_file(path: Path) -> pa.Table:

@@ -1,5 +1,6 @@
-"""What a study found, from its results folder: a table and a figure, as `study run` and `study report` show them."""
+"""What a study found, from its results folder: tables and a figure, as `study run`, `bo` and `report` show them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pandas as pd
 
 from analysis.figures import check_format, save, top_figure
 from analysis.load import Names, load, select
+from analysis.random_search import random_best
+from analysis.round_figure import round_figure
+from analysis.rounds import chosen_settings, round_caption, round_table, searched
 from analysis.top import BEST, SelectionRule, top_caption, top_fraction, top_table
 
 
@@ -49,3 +53,50 @@ def report(
     table, caption = top_table(frame), top_caption(frame)
     figure_path = save(top_figure(frame, table, caption), output)
     return Report(frame=frame, table=table, caption=caption, figure_path=figure_path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchReport:
+    """What searches found: their trials, rounds and chosen settings, the yardstick, and what all of it needs said.
+
+    `trials` are of `searched`, `rounds` of `round_table`, `chosen` of `chosen_settings`, `random` of `random_best`.
+    """
+
+    trials: pd.DataFrame
+    rounds: pd.DataFrame
+    chosen: pd.DataFrame
+    random: pd.DataFrame
+    caption: str
+    figure_path: Path
+
+
+def search_report(
+    results: Path,
+    *,
+    dataset: Names = None,
+    protocol: Names = None,
+    searches: Iterable[str] | None = None,
+    output: Path | None = None,
+) -> SearchReport:
+    """What the searches of `study bo` in a results folder found. Works on a study that is still running.
+
+    Args:
+        results: a results folder.
+        dataset, protocol: as `select`.
+        searches: the names of those to show (contexts in memberships.parquet); all of them where None.
+        output: the figure; `figures/bo.png` in the results folder unless told otherwise.
+
+    Raises:
+        InputError: no results or no search among them, a mixture that `select` refuses, an unknown figure suffix.
+        DamagedFile: as `load`. Nothing is written in either case.
+    """
+    output = results / "figures" / "bo.png" if output is None else output
+    check_format(output)
+    frame = select(load(results), dataset=dataset, protocol=protocol)
+    trials = searched(frame, results, searches)
+    random = random_best(trials, frame, results)
+    rounds, chosen, caption = round_table(trials), chosen_settings(trials, random), round_caption(trials, random)
+    figure_path = save(round_figure(trials, rounds, random, caption), output)
+    return SearchReport(
+        trials=trials, rounds=rounds, chosen=chosen, random=random, caption=caption, figure_path=figure_path
+    )

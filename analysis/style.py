@@ -40,6 +40,9 @@ COLOURS = {
 OTHER_COLOURS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#DDCC77", "#CC6677", "#882255", "#AA4499")
 """Tol's muted set, for methods that the paper's Figure 1 does not show."""
 
+N_DIS_COLOURS = {1: "#332288", 5: "#CC6677"}
+"""Of Tol's muted set, one dark and one light: they tell lines apart in print without colour as well."""
+
 CONTEXT = ", "
 """Between a label and what tells its trials from others of the same method (`SN, resnet19`)."""
 
@@ -94,3 +97,8 @@ def colour(label: str) -> str:
     method = label.partition(CONTEXT)[0]
     digest = hashlib.sha256(method.encode()).digest()
     return COLOURS.get(method, OTHER_COLOURS[digest[0] % len(OTHER_COLOURS)])
+
+
+def n_dis_colour(n_dis: int) -> str:
+    """The colour of what was trained at this n_dis, where a figure tells lines apart by it."""
+    return N_DIS_COLOURS.get(n_dis, OTHER_COLOURS[n_dis % len(OTHER_COLOURS)])

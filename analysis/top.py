@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.load import describe_protocol
 from analysis.style import CONTEXT, abbreviations, method_label, place
 from study.names import InputError
-from study.rows import DIVERGED, FAILED, FINISHED, score_label
+from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 from study.trial import Training, field_names
 
 SPLIT_BY_N_DIS = ("gradient_penalty",)
@@ -39,7 +39,8 @@ FINAL = SelectionRule("final", "final_frechet_distance", "final score")
 def top_fraction(frame: pd.DataFrame, fraction: float = 0.05, rule: SelectionRule = BEST) -> pd.DataFrame:
     """Mark the best `fraction` of the trials of each method on each dataset.
 
-    Diverged and failed trials, and finished ones without a finite score, rank last and count in n.
+    Diverged and failed trials, and finished ones without a finite score, rank last and count in n. Stopped trials have
+    no score because others did better, not because of what they are: they come after all others and count nowhere.
 
     Args:
         frame: rows of `select`.
@@ -48,8 +49,8 @@ def top_fraction(frame: pd.DataFrame, fraction: float = 0.05, rule: SelectionRul
 
     Returns:
         The rows, best first within a dataset, with method_label, score (NaN: none), rank (from 1, ties by trial id),
-        n (trials of the method), k = ceil(fraction n), top (among the k, and scored), above (the axis), and the
-        fraction and rule that were used.
+        n (trials of the method that were not stopped), k = ceil(fraction n), top (among the k, and scored), above (the
+        axis), and the fraction and rule that were used.
 
     Raises:
         InputError: fraction out of range.
@@ -61,17 +62,18 @@ def top_fraction(frame: pd.DataFrame, fraction: float = 0.05, rule: SelectionRul
     marked = frame.assign(
         method_label=_labels(frame),
         score=frame[rule.column].where(usable),
+        counts=frame["status"] != STOPPED,
         fraction=fraction,
         rule=rule.words,
-    ).sort_values(["dataset", "score", "trial_id"], ignore_index=True)
+    ).sort_values(["dataset", "score", "counts", "trial_id"], ascending=[True, True, False, True], ignore_index=True)
     groups = marked.groupby(["dataset", "method_label"])
     marked["rank"] = groups.cumcount() + 1
-    marked["n"] = groups["trial_id"].transform("size")
+    marked["n"] = groups["counts"].transform("sum")
     marked["k"] = -(-marked["n"] * exact.numerator // exact.denominator)
     marked["top"] = (marked["rank"] <= marked["k"]) & marked["score"].notna()
     worst = marked["score"].where(marked["top"]).groupby(marked["dataset"]).transform("max")
     marked["above"] = (worst > 0) & (marked["score"] > ABOVE_AXIS * worst)
-    return marked
+    return marked.drop(columns="counts")
 
 
 def top_table(marked: pd.DataFrame) -> pd.DataFrame:
@@ -79,8 +81,8 @@ def top_table(marked: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         dataset, method (its label), trials (n), k, scored (trials of the top k that have a score), diverged, failed,
-        median, q1, q3 (of the top k, linear interpolation; NaN where scored is 0), best, best_setting, best_trial_id
-        (None where scored is 0), above (the figure's axis), score_label, fraction.
+        stopped (not in n), median, q1, q3 (of the top k, linear interpolation; NaN where scored is 0), best,
+        best_setting, best_trial_id (None where scored is 0), above (the figure's axis), score_label, fraction.
     """
     rows = [
         _summary(str(dataset), label, marked[(marked["dataset"] == dataset) & (marked["method_label"] == label)])
@@ -97,11 +99,12 @@ def _summary(dataset: str, label: str, trials: pd.DataFrame) -> dict[str, Any]:
     return {
         "dataset": dataset,
         "method": label,
-        "trials": len(trials),
+        "trials": int(first["n"]),
         "k": int(first["k"]),
         "scored": len(top),
         "diverged": int((trials["status"] == DIVERGED).sum()),
         "failed": int((trials["status"] == FAILED).sum()),
+        "stopped": int((trials["status"] == STOPPED).sum()),
         "median": median,
         "q1": q1,
         "q3": q3,
@@ -137,13 +140,15 @@ def top_caption(marked: pd.DataFrame) -> str:
     ]
     for dataset, rows in marked.groupby("dataset"):
         row, status = rows.iloc[0], rows["status"]
-        unscored = int(((status == FINISHED) & rows["score"].isna()).sum())
+        unscored, stopped = int(((status == FINISHED) & rows["score"].isna()).sum()), int((status == STOPPED).sum())
         lines.append(
-            f"{dataset}: {len(rows)} trials, {(status == DIVERGED).sum()} diverged, {(status == FAILED).sum()} failed"
-            f"{f', {unscored} finished without a score' if unscored else ''}; "
+            f"{dataset}: {len(rows) - stopped} trials, {(status == DIVERGED).sum()} diverged, "
+            f"{(status == FAILED).sum()} failed{f', {unscored} finished without a score' if unscored else ''}; "
             f"{score_label(row['extractor'], row['weights_sha256'])}, protocol {row['protocol_id']} "
             f"({describe_protocol(row)})."
         )
+        if stopped:
+            lines.append(f"{stopped} more were stopped early and are left out, so that the others are a selection.")
     return "\n".join([*lines, abbreviations(marked["method"].unique()) + "."])
 
 
@@ -155,6 +160,11 @@ def _labels(frame: pd.DataFrame) -> "pd.Series[str]":
     labels = frame["method"].map({name: method_label(name) for name in frame["method"].unique()})
     split = frame["penalty"].isin(SPLIT_BY_N_DIS) & (frame["n_dis"] != 1)
     labels = labels.where(~split, labels + " " + frame["n_dis"].astype(str))
+    return with_context(labels, frame)
+
+
+def with_context(labels: "pd.Series[str]", frame: pd.DataFrame) -> "pd.Series[str]":
+    """The labels of rows, with their architecture and training wherever a dataset has more than one of it."""
     for column in ("architecture", *field_names(Training)):
         if frame.groupby("dataset")[column].nunique().max() < 2:
             continue

@@ -116,5 +116,23 @@ def _run(searches: list[Any], *, address: str | None, retry_failed: bool, yes: b
 
 
 def _conclude(searches: list[Any], results: Path) -> None:
-    """The table of rounds, the chosen settings, the figure, and what to do next."""
-    print(results)
+    """What these searches found, and the exit code."""
+    datasets = list(dict.fromkeys(search.context.dataset for search in searches))
+    protocols = sorted({search.context.protocol.id for search in searches})
+    show_searches(results, datasets, protocols, searches=[search.name for search in searches])
+    trials = [(search, trial) for search in searches for some in search.rounds().values() for trial in some]
+    cli.exit_if_failed([search.planned(trial) for search, trial in trials], results)
+
+
+def show_searches(results: Path, datasets: list[str] | None, protocols: list[str] | None, **options: Any) -> None:
+    """Print the rounds and the chosen settings, where rows and figure are, and what to do next."""
+    from analysis import search_report
+    from analysis.tables import search_words
+
+    made = search_report(results, dataset=datasets, protocol=protocols, **options)
+    cli.print_tables(search_words(made.rounds, made.chosen))
+    print(f"rows: {results / 'trials.parquet'}\nfigure: {made.figure_path}")
+    print(
+        f"next: `study run seeds --results {results}` repeats the best settings over more seeds;"
+        " the best of many noisy runs flatters itself."
+    )

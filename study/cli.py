@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -283,11 +283,16 @@ COMPACT_EVERY = 30.0
 
 def _conclude(planned: list[Any], results: Path) -> None:
     """The table, the figure and the exit code of a study that has ended."""
+    datasets = list(dict.fromkeys(p.trial.dataset for p in planned))
+    _show_report(results, datasets, sorted({p.context.protocol.id for p in planned}))
+    exit_if_failed(planned, results)
+
+
+def exit_if_failed(planned: list[Any], results: Path) -> None:
+    """Ends with FAILED_EXIT where some of the trials failed, and says how many."""
     from study.results import statuses
     from study.rows import FAILED
 
-    datasets = list(dict.fromkeys(p.trial.dataset for p in planned))
-    _show_report(results, datasets, sorted({p.context.protocol.id for p in planned}))
     found = statuses(results)
     if failed := [p.trial.id for p in planned if found.get(p.key) == FAILED]:
         print(f"{len(failed)} trials failed: see `study status`; --retry-failed runs them again.", file=sys.stderr)
@@ -295,17 +300,24 @@ def _conclude(planned: list[Any], results: Path) -> None:
 
 
 def _show_report(results: Path, datasets: list[str] | None, protocols: list[str] | None, **options: Any) -> None:
-    from rich.console import Console
-
     from analysis import report
-    from analysis.tables import plain_table, terminal_table
+    from analysis.tables import words
 
     made = report(results, dataset=datasets, protocol=protocols, **options)
-    if sys.stdout.isatty():
-        Console().print(terminal_table(made.table))
-    else:
-        print(plain_table(made.table))
+    print_tables(words(made.table))
     print(f"rows: {results / 'trials.parquet'}\nfigure: {made.figure_path}")
+
+
+def print_tables(blocks: Iterable[Any]) -> None:
+    """Print blocks of `analysis.tables`: drawn for a terminal, plain elsewhere."""
+    from rich.console import Console
+
+    from analysis.tables import plain_table, terminal_table
+
+    if sys.stdout.isatty():
+        Console().print(terminal_table(blocks))
+    else:
+        print(plain_table(blocks))
 
 
 @app.command("report", epilog="Example: `study report --results results --fraction 0.1`")
@@ -315,10 +327,16 @@ def report_command(
     protocol: Annotated[str | None, typer.Option(help="Only rows of this metric protocol id.")] = None,
     fraction: Annotated[float, typer.Option(help="The share of each method's trials that counts as its best.")] = 0.05,
     output: Annotated[Path | None, typer.Option(help="The figure: .png, .svg or .pdf.")] = None,
+    searches: Annotated[bool, typer.Option("--bo", help="What `study bo` found: rounds and chosen settings.")] = False,
 ) -> None:
     """Show the best trials of each method, as a table and a figure, from the rows alone."""
     chosen = [name.strip() for name in dataset.split(",")] if dataset else None
     protocols = [protocol] if protocol else None
+    if searches:
+        from study.bo_commands import show_searches
+
+        show_searches(results.absolute(), chosen, protocols, output=output)
+        return
     _show_report(results.absolute(), chosen, protocols, fraction=fraction, output=output)
 
 
@@ -327,6 +345,7 @@ def main() -> None:
     import study.bo_commands
     import study.commands
     import study.data_commands
+    import study.export_commands
     import study.plan_commands
     import study.score_commands
     import study.space_commands  # noqa: F401  the other commands: they add themselves to `app`

@@ -28,13 +28,12 @@ import pyarrow.parquet as pq
 from study.names import InputError
 from study.rows import (
     EVALUATIONS,
-    FAILED,
     KEYS,
     LATER,
     MEMBERSHIPS,
+    OPEN,
     PYTHON,
     SCORES,
-    STOPPED,
     TABLES,
     TRIALS,
     Record,
@@ -221,7 +220,7 @@ def _identity(row: Mapping[str, Any]) -> str:
 
 def _is_open(status: str | None) -> bool:
     """Whether a trial that stands in the folder with this status, or not at all, still takes an outcome."""
-    return status in (None, FAILED, STOPPED)
+    return status is None or status in OPEN
 
 
 def compact(folder: Path) -> int:

@@ -20,6 +20,8 @@ TRAINING, KEPT_GENERATOR, CONTINUED = "training", "kept generator", "continued f
 FINISHED, DIVERGED, FAILED, STOPPED = "finished", "diverged", "failed", "stopped"
 STATUSES = (FINISHED, DIVERGED, FAILED, STOPPED)
 """A stopped trial was ended early because others did better; it has checkpoints, but as a trial no score."""
+OPEN = (FAILED, STOPPED)
+"""What gives way to a later outcome of the same trial."""
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Of the weights under which a Frechet distance is the FID (torch-fidelity's port of the 2015 TensorFlow graph)."""
 

@@ -1,14 +1,16 @@
 """What the tests of this folder share: a study of hand-made trials, written by the real writer."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from study.results import compact, write_part
+from study.results import add_memberships, compact, write_part
 from study.rows import DIVERGED, FAILED, FINISHED, Record
-from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
+from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial, content_id
 
 CLASSIFIER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=360, n_fake=360)
 
@@ -30,15 +32,20 @@ class Study:
         protocol: MetricProtocol = CLASSIFIER,
         dataset_sha256: str = "d" * 64,
         steps: int = 250,
+        learning_rate: float = 1e-3,
+        status: str | None = None,
     ) -> Trial:
-        """A part for one trial: `score` is that of its checkpoints, or the status of a trial that has none."""
+        """A part for one trial: `score` is that of its checkpoints, or the status of a trial that has none.
+
+        A trial with checkpoints has finished, unless another `status` is given.
+        """
         method = method or Method(architecture="sndcgan")
         weight = 10 if method.penalty else None
         trial = Trial(
             dataset=dataset,
             method=method,
             hyperparameters=Hyperparameters(
-                learning_rate=1e-3, beta1=0.5, beta2=0.9, n_dis=n_dis, penalty_weight=weight
+                learning_rate=learning_rate, beta1=0.5, beta2=0.9, n_dis=n_dis, penalty_weight=weight
             ),
             training=Training(discriminator_steps=steps, width=16),
             seed=seed,
@@ -57,7 +64,7 @@ class Study:
             for step, value in enumerate(scores, 1)
         ]
         record = Record(
-            status=score if isinstance(score, str) else FINISHED,
+            status=score if isinstance(score, str) else status or FINISHED,
             reason="made so" if isinstance(score, str) else None,
             dataset_sha256=dataset_sha256,
             started_at="2026-01-01T00:00:00+00:00",
@@ -80,6 +87,36 @@ class Study:
         """One trial per score, told apart by their seeds."""
         for seed, score in enumerate(scores):
             self.add(method, score, seed=seed, **how)
+
+    def search(
+        self,
+        rounds: list[list[float | str]],
+        *,
+        sampler: str = "gp-bucb",
+        early: bool = False,
+        seed: int = 0,
+        first: int = 1,
+        **how: Any,
+    ) -> str:
+        """A search whose trials came to these scores, round by round, at learning rates 1e-5 times `first` and on.
+
+        Returns its name.
+        """
+        method = how.get("method") or Method(architecture="sndcgan")
+        words = (
+            f"{how.get('dataset', 'digits')} {method.architecture} {method.name} n_dis={how.get('n_dis', 1)} {sampler}"
+        )
+        name = f"{words} seed={seed}{' stop-early' if early else ''} {content_id({'how': repr(how)}, length=8)}"
+        rates = itertools.count(first)
+        for number, scores in enumerate(rounds, 1):
+            trials = [self.add(score=score, learning_rate=next(rates) * 1e-5, seed=seed, **how) for score in scores]
+            add_memberships(self.folder, "bo", name, trials, round=number)
+        return name
+
+    def random(self, scores: list[float | str], **how: Any) -> None:
+        """Random settings of the space `ranges`."""
+        trials = [self.add(score=score, learning_rate=(rate + 0.5) * 1e-5, **how) for rate, score in enumerate(scores)]
+        add_memberships(self.folder, "ranges", how.get("dataset", "digits"), trials)
 
     def compact(self) -> Path:
         compact(self.folder)

@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import load, select
+from analysis.load import load_checkpoints
 from study.names import InputError
 from study.results import DamagedFile
-from study.rows import FAILED, FINISHED, TRIALS
+from study.rows import FAILED, FINISHED, STOPPED, TRIALS
 from study.trial import MetricProtocol
 
 OTHER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=100, n_fake=50)
@@ -42,6 +43,27 @@ def test_failed_row_gives_way_to_one_that_did_not(study, tmp_path):
     again = type(study)(tmp_path / "again")
     again.add(score=5.0)
     assert list(load([failed, again.compact()])["status"]) == [FINISHED]
+
+
+@pytest.mark.parametrize("later", [[5.0, 4.0], FAILED], ids=["finished", "failed"])
+def test_stopped_row_gives_way_to_what_came_later_and_so_do_its_checkpoints(study, later):
+    """As compaction has it, before and after it."""
+    study.add(score=[9.0], status=STOPPED)
+    study.compact()
+    study.add(score=later)
+    for _ in range(2):
+        assert list(load(study.folder)["status"]) == [FAILED if later == FAILED else FINISHED]
+        checkpoints = load_checkpoints(study.folder)
+        assert list(checkpoints["frechet_distance"]) == ([] if later == FAILED else later)
+        study.compact()
+
+
+def test_first_of_two_finished_outcomes_stays_with_its_checkpoints(study):
+    study.add(score=[9.0])
+    study.compact()
+    study.add(score=[5.0, 4.0])
+    assert list(load(study.folder)["best_frechet_distance"]) == [9.0]
+    assert list(load_checkpoints(study.folder)["frechet_distance"]) == [9.0]
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.parquet"])

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from analysis import load, report, top_fraction, top_table
 from analysis.figures import save, top_figure
-from analysis.tables import plain_table, terminal_table
+from analysis.tables import plain_table, terminal_table, words
 from analysis.top import top_caption
 from study.names import InputError
 from study.results import DamagedFile
@@ -100,7 +100,7 @@ def test_all_diverged_is_said_in_figure_and_table(study):
     said = texts(draw(study))
     assert "No trial has a score\n3 trials, 3 diverged, 0 failed" in said
     assert "none scored" in said
-    assert "no trial has a score" in plain_table(report(study.folder).table)
+    assert "no trial has a score" in plain_table(words(report(study.folder).table))
 
 
 @pytest.mark.parametrize("score", [0.0, -1e-9, 5.0, 1e6])
@@ -140,7 +140,7 @@ def test_output_that_cannot_be_written(small_study, tmp_path):
 def test_plain_table_is_never_cut_and_agrees_with_the_terminals(small_study, methods):
     small_study.add_many(methods["dragan"], [40.0, *[DIVERGED] * 20])
     table = report(small_study.folder).table
-    plain = plain_table(table)
+    plain = plain_table(words(table))
     assert plain.splitlines()[0] == "digits: FD (classifier), top 5 % of each method"
     assert re.search(
         r"^W/O +24 +1 +1 +2 +31.50 \[31.25, 31.75\] +31.00  lr=1e-3 β=\(0.5, 0.9\) n_dis=1$", plain, re.MULTILINE
@@ -148,5 +148,5 @@ def test_plain_table_is_never_cut_and_agrees_with_the_terminals(small_study, met
     assert re.search(r"^GP +6 +0 +0 +1 +20.00 +20.00 ", plain, re.MULTILINE), "one trial has no quartiles"
     assert "2 (1 scored)" in plain
     shown = io.StringIO()
-    Console(width=200, file=shown).print(terminal_table(table))
+    Console(width=200, file=shown).print(terminal_table(words(table)))
     assert [word for word in shown.getvalue().split() if set(word) != {"─"}] == plain.split()

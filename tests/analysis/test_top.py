@@ -6,9 +6,10 @@ import pytest
 
 from analysis import BEST, FINAL, load, select, top_fraction, top_table
 from analysis.style import COLOURS, colour, method_label, place
+from analysis.tables import plain_table, words
 from analysis.top import setting, top_caption
 from study.names import InputError
-from study.rows import DIVERGED
+from study.rows import DIVERGED, STOPPED
 from study.trial import Method
 
 
@@ -132,3 +133,26 @@ def test_labels_and_colours_are_one_per_term():
         "L2",
         "my own norm",
     ]
+
+
+def test_stopped_trials_are_kept_apart(study, methods):
+    """20 trials that were not stopped make k = 1; with the stopped ones it would be 2."""
+    study.add_many(methods["none"], [*[float(score) for score in range(1, 20)], DIVERGED])
+    for seed in range(100, 103):
+        study.add(methods["none"], [0.5], seed=seed, status=STOPPED)
+    study.add(methods["spectral_norm"], [0.5], status=STOPPED)
+    marked = top_fraction(load(study.folder))
+    table = top_table(marked).set_index("method")
+    assert table.loc["W/O", ["trials", "k", "scored", "diverged", "stopped", "best"]].tolist() == [20, 1, 1, 1, 3, 1.0]
+    assert table.loc["SN", ["trials", "k", "scored", "stopped"]].tolist() == [0, 0, 0, 1]
+    ranks = marked[marked["method"] == "none"].set_index("status")["rank"]
+    assert ranks.loc[STOPPED].tolist() == [21, 22, 23], "after the diverged one"
+    caption = top_caption(marked)
+    assert "digits: 20 trials, 1 diverged, 0 failed;" in caption
+    assert "4 more were stopped early and are left out, so that the others are a selection." in caption
+    assert "stopped" in plain_table(words(table.reset_index())).splitlines()[1]
+
+
+def test_studies_without_stopped_trials_say_nothing_of_them(small_study):
+    marked = top_fraction(load(small_study.folder))
+    assert "stopped" not in top_caption(marked) + plain_table(words(top_table(marked)))
