@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from search_spaces.ranges import BO
 from study.results import read_table
 from study.rows import FINISHED, STOPPED
 from study.trial import Training, field_names
 
-SEARCHES = "bo"
-"""The space under which searches stand in the memberships, each under its name as its context."""
 RANDOM = "ranges"
 """The space whose trials are random settings."""
 NAME = re.compile(r" n_dis=\d+ (?P<sampler>\S+) seed=(?P<proposals>\d+)(?P<early> stop-early)? (?P<digest>\w{8})$")
@@ -59,7 +58,7 @@ def random_best(trials: pd.DataFrame, frame: pd.DataFrame, results: Path) -> pd.
 def _random_settings(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     members = read_table(results, "memberships").to_pandas()
     said = members["context"].str.extract(NAME)
-    searches = (members["space"] == SEARCHES) & (said["sampler"] == "random") & said["early"].isna()
+    searches = (members["space"] == BO) & (said["sampler"] == "random") & said["early"].isna()
     drawn = members[searches | (members["space"] == RANDOM)]["trial_id"]
     rows = frame[frame["trial_id"].isin(drawn) & (frame["status"] != STOPPED)]
     return rows.sort_values("seed").drop_duplicates([*ALIKE, *SETTING])

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.load import describe_protocol
-from analysis.random_search import NAME, QUANTILES, SEARCHES
+from analysis.random_search import NAME, QUANTILES
 from analysis.style import abbreviations, method_label, place
 from analysis.top import ABOVE_AXIS, setting, with_context
+from search_spaces.ranges import BO
 from study.names import InputError, unknown
 from study.results import read_table
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
@@ -47,7 +48,7 @@ def searched(frame: pd.DataFrame, results: Path, names: Iterable[str] | None = N
         InputError: no search there has a trial among the rows, or a name is unknown.
     """
     members = read_table(results, "memberships").to_pandas()
-    members = members[members["space"] == SEARCHES].rename(columns={"context": "search"})
+    members = members[members["space"] == BO].rename(columns={"context": "search"})
     for name in names or ():
         if not (members["search"] == name).any():
             raise unknown("search", name, members["search"].unique())

@@ -51,13 +51,13 @@ def export(
 
 def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.DataFrame"]]:
     """The Optuna studies: a name, and rows of trials in order, with round, which is 0 outside of searches."""
-    from analysis.random_search import SEARCHES
     from analysis.rounds import searched
     from analysis.top import with_context
+    from search_spaces.ranges import BO
     from study.results import read_table
 
     others, members = frame, read_table(results, "memberships").to_pandas()
-    if frame["trial_id"].isin(members["trial_id"][members["space"] == SEARCHES]).any():
+    if frame["trial_id"].isin(members["trial_id"][members["space"] == BO]).any():
         trials = searched(frame, results)
         others = frame[~frame["trial_id"].isin(trials["trial_id"])]
         yield from ((str(name), rows) for name, rows in trials.groupby("search", sort=False))
