@@ -72,6 +72,7 @@ class Watch:
         self._labels = {name: score_label(p.extractor, p.weights_sha256) for name, p in protocols.items()}
         self._outcomes: list[tuple[str, Outcome]] = []
         self._started = self._last_line = time.monotonic()
+        self._training_since: float | None = None  # which excludes the start of Ray and its workers
         terminal = sys.stdout.isatty()
         self._live = Live(get_renderable=self._render, refresh_per_second=2, console=Console()) if terminal else None
 
@@ -95,11 +96,13 @@ class Watch:
 
     def add(self, planned: Planned, outcome: Outcome) -> None:
         """A trial has ended."""
+        now = time.monotonic()
+        if self._training_since is None:
+            self._training_since = max(self._started, now - outcome.seconds)
         group = self._group(planned.trial)
         self._outcomes.append((group, outcome))
         if outcome.status not in (FINISHED, STOPPED):
             self.say(f"{group} {outcome.trial_id}: {outcome.status}, {outcome.reason}")
-        now = time.monotonic()
         if not self._live and (now - self._last_line >= LINE_EVERY or len(self._outcomes) == self._total.total()):
             self._last_line = now
             print(self._summary(), flush=True)
@@ -113,7 +116,8 @@ class Watch:
 
     def _summary(self) -> str:
         done, total = len(self._outcomes), self._total.total()
-        elapsed = time.monotonic() - self._started
+        now = time.monotonic()
+        elapsed, training = now - self._started, now - (self._training_since or self._started)
         parts = [f"{done}/{total} trials"]
         for dataset, label in self._labels.items():
             scored = [
@@ -128,7 +132,7 @@ class Watch:
         states = Counter(outcome.status for _, outcome in self._outcomes)
         parts += [f"{states[state]} {state}" for state in (DIVERGED, FAILED, STOPPED) if states[state]]
         if 0 < done < total:
-            parts.append(f"about {duration(elapsed / done * (total - done))} left")
+            parts.append(f"about {duration(training / done * (total - done))} left")
         return ", ".join([*parts, f"{duration(elapsed)} so far"])
 
     def _of(self, dataset: str, group: str | None = None) -> list[tuple[str, Outcome]]:

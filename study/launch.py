@@ -120,6 +120,7 @@ class Feed(Searcher):
         super().__init__()
         self.work = work
         self.tunes: Sequence[Any] = ()  # Tune's own trials
+        self.error: Exception | None = None  # which Tune would wrap in one of its own
         self._on_end, self._stopping = on_end, stopping
         self._running: dict[str, Planned] = {}
         self._again: deque[Planned] = deque()
@@ -167,8 +168,12 @@ class Feed(Searcher):
     def end(self, tune_id: str, outcome: Outcome) -> None:
         """A trial has ended and its part is written."""
         planned = self._running.pop(tune_id)
-        self._on_end(planned, outcome)
-        self.work.ended(planned, outcome)
+        try:
+            self._on_end(planned, outcome)
+            self.work.ended(planned, outcome)
+        except Exception as error:
+            self.error = error
+            raise
 
     def died(self, tune_id: str, reason: str) -> None:
         """A trial's worker died: what the trial itself raises is caught there and ends as a row."""
@@ -285,5 +290,9 @@ def launch(
             ),
             run_config=tune.RunConfig(storage_path=scratch, name="study", verbose=0, callbacks=[Watcher(feed)]),
         ).fit()
+    except tune.TuneError:
+        if feed.error:
+            raise feed.error from None
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

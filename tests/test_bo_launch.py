@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -103,3 +105,26 @@ def test_trials_are_stopped_early_within_their_search(tmp_path: Path) -> None:
             assert steps[trial_id] == [25, 50, 75, 100]
     answer = finish("bo", *options)
     assert "are done" in answer.out
+
+
+BROKEN = """
+import sys
+from study import bo, cli
+from study.names import InputError
+
+def ended(self, planned, outcome):
+    raise InputError("memberships.parquet: made up; restore it.")
+
+bo.Rounds.ended = ended
+sys.argv = ["study", *sys.argv[1:]]
+cli.main()
+"""
+
+
+@pytest.mark.slow
+def test_what_stops_a_search_between_trials_is_one_line(tmp_path: Path) -> None:
+    options = (*ONE, "--rounds", 1, "--batch-size", 3, "--discriminator-steps", 4, "--results", tmp_path)
+    command = [sys.executable, "-c", BROKEN, "bo", *map(str, options)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (answer.returncode, answer.stderr) == (2, "memberships.parquet: made up; restore it.\n")
+    assert len(read_table(tmp_path, "trials")) >= 1
