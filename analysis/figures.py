@@ -24,7 +24,7 @@ LEGEND = (
     "↑: trials above the axis."
 )
 FACETS_ABREAST = 2
-LABEL_LETTERS, CAPTION_LETTERS = 13, 21  # at most on a line of a label; per inch of caption
+LABEL_LETTERS, CAPTION_LETTERS = 13, 20  # at most on a line of a label; per inch of caption
 CAPTION_SIZE, CAPTION_LINE = 6.5, 0.115  # points; inches
 
 
