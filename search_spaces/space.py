@@ -67,7 +67,12 @@ class SearchSpace:
         return base + min(self.extra_steps, base)
 
     def on(self, dataset: str) -> "SearchSpace":
-        """What the space has for a dataset; raises InputError where that is nothing."""
+        """What the space has for a dataset; raises InputError where that is nothing, or not chosen yet."""
+        if self.choose:
+            raise InputError(
+                f"space {self.name}: its settings are chosen from a results folder; `study plan {self.name} --results"
+                " DIR` counts them, `study run` runs them."
+            )
         kept = tuple(b for b in self.blocks if not isinstance(b, Entry) or b.dataset == dataset)
         if not kept:
             known = sorted({block.dataset for block in self.blocks if isinstance(block, Entry)})

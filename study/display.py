@@ -32,7 +32,7 @@ def duration(seconds: float) -> str:
     counts = {unit: whole // size for unit, size in units.items()}
     largest = next((i for i, count in enumerate(counts.values()) if count), len(units) - 1)
     remainders = {"d": 10**9, "h": 24, "min": 60, "s": 60}
-    return " ".join(f"{counts[unit] % remainders[unit]} {unit}" for unit in list(units)[largest : largest + 2])
+    return " ".join(f"{counts[unit] % remainders[unit]:,} {unit}" for unit in list(units)[largest : largest + 2])
 
 
 def plan_lines(space: str, planned: Sequence[Planned], estimate: Estimate) -> list[str]:

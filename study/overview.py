@@ -4,7 +4,7 @@ Needs neither prepared images nor weights: only what is declared, and the rows o
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +16,9 @@ from search_spaces.ranges import BO
 from study import data
 from study.cost import Measured, alike, kept_bytes, total_seconds
 from study.expand import Narrowing, Searched, expand_searches
+from study.names import InputError
 from study.plan import Request, by_method, training_of, trials_of
-from study.results import read_table, statuses
+from study.results import DamagedFile, read_table, statuses
 from study.rows import DIVERGED, FINISHED
 from study.trial import Trial
 
@@ -40,6 +41,7 @@ class Line:
         seconds: of one device, for what is left.
         measured: how many of those left the seconds of which rest on measurements.
         bytes: of what trials keep on disk, for what is left.
+        at_once: how many of those left can run at a time: all, but of a search one round.
     """
 
     space: str
@@ -51,6 +53,7 @@ class Line:
     seconds: float
     measured: int
     bytes: int
+    at_once: int
 
     @property
     def left(self) -> int:
@@ -59,35 +62,52 @@ class Line:
 
 
 class Overview:
-    """Counts experiments one after the other, each trial once; `lines` has what was counted.
+    """Counts experiments one after the other, each trial once.
 
     Args:
         request: what is asked of each experiment, but for its `datasets`.
         device: "cpu" or "gpu".
+        rounds, batch_size: of each search; 12 and 10 in the paper.
+
+    Attributes:
+        lines: what was counted.
+        left_out: why experiments of the paper have nothing of what was asked for, by experiment and dataset.
     """
 
-    def __init__(self, request: Request, device: str) -> None:
+    def __init__(self, request: Request, device: str, *, rounds: int = 12, batch_size: int = 10) -> None:
+        for name, number in (("--rounds", rounds), ("--batch-size", batch_size)):
+            if number < 1:
+                raise InputError(f"{name} {number}: must be 1 or more.")
         self.lines: list[Line] = []
+        self.left_out: dict[str, InputError] = {}
         self.device = device
         self._request = request
+        self._budget, self._batch_size = rounds * batch_size, batch_size
         self._measured = Measured(request.results)
         self._done = {i for (i, _), status in statuses(request.results).items() if status in (FINISHED, DIVERGED)}
         self._counted: set[object] = set()
 
-    def main_text(self, datasets: Sequence[str], budget: int) -> None:
+    def main_text(self, datasets: Sequence[str]) -> None:
         """The experiments of the paper's main text, and the optimisation of their methods."""
-        for name in MAIN_TEXT:
-            self.space(search_spaces.get(name), datasets)
-        for name in OPTIMISED:
-            self.searches(search_spaces.get(name), datasets, budget)
+        self._paper(MAIN_TEXT, datasets, self.space)
+        self._paper(OPTIMISED, datasets, self.searches)
 
     def appendices(self, datasets: Sequence[str]) -> None:
-        """What the paper has beside; of the published models only what is of these datasets."""
-        for name in APPENDICES:
-            space = search_spaces.get(name)
-            its = [d for d in datasets or space.on_paper() if name != "published" or d in space.on_paper()]
-            if its:
-                self.space(space, its)
+        """What the paper has beside."""
+        self._paper(APPENDICES, datasets, self.space)
+
+    def _paper(
+        self, names: Sequence[str], datasets: Sequence[str], count: Callable[[SearchSpace, Sequence[str]], None]
+    ) -> None:
+        """Counts those that have what was asked for; `left_out` tells of the others."""
+        for space in map(search_spaces.get, names):
+            for dataset in datasets or space.on_paper():
+                try:
+                    count(space, [dataset])
+                except DamagedFile:
+                    raise
+                except InputError as error:
+                    self.left_out.setdefault(f"{space.name} on {dataset}", error)
 
     def space(self, space: SearchSpace, datasets: Sequence[str], *, by: bool = False) -> None:
         """A space on datasets, or where none is given those on which the paper has it; `by`: a line for each method."""
@@ -95,27 +115,32 @@ class Overview:
             trials = trials_of(self._request, space, dataset)
             group = by_method(trial.method for trial in trials) if by else _whole
             for name in dict.fromkeys(map(group, trials)):
-                mine = [trial for trial in trials if group(trial) == name]
-                new = [trial for trial in mine if trial.id not in self._counted]
-                self._counted |= {trial.id for trial in new}
-                left = [trial for trial in new if trial.id not in self._done]
-                self._add(space.name, name, mine[0], len(mine), len(mine) - len(new), left)
+                mine = {trial.id: trial for trial in trials if group(trial) == name}
+                new = mine.keys() - self._counted
+                self._counted |= new
+                todo = new - self._done
+                left = [trial for trial_id, trial in mine.items() if trial_id in todo]
+                like = next(iter(mine.values()))
+                self._add(space.name, name, like, len(mine), len(mine) - len(new), left, at_once=len(left))
 
-    def searches(self, space: SearchSpace, datasets: Sequence[str], budget: int, *, by: bool = False) -> None:
-        """The optimisation of the methods of a space, each at `budget` trials for each n_dis."""
+    def searches(self, space: SearchSpace, datasets: Sequence[str], *, by: bool = False) -> None:
+        """The optimisation of the methods of a space, for each n_dis."""
         request = self._request
         asked = Narrowing(architecture=request.architecture, methods=request.methods, n_dis=request.n_dis)
         for dataset in datasets or space.on_paper():
             searches = expand_searches(space, data.get(dataset, request.data_dir), asked)
-            trials = {self._like(dataset, search): search for search in searches}
+            trials = [self._like(dataset, search) for search in searches]
             group = by_method((trial.method for trial in trials), n_dis=True) if by else _whole
             for name in dict.fromkeys(map(group, trials)):
                 mine = [trial for trial in trials if group(trial) == name]
                 new = [trial for trial in mine if (BO, trial) not in self._counted]
                 self._counted |= {(BO, trial) for trial in new}
-                left = [trial for trial in new for _ in range(max(0, budget - self._searched(trial)))]
+                rest = {trial: max(0, self._budget - self._searched(trial)) for trial in new}
+                left = [trial for trial, count in rest.items() for _ in range(count)]
+                at_once = sum(min(count, self._batch_size) for count in rest.values())
                 of = f" of {space.name}" if space.name != "ranges" else ""
-                self._add(BO + of, name, mine[0], budget * len(mine), budget * (len(mine) - len(new)), left)
+                every, shared = (self._budget * count for count in (len(mine), len(mine) - len(new)))
+                self._add(BO + of, name, mine[0], every, shared, left, at_once=at_once)
 
     def _like(self, dataset: str, search: Searched) -> Trial:
         """A trial of a search; all of them cost the same."""
@@ -135,10 +160,12 @@ class Overview:
     def _proposed(self) -> list[Trial]:
         """The done trials of all searches in the results folder."""
         rows = read_table(self._request.results, "memberships").filter(pc.field("space") == BO).to_pylist()
-        done = {row["trial_id"]: row["trial"] for row in rows if row["trial_id"] in self._done}
+        done = {row["trial_id"]: row["trial"] for row in rows if row["trial_id"] in self._done and row["trial"]}
         return [Trial.from_dict(json.loads(definition)) for definition in done.values()]
 
-    def _add(self, space: str, group: str, like: Trial, trials: int, shared: int, left: Sequence[Trial]) -> None:
+    def _add(
+        self, space: str, group: str, like: Trial, trials: int, shared: int, left: Sequence[Trial], *, at_once: int
+    ) -> None:
         declared = data.get(like.dataset, self._request.data_dir)
         shape = declared.channels, declared.resolution
         todo = [(trial, shape) for trial in left]
@@ -154,6 +181,7 @@ class Overview:
             seconds=seconds,
             measured=measured,
             bytes=sum(count * kept_bytes(trial, *shape, state=state) for (trial, shape), count in alike(todo)),
+            at_once=at_once,
         )
         self.lines.append(line)
 

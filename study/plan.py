@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -162,7 +161,7 @@ def trials_of(request: Request, space: SearchSpace, dataset: str, protocol_id: s
     """
     declared, base = data.get(dataset, request.data_dir), training_of(request, dataset)
     if space.choose:
-        space = space.chosen(_rows_to_choose_from(request, space, dataset, base, protocol_id))
+        space = _chosen(request, space, dataset, base, protocol_id)
     asked = Narrowing(
         architecture=request.architecture,
         methods=request.methods,
@@ -188,31 +187,34 @@ def trials_of(request: Request, space: SearchSpace, dataset: str, protocol_id: s
     return list(dict.fromkeys(trials))
 
 
-def _rows_to_choose_from(
+def _chosen(
     request: Request, space: SearchSpace, dataset: str, training: Training, protocol_id: str | None
-) -> list[dict[str, Any]]:
-    """Rows of whole trials of this length, but for those that are there only since this space chose them.
+) -> SearchSpace:
+    """The space with what it chooses from rows of whole trials of this length.
 
-    So the choice is the same after its trials have run.
+    Rows that are there only since this space chose them do not count, so the choice is the same after its trials have
+    run. Raises InputError where there is nothing to choose.
     """
     belongs: dict[str, set[str]] = {}
     for row in read_table(request.results, "memberships").select(["trial_id", "space"]).to_pylist():
         belongs.setdefault(row["trial_id"], set()).add(row["space"])
     same = {"dataset": dataset, **asdict(training)}
-    rows = [
-        row
-        for row in read_table(request.results, "trials").to_pylist()
-        if row["status"] in (FINISHED, DIVERGED)
-        and belongs.get(row["trial_id"]) != {space.name}
-        and protocol_id in (None, row["protocol_id"])
-        and all(row[name] == value for name, value in same.items())
-    ]
-    if not any(row["status"] == FINISHED for row in rows):
+    chosen = space.chosen(
+        [
+            row
+            for row in read_table(request.results, "trials").to_pylist()
+            if row["status"] in (FINISHED, DIVERGED)
+            and belongs.get(row["trial_id"]) != {space.name}
+            and protocol_id in (None, row["protocol_id"])
+            and all(row[name] == value for name, value in same.items())
+        ]
+    )
+    if not chosen.blocks:
         raise InputError(
-            f"--results {request.results}: no finished trial of {dataset} to choose from with"
-            f" {training.discriminator_steps:,} D updates; run a space there first."
+            f"--results {request.results}: no trial of {dataset} with {training.discriminator_steps:,} D updates has a"
+            " score to choose from; run a space there first."
         )
-    return rows
+    return chosen
 
 
 def pending(

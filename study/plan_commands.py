@@ -46,9 +46,8 @@ def plan(
     from study.overview import Overview
     from study.plan import local_resources
 
-    for name, number in (("--gpus", gpus), ("--rounds", rounds), ("--batch-size", batch_size)):
-        if number is not None and number < 1:
-            raise InputError(f"{name} {number}: must be 1 or more.")
+    if gpus is not None and gpus < 1:
+        raise InputError(f"--gpus {gpus}: must be 1 or more.")
     dataset = dataset or (cli.ALL if space is None else "digits")
     request = cli.make_request(
         dataset,
@@ -66,19 +65,21 @@ def plan(
     datasets = [] if dataset == cli.ALL else request.datasets
     cpus, present = local_resources()
     devices = gpus or present or cpus
-    overview = Overview(request, "gpu" if gpus or present else "cpu")
+    overview = Overview(request, "gpu" if gpus or present else "cpu", rounds=rounds, batch_size=batch_size)
     sums = {}
     if space is None:
-        overview.main_text(datasets, rounds * batch_size)
+        overview.main_text(datasets)
         sums["main text"] = len(overview.lines)
         overview.appendices(datasets)
+        if not overview.lines:
+            raise next(iter(overview.left_out.values()))
     elif space == BO:
-        overview.searches(own_space.find("ranges"), datasets, rounds * batch_size, by=True)
+        overview.searches(own_space.find("ranges"), datasets, by=True)
     else:
         overview.space(own_space.find(space), datasets, by=True)
     if len(overview.lines) > 1:
         sums["all"] = len(overview.lines)
-    print(*_table(overview, sums), "", _wall(overview, devices), sep="\n")
+    print(*_table(overview, sums), "", *_notes(overview), _wall(overview, devices), sep="\n")
 
 
 WORDS = ("experiment", "dataset", "method")
@@ -114,15 +115,22 @@ def _hours(hours: float) -> str:
 
 
 def _bytes(size: float) -> str:
-    """In the largest decimal unit that leaves it above 1.
+    """In the largest decimal unit that leaves it at 1 or more, three digits of it.
 
-    >>> [_bytes(s) for s in (0, 170_000, 1_500_000_000, 2_345_000_000_000)]
-    ['0', '170 kB', '1.5 GB', '2.35 TB']
+    >>> [_bytes(s) for s in (0, 170_000, 999_900, 1_500_000_000, 2_345_000_000_000)]
+    ['0', '170 kB', '1 MB', '1.5 GB', '2.35 TB']
     """
     for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
+        if size >= 0.9995 * factor:
             return f"{size / factor:.3g} {unit}"
     return f"{size:g}"
+
+
+def _notes(overview: Any) -> list[str]:
+    """What the table does not explain by itself."""
+    shared = any(line.shared for line in overview.lines)
+    explained = ["shared: trials that stand in a line above, where they are counted"] if shared else []
+    return [*explained, *(f"{name} is left out: {why}" for name, why in overview.left_out.items())]
 
 
 def _wall(overview: Any, devices: int) -> str:
@@ -130,11 +138,12 @@ def _wall(overview: Any, devices: int) -> str:
     from study.display import duration
     from study.plan import basis
 
-    seconds, left = (sum(getattr(line, name) for line in overview.lines) for name in ("seconds", "left"))
+    seconds, left, at_once = (
+        sum(getattr(line, name) for line in overview.lines) for name in ("seconds", "left", "at_once")
+    )
     if not left:
         return "all trials are there"
     measured = sum(line.measured for line in overview.lines)
     kind = "GPUs" if overview.device == "gpu" else "CPU cores"
-    # A wave of trials that fills the devices takes as long as one trial, however few of them are left.
-    wall = seconds / min(devices, left)
+    wall = seconds / min(devices, at_once)
     return f"about {duration(wall)} on {devices} {kind}, {basis(measured, left, overview.device)}"

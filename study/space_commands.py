@@ -52,6 +52,8 @@ def _size(space: Any, declared: Any, settings: list[Any]) -> str:
 
 def _size_lines(space: Any, chosen: dict[str, Any]) -> list[str]:
     """How large a space is on each dataset that it fits, datasets of equal size together; or why it fits none."""
+    if space.choose:
+        return [f"chosen from the trials of a results folder: study plan {space.name} --results DIR"]
     fitting: dict[str, list[str]] = {}
     reasons: list[str] = []
     for name, declared in chosen.items():

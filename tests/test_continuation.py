@@ -264,7 +264,7 @@ def test_the_command_tells_and_takes_keep_states(study, tmp_path):
     options = ["--results", tmp_path / "results", "--data-dir", tmp_path / "data", "--discriminator-steps", 4]
     numbers = ["--penalty", "gradient_penalty", "--penalty-weight", 1, "--n-dis", 5, "--beta2", 0.9]
     assert study("train", *numbers, "--keep-states", *options).code == 0
-    answer = study("plan", "long-training", "--settings", 1, "--seeds", 2, *options)
+    answer = study("run", "long-training", "--dry-run", "--settings", 1, "--seeds", 2, *options)
     assert (answer.code, answer.err) == (0, "")
     assert "long-training on digits: 2 trials, 0 done, 2 to run" in answer.out
     assert "1 continue from kept states, 1 train from the start" in answer.out

@@ -59,7 +59,7 @@ def test_a_folder_of_ones_own_from_preparation_to_a_plan_and_a_trial(
     assert checked.code == 0 and checked.out.startswith("mine: intact; 37 train, 3 test; ")
 
     results = ["--results", tmp_path / "results", *where]
-    planned = study("plan", "grid", "--dataset", "mine", "--settings", 1, *results)
+    planned = study("run", "grid", "--dry-run", "--dataset", "mine", "--settings", 1, *results)
     assert planned.code == 0 and "grid on mine: 7 trials, 0 done, 7 to run" in planned.out, planned.err
     trained = study("train", "--dataset", "mine", "--discriminator-steps", 2, *results)
     assert trained.code == 0 and "FD (classifier)" in trained.out, trained.err

@@ -39,7 +39,15 @@ def outcome(planned, index: int, status: str = "finished", score: float | None =
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0 s"), (8.4, "8 s"), (59.6, "1 min 0 s"), (250, "4 min 10 s"), (7300, "2 h 1 min"), (200_000, "2 d 7 h")],
+    [
+        (0, "0 s"),
+        (8.4, "8 s"),
+        (59.6, "1 min 0 s"),
+        (250, "4 min 10 s"),
+        (7300, "2 h 1 min"),
+        (200_000, "2 d 7 h"),
+        (1e8, "1,157 d 9 h"),
+    ],
 )
 def test_duration(seconds: float, words: str) -> None:
     assert duration(seconds) == words

@@ -40,7 +40,8 @@ def test_counts(name, dataset):
 
 
 def test_all_spaces_are_counted():
-    assert {*COUNTS, "published"} == set(search_spaces.spaces())
+    given = {name for name, space in search_spaces.spaces().items() if space.choose is None}
+    assert {*COUNTS, "published"} == given == set(search_spaces.spaces()) - {"seeds"}
     assert [s.seeds for s in settings("published")] == [1] * 7 + [2, 1]
 
 
@@ -60,6 +61,9 @@ def test_the_list(study, tmp_path):
     long = study("spaces", "long-training", "--data-dir", tmp_path).out
     assert long.startswith("long-training on digits: 24 settings, 120 trials of 200 D updates; Section 3.1")
     assert "has nothing for digits" in study("spaces", "--dataset", "digits", "--data-dir", tmp_path).out
+    for listed in (answer.out, every):
+        assert "    chosen from the trials of a results folder: study plan seeds --results DIR\n" in listed
+        assert listed.count("chosen from") == 1
 
 
 def test_the_settings_of_one(study, tmp_path):
@@ -86,6 +90,11 @@ def test_the_settings_of_one(study, tmp_path):
         (["spaces", "gird"], "space gird: unknown; did you mean grid?"),
         (["spaces", "--dataset", "digit"], "--dataset digit: unknown; did you mean digits?"),
         (["spaces", "published", "--dataset", "digits"], "space published: has nothing for digits; it has entries for"),
+        (
+            ["spaces", "seeds"],
+            "space seeds: its settings are chosen from a results folder; `study plan seeds --results",
+        ),
+        (["bo", "seeds"], "space seeds: its settings are chosen from a results folder; `study plan seeds --results"),
         (["plan", "published"], "space published: has nothing for digits; it has entries for"),
         (["plan", "resnet-ablation", "--architecture", "sndcgan"], "option ablation: only resnet_cifar reads it"),
         (["plan", "ranges", "--n-dis", "2"], "--n-dis 2: ranges has no such setting; it has [1, 5]."),
@@ -170,10 +179,14 @@ def test_entries_are_planned_with_a_seed_for_each_score(tmp_path):
 
 
 def test_a_plan_of_two_architectures_tells_them_apart(study, tmp_path):
-    answer = study("plan", "architectures", "--results", tmp_path / "results", "--data-dir", tmp_path / "data")
+    where = "--results", tmp_path / "results", "--data-dir", tmp_path / "data"
+    answer = study("run", "architectures", "--dry-run", *where)
     assert answer.code == 0, answer.err
     assert "architectures on digits: 480 trials, 0 done, 480 to run" in answer.out
     assert ["none", "on", "sndcgan", "60", "60"] in [line.split() for line in answer.out.splitlines()]
+    rows = [line.split() for line in study("plan", "architectures", *where).out.splitlines()]
+    assert ["architectures", "digits", "none", "on", "sndcgan", "60", "60"] in [row[:7] for row in rows]
+    assert ["all", "480", "480"] in [row[:3] for row in rows]
 
 
 @pytest.mark.slow

@@ -1,0 +1,52 @@
+"""Trials that have ended, for tests of what reads a results folder: the parts that they leave, made up."""
+
+from pathlib import Path
+
+from study.results import add_memberships, write_part
+from study.rows import FINISHED, Record
+from study.trial import Evaluation, MetricProtocol, Trial
+
+PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=600, n_fake=600)
+
+
+def leave(
+    folder: Path,
+    trial: Trial,
+    score: float | None = 1.0,
+    *,
+    status: str = FINISHED,
+    seconds: float | None = None,
+    protocol: MetricProtocol = PROTOCOL,
+    device: str = "cpu",
+    space: str | None = None,
+) -> None:
+    """The part of a trial: its one checkpoint's score, the seconds that it took, and the `space` that it is of."""
+    record = Record(
+        status=status,
+        reason=None if status == FINISHED else "made so",
+        dataset_sha256="d" * 64,
+        started_at="2026-01-01T00:00:00+00:00",
+        finished_at="2026-01-01T00:00:00+00:00",
+        training_seconds=seconds,
+        scoring_seconds=None if seconds is None else 0.0,
+        images_per_second=None,
+        host="here",
+        device=device,
+        study_version="0",
+        code_revision="none",
+        semantics=1,
+        python="3",
+        torch="2",
+    )
+    checkpoint = Evaluation(
+        trial_id=trial.id,
+        discriminator_step=trial.training.discriminator_steps,
+        protocol_id=protocol.id,
+        frechet_distance=score,
+        discriminator_loss=1.0,
+        generator_loss=1.0,
+        penalty=0.0,
+    )
+    assert write_part(folder, trial, protocol, record, [] if score is None else [checkpoint])
+    if space:
+        add_memberships(folder, space, trial.dataset, [trial])
