@@ -277,8 +277,12 @@ def test_what_searches_have_tried(plan, ask, tmp_path):
         ("l2, n_dis 5",): ("12", "0", "12"),
         (): ("48", "4", "44"),
     }
-    less = plan(BO, "--methods", "none", "--n-dis", 1, "--rounds", 1, "--batch-size", 2)
-    assert table(less) == {("bo", "digits", "none, n_dis 1"): {"trials": "2", "present": "2"}}
+    rows = table(plan(BO, "--methods", "none,l2", "--n-dis", 1, "--rounds", 1, "--batch-size", 2))
+    assert [(row["trials"], row["present"], row["to run"]) for row in rows.values()] == [
+        ("2", "2", "0"),
+        ("2", "0", "2"),
+        ("4", "2", "2"),
+    ]
 
 
 def kept(path, trial, shape, *, state):
