@@ -138,9 +138,9 @@ class Overview:
                 rest = {trial: max(0, self._budget - self._searched(trial)) for trial in new}
                 left = [trial for trial, count in rest.items() for _ in range(count)]
                 at_once = sum(min(count, self._batch_size) for count in rest.values())
-                of = f" of {space.name}" if space.name != "ranges" else ""
+                command = BO if space.name == "ranges" else f"{BO} {space.name}"
                 every, shared = (self._budget * count for count in (len(mine), len(mine) - len(new)))
-                self._add(BO + of, name, mine[0], every, shared, left, at_once=at_once)
+                self._add(command, name, mine[0], every, shared, left, at_once=at_once)
 
     def _like(self, dataset: str, search: Searched) -> Trial:
         """A trial of a search; all of them cost the same."""

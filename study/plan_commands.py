@@ -48,6 +48,9 @@ def plan(
 
     if gpus is not None and gpus < 1:
         raise InputError(f"--gpus {gpus}: must be 1 or more.")
+    for name, number in (("settings", settings), ("seeds", seeds)):
+        if space == BO and number is not None:
+            raise InputError(f"--{name} {number}: a search has rounds and no {name}; say --rounds and --batch-size.")
     dataset = dataset or (cli.ALL if space is None else "digits")
     request = cli.make_request(
         dataset,

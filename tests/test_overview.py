@@ -37,9 +37,9 @@ MAIN = {
     "losses": (LOSSES - SEEDS * THREE, SEEDS * THREE),
     "architectures": (ARCHITECTURES - SEEDS * THREE, SEEDS * THREE),
     "combinations": (COMBINATIONS, 0),
-    "bo of regularization": (7 * SEARCH, 0),
-    "bo of losses": (5 * SEARCH, 3 * SEARCH),
-    "bo of architectures": (3 * SEARCH, 3 * SEARCH),
+    "bo regularization": (7 * SEARCH, 0),
+    "bo losses": (5 * SEARCH, 3 * SEARCH),
+    "bo architectures": (3 * SEARCH, 3 * SEARCH),
 }
 
 
@@ -152,9 +152,9 @@ def test_the_paper_narrowed(plan):
         "losses": ("0", "6"),
         "architectures": ("6", "6"),
         "combinations": ("0", "6"),
-        "bo of regularization": ("12", "0"),
-        "bo of losses": ("0", "12"),
-        "bo of architectures": ("12", "12"),
+        "bo regularization": ("12", "0"),
+        "bo losses": ("0", "12"),
+        "bo architectures": ("12", "12"),
         "main text": ("36", "42"),
         "cifar": ("0", "12"),
         "long-training": ("6", "0"),
@@ -277,8 +277,12 @@ def test_what_searches_have_tried(plan, ask, tmp_path):
         ("l2, n_dis 5",): ("12", "0", "12"),
         (): ("48", "4", "44"),
     }
-    less = plan(BO, "--methods", "none", "--n-dis", 1, "--rounds", 1, "--batch-size", 2)
-    assert table(less) == {("bo", "digits", "none, n_dis 1"): {"trials": "2", "present": "2"}}
+    rows = table(plan(BO, "--methods", "none,l2", "--n-dis", 1, "--rounds", 1, "--batch-size", 2))
+    assert [(row["trials"], row["present"], row["to run"]) for row in rows.values()] == [
+        ("2", "2", "0"),
+        ("2", "0", "2"),
+        ("4", "2", "2"),
+    ]
 
 
 def kept(path, trial, shape, *, state):
@@ -367,6 +371,8 @@ def test_hours_in_words(hours, words):
         (["bo", "--rounds", 0], "--rounds 0: must be 1 or more."),
         (["--rounds", 0], "--rounds 0: must be 1 or more."),
         (["bo", "--batch-size", 0], "--batch-size 0: must be 1 or more."),
+        (["bo", "--settings", 3], "--settings 3: a search has rounds and no settings; say --rounds and --batch-size."),
+        (["bo", "--seeds", 3], "--seeds 3: a search has rounds and no seeds; say --rounds and --batch-size."),
         (["grid", "--gpus", 0], "--gpus 0: must be 1 or more."),
         (["grid", "--gpus", "half"], "Invalid value for '--gpus'"),
         (["grid", "--discriminator-steps", 0], "discriminator_steps 0: must be a whole number, 1 or more"),
