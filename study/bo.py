@@ -24,7 +24,7 @@ from study.gan.model import build
 from study.names import InputError, look_up
 from study.plan import Planned, Request, make_context, pending, training_of
 from study.results import add_memberships, memberships, outcomes
-from study.rows import DIVERGED
+from study.rows import DIVERGED, FAILED
 from study.trial import Hyperparameters, Method, Training, Trial, content_id
 
 SMALLEST = 1e-6
@@ -111,6 +111,10 @@ class Search:
             seed=self.how.seed,
         )
 
+    def point(self, trial: Trial) -> dict[str, float]:
+        """The inverse of `trial`."""
+        return {name: getattr(trial.hyperparameters, name) for name in self.ranges}
+
     def planned(self, trial: Trial) -> Planned:
         """A trial, to be run."""
         return Planned(trial=trial, context=self.context, shape=self.shape)
@@ -135,10 +139,13 @@ class Search:
             " another --results."
         )
 
-    def propose(self, round: int, before: Iterable[Trial]) -> list[Trial]:
+    def propose(self, round: int, before: Sequence[Trial]) -> list[Trial]:
         """The trials of a round after those of the rounds before it, and their memberships."""
         told = self.told(before)
-        points = propose(self.ranges, told, self.how.batch_size, sampler=self.how.sampler, seed=self.how.seed)
+        known = [point for point, _ in told]
+        untold = [point for point in map(self.point, before) if point not in known]
+        how = {"sampler": self.how.sampler, "seed": self.how.seed}
+        points = propose(self.ranges, told, self.how.batch_size, **how, untold=untold)
         trials = [self.trial(point) for point in points]
         add_memberships(self.context.results, BO, self.name, trials, round=round)
         return trials
@@ -153,11 +160,10 @@ class Search:
         told: list[tuple[dict[str, float], float | None]] = []
         for trial_id, trial in tried.items():
             status, lowest = found.get(trial_id, (None, None))
-            point = {name: getattr(trial.hyperparameters, name) for name in self.ranges}
             if status == DIVERGED:
-                told.append((point, None))
-            elif lowest is not None:
-                told.append((point, math.log(max(lowest, SMALLEST))))
+                told.append((self.point(trial), None))
+            elif status != FAILED and lowest is not None:
+                told.append((self.point(trial), math.log(max(lowest, SMALLEST))))
         return told
 
     def missing(self, trials: Sequence[Trial], *, retry_failed: bool = False) -> list[Planned]:

@@ -8,7 +8,7 @@ import pytest
 
 from search_spaces import get
 from study import bo
-from study.bayes import propose
+from study.bayes import SAMPLERS, propose
 from study.bo import How, Rounds
 from study.execute import Outcome, make_record
 from study.names import InputError
@@ -153,12 +153,13 @@ def test_a_round_is_proposed_from_the_rounds_before_it(ask):
 
 def test_what_a_search_is_told(ask):
     """The logarithm of the lowest checkpoint; None for a diverged trial; nothing of one that failed."""
-    (search,) = ask(methods="none", n_dis=1, how=How(rounds=1, batch_size=5, stop_early=True))
+    (search,) = ask(methods="none", n_dis=1, how=How(rounds=1, batch_size=6, stop_early=True))
     work = Rounds([search], silent)
     ends = [
         (FINISHED, [30.0, 10.0, 20.0]),
         (DIVERGED, [5.0]),
         (FAILED, []),
+        (FAILED, [3.0]),
         (STOPPED, [50.0, 40.0]),
         (FINISHED, [0.0]),
     ]
@@ -169,9 +170,9 @@ def test_what_a_search_is_told(ask):
         work.ended(planned, finish(planned, status, scores))
     points = [{n: getattr(trial.hyperparameters, n) for n in search.ranges} for trial in trials]
     values = [math.log(10), None, math.log(40), math.log(1e-6)]
-    assert search.told(trials) == list(zip([points[i] for i in (0, 1, 3, 4)], values, strict=True))
+    assert search.told(trials) == list(zip([points[i] for i in (0, 1, 4, 5)], values, strict=True))
     compact(search.context.results)
-    assert search.told(trials) == list(zip([points[i] for i in (0, 1, 3, 4)], values, strict=True))
+    assert search.told(trials) == list(zip([points[i] for i in (0, 1, 4, 5)], values, strict=True))
 
 
 def test_trials_that_were_stopped_early_count_only_where_that_is_meant(ask):
@@ -234,6 +235,20 @@ def test_failed_trials_run_again_once_on_request(ask):
     )
     assert again == [bad.trial]
     assert search.left() == 0 and search.left(retry_failed=True) == 1
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_failed_trial_is_not_proposed_again(ask, sampler):
+    """It would be the same trial, which is not run again: the round would be the shorter for it."""
+    (search,) = ask(methods="none", n_dis=1, how=How(rounds=3, batch_size=4, sampler=sampler))
+    work = Rounds([search], silent)
+    bad = []
+    while planned := work.take():
+        late = len(bad) < 3 and planned.trial in search.rounds()[1][1:]
+        bad += [planned.trial] if late else []
+        work.ended(planned, finish(planned, FAILED, []) if late else finish(planned))
+    proposed = [trial.id for trials in search.rounds().values() for trial in trials]
+    assert len(bad) == 3 and len(proposed) == len(set(proposed)) == 12
 
 
 def test_a_round_that_failed_as_a_whole_ends_the_search(ask):
