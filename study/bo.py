@@ -19,7 +19,7 @@ from search_spaces.ranges import BO
 from study import data
 from study.bayes import SAMPLERS, propose
 from study.execute import Context, Outcome
-from study.expand import Narrowing, expand_searches
+from study.expand import Narrowing, check_budget, expand_searches
 from study.gan.model import build
 from study.names import InputError, look_up
 from study.plan import Planned, Request, make_context, pending, training_of
@@ -50,9 +50,7 @@ class How:
     stop_early: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be 1 or more.")
+        check_budget(self.rounds, self.batch_size)
         if self.seed < 0:
             raise InputError(f"--seed {self.seed}: must be 0 or more.")
         look_up("--sampler", self.sampler, SAMPLERS)

@@ -15,7 +15,7 @@ from search_spaces import SearchSpace
 from search_spaces.ranges import BO
 from study import data
 from study.cost import Measured, alike, kept_bytes, total_seconds
-from study.expand import Narrowing, Searched, expand_searches
+from study.expand import Narrowing, Searched, check_budget, expand_searches
 from study.names import InputError
 from study.plan import Request, by_method, training_of, trials_of
 from study.results import DamagedFile, read_table, statuses
@@ -75,9 +75,7 @@ class Overview:
     """
 
     def __init__(self, request: Request, device: str, *, rounds: int = 12, batch_size: int = 10) -> None:
-        for name, number in (("--rounds", rounds), ("--batch-size", batch_size)):
-            if number < 1:
-                raise InputError(f"{name} {number}: must be 1 or more.")
+        check_budget(rounds, batch_size)
         self.lines: list[Line] = []
         self.left_out: dict[str, InputError] = {}
         self.device = device

@@ -312,6 +312,73 @@ def test_ranges_of_ones_own(ask, tmp_path):
     assert all(1e-4 <= n.learning_rate <= 1e-3 and 0.9 <= n.beta2 <= 0.99 for n in numbers)
 
 
+RANGES = """
+[[random]]
+methods = {methods}
+count = 1
+learning_rate = {rate}
+beta1 = 0.5
+beta2 = 0.9
+n_dis = {n_dis}
+{weight}
+"""
+LOW, HIGH = "{ low = 1e-5, high = 1e-4 }", "{ low = 1e-4, high = 1e-3 }"
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Writes a space of [[random]] blocks; returns its path."""
+
+    def written(*blocks):
+        path = tmp_path / "own.toml"
+        path.write_text("".join(RANGES.format(**{"weight": "", **block}) for block in blocks))
+        return str(path)
+
+    return written
+
+
+def test_each_n_dis_is_searched_in_the_ranges_of_its_block(ask, own):
+    one = {"methods": ["none", "spectral_norm"], "rate": HIGH, "n_dis": [1]}
+    path = own(one, {"methods": ["none"], "rate": LOW, "n_dis": [5, 2]})
+    searches = ask(path)
+    assert [(s.method.name, s.n_dis, s.ranges["learning_rate"].low) for s in searches] == [
+        ("none", 1, 1e-4),
+        ("none", 5, 1e-5),
+        ("none", 2, 1e-5),
+        ("spectral_norm", 1, 1e-4),
+    ]
+    (two,) = ask(path, n_dis=2)
+    assert two.n_dis == 2
+    with pytest.raises(InputError, match=r"--n-dis 3: own searches no such n_dis; it has \[1, 2, 5\]"):
+        ask(path, n_dis=3)
+
+
+def test_ranges_that_are_missing_or_not_clear(ask, own):
+    again = [{"methods": ["none"], "rate": rate, "n_dis": [1]} for rate in (HIGH, LOW)]
+    with pytest.raises(InputError, match="space own: has two sets of ranges for none at n_dis 1; a search needs one"):
+        ask(own(*again))
+    methods = ["none", "gradient_penalty"]
+    weight = "penalty_weight = { low = 1, high = 10 }"
+    path = own({"methods": methods, "rate": 1e-4, "n_dis": [1], "weight": weight})
+    with pytest.raises(InputError, match="space own: has no range for none; `study bo` needs one at least"):
+        ask(path)
+
+
+def test_methods_that_differ_in_defaults_only_are_one_search(ask, tmp_path):
+    """Twice under one key, the second would have taken the place of the first."""
+    path = tmp_path / "twice.py"
+    path.write_text(
+        """
+from search_spaces import SearchSpace
+from search_spaces.ranges import random_settings
+
+METHODS = ({"penalty": "dragan"}, {"penalty": "dragan", "options": (("dragan_noise", "uniform"),)})
+SPACE = SearchSpace(name="twice", description="", source="", seeds=1, blocks=(random_settings(METHODS, 1),))
+"""
+    )
+    assert [search.n_dis for search in ask(str(path))] == [1, 5]
+
+
 @pytest.mark.parametrize(
     ("definition", "why"),
     [
@@ -348,6 +415,10 @@ def test_a_membership_says_what_its_trial_is(ask, tmp_path):
     [
         (["--rounds", 0], "--rounds 0: must be 1 or more."),
         (["--batch-size", 0], "--batch-size 0: must be 1 or more."),
+        (
+            ["--rounds", 1001],
+            "--rounds 1001: with --batch-size 10, a search has 10,010 trials; must be 10,000 or fewer.",
+        ),
         (["--seed", -1], "--seed -1: must be 0 or more."),
         (["--sampler", "gp-ucb"], "--sampler gp-ucb: unknown; did you mean gp-bucb?"),
         (["--methods", "spectral"], "--methods spectral: unknown; did you mean"),
