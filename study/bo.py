@@ -4,6 +4,7 @@ All that it knows stands in the results folder: a round's proposals are in the m
 proposed next follows from the rows of the rounds before. So a search that is killed goes on with the same trials.
 """
 
+import itertools
 import json
 import math
 from collections import deque
@@ -246,19 +247,32 @@ class Rounds:
         """Hand out what the earliest round lacks; the next round is proposed when nothing is lacking."""
         search = self._searches[key]
         rounds = search.rounds()
-        for number in range(1, search.how.rounds + 1):
-            if number not in rounds:
-                before = [trial for earlier in range(1, number) for trial in rounds[earlier]]
-                if number > 1 and not search.told(rounds[number - 1]):
-                    self._say(f"{search.name}: every trial of round {number - 1} failed, so the search ends there")
-                    return
-                rounds[number] = search.propose(number, before)
-            missing = search.missing(rounds[number], retry_failed=self._retry_failed)
-            todo = [planned for planned in missing if planned.trial.id not in self._seen]
-            if todo:
-                if max(rounds) > number:
-                    self._say(f"{search.name}: {len(todo)} trials of round {number} have no row; they are run again")
-                self._seen |= {planned.trial.id for planned in todo}
-                self._round[key] = number
-                self._waiting[key].extend(todo)
+        most = search.how.rounds
+        last = next(number for number in itertools.count() if number == most or number + 1 not in rounds)
+        todo = self._lacking(search, [(number, rounds[number]) for number in range(1, last + 1)])
+        while not todo and last < most:
+            if last and not search.told(rounds[last]):
+                self._say(f"{search.name}: every trial of round {last} failed, so the search ends there")
                 return
+            before = [trial for number in range(1, last + 1) for trial in rounds[number]]
+            last += 1
+            rounds[last] = rounds.get(last) or search.propose(last, before)
+            todo = self._lacking(search, [(last, rounds[last])])
+        if not todo:
+            return
+        number = min(todo)
+        if max(rounds) > number:
+            self._say(f"{search.name}: {len(todo[number])} trials of round {number} have no row; they are run again")
+        self._seen |= {planned.trial.id for planned in todo[number]}
+        self._round[key] = number
+        self._waiting[key].extend(todo[number])
+
+    def _lacking(self, search: Search, rounds: Sequence[tuple[int, Sequence[Trial]]]) -> dict[int, list[Planned]]:
+        """What is still to be run, by round; the rows are read once for all of them."""
+        number_of = {trial.id: number for number, trials in rounds for trial in trials}
+        missing = search.missing([trial for _, trials in rounds for trial in trials], retry_failed=self._retry_failed)
+        todo: dict[int, list[Planned]] = {}
+        for planned in missing:
+            if planned.trial.id not in self._seen:
+                todo.setdefault(number_of[planned.trial.id], []).append(planned)
+        return todo
