@@ -5,7 +5,6 @@ proposed next follows from the rows of the rounds before. So a search that is ki
 """
 
 import itertools
-import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +23,7 @@ from study.expand import Narrowing, check_budget, expand_searches
 from study.gan.model import build
 from study.names import InputError, look_up
 from study.plan import Planned, Request, make_context, pending, training_of
-from study.results import add_memberships, memberships, outcomes
+from study.results import add_memberships, defined_trial, memberships, outcomes
 from study.rows import DIVERGED, FAILED
 from study.trial import Hyperparameters, Method, Training, Trial, content_id
 
@@ -122,21 +121,8 @@ class Search:
         """What was proposed so far, by round; raises InputError where the memberships do not tell."""
         found: dict[int, list[Trial]] = {}
         for row in memberships(self.context.results, BO, self.name):
-            try:
-                trial = Trial.from_dict(json.loads(row["trial"] or ""))
-            except (ValueError, AttributeError) as error:
-                raise self._unreadable(row, str(error)) from error
-            if trial.id != row["trial_id"]:
-                raise self._unreadable(row, f"it is defined as {trial.id}")
-            found.setdefault(row["round"], []).append(trial)
+            found.setdefault(row["round"], []).append(defined_trial(self.context.results, row))
         return found
-
-    def _unreadable(self, row: Mapping[str, Any], why: str) -> InputError:
-        where = f"{self.context.results / 'memberships.parquet'}: {self.name}, round {row['round']}"
-        return InputError(
-            f"{where}: what trial {row['trial_id']} is cannot be told ({why}); restore the file from a copy, or choose"
-            " another --results."
-        )
 
     def propose(self, round: int, before: Sequence[Trial]) -> list[Trial]:
         """The trials of a round after those of the rounds before it, and their memberships."""

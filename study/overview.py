@@ -3,7 +3,6 @@
 Needs neither prepared images nor weights: only what is declared, and the rows of a results folder.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,7 @@ from study.cost import Measured, alike, kept_bytes, total_seconds
 from study.expand import Narrowing, Searched, check_budget, expand_searches
 from study.names import InputError
 from study.plan import Request, by_method, training_of, trials_of
-from study.results import DamagedFile, read_table, statuses
+from study.results import DamagedFile, defined_trial, read_table, statuses
 from study.rows import DIVERGED, FINISHED
 from study.trial import Trial
 
@@ -158,8 +157,8 @@ class Overview:
     def _proposed(self) -> list[Trial]:
         """The done trials of all searches in the results folder."""
         rows = read_table(self._request.results, "memberships").filter(pc.field("space") == BO).to_pylist()
-        done = {row["trial_id"]: row["trial"] for row in rows if row["trial_id"] in self._done and row["trial"]}
-        return [Trial.from_dict(json.loads(definition)) for definition in done.values()]
+        done = {row["trial_id"]: row for row in rows if row["trial_id"] in self._done}
+        return [defined_trial(self._request.results, row) for row in done.values()]
 
     def _add(
         self, space: str, group: str, like: Trial, trials: int, shared: int, left: Sequence[Trial], *, at_once: int

@@ -386,6 +386,7 @@ SPACE = SearchSpace(name="twice", description="", source="", seeds=1, blocks=(ra
         ("{", "Expecting property name"),
         ("{}", "trial: 'method'"),
         ("[]", ""),
+        ("null", "'NoneType' object is not iterable"),
         ("other", "it is defined as"),
     ],
 )
