@@ -35,10 +35,10 @@ def random_settings(methods: tuple[Fields, ...], count: int, seed: int = 0) -> R
     )
 
 
-def block_of(space: SearchSpace, method: Method) -> RandomBlock:
+def blocks_of(space: SearchSpace, method: Method) -> list[RandomBlock]:
     """The ranges that a space draws a method's settings from; Table 2 where it draws none."""
-    drawn = (block for block in space.blocks_for(method) if isinstance(block, RandomBlock))
-    return next(drawn, random_settings((), 0))
+    drawn = [block for block in space.blocks_for(method) if isinstance(block, RandomBlock)]
+    return drawn or [random_settings((), 0)]
 
 
 SPACE = SearchSpace(

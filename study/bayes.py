@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
 
 from search_spaces.draws import DIGITS, Range, share
 from study.gp_bucb import STARTUP, GpBucbSampler, SobolSampler, Space
@@ -37,7 +38,7 @@ class Sampler:
     """A line of the menu.
 
     Attributes:
-        make: from the space, the seed and how many trials are told to the sampler of a round.
+        make: from the space, the seed and how many trials there were before to the sampler of a round.
         description: one line, with its source.
     """
 
@@ -53,36 +54,42 @@ def _seed(*parts: int) -> int:
 # Samplers that count trials themselves keep their seed, so that a sequence goes on; others take one per round.
 SAMPLERS = {
     "gp-bucb": Sampler(
-        make=lambda space, seed, told: GpBucbSampler(space, _seed(seed)),
+        make=lambda space, seed, before: GpBucbSampler(space, _seed(seed)),
         description="Gaussian process, confidence bound in batches; Desautels, Krause and Burdick 2014, algorithm 1",
     ),
     "tpe": Sampler(
         # Joint densities, as settings interact; pending trials count as bad, or a batch would gather at one place.
-        make=lambda space, seed, told: TPESampler(
-            multivariate=True, constant_liar=True, n_startup_trials=STARTUP, seed=_seed(seed, told)
+        make=lambda space, seed, before: TPESampler(
+            multivariate=True, constant_liar=True, n_startup_trials=STARTUP, seed=_seed(seed, before)
         ),
         description="tree-structured Parzen estimator (Optuna); Bergstra et al. 2011, multivariate Falkner et al. 2018",
     ),
     "gp": Sampler(
         # Takes pending trials into account by itself. Scores are noisy, so the objective is not deterministic.
-        make=lambda space, seed, told: GPSampler(n_startup_trials=STARTUP, seed=_seed(seed, told)),
+        make=lambda space, seed, before: GPSampler(n_startup_trials=STARTUP, seed=_seed(seed, before)),
         description="Gaussian process, log expected improvement (Optuna); Ament et al. 2023",
     ),
     "qmc": Sampler(
-        make=lambda space, seed, told: SobolSampler(space, _seed(seed)),
+        make=lambda space, seed, before: SobolSampler(space, _seed(seed)),
         description="scrambled Sobol sequence, which learns nothing; Owen 1998",
     ),
     "random": Sampler(
-        make=lambda space, seed, told: RandomSampler(seed=_seed(seed, told)),
+        make=lambda space, seed, before: RandomSampler(seed=_seed(seed, before)),
         description="at random, which learns nothing; Bergstra and Bengio 2012",
     ),
 }
 
 
 def propose(
-    ranges: Ranges, told: Sequence[Told], count: int, *, sampler: str = DEFAULT, seed: int
+    ranges: Ranges,
+    told: Sequence[Told],
+    count: int,
+    *,
+    sampler: str = DEFAULT,
+    seed: int,
+    untold: Sequence[Mapping[str, float]] = (),
 ) -> list[dict[str, float]]:
-    """The next points to try, each other than all the rest and than those told.
+    """The next points to try, each other than all the rest and than those told and untold.
 
     The same arguments give the same points, in any process.
 
@@ -92,6 +99,7 @@ def propose(
         count: points to propose; each is pending for those after it.
         sampler: a name in `SAMPLERS`.
         seed: any whole number.
+        untold: values of trials that say nothing of themselves, as they failed; a proposal of before all the same.
 
     Returns:
         Values by hyperparameter, of `DIGITS` significant digits and within their ranges.
@@ -104,22 +112,25 @@ def propose(
     space = {name: FloatDistribution(each.low, each.high, log=each.log) for name, each in ranges.items()}
     axes: dict[str, BaseDistribution] = {**space}
     points = [_inside(values, ranges) for values, _ in told]
+    lost = [_inside(values, ranges) for values in untold]
     objectives = _objectives([objective for _, objective in told])
     with _quiet():
-        study = optuna.create_study(sampler=kind.make(space, seed, len(told)))
+        study = optuna.create_study(sampler=kind.make(space, seed, len(told) + len(lost)))
         for point, objective in zip(points, objectives, strict=True):
             study.add_trial(optuna.create_trial(params=point, distributions=axes, value=objective))
-        return list(itertools.islice(_fresh(study, axes, ranges, points, seed), count))
+        for point in lost:  # which samplers leave out, but for the numbers of those after them
+            study.add_trial(optuna.create_trial(params=point, distributions=axes, state=TrialState.FAIL))
+        return list(itertools.islice(_fresh(study, axes, ranges, points + lost, seed), count))
 
 
 def _fresh(
-    study: optuna.Study, axes: dict[str, BaseDistribution], ranges: Ranges, told: list[dict[str, float]], seed: int
+    study: optuna.Study, axes: dict[str, BaseDistribution], ranges: Ranges, before: list[dict[str, float]], seed: int
 ) -> Iterator[dict[str, float]]:
     """What the study's sampler asks for, one pending after the other; a point that was there before, drawn anew.
 
     A repeated setting would be the same trial, which is not trained again.
     """
-    seen = list(told)
+    seen = list(before)
     draws = ({name: range_.at(share(seed, name, index)) for name, range_ in ranges.items()} for index in range(DRAWS))
     while True:
         point = _rounded(study.ask(axes).params, ranges)
@@ -131,8 +142,7 @@ def _fresh(
                     f"ranges {', '.join(ranges)}: no more than {len(seen)} settings were found in them; widen one, or "
                     "ask for fewer."
                 )
-            running = optuna.trial.TrialState.RUNNING
-            study.add_trial(optuna.create_trial(state=running, params=point, distributions=axes))
+            study.add_trial(optuna.create_trial(state=TrialState.RUNNING, params=point, distributions=axes))
         seen.append(point)
         yield point
 

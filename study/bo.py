@@ -4,7 +4,7 @@ All that it knows stands in the results folder: a round's proposals are in the m
 proposed next follows from the rows of the rounds before. So a search that is killed goes on with the same trials.
 """
 
-import json
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,12 +19,12 @@ from search_spaces.ranges import BO
 from study import data
 from study.bayes import SAMPLERS, propose
 from study.execute import Context, Outcome
-from study.expand import Narrowing, expand_searches
+from study.expand import Narrowing, check_budget, expand_searches
 from study.gan.model import build
 from study.names import InputError, look_up
 from study.plan import Planned, Request, make_context, pending, training_of
-from study.results import add_memberships, memberships, outcomes
-from study.rows import DIVERGED
+from study.results import add_memberships, defined_trial, memberships, outcomes
+from study.rows import DIVERGED, FAILED
 from study.trial import Hyperparameters, Method, Training, Trial, content_id
 
 SMALLEST = 1e-6
@@ -50,9 +50,7 @@ class How:
     stop_early: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be 1 or more.")
+        check_budget(self.rounds, self.batch_size)
         if self.seed < 0:
             raise InputError(f"--seed {self.seed}: must be 0 or more.")
         look_up("--sampler", self.sampler, SAMPLERS)
@@ -111,6 +109,10 @@ class Search:
             seed=self.how.seed,
         )
 
+    def point(self, trial: Trial) -> dict[str, float]:
+        """The inverse of `trial`."""
+        return {name: getattr(trial.hyperparameters, name) for name in self.ranges}
+
     def planned(self, trial: Trial) -> Planned:
         """A trial, to be run."""
         return Planned(trial=trial, context=self.context, shape=self.shape)
@@ -119,26 +121,16 @@ class Search:
         """What was proposed so far, by round; raises InputError where the memberships do not tell."""
         found: dict[int, list[Trial]] = {}
         for row in memberships(self.context.results, BO, self.name):
-            try:
-                trial = Trial.from_dict(json.loads(row["trial"] or ""))
-            except (ValueError, AttributeError) as error:
-                raise self._unreadable(row, str(error)) from error
-            if trial.id != row["trial_id"]:
-                raise self._unreadable(row, f"it is defined as {trial.id}")
-            found.setdefault(row["round"], []).append(trial)
+            found.setdefault(row["round"], []).append(defined_trial(self.context.results, row))
         return found
 
-    def _unreadable(self, row: Mapping[str, Any], why: str) -> InputError:
-        where = f"{self.context.results / 'memberships.parquet'}: {self.name}, round {row['round']}"
-        return InputError(
-            f"{where}: what trial {row['trial_id']} is cannot be told ({why}); restore the file from a copy, or choose"
-            " another --results."
-        )
-
-    def propose(self, round: int, before: Iterable[Trial]) -> list[Trial]:
+    def propose(self, round: int, before: Sequence[Trial]) -> list[Trial]:
         """The trials of a round after those of the rounds before it, and their memberships."""
         told = self.told(before)
-        points = propose(self.ranges, told, self.how.batch_size, sampler=self.how.sampler, seed=self.how.seed)
+        known = [point for point, _ in told]
+        untold = [point for point in map(self.point, before) if point not in known]
+        how = {"sampler": self.how.sampler, "seed": self.how.seed}
+        points = propose(self.ranges, told, self.how.batch_size, **how, untold=untold)
         trials = [self.trial(point) for point in points]
         add_memberships(self.context.results, BO, self.name, trials, round=round)
         return trials
@@ -153,11 +145,10 @@ class Search:
         told: list[tuple[dict[str, float], float | None]] = []
         for trial_id, trial in tried.items():
             status, lowest = found.get(trial_id, (None, None))
-            point = {name: getattr(trial.hyperparameters, name) for name in self.ranges}
             if status == DIVERGED:
-                told.append((point, None))
-            elif lowest is not None:
-                told.append((point, math.log(max(lowest, SMALLEST))))
+                told.append((self.point(trial), None))
+            elif status != FAILED and lowest is not None:
+                told.append((self.point(trial), math.log(max(lowest, SMALLEST))))
         return told
 
     def missing(self, trials: Sequence[Trial], *, retry_failed: bool = False) -> list[Planned]:
@@ -242,19 +233,32 @@ class Rounds:
         """Hand out what the earliest round lacks; the next round is proposed when nothing is lacking."""
         search = self._searches[key]
         rounds = search.rounds()
-        for number in range(1, search.how.rounds + 1):
-            if number not in rounds:
-                before = [trial for earlier in range(1, number) for trial in rounds[earlier]]
-                if number > 1 and not search.told(rounds[number - 1]):
-                    self._say(f"{search.name}: every trial of round {number - 1} failed, so the search ends there")
-                    return
-                rounds[number] = search.propose(number, before)
-            missing = search.missing(rounds[number], retry_failed=self._retry_failed)
-            todo = [planned for planned in missing if planned.trial.id not in self._seen]
-            if todo:
-                if max(rounds) > number:
-                    self._say(f"{search.name}: {len(todo)} trials of round {number} have no row; they are run again")
-                self._seen |= {planned.trial.id for planned in todo}
-                self._round[key] = number
-                self._waiting[key].extend(todo)
+        most = search.how.rounds
+        last = next(number for number in itertools.count() if number == most or number + 1 not in rounds)
+        todo = self._lacking(search, [(number, rounds[number]) for number in range(1, last + 1)])
+        while not todo and last < most:
+            if last and not search.told(rounds[last]):
+                self._say(f"{search.name}: every trial of round {last} failed, so the search ends there")
                 return
+            before = [trial for number in range(1, last + 1) for trial in rounds[number]]
+            last += 1
+            rounds[last] = rounds.get(last) or search.propose(last, before)
+            todo = self._lacking(search, [(last, rounds[last])])
+        if not todo:
+            return
+        number = min(todo)
+        if max(rounds) > number:
+            self._say(f"{search.name}: {len(todo[number])} trials of round {number} have no row; they are run again")
+        self._seen |= {planned.trial.id for planned in todo[number]}
+        self._round[key] = number
+        self._waiting[key].extend(todo[number])
+
+    def _lacking(self, search: Search, rounds: Sequence[tuple[int, Sequence[Trial]]]) -> dict[int, list[Planned]]:
+        """What is still to be run, by round; the rows are read once for all of them."""
+        number_of = {trial.id: number for number, trials in rounds for trial in trials}
+        missing = search.missing([trial for _, trials in rounds for trial in trials], retry_failed=self._retry_failed)
+        todo: dict[int, list[Planned]] = {}
+        for planned in missing:
+            if planned.trial.id not in self._seen:
+                todo.setdefault(number_of[planned.trial.id], []).append(planned)
+        return todo

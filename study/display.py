@@ -70,7 +70,9 @@ class Watch:
         self._total, self._group = Counter(total), group
         protocols = {context.dataset: context.protocol for context in contexts}
         self._labels = {name: score_label(p.extractor, p.weights_sha256) for name, p in protocols.items()}
-        self._outcomes: list[tuple[str, Outcome]] = []
+        # By dataset and group. Another thread draws meanwhile: it reads copies, and whole at once.
+        self._states: dict[tuple[str, str], Counter[str]] = {key: Counter() for key in self._total}
+        self._best: dict[tuple[str, str], float] = {}
         self._started = self._last_line = time.monotonic()
         self._training_since: float | None = None  # which excludes the start of Ray and its workers
         terminal = sys.stdout.isatty()
@@ -100,10 +102,13 @@ class Watch:
         if self._training_since is None:
             self._training_since = max(self._started, now - outcome.seconds)
         group = self._group(planned.trial)
-        self._outcomes.append((group, outcome))
+        key, score = (outcome.dataset, group), outcome.best_frechet_distance
+        self._states.setdefault(key, Counter())[outcome.status] += 1
+        if score is not None:
+            self._best[key] = min(score, self._best.get(key, score))
         if outcome.status not in (FINISHED, STOPPED):
             self.say(f"{group} {outcome.trial_id}: {outcome.status}, {outcome.reason}")
-        if not self._live and (now - self._last_line >= LINE_EVERY or len(self._outcomes) == self._total.total()):
+        if not self._live and (now - self._last_line >= LINE_EVERY or self._done() == self._total.total()):
             self._last_line = now
             print(self._summary(), flush=True)
 
@@ -114,29 +119,25 @@ class Watch:
         else:
             print(line, flush=True)
 
+    def _done(self) -> int:
+        return sum(states.total() for states in list(self._states.values()))
+
     def _summary(self) -> str:
-        done, total = len(self._outcomes), self._total.total()
+        done, total = self._done(), self._total.total()
         now = time.monotonic()
         elapsed, training = now - self._started, now - (self._training_since or self._started)
         parts = [f"{done}/{total} trials"]
         for dataset, label in self._labels.items():
-            scored = [
-                (o.best_frechet_distance, group)
-                for group, o in self._of(dataset)
-                if o.best_frechet_distance is not None
-            ]
-            if scored:
+            if scored := [(best, group) for (of, group), best in list(self._best.items()) if of == dataset]:
                 best, group = min(scored)
                 where = f"{group}, {dataset}" if len(self._labels) > 1 else group
                 parts.append(f"best {label} {best:.2f} ({where})")
-        states = Counter(outcome.status for _, outcome in self._outcomes)
-        parts += [f"{states[state]} {state}" for state in (DIVERGED, FAILED, STOPPED) if states[state]]
+        each = list(self._states.values())
+        states = {state: sum(counts[state] for counts in each) for state in (DIVERGED, FAILED, STOPPED)}
+        parts += [f"{states[state]} {state}" for state in states if states[state]]
         if 0 < done < total:
             parts.append(f"about {duration(training / done * (total - done))} left")
         return ", ".join([*parts, f"{duration(elapsed)} so far"])
-
-    def _of(self, dataset: str, group: str | None = None) -> list[tuple[str, Outcome]]:
-        return [(g, o) for g, o in self._outcomes if o.dataset == dataset and group in (None, g)]
 
     def _render(self) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0))
@@ -145,13 +146,10 @@ class Watch:
         table.add_column("diverged", justify="right")
         table.add_column("failed", justify="right")
         for (dataset, group), total in self._total.items():
-            outcomes = [outcome for _, outcome in self._of(dataset, group)]
-            states = Counter(outcome.status for outcome in outcomes)
-            scores = [o.best_frechet_distance for o in outcomes if o.best_frechet_distance is not None]
-            best = f"{min(scores):.2f}" if scores else "-"
-            counts = (f"{len(outcomes)}/{total}", best, f"{states[DIVERGED]}", f"{states[FAILED]}")
-            table.add_row(dataset, group, *counts)
+            states, lowest = self._states[dataset, group], self._best.get((dataset, group))
+            best = "-" if lowest is None else f"{lowest:.2f}"
+            table.add_row(dataset, group, f"{states.total()}/{total}", best, f"{states[DIVERGED]}", f"{states[FAILED]}")
         below = Table.grid()  # a bar by itself does not end its line
-        below.add_row(ProgressBar(total=self._total.total(), completed=len(self._outcomes), width=60))
-        below.add_row(Text(self._summary() if self._outcomes else "starting the workers"))
+        below.add_row(ProgressBar(total=self._total.total(), completed=self._done(), width=60))
+        below.add_row(Text(self._summary() if self._done() else "starting the workers"))
         return Group(table, below)

@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 from search_spaces import SearchSpace
 from search_spaces.blocks import RandomBlock
-from search_spaces.ranges import N_DIS, block_of
+from search_spaces.ranges import blocks_of
 from study.data.dataset import Dataset
 from study.gan.architectures import ARCHITECTURES
 from study.gan.methods import canonical, check, parse_list
 from study.names import InputError
 from study.trial import Hyperparameters, Method
 
+LARGEST = 10_000
+"""Trials of a search, of which the paper has 120; a Gaussian process of more does not fit in memory."""
 MANY = 100_000
 """Trials, of a space at its own seeds, above which it has to be confirmed."""
 
@@ -85,14 +87,31 @@ class Searched(NamedTuple):
 
 def expand_searches(space: SearchSpace, declared: Dataset, asked: Narrowing) -> list[Searched]:
     """A search for each method of a space on a dataset and each n_dis; raises InputError as `expand` does."""
-    found = []
+    found: dict[tuple[Method, int], Searched] = {}
     space = placed(space, declared, asked)
     for method in expand_methods(space, declared, asked):
-        block = block_of(space, method)
-        found += [Searched(canonical(method), n, block) for n in dict.fromkeys(block.n_dis) if asked.n_dis in (None, n)]
-    if not found:
-        raise InputError(f"--n-dis {asked.n_dis}: {space.name} searches no such n_dis; it has {list(N_DIS)}.")
-    return found
+        for block in blocks_of(space, method):
+            for n_dis in block.n_dis:
+                one = Searched(canonical(method), n_dis, block)
+                _check_ranges(space, one, found.setdefault((one.method, n_dis), one))
+    known = sorted({n_dis for _, n_dis in found})
+    if asked.n_dis not in (None, *known):
+        raise InputError(f"--n-dis {asked.n_dis}: {space.name} searches no such n_dis; it has {known}.")
+    return [one for one in found.values() if asked.n_dis in (None, one.n_dis)]
+
+
+def _check_ranges(space: SearchSpace, one: Searched, other: Searched) -> None:
+    """Raises InputError where there is nothing to search, or where it is not said in which ranges."""
+    (ranges, fixed), others = (
+        (each.block.ranges_of(each.method.penalty), each.block.fixed_of(each.method.penalty)) for each in (one, other)
+    )
+    if not ranges:
+        raise InputError(f"space {space.name}: has no range for {one.method.name}; `study bo` needs one at least.")
+    if (ranges, fixed) != others:
+        raise InputError(
+            f"space {space.name}: has two sets of ranges for {one.method.name} at n_dis {one.n_dis}; a search needs"
+            " one."
+        )
 
 
 def _check_many(space: SearchSpace, methods: list[Method], asked: Narrowing) -> None:
@@ -101,6 +120,18 @@ def _check_many(space: SearchSpace, methods: list[Method], asked: Narrowing) -> 
     if trials > MANY and not asked.many:
         raise InputError(
             f"space {space.name}: expands to {trials:,} trials, more than {MANY:,}; add --yes if that is meant."
+        )
+
+
+def check_budget(rounds: int, batch_size: int) -> None:
+    """Raises InputError for rounds of a search that are none, or more than any sampler is made for."""
+    for name, number in (("--rounds", rounds), ("--batch-size", batch_size)):
+        if number < 1:
+            raise InputError(f"{name} {number}: must be 1 or more.")
+    if rounds * batch_size > LARGEST:
+        raise InputError(
+            f"--rounds {rounds}: with --batch-size {batch_size}, a search has {rounds * batch_size:,} trials; must be"
+            f" {LARGEST:,} or fewer."
         )
 
 

@@ -3,7 +3,6 @@
 Needs neither prepared images nor weights: only what is declared, and the rows of a results folder.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +14,10 @@ from search_spaces import SearchSpace
 from search_spaces.ranges import BO
 from study import data
 from study.cost import Measured, alike, kept_bytes, total_seconds
-from study.expand import Narrowing, Searched, expand_searches
+from study.expand import Narrowing, Searched, check_budget, expand_searches
 from study.names import InputError
 from study.plan import Request, by_method, training_of, trials_of
-from study.results import DamagedFile, read_table, statuses
+from study.results import DamagedFile, defined_trial, read_table, statuses
 from study.rows import DIVERGED, FINISHED
 from study.trial import Trial
 
@@ -75,9 +74,7 @@ class Overview:
     """
 
     def __init__(self, request: Request, device: str, *, rounds: int = 12, batch_size: int = 10) -> None:
-        for name, number in (("--rounds", rounds), ("--batch-size", batch_size)):
-            if number < 1:
-                raise InputError(f"{name} {number}: must be 1 or more.")
+        check_budget(rounds, batch_size)
         self.lines: list[Line] = []
         self.left_out: dict[str, InputError] = {}
         self.device = device
@@ -160,8 +157,8 @@ class Overview:
     def _proposed(self) -> list[Trial]:
         """The done trials of all searches in the results folder."""
         rows = read_table(self._request.results, "memberships").filter(pc.field("space") == BO).to_pylist()
-        done = {row["trial_id"]: row["trial"] for row in rows if row["trial_id"] in self._done and row["trial"]}
-        return [Trial.from_dict(json.loads(definition)) for definition in done.values()]
+        done = {row["trial_id"]: row for row in rows if row["trial_id"] in self._done}
+        return [defined_trial(self._request.results, row) for row in done.values()]
 
     def _add(
         self, space: str, group: str, like: Trial, trials: int, shared: int, left: Sequence[Trial], *, at_once: int

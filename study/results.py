@@ -291,6 +291,21 @@ def memberships(folder: Path, space: str, context: str) -> list[dict[str, Any]]:
     return rows
 
 
+def defined_trial(folder: Path, row: Mapping[str, Any]) -> Trial:
+    """The trial that a membership defines; raises InputError where it does not."""
+    try:
+        trial = Trial.from_dict(json.loads(row["trial"] or ""))
+        why = None if trial.id == row["trial_id"] else f"it is defined as {trial.id}"
+    except (ValueError, TypeError, AttributeError) as error:
+        why = str(error)
+    if why is None:
+        return trial
+    raise InputError(
+        f"{folder / 'memberships.parquet'}: {row['context']}, round {row['round']}: what trial {row['trial_id']} is"
+        f" cannot be told ({why}); restore the file from a copy, or choose another --results."
+    )
+
+
 def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:
     """Put metrics into the empty cells of an evaluation that stands in the table; only the lock's holder may call it.
 

@@ -8,7 +8,7 @@ import pytest
 
 from search_spaces import get
 from study import bo
-from study.bayes import propose
+from study.bayes import SAMPLERS, propose
 from study.bo import How, Rounds
 from study.execute import Outcome, make_record
 from study.names import InputError
@@ -153,12 +153,13 @@ def test_a_round_is_proposed_from_the_rounds_before_it(ask):
 
 def test_what_a_search_is_told(ask):
     """The logarithm of the lowest checkpoint; None for a diverged trial; nothing of one that failed."""
-    (search,) = ask(methods="none", n_dis=1, how=How(rounds=1, batch_size=5, stop_early=True))
+    (search,) = ask(methods="none", n_dis=1, how=How(rounds=1, batch_size=6, stop_early=True))
     work = Rounds([search], silent)
     ends = [
         (FINISHED, [30.0, 10.0, 20.0]),
         (DIVERGED, [5.0]),
         (FAILED, []),
+        (FAILED, [3.0]),
         (STOPPED, [50.0, 40.0]),
         (FINISHED, [0.0]),
     ]
@@ -169,9 +170,9 @@ def test_what_a_search_is_told(ask):
         work.ended(planned, finish(planned, status, scores))
     points = [{n: getattr(trial.hyperparameters, n) for n in search.ranges} for trial in trials]
     values = [math.log(10), None, math.log(40), math.log(1e-6)]
-    assert search.told(trials) == list(zip([points[i] for i in (0, 1, 3, 4)], values, strict=True))
+    assert search.told(trials) == list(zip([points[i] for i in (0, 1, 4, 5)], values, strict=True))
     compact(search.context.results)
-    assert search.told(trials) == list(zip([points[i] for i in (0, 1, 3, 4)], values, strict=True))
+    assert search.told(trials) == list(zip([points[i] for i in (0, 1, 4, 5)], values, strict=True))
 
 
 def test_trials_that_were_stopped_early_count_only_where_that_is_meant(ask):
@@ -236,6 +237,20 @@ def test_failed_trials_run_again_once_on_request(ask):
     assert search.left() == 0 and search.left(retry_failed=True) == 1
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_failed_trial_is_not_proposed_again(ask, sampler):
+    """It would be the same trial, which is not run again: the round would be the shorter for it."""
+    (search,) = ask(methods="none", n_dis=1, how=How(rounds=3, batch_size=4, sampler=sampler))
+    work = Rounds([search], silent)
+    bad = []
+    while planned := work.take():
+        late = len(bad) < 3 and planned.trial in search.rounds()[1][1:]
+        bad += [planned.trial] if late else []
+        work.ended(planned, finish(planned, FAILED, []) if late else finish(planned))
+    proposed = [trial.id for trials in search.rounds().values() for trial in trials]
+    assert len(bad) == 3 and len(proposed) == len(set(proposed)) == 12
+
+
 def test_a_round_that_failed_as_a_whole_ends_the_search(ask):
     """The place is at fault, not the points: eleven more such rounds help nobody."""
     (search,) = ask(methods="none", n_dis=1)
@@ -297,6 +312,73 @@ def test_ranges_of_ones_own(ask, tmp_path):
     assert all(1e-4 <= n.learning_rate <= 1e-3 and 0.9 <= n.beta2 <= 0.99 for n in numbers)
 
 
+RANGES = """
+[[random]]
+methods = {methods}
+count = 1
+learning_rate = {rate}
+beta1 = 0.5
+beta2 = 0.9
+n_dis = {n_dis}
+{weight}
+"""
+LOW, HIGH = "{ low = 1e-5, high = 1e-4 }", "{ low = 1e-4, high = 1e-3 }"
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Writes a space of [[random]] blocks; returns its path."""
+
+    def written(*blocks):
+        path = tmp_path / "own.toml"
+        path.write_text("".join(RANGES.format(**{"weight": "", **block}) for block in blocks))
+        return str(path)
+
+    return written
+
+
+def test_each_n_dis_is_searched_in_the_ranges_of_its_block(ask, own):
+    one = {"methods": ["none", "spectral_norm"], "rate": HIGH, "n_dis": [1]}
+    path = own(one, {"methods": ["none"], "rate": LOW, "n_dis": [5, 2]})
+    searches = ask(path)
+    assert [(s.method.name, s.n_dis, s.ranges["learning_rate"].low) for s in searches] == [
+        ("none", 1, 1e-4),
+        ("none", 5, 1e-5),
+        ("none", 2, 1e-5),
+        ("spectral_norm", 1, 1e-4),
+    ]
+    (two,) = ask(path, n_dis=2)
+    assert two.n_dis == 2
+    with pytest.raises(InputError, match=r"--n-dis 3: own searches no such n_dis; it has \[1, 2, 5\]"):
+        ask(path, n_dis=3)
+
+
+def test_ranges_that_are_missing_or_not_clear(ask, own):
+    again = [{"methods": ["none"], "rate": rate, "n_dis": [1]} for rate in (HIGH, LOW)]
+    with pytest.raises(InputError, match="space own: has two sets of ranges for none at n_dis 1; a search needs one"):
+        ask(own(*again))
+    methods = ["none", "gradient_penalty"]
+    weight = "penalty_weight = { low = 1, high = 10 }"
+    path = own({"methods": methods, "rate": 1e-4, "n_dis": [1], "weight": weight})
+    with pytest.raises(InputError, match="space own: has no range for none; `study bo` needs one at least"):
+        ask(path)
+
+
+def test_methods_that_differ_in_defaults_only_are_one_search(ask, tmp_path):
+    """Twice under one key, the second would have taken the place of the first."""
+    path = tmp_path / "twice.py"
+    path.write_text(
+        """
+from search_spaces import SearchSpace
+from search_spaces.ranges import random_settings
+
+METHODS = ({"penalty": "dragan"}, {"penalty": "dragan", "options": (("dragan_noise", "uniform"),)})
+SPACE = SearchSpace(name="twice", description="", source="", seeds=1, blocks=(random_settings(METHODS, 1),))
+"""
+    )
+    assert [search.n_dis for search in ask(str(path))] == [1, 5]
+
+
 @pytest.mark.parametrize(
     ("definition", "why"),
     [
@@ -304,6 +386,7 @@ def test_ranges_of_ones_own(ask, tmp_path):
         ("{", "Expecting property name"),
         ("{}", "trial: 'method'"),
         ("[]", ""),
+        ("null", "'NoneType' object is not iterable"),
         ("other", "it is defined as"),
     ],
 )
@@ -333,6 +416,10 @@ def test_a_membership_says_what_its_trial_is(ask, tmp_path):
     [
         (["--rounds", 0], "--rounds 0: must be 1 or more."),
         (["--batch-size", 0], "--batch-size 0: must be 1 or more."),
+        (
+            ["--rounds", 1001],
+            "--rounds 1001: with --batch-size 10, a search has 10,010 trials; must be 10,000 or fewer.",
+        ),
         (["--seed", -1], "--seed -1: must be 0 or more."),
         (["--sampler", "gp-ucb"], "--sampler gp-ucb: unknown; did you mean gp-bucb?"),
         (["--methods", "spectral"], "--methods spectral: unknown; did you mean"),
