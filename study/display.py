@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from study.execute import Context, Outcome
+from study.context import Context
+from study.execute import Outcome
 from study.plan import Estimate, Planned, by_method
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 from study.trial import Trial

@@ -33,6 +33,7 @@ def plan(
     batch_size: Annotated[int, typer.Option(help="Trials of a round.")] = 10,
     gpus: Annotated[int | None, typer.Option(help="Plan for so many GPUs.  [default: what this machine has]")] = None,
     keep_states: cli.KeepStates = False,
+    keep: cli.Keep = "best",
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
     yes: Annotated[bool, typer.Option("--yes", help="Count a space of more than 100,000 trials.")] = False,
@@ -61,6 +62,7 @@ def plan(
         n_dis=n_dis,
         discriminator_steps=discriminator_steps,
         keep_states=keep_states,
+        keep=keep,
         many=yes,
     )
     datasets = [] if dataset == cli.ALL else request.datasets
