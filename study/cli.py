@@ -71,7 +71,7 @@ OperatorNorms = Annotated[
 KeepStates = Annotated[
     bool,
     typer.Option(
-        "--keep-states", help="Keep each trial's last state, for longer ones to go on from; 2 to 350 MB each."
+        "--keep-states", help="Keep each trial's last state, for longer ones to go on from; 2 to 400 MB each."
     ),
 ]
 Keep = Annotated[

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import pyarrow.compute as pc
 
@@ -14,7 +15,8 @@ import search_spaces
 from search_spaces import SearchSpace
 from search_spaces.ranges import BO
 from study import data
-from study.cost import Measured, alike, kept_bytes, total_seconds
+from study.cost import Measured, alike, kept_bytes, scored_steps, state_bytes, total_seconds
+from study.context import ALL, NONE
 from study.expand import Narrowing, Searched, expand_searches
 from study.plan import Request, by_method, training_of, trials_of
 from study.results import read_table, statuses
@@ -40,6 +42,7 @@ class Line:
         seconds: of one device, for what is left.
         measured: how many of those left the seconds of which rest on measurements.
         bytes: of what trials keep on disk, for what is left.
+        state: bytes of the latest state of a trial that runs, the largest of those that are left.
     """
 
     space: str
@@ -51,6 +54,7 @@ class Line:
     seconds: float
     measured: int
     bytes: int
+    state: int
 
     @property
     def left(self) -> int:
@@ -143,7 +147,7 @@ class Overview:
         shape = declared.channels, declared.resolution
         todo = [(trial, shape) for trial in left]
         seconds, measured = total_seconds(todo, self._measured, self.device)
-        state = self._request.keep_states
+        kinds = [(trial, count) for (trial, _), count in alike(todo)]
         line = Line(
             space=space,
             dataset=like.dataset,
@@ -153,9 +157,26 @@ class Overview:
             present=trials - shared - len(left),
             seconds=seconds,
             measured=measured,
-            bytes=sum(count * kept_bytes(trial, *shape, state=state) for (trial, shape), count in alike(todo)),
+            bytes=sum(count * self._kept(trial, declared) for trial, count in kinds),
+            state=max((state_bytes(trial, *shape) for trial, _ in kinds), default=0),
         )
         self.lines.append(line)
+
+    def _kept(self, trial: Trial, declared: data.Dataset) -> int:
+        """Bytes that a finished trial keeps."""
+        asked, steps = self._request, trial.training.discriminator_steps
+        every = min(declared.checkpoint_every, asked.discriminator_steps or declared.discriminator_steps)
+        generators = 1 + scored_steps(steps, every) if asked.keep == ALL else int(asked.keep != NONE)
+        shape = declared.channels, declared.resolution
+        return kept_bytes(trial, *shape, generators=generators, state=asked.keep_states)
+
+    def running_bytes(self, devices: int) -> int:
+        """The most disk that latest states take while so many trials run, beside what is kept.
+
+        It is twice what they are, since a new one is written whole before it replaces the old one.
+        """
+        largest = (size for line in sorted(self.lines, key=lambda one: -one.state) for size in [line.state] * line.left)
+        return 2 * sum(islice(largest, devices))
 
 
 def _kind(trial: Trial) -> tuple[object, ...]:

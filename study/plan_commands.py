@@ -139,4 +139,5 @@ def _wall(overview: Any, devices: int) -> str:
     kind = "GPUs" if overview.device == "gpu" else "CPU cores"
     # A wave of trials that fills the devices takes as long as one trial, however few of them are left.
     wall = seconds / min(devices, left)
-    return f"about {duration(wall)} on {devices} {kind}, {basis(measured, left, overview.device)}"
+    states = f"states of the trials that run take up to {_bytes(overview.running_bytes(devices))} more"
+    return f"about {duration(wall)} on {devices} {kind}, {basis(measured, left, overview.device)}\n{states}"
