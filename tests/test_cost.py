@@ -4,10 +4,13 @@ import math
 
 import pytest
 
+import search_spaces
 from study import cost
 from study.checkpoint import Snapshot, generator_of, save_generator, save_state
 from study.cost import Measured, estimated_seconds, kept_bytes, scored_steps, state_bytes, total_seconds
 from study.gan.model import build, initial_state
+from study.overview import Overview
+from study.plan import Request, trials_of
 from study.results import compact, write_part
 from study.rows import DIVERGED, FINISHED, Record
 from study.train import Checkpoint, stream
@@ -151,3 +154,25 @@ def test_totals_say_how_much_is_measured(tmp_path):
     assert known == 1
     assert total == pytest.approx(10 + estimated_seconds(make("dragan"), *SHAPE, "cpu"))
     assert total_seconds([], Measured(tmp_path / "nothing"), "cpu") == (0, 0)
+
+
+def test_a_plan_counts_what_is_kept_and_the_states_of_what_runs(tmp_path):
+    """A new state is written beside the old one."""
+    space = search_spaces.get("grid")
+    counted = {}
+    for how in ({}, {"keep": "none"}, {"keep": "all"}, {"keep": "none", "keep_states": True}):
+        request = Request(datasets=["digits"], methods="none", results=tmp_path / "results", data_dir=tmp_path, **how)
+        overview = Overview(request, "cpu")
+        overview.space(space, ["digits"])
+        (line,) = overview.lines
+        counted[tuple(how.values())] = line.bytes
+        trial = next(iter(trials_of(request, space, "digits")))
+        assert overview.running_bytes(3) == 2 * 3 * line.state == 2 * 3 * state_bytes(trial, *SHAPE)
+        assert overview.running_bytes(100) == 2 * line.trials * line.state
+    one = line.trials * kept_bytes(trial, *SHAPE)
+    assert counted == {
+        (): one,
+        ("none",): 0,
+        ("all",): one * (1 + trial.training.discriminator_steps // 25),
+        ("none", True): line.trials * state_bytes(trial, *SHAPE),
+    }

@@ -1,7 +1,6 @@
 """Interrupted trials: wherever they stop, they go on to the same rows, and leave nothing when they have ended."""
 
 import json
-import os
 import random
 import signal
 import time
@@ -509,29 +508,37 @@ def test_keep_is_one_of_three():
 TRAIN = ("--normalization", "spectral_norm", "--penalty", "gradient_penalty", "--penalty-weight", 1, "--n-dis", 2)
 
 
+def wait_for_a_new_state(process, folder, known):
+    """Until a file of a state is there that is not the `known` one, by its time; its time."""
+    deadline = time.monotonic() + 240
+    while True:
+        found = max((path.stat().st_mtime_ns for path in (folder / "unfinished").glob("[!.]*.pt")), default=known)
+        if found != known or process.poll() is not None:
+            return found
+        assert time.monotonic() < deadline, "it makes no progress"
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(3))
 def test_kill_9_at_random_moments(tmp_path, attempt):
     """`study train`, killed again and again: its rows and generator are those of a run that nobody killed."""
-    options = (*TRAIN, "--discriminator-steps", 200, "--learning-rate", 1e-3)
+    options = (*TRAIN, "--discriminator-steps", 250, "--learning-rate", 1e-3)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = study_process("train", *options, "--results", whole)
-    began = time.monotonic()
-    assert process.wait(300) == 0
-    takes, chance = time.monotonic() - began, random.Random(attempt)
-    kills = 0
-    while True:
+    assert study_process("train", *options, "--results", whole).wait(300) == 0
+    chance, state, kills = random.Random(attempt), 0, 0
+    for _ in range(4):
         process = study_process("train", *options, "--results", killed)
-        time.sleep(chance.uniform(0.3, 0.9) * takes)
-        if process.poll() is not None or kills == 4:
-            break
-        os.kill(process.pid, signal.SIGKILL)
+        state = wait_for_a_new_state(process, killed, state)
+        time.sleep(chance.uniform(0, 1.5))
+        process.kill()
         kills += process.wait() == -signal.SIGKILL
+    process = study_process("train", *options, "--results", killed)
     assert process.wait(300) == 0, process.stderr.read()
     (row,), (afresh,) = (read_table(folder, "trials").to_pylist() for folder in (killed, whole))
     assert read_table(killed, "evaluations") == read_table(whole, "evaluations")
     assert {k: v for k, v in row.items() if k not in OWN} == {k: v for k, v in afresh.items() if k not in OWN}
-    assert 0 < row["resumptions"] <= kills
+    assert row["resumptions"] == kills > 1
     one, other = (load_generator(generator_path(folder, row["trial_id"])) for folder in (killed, whole))
     torch.testing.assert_close(one.parameters, other.parameters, rtol=0, atol=0)
     assert not list((killed / "unfinished").glob("*"))
