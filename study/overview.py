@@ -15,8 +15,8 @@ import search_spaces
 from search_spaces import SearchSpace
 from search_spaces.ranges import BO
 from study import data
-from study.cost import Measured, alike, kept_bytes, scored_steps, state_bytes, total_seconds
 from study.context import ALL, NONE
+from study.cost import Measured, alike, kept_bytes, scored_steps, state_bytes, total_seconds
 from study.expand import Narrowing, Searched, expand_searches
 from study.plan import Request, by_method, training_of, trials_of
 from study.results import read_table, statuses
