@@ -102,6 +102,8 @@ class Watch:
             self._training_since = max(self._started, now - outcome.seconds)
         group = self._group(planned.trial)
         self._outcomes.append((group, outcome))
+        for line in outcome.told:
+            self.say(line)
         if outcome.status not in (FINISHED, STOPPED):
             self.say(f"{group} {outcome.trial_id}: {outcome.status}, {outcome.reason}")
         if not self._live and (now - self._last_line >= LINE_EVERY or len(self._outcomes) == self._total.total()):

@@ -45,6 +45,13 @@ class Outcome:
     reason: str | None
     best_frechet_distance: float | None
     seconds: float
+    told: tuple[str, ...] = ()
+    """What its worker had to say beside."""
+
+
+def complain(line: str) -> None:
+    """Print a line on standard error."""
+    print(line, file=sys.stderr)
 
 
 def best_device() -> str:
@@ -82,13 +89,14 @@ def execute(
     *,
     kept: bool = False,
     parent: Trial | None = None,
+    say: Callable[[str], None] = complain,
 ) -> Outcome:
     """Train and score a trial, keep its best generator and write its part file; where `kept`, see `rescore`.
 
-    A trial that was interrupted goes on from its latest state. Where `parent`, the same trial with fewer steps, left a
-    state that fits, a new one goes on from there. A trial that raises or diverges ends as a row with its status and
-    reason. `on_checkpoint` is shown each checkpoint and what there is of the trial with it, before its state is
-    written: what it does is done at least once.
+    A trial that was interrupted goes on from its latest state; a new one from that of its `parent`, the same trial with
+    fewer steps, where that left one that fits; `say` is told why one is of no use or not written. A trial that raises or
+    diverges ends as a row with its status and reason. `on_checkpoint` is shown each checkpoint and what there is of the
+    trial with it, before its state is written: what it does is done at least once.
     """
     if kept:
         return rescore(trial, context, device)
@@ -96,7 +104,7 @@ def execute(
     started, clock = now(), time.perf_counter()
     so_far = Snapshot(trial, context.conditions)
     status, reason = FINISHED, None
-    unfinished = Unfinished(context.results, so_far)
+    unfinished = Unfinished(context.results, so_far, say)
 
     def between(position: Position) -> None:
         unfinished.write_when_due(so_far._replace(position=position), shape)
@@ -104,17 +112,9 @@ def execute(
     try:
         images, scorer = load(context, device)
         shape = images.train.shape[1:3]
-        so_far = unfinished.read(device) or _before(trial, parent, context, device) or so_far
-        for last in train(
-            trial,
-            images,
-            scorer,
-            checkpoint_every=context.checkpoint_every,
-            device=device,
-            operator_norms=context.operator_norms,
-            start=so_far.position,
-            between=between,
-        ):
+        so_far = unfinished.read(device) or _before(trial, parent, context, device, say) or so_far
+        how = {"checkpoint_every": context.checkpoint_every, "operator_norms": context.operator_norms}
+        for last in train(trial, images, scorer, **how, device=device, start=so_far.position, between=between):
             so_far = so_far.after(last)
             if context.keep == ALL:
                 path = generator_at(context.results, trial.id, so_far.position.step)
@@ -130,16 +130,17 @@ def execute(
     if status == FINISHED:
         _keep(so_far, context, shape)
     record = make_record(context, status, reason, started=started, device=device, **reached(so_far))
-    score = so_far.lowest.frechet_distance if status == FINISHED else None
-    return _end(trial, context, record, so_far.evaluations, score=score, seconds=time.perf_counter() - clock)
+    return _end(trial, context, record, so_far.evaluations, seconds=time.perf_counter() - clock)
 
 
-def _before(trial: Trial, parent: Trial | None, context: Context, device: str) -> Snapshot | None:
-    """What a trial goes on from; None where it trains from the start, and standard error says why."""
+def _before(
+    trial: Trial, parent: Trial | None, context: Context, device: str, say: Callable[[str], None]
+) -> Snapshot | None:
+    """What a new trial goes on from; None where it trains from the start; `say` is told why."""
     try:
         return parent and continuation(trial, parent, context.results, context.conditions, device=device)
     except InputError as error:
-        print(f"trial {trial.id} is trained from the start: {error}", file=sys.stderr)
+        say(f"trial {trial.id} is trained from the start: {error}")
         return None
 
 
@@ -173,8 +174,7 @@ def rescore(trial: Trial, context: Context, device: str = "cpu") -> Outcome:
     seconds = time.perf_counter() - clock
     record = make_record(context, status, reason, started=started, device=device, last=None, trial=trial)
     record = replace(record, source=KEPT_GENERATOR, scoring_seconds=seconds)
-    score = evaluations[0].frechet_distance if evaluations else None
-    return _end(trial, context, record, evaluations, score=score, seconds=seconds)
+    return _end(trial, context, record, evaluations, seconds=seconds)
 
 
 def score_generator(generator: Generator, scorer: Scorer) -> Evaluation:
@@ -207,23 +207,17 @@ def record_stopped(trial: Trial, context: Context, reached: Progress) -> Outcome
     record = Record(**reached.record)
     evaluations = [read_evaluation(**evaluation) for evaluation in reached.evaluations]
     seconds = (record.training_seconds or 0) + (record.scoring_seconds or 0)
-    return _end(trial, context, record, evaluations, score=None, seconds=seconds)
+    return _end(trial, context, record, evaluations, seconds=seconds)
 
 
 def record_loss(trial: Trial, context: Context, reason: str) -> Outcome:
     """The row of a trial whose worker cannot write one any more."""
     record = make_record(context, FAILED, reason, started=now(), device="cpu", last=None, trial=trial)
-    return _end(trial, context, record, [], score=None, seconds=0.0)
+    return _end(trial, context, record, [], seconds=0.0)
 
 
 def _end(
-    trial: Trial,
-    context: Context,
-    record: Record,
-    evaluations: Sequence[Evaluation],
-    *,
-    score: float | None,
-    seconds: float,
+    trial: Trial, context: Context, record: Record, evaluations: Sequence[Evaluation], *, seconds: float
 ) -> Outcome:
     """Write the part file, then forget the latest state, then tell.
 
@@ -232,13 +226,14 @@ def _end(
     write_part(context.results, trial, context.protocol, record, evaluations)
     if record.status != FAILED:
         forget_unfinished(context.results, trial.id, context.protocol.id)
+    scores = (each.frechet_distance for each in evaluations if record.status == FINISHED)
     return Outcome(
         trial_id=trial.id,
         dataset=trial.dataset,
         method=trial.method.name,
         status=record.status,
         reason=record.reason,
-        best_frechet_distance=score,
+        best_frechet_distance=min(scores, default=None),
         seconds=seconds,
     )
 

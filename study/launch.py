@@ -13,7 +13,7 @@ import socket
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -263,8 +263,9 @@ def _train_in_worker(config: dict[str, Any], contexts: Sequence[Context]) -> Non
             tune.report({"step": step, "score": score, "study_progress": report(so_far)._asdict()})
 
     parent = config["parent"] and Trial.from_dict(config["parent"])
-    outcome = execute(trial, context, device, at_checkpoint, kept=config["kept"], parent=parent)
-    tune.report({f"study_{name}": value for name, value in asdict(outcome).items()})
+    told: list[str] = []  # no one reads what a worker prints
+    outcome = execute(trial, context, device, at_checkpoint, kept=config["kept"], parent=parent, say=told.append)
+    tune.report({f"study_{name}": value for name, value in asdict(replace(outcome, told=tuple(told))).items()})
 
 
 def launch(

@@ -5,7 +5,7 @@ under names of each process's own, and what either writes are states of the same
 of an earlier step or of a later one, and ends in the same rows.
 """
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from study.checkpoint import Snapshot, load_state, save_state
@@ -23,16 +23,17 @@ class Unfinished:
     Args:
         results: the results folder.
         start: the trial before its first step; its conditions name the protocol.
+        say: is told, in a line, what is of no use or cannot be written.
     """
 
-    def __init__(self, results: Path, start: Snapshot) -> None:
+    def __init__(self, results: Path, start: Snapshot, say: Callable[[str], None]) -> None:
         self._path = unfinished_path(results, start.trial.id, start.conditions["protocol_id"])
-        self._start = start
+        self._start, self._say = start, say
         self._written = 0.0
         self._told = False
 
     def read(self, device: str = "cpu") -> Snapshot | None:
-        """Where the trial was interrupted; None where it was not, or where standard error says why it is of no use."""
+        """Where the trial was interrupted; None where it was not, or where its state is of no use."""
         if not self._path.is_file():
             return None
         try:
@@ -42,7 +43,7 @@ class Unfinished:
             if differing := kept.differing(self._start.conditions):
                 raise InputError(f"{self._path}: was scored otherwise ({', '.join(differing)}).")
         except InputError as error:
-            self._tell(f"does not go on from where it was interrupted: {error}")
+            self._say(f"trial {self._start.trial.id} does not go on from where it was interrupted: {error}")
             return None
         self._written = kept.position.training_seconds
         return kept._replace(resumptions=kept.resumptions + 1)
@@ -66,8 +67,6 @@ class Unfinished:
             pass
         except (OSError, RuntimeError) as error:  # of which PyTorch raises the latter where a disk is full
             if not self._told:
-                self._tell(f"goes on, but its state cannot be kept: {' '.join(str(error).split())}")
+                reason = " ".join(str(error).split())
+                self._say(f"trial {self._start.trial.id} goes on, but its state cannot be kept: {reason}")
             self._told = True
-
-    def _tell(self, what: str) -> None:
-        print(f"trial {self._start.trial.id} {what}", file=sys.stderr)

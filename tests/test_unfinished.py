@@ -164,7 +164,8 @@ def test_between_checkpoints_a_state_is_written_only_when_it_is_due(plan, monkey
     execute(trial, context)
     assert written == [4, 8]
     written.clear()
-    kept, so_far = Unfinished(context.results, Snapshot(trial, context.conditions)), Snapshot(trial, context.conditions)
+    so_far = Snapshot(trial, context.conditions)
+    kept = Unfinished(context.results, so_far, print)
     for step, seconds in ((1, 299.0), (2, 301.0), (3, 600.0), (4, 602.0)):
         position = study.train.Position(step, None, study.train.Tally.empty("cpu"), seconds, 0.0)
         kept.write_when_due(so_far._replace(position=position), (1, 8))
@@ -296,9 +297,9 @@ def test_other_images_are_other_conditions(plan, capsys):
     trial, context = plan()
     interrupt(trial, context, 7)
     other = replace(context, dataset_sha256="0" * 64)
-    assert Unfinished(context.results, Snapshot(trial, other.conditions)).read() is None
-    assert "was scored otherwise (dataset_sha256)." in capsys.readouterr().err
-    assert Unfinished(context.results, Snapshot(trial, context.conditions)).read().position.step == 6
+    assert Unfinished(context.results, Snapshot(trial, other.conditions), print).read() is None
+    assert "was scored otherwise (dataset_sha256)." in capsys.readouterr().out
+    assert Unfinished(context.results, Snapshot(trial, context.conditions), print).read().position.step == 6
 
 
 def test_another_protocol_has_a_state_of_its_own(plan):
@@ -358,7 +359,9 @@ def test_a_state_with_a_parameter_that_is_not_finite_is_never_written(plan, netw
     name, parameter = list(getattr(kept.position.state, network).items())[-1]
     broken = {**getattr(kept.position.state, network), name: torch.full_like(parameter, value)}
     position = kept.position._replace(state=kept.position.state._replace(**{network: broken}))
-    Unfinished(context.results, Snapshot(trial, context.conditions)).write(kept._replace(position=position), (1, 8))
+    Unfinished(context.results, Snapshot(trial, context.conditions), print).write(
+        kept._replace(position=position), (1, 8)
+    )
     assert path_of(trial, context).read_bytes() == before
     assert left(context) == [path_of(trial, context).name]
 
