@@ -94,16 +94,15 @@ def execute(
     """Train and score a trial, keep its best generator and write its part file; where `kept`, see `rescore`.
 
     A trial that was interrupted goes on from its latest state; a new one from that of its `parent`, the same trial with
-    fewer steps, where that left one that fits; `say` is told why one is of no use or not written. A trial that raises or
-    diverges ends as a row with its status and reason. `on_checkpoint` is shown each checkpoint and what there is of the
-    trial with it, before its state is written: what it does is done at least once.
+    fewer steps, where that fits; `say` is told why one is of no use or not written. A trial that raises or diverges
+    ends as a row with its status and reason. `on_checkpoint` is shown each checkpoint and what there is of the trial,
+    before its state is written: what it does is done at least once.
     """
     if kept:
         return rescore(trial, context, device)
     torch.set_num_threads(1)  # rounding depends on the number of threads, and a core belongs to one trial
     started, clock = now(), time.perf_counter()
-    so_far = Snapshot(trial, context.conditions)
-    status, reason = FINISHED, None
+    so_far, status, reason = Snapshot(trial, context.conditions), FINISHED, None
     unfinished = Unfinished(context.results, so_far, say)
 
     def between(position: Position) -> None:

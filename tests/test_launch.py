@@ -158,7 +158,15 @@ def rows_with_parts(folder: Path) -> list[dict[str, object]]:
 
 
 LONGER = ("--methods", "none", "--settings", "2", "--discriminator-steps", "200")
-OWN = {"resumptions", "started_at", "finished_at", "training_seconds", "scoring_seconds", "images_per_second"}
+OWN = {
+    "code_revision",
+    "resumptions",
+    "started_at",
+    "finished_at",
+    "training_seconds",
+    "scoring_seconds",
+    "images_per_second",
+}
 
 
 @pytest.mark.slow
