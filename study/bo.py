@@ -18,7 +18,8 @@ from search_spaces.draws import Range
 from search_spaces.ranges import BO
 from study import data
 from study.bayes import SAMPLERS, propose
-from study.execute import Context, Outcome
+from study.context import Context
+from study.execute import Outcome
 from study.expand import Narrowing, check_budget, expand_searches
 from study.gan.model import build
 from study.names import InputError, look_up

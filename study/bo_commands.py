@@ -39,6 +39,7 @@ def bo(
     metrics: cli.Metrics = None,
     kid_subset: cli.KidSubset = None,
     operator_norms: cli.OperatorNorms = False,
+    keep: cli.Keep = "best",
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
     max_concurrent: cli.Concurrent = None,
@@ -73,6 +74,7 @@ def bo(
         metrics=metrics,
         kid_subset=kid_subset,
         operator_norms=operator_norms,
+        keep=keep,
     )
     limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
     if address is None:

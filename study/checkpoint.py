@@ -1,7 +1,7 @@
 """What is kept of a trial on disk: its best generator, to be sampled and scored again, and all that it goes on from."""
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,8 @@ from study.gan.model import Gan, State, Tensors, build, empty_state
 from study.gan.optimizers import AdamState
 from study.names import InputError
 from study.results import read_evaluation, sync_and_replace, temporary_name
-from study.train import Checkpoint
+from study.rows import TRAINING
+from study.train import Checkpoint, Position, Tally, check_parameters
 from study.trial import Evaluation, Trial
 
 
@@ -39,14 +40,14 @@ class Generator(NamedTuple):
         return self._replace(**dict(zip(("parameters", "buffers"), tensors, strict=True)))
 
 
-def save_generator(path: Path, trial: Trial, step: int, shape: tuple[int, int], state: State) -> None:
+def save_generator(path: Path, generator: Generator, shape: tuple[int, int]) -> None:
     """Keep a generator of images of shape (channels, resolution), replacing an earlier one at once or not at all."""
     content = {
-        "trial": trial.to_dict(),
-        "step": step,
+        "trial": generator.trial.to_dict(),
+        "step": generator.step,
         "shape": list(shape),
-        "parameters": state.generator,
-        "buffers": state.generator_buffers,
+        "parameters": generator.parameters,
+        "buffers": generator.buffers,
     }
     _save(path, content)
 
@@ -62,13 +63,19 @@ def load_generator(path: Path, *, peek: bool = False) -> Generator:
         content = _load(path, peek=peek)
         trial = Trial.from_dict(content["trial"])
         gan = build(trial, *content["shape"])
-        kept = Generator(trial, content["step"], gan, content["parameters"], content["buffers"])
-        wanted = dict(gan.generator.named_parameters()), dict(gan.generator.named_buffers())
-        if (_shapes(kept.parameters), _shapes(kept.buffers)) != (_shapes(wanted[0]), _shapes(wanted[1])):
-            raise ValueError("its tensors are not those of its trial")
+        kept = _read_generator(trial, gan, content)
     except Exception as error:  # a damaged file can raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: not a readable generator ({reason}); train it again.") from error
+    return kept
+
+
+def _read_generator(trial: Trial, gan: Gan, content: Mapping[str, Any]) -> Generator:
+    """The generator in plain data; raises an error where it is not one of this `gan`, tensor by tensor."""
+    kept = Generator(trial, content["step"], gan, content["parameters"], content["buffers"])
+    wanted = dict(gan.generator.named_parameters()), dict(gan.generator.named_buffers())
+    if (_shapes(kept.parameters), _shapes(kept.buffers)) != (_shapes(wanted[0]), _shapes(wanted[1])):
+        raise ValueError("its tensors are not those of its trial")
     return kept
 
 
@@ -76,44 +83,75 @@ ADAMS = ("generator_adam", "discriminator_adam")
 
 
 class Snapshot(NamedTuple):
-    """A trial at a scored checkpoint: all that training and its rows go on from.
+    """What there is of a trial so far: all that training, its rows and its kept generator go on from.
 
-    No random stream is part of it, since what a step draws depends on its number alone (`study.train`).
+    No random stream is part of it, nor the place in the data: what a step draws depends on its number alone
+    (`study.train`).
 
     Attributes:
-        trial: what was trained.
-        conditions: what, beside the trial, decided the evaluations (`study.execute.Context.conditions`).
-        evaluations: all so far, that of `last` at the end.
-        last: where training goes on.
+        trial: what is trained.
+        conditions: what, beside the trial, decides the evaluations (`study.execute.Context.conditions`).
+        evaluations: all so far.
+        best: the generator of the lowest score, the first of equals; None before the first checkpoint.
+        position: where training goes on, at the last checkpoint or after it; None before the first step.
+        source: see `study.rows.Record`.
+        resumptions: how often it went on from a file after an interruption.
     """
 
     trial: Trial
     conditions: Mapping[str, Any]
-    evaluations: tuple[Evaluation, ...]
-    last: Checkpoint
+    evaluations: tuple[Evaluation, ...] = ()
+    best: Generator | None = None
+    position: Position | None = None
+    source: str = TRAINING
+    resumptions: int = 0
+
+    @property
+    def lowest(self) -> Evaluation | None:
+        """The evaluation of `best`."""
+        return min(self.evaluations, key=lambda e: (float(e.frechet_distance), e.discriminator_step), default=None)
+
+    def differing(self, conditions: Mapping[str, Any]) -> list[str]:
+        """The names of the conditions that are others."""
+        return [name for name, value in conditions.items() if self.conditions.get(name) != value]
+
+    def after(self, last: Checkpoint) -> "Snapshot":
+        """What there is after one more checkpoint."""
+        more = self._replace(evaluations=(*self.evaluations, last.evaluation), position=last.position)
+        return more._replace(best=generator_of(self.trial, last)) if more.lowest is last.evaluation else more
 
 
-def save_state(
-    path: Path,
-    trial: Trial,
-    shape: tuple[int, int],
-    conditions: Mapping[str, Any],
-    evaluations: Sequence[Evaluation],
-    last: Checkpoint,
-) -> None:
-    """Keep a `Snapshot` of a trial on images of shape (channels, resolution), at once or not at all.
+def generator_of(trial: Trial, checkpoint: Checkpoint) -> Generator:
+    """The generator at a checkpoint of a trial."""
+    state, step = checkpoint.state, checkpoint.evaluation.discriminator_step
+    return Generator(trial, step, checkpoint.gan, state.generator, state.generator_buffers)
+
+
+def save_state(path: Path, snapshot: Snapshot, shape: tuple[int, int]) -> None:
+    """Keep a snapshot that has a position, of a trial on images of shape (channels, resolution), at once or not at all.
 
     The layout of the tensors in memory is kept too: convolutions round differently in another.
+
+    Raises Diverged, and leaves what is there, where a parameter is not finite: nothing good comes of such a state.
     """
-    adams = {name: getattr(last.state, name)._asdict() for name in ADAMS}
+    position, best = snapshot.position, snapshot.best
+    check_parameters(position.state, position.step)
+    adams = {name: getattr(position.state, name)._asdict() for name in ADAMS}
+    apart = best and best.step != position.step  # else it is part of the state
     content = {
-        "trial": trial.to_dict(),
+        "trial_id": snapshot.trial.id,
+        "trial": snapshot.trial.to_dict(),
         "shape": list(shape),
-        "conditions": dict(conditions),
-        "evaluations": [asdict(evaluation) for evaluation in evaluations],
-        "state": {**last.state._asdict(), **adams},
-        "training_seconds": last.training_seconds,
-        "scoring_seconds": last.scoring_seconds,
+        "conditions": dict(snapshot.conditions),
+        "evaluations": [asdict(evaluation) for evaluation in snapshot.evaluations],
+        "best": {"step": best.step, "parameters": best.parameters, "buffers": best.buffers} if apart else None,
+        "position": {
+            **position._asdict(),
+            "state": {**position.state._asdict(), **adams},
+            "tally": position.tally._asdict(),
+        },
+        "source": snapshot.source,
+        "resumptions": snapshot.resumptions,
     }
     _save(path, content)
 
@@ -126,17 +164,49 @@ def load_state(path: Path, *, device: str = "cpu", peek: bool = False) -> Snapsh
     try:
         content = _load(path, peek=peek, device=device)
         trial = Trial.from_dict(content["trial"])
+        if content["trial_id"] != trial.id:
+            raise ValueError("it is of other semantics")
         gan = build(trial, *content["shape"])
-        state = _read_state(gan, content["state"])
+        position = _read_position(gan, content["position"])
         evaluations = tuple(read_evaluation(**evaluation) for evaluation in content["evaluations"])
-        if {(e.trial_id, e.frechet_distance is None) for e in evaluations} != {(trial.id, False)}:
+        steps = _scored_steps(trial, position.step, content["conditions"]["checkpoint_every"])
+        if [(e.trial_id, e.discriminator_step) for e in evaluations] != [(trial.id, step) for step in steps]:
             raise ValueError("its evaluations are not those of its trial")
-        seconds = float(content["training_seconds"]), float(content["scoring_seconds"])
-        last = Checkpoint(evaluations[-1], gan, state, *seconds)
-        return Snapshot(trial, dict(content["conditions"]), evaluations, last)
+        history = {"source": str(content["source"]), "resumptions": int(content["resumptions"])}
+        kept = Snapshot(trial, dict(content["conditions"]), evaluations, position=position, **history)
+        return kept._replace(best=_read_best(kept, gan, content["best"]))
     except Exception as error:  # a damaged file can raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: not a readable state ({reason}); train the trial again.") from error
+
+
+def _scored_steps(trial: Trial, step: int, checkpoint_every: int) -> list[int]:
+    """The checkpoints of a trial that has come to a step."""
+    last = [step] if step == trial.training.discriminator_steps and step % checkpoint_every else []
+    return [*range(checkpoint_every, step + 1, checkpoint_every), *last]
+
+
+def _read_best(kept: Snapshot, gan: Gan, content: Mapping[str, Any] | None) -> Generator | None:
+    """The best generator of a snapshot that lacks only this; raises an error where the evaluations name another."""
+    if kept.lowest is None:
+        return None
+    state, step = kept.position.state, kept.position.step
+    here = {"step": step, "parameters": state.generator, "buffers": state.generator_buffers}
+    best = _read_generator(kept.trial, gan, content or here)
+    if best.step != kept.lowest.discriminator_step:
+        raise ValueError("its best generator is not that of its evaluations")
+    return best
+
+
+def _read_position(gan: Gan, content: Mapping[str, Any]) -> Position:
+    """The position in plain data; raises an error where it is not one of this `gan`."""
+    state, tally = _read_state(gan, content["state"]), Tally(**content["tally"])
+    wanted = Tally.empty("cpu").sums
+    if (tally.sums.shape, tally.sums.dtype) != (wanted.shape, wanted.dtype):
+        raise ValueError("its losses are not those of a trial")
+    tally.check()
+    seconds = float(content["training_seconds"]), float(content["scoring_seconds"])
+    return Position(int(content["step"]), state, tally, *seconds)
 
 
 def _read_state(gan: Gan, content: Mapping[str, Any]) -> State:

@@ -71,8 +71,11 @@ OperatorNorms = Annotated[
 KeepStates = Annotated[
     bool,
     typer.Option(
-        "--keep-states", help="Keep each trial's last state, for longer ones to go on from; 2 to 350 MB each."
+        "--keep-states", help="Keep each trial's last state, for longer ones to go on from; 2 to 400 MB each."
     ),
+]
+Keep = Annotated[
+    str, typer.Option(help="Generators to keep of a trial: its best, all at scored steps, or none.  [none, best, all]")
 ]
 Address = Annotated[
     str | None, typer.Option(help="Join the Ray cluster there (`auto` finds it).  [default: start one]")
@@ -103,6 +106,7 @@ def run(
     kid_subset: KidSubset = None,
     operator_norms: OperatorNorms = False,
     keep_states: KeepStates = False,
+    keep: Keep = "best",
     results: Results = Path("results"),
     data_dir: DataDir = None,
     max_concurrent: Concurrent = None,
@@ -143,6 +147,7 @@ def run(
         kid_subset=kid_subset,
         operator_norms=operator_norms,
         keep_states=keep_states,
+        keep=keep,
     )
     limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
     if address is None:
@@ -203,9 +208,12 @@ def show_plan(space: str, planned: list[Any], todo: list[Any], results: Path, sl
 
 @contextlib.contextmanager
 def opened(results: Path) -> Iterator[None]:
-    """The results folder, made where it was missing, locked, with damaged files set aside and all parts merged."""
+    """The results folder, made where it was missing, locked, with damaged files set aside and all parts merged.
+
+    States of trials that have ended are removed.
+    """
     from study import lock
-    from study.results import compact, set_aside_damaged
+    from study.results import compact, forget_ended, set_aside_damaged
 
     existed = results.is_dir()
     try:
@@ -214,6 +222,7 @@ def opened(results: Path) -> Iterator[None]:
             for path in set_aside_damaged(results):
                 print(f"set aside a damaged file as {path}", file=sys.stderr)
             compact(results)
+            forget_ended(results)
             yield
             compact(results)
     except OSError as error:

@@ -43,6 +43,7 @@ def train(
     kid_subset: cli.KidSubset = None,
     operator_norms: cli.OperatorNorms = False,
     keep_states: cli.KeepStates = False,
+    keep: cli.Keep = "best",
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
 ) -> None:
@@ -77,6 +78,7 @@ def train(
         kid_subset=kid_subset,
         operator_norms=operator_norms,
         keep_states=keep_states,
+        keep=keep,
     )
     planned = plan.plan_trial(request, method, hyperparameters, seed)
     with cli.opened(request.results):
@@ -103,7 +105,7 @@ def _train(planned: Any) -> str:
     add_memberships(context.results, "train", trial.dataset, [trial])
     print(f"trial {trial.id}: {trial.method.name} on {trial.dataset}, {trial.training.discriminator_steps} D updates")
 
-    def show(checkpoint: Any) -> None:
+    def show(checkpoint: Any, _: Any) -> None:
         state, step = checkpoint.state, checkpoint.evaluation.discriminator_step
         images = checkpoint.gan.sample(state.generator, state.generator_buffers, latents)
         save_grid(folder / f"samples-{step:06}.png", images)

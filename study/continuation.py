@@ -3,27 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from study.checkpoint import load_generator, load_state
+from study.checkpoint import Snapshot, load_state
 from study.names import InputError
-from study.results import generator_path, state_path
-from study.train import Checkpoint
-from study.trial import Evaluation, Trial
-
-
-class Continuation(NamedTuple):
-    """What the shorter trial hands over.
-
-    Attributes:
-        evaluations: its own, under the longer trial's id.
-        best: the one with the lowest score, the first of equals; of its state only the generator is of that moment.
-        last: where training goes on.
-    """
-
-    evaluations: tuple[Evaluation, ...]
-    best: Checkpoint
-    last: Checkpoint
+from study.results import state_path
+from study.rows import CONTINUED
+from study.trial import Trial
 
 
 def continuation(
@@ -34,7 +20,7 @@ def continuation(
     *,
     device: str = "cpu",
     peek: bool = False,
-) -> Continuation | None:
+) -> Snapshot | None:
     """What `trial` goes on from, so that its rows are those of training from the start; None where no state is kept.
 
     Args:
@@ -42,7 +28,7 @@ def continuation(
         conditions: under which the longer trial is scored (`study.execute.Context.conditions`).
         peek: see `study.checkpoint.load_state`.
 
-    Raises InputError where the state or the parent's best generator is missing, damaged, another's or scored otherwise.
+    Raises InputError where the parent's state is damaged, another's or scored otherwise.
     """
     path = state_path(results, parent.id)
     if not path.is_file():
@@ -50,16 +36,16 @@ def continuation(
     kept = load_state(path, device=device, peek=peek)
     if kept.trial != parent:
         raise InputError(f"{path}: holds the state of trial {kept.trial.id}.")
-    if differing := [name for name, value in conditions.items() if kept.conditions.get(name) != value]:
+    if differing := kept.differing(conditions):
         raise InputError(f"the shorter trials were scored otherwise ({', '.join(differing)}).")
-    every, done = conditions["checkpoint_every"], kept.last.evaluation.discriminator_step
+    every, done = conditions["checkpoint_every"], kept.position.step
     if done != parent.training.discriminator_steps or done % every:
         raise InputError(f"the shorter trials end at step {done}, and the longer ones are scored every {every}.")
-    evaluations = tuple(replace(evaluation, trial_id=trial.id) for evaluation in kept.evaluations)
-    lowest = min(evaluations, key=lambda e: (e.frechet_distance, e.discriminator_step))
-    generator = load_generator(generator_path(results, parent.id), peek=peek).to(device)
-    if (generator.trial, generator.step) != (parent, lowest.discriminator_step):
-        raise InputError(f"{path}: the best generator of its trial is not the one that is kept beside it.")
-    state = kept.last.state._replace(generator=generator.parameters, generator_buffers=generator.buffers)
-    best = kept.last._replace(evaluation=lowest, state=state)
-    return Continuation(evaluations, best, kept.last._replace(evaluation=evaluations[-1]))
+    return Snapshot(
+        trial=trial,
+        conditions=conditions,
+        evaluations=tuple(replace(evaluation, trial_id=trial.id) for evaluation in kept.evaluations),
+        best=kept.best._replace(trial=trial),
+        position=kept.position,
+        source=CONTINUED.format(trial_id=parent.id),
+    )

@@ -94,15 +94,29 @@ def alike(trials: Iterable[tuple[Trial, tuple[int, int]]]) -> list[tuple[tuple[T
     return [(like, count) for like, count in counts.values()]
 
 
-def kept_bytes(trial: Trial, channels: int, resolution: int, *, state: bool = False) -> int:
-    """What a finished trial keeps on disk: the generator's numbers, and those of the full `state` where it is kept.
+def kept_bytes(trial: Trial, channels: int, resolution: int, *, generators: int = 1, state: bool = False) -> int:
+    """What a finished trial keeps on disk: so many generators, and the full `state` where it is kept."""
+    kept = generators * _generator_bytes(build(trial, channels, resolution))
+    return kept + state_bytes(trial, channels, resolution) if state else kept
 
-    A state is the parameters of both networks with Adam's two averages of each, and G's buffers; the vectors of power
-    iterations add less than a hundredth.
+
+def state_bytes(trial: Trial, channels: int, resolution: int) -> int:
+    """The most that the latest state of a trial takes on disk.
+
+    It is the parameters of both networks with Adam's two averages of each and G's buffers, and beside them the best
+    generator so far; the vectors of power iterations add less than a hundredth.
     """
     gan = build(trial, channels, resolution)
+    generator = _generator_bytes(gan)
+    parameters = sum(each.nbytes for network in (gan.generator, gan.discriminator) for each in network.parameters())
     buffers = sum(each.nbytes for each in gan.generator.buffers())
-    generator, discriminator = (
-        sum(each.nbytes for each in network.parameters()) for network in (gan.generator, gan.discriminator)
-    )
-    return generator + buffers + state * (3 * (generator + discriminator) + buffers)
+    return 3 * parameters + buffers + generator
+
+
+def _generator_bytes(gan: Gan) -> int:
+    return sum(each.nbytes for each in (*gan.generator.parameters(), *gan.generator.buffers()))
+
+
+def scored_steps(steps: int, checkpoint_every: int) -> int:
+    """How many checkpoints a trial of so many steps has."""
+    return -(-steps // checkpoint_every)

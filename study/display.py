@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from study.execute import Context, Outcome
+from study.context import Context
+from study.execute import Outcome
 from study.plan import Estimate, Planned, by_method
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 from study.trial import Trial
@@ -106,6 +107,8 @@ class Watch:
         self._states.setdefault(key, Counter())[outcome.status] += 1
         if score is not None:
             self._best[key] = min(score, self._best.get(key, score))
+        for line in outcome.told:
+            self.say(line)
         if outcome.status not in (FINISHED, STOPPED):
             self.say(f"{group} {outcome.trial_id}: {outcome.status}, {outcome.reason}")
         if not self._live and (now - self._last_line >= LINE_EVERY or self._done() == self._total.total()):

@@ -13,7 +13,7 @@ import socket
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -194,7 +194,7 @@ class Watcher(tune.Callback):
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._progress: dict[str, list[Progress]] = {}
+        self._progress: dict[str, Progress] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as of the feed."""
@@ -207,7 +207,7 @@ class Watcher(tune.Callback):
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has ended and its part is written, or it stands at a checkpoint."""
         if "study_progress" in result:
-            self._progress.setdefault(trial.trial_id, []).append(Progress(**result["study_progress"]))
+            self._progress[trial.trial_id] = Progress(**result["study_progress"])
         elif "study_status" in result:
             outcome = Outcome(**{field.name: result[f"study_{field.name}"] for field in fields(Outcome)})
             self._progress.pop(trial.trial_id, None)
@@ -257,14 +257,15 @@ def _train_in_worker(config: dict[str, Any], contexts: Sequence[Context]) -> Non
     context, trial = contexts[config["context"]], Trial.from_dict(config["trial"])
     report = progress(trial, context, device)
 
-    def at_checkpoint(checkpoint: Any) -> None:
+    def at_checkpoint(checkpoint: Any, so_far: Any) -> None:
         step, score = checkpoint.evaluation.discriminator_step, checkpoint.evaluation.frechet_distance
         if "early" in config and step < trial.training.discriminator_steps:
-            tune.report({"step": step, "score": score, "study_progress": report(checkpoint)._asdict()})
+            tune.report({"step": step, "score": score, "study_progress": report(so_far)._asdict()})
 
     parent = config["parent"] and Trial.from_dict(config["parent"])
-    outcome = execute(trial, context, device, at_checkpoint, kept=config["kept"], parent=parent)
-    tune.report({f"study_{name}": value for name, value in asdict(outcome).items()})
+    told: list[str] = []  # no one reads what a worker prints
+    outcome = execute(trial, context, device, at_checkpoint, kept=config["kept"], parent=parent, say=told.append)
+    tune.report({f"study_{name}": value for name, value in asdict(replace(outcome, told=tuple(told))).items()})
 
 
 def launch(

@@ -6,6 +6,7 @@ Needs neither prepared images nor weights: only what is declared, and the rows o
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import pyarrow.compute as pc
 
@@ -13,7 +14,8 @@ import search_spaces
 from search_spaces import SearchSpace
 from search_spaces.ranges import BO
 from study import data
-from study.cost import Measured, alike, kept_bytes, total_seconds
+from study.context import ALL, NONE
+from study.cost import Measured, alike, kept_bytes, scored_steps, state_bytes, total_seconds
 from study.expand import Narrowing, Searched, check_budget, expand_searches
 from study.names import InputError
 from study.plan import Request, by_method, training_of, trials_of
@@ -41,6 +43,7 @@ class Line:
         measured: how many of those left the seconds of which rest on measurements.
         bytes: of what trials keep on disk, for what is left.
         at_once: how many of those left can run at a time: all, but of a search one round.
+        state: bytes of the latest state of a trial that runs, the largest of those that are left.
     """
 
     space: str
@@ -53,6 +56,7 @@ class Line:
     measured: int
     bytes: int
     at_once: int
+    state: int
 
     @property
     def left(self) -> int:
@@ -167,7 +171,7 @@ class Overview:
         shape = declared.channels, declared.resolution
         todo = [(trial, shape) for trial in left]
         seconds, measured = total_seconds(todo, self._measured, self.device)
-        state = self._request.keep_states
+        kinds = [(trial, count) for (trial, _), count in alike(todo)]
         line = Line(
             space=space,
             dataset=like.dataset,
@@ -177,10 +181,27 @@ class Overview:
             present=trials - shared - len(left),
             seconds=seconds,
             measured=measured,
-            bytes=sum(count * kept_bytes(trial, *shape, state=state) for (trial, shape), count in alike(todo)),
+            bytes=sum(count * self._kept(trial, declared) for trial, count in kinds),
+            state=max((state_bytes(trial, *shape) for trial, _ in kinds), default=0),
             at_once=at_once,
         )
         self.lines.append(line)
+
+    def _kept(self, trial: Trial, declared: data.Dataset) -> int:
+        """Bytes that a finished trial keeps."""
+        asked, steps = self._request, trial.training.discriminator_steps
+        every = min(declared.checkpoint_every, asked.discriminator_steps or declared.discriminator_steps)
+        generators = 1 + scored_steps(steps, every) if asked.keep == ALL else int(asked.keep != NONE)
+        shape = declared.channels, declared.resolution
+        return kept_bytes(trial, *shape, generators=generators, state=asked.keep_states)
+
+    def running_bytes(self, devices: int) -> int:
+        """The most disk that latest states take while so many trials run, beside what is kept.
+
+        It is twice what they are, since a new one is written whole before it replaces the old one.
+        """
+        largest = (size for line in sorted(self.lines, key=lambda one: -one.state) for size in [line.state] * line.left)
+        return 2 * sum(islice(largest, devices))
 
 
 def _kind(trial: Trial) -> tuple[object, ...]:

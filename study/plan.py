@@ -11,16 +11,16 @@ import torch
 
 from search_spaces import SearchSpace
 from study import data
+from study.context import BEST, KEEPS, Context
 from study.continuation import continuation
 from study.cost import Measured, total_seconds
-from study.execute import Context
 from study.expand import Narrowing, expand
 from study.gan.methods import canonical
 from study.gan.model import build
 from study.metrics.extractors import load_extractor
 from study.metrics.menu import resolve_metrics
 from study.metrics.protocols import STUDY, resolve_protocol
-from study.names import InputError
+from study.names import InputError, look_up
 from study.results import generator_path, read_table, statuses
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED
 from study.trial import Hyperparameters, Method, Training, Trial
@@ -51,7 +51,11 @@ class Request:
     kid_subset: int | None = None
     operator_norms: bool = False
     keep_states: bool = False
+    keep: str = BEST
     many: bool = False
+
+    def __post_init__(self) -> None:
+        look_up("--keep", self.keep, KEEPS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +117,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
         operator_norms=request.operator_norms,
         metrics=resolve_metrics(request.metrics, extractor, protocol),
         keep_states=request.keep_states,
+        keep=request.keep,
     )
     return context, images.train.shape[1:3]
 

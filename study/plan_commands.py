@@ -33,6 +33,7 @@ def plan(
     batch_size: Annotated[int, typer.Option(help="Trials of a round.")] = 10,
     gpus: Annotated[int | None, typer.Option(help="Plan for so many GPUs.  [default: what this machine has]")] = None,
     keep_states: cli.KeepStates = False,
+    keep: cli.Keep = "best",
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
     yes: Annotated[bool, typer.Option("--yes", help="Count a space of more than 100,000 trials.")] = False,
@@ -63,6 +64,7 @@ def plan(
         n_dis=n_dis,
         discriminator_steps=discriminator_steps,
         keep_states=keep_states,
+        keep=keep,
         many=yes,
     )
     datasets = [] if dataset == cli.ALL else request.datasets
@@ -149,4 +151,5 @@ def _wall(overview: Any, devices: int) -> str:
     measured = sum(line.measured for line in overview.lines)
     kind = "GPUs" if overview.device == "gpu" else "CPU cores"
     wall = seconds / min(devices, at_once)
-    return f"about {duration(wall)} on {devices} {kind}, {basis(measured, left, overview.device)}"
+    states = f"states of the trials that run take up to {_bytes(overview.running_bytes(devices))} more"
+    return f"about {duration(wall)} on {devices} {kind}, {basis(measured, left, overview.device)}\n{states}"

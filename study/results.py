@@ -6,6 +6,7 @@ A results folder holds
     memberships.parquet  which trial belongs to which space, in which order; written before anything is trained
     parts/               JSON, one file per trial finished since the last compaction
     states/              kept generators and states, and sample grids, by trial
+    unfinished/          the latest state of each trial that has not ended
 A trial is done when it stands in trials.parquet or in a part. Every file is written under a temporary name, synced and
 then put in place, so that a reader sees all of it or nothing, whenever the writer is killed.
 """
@@ -88,9 +89,26 @@ def generator_path(folder: Path, trial_id: str) -> Path:
     return trial_folder(folder, trial_id) / "generator.pt"
 
 
+def generator_at(folder: Path, trial_id: str, step: int) -> Path:
+    """Where the generator of a trial at a scored step is kept, of those that keep all."""
+    return trial_folder(folder, trial_id) / f"generator-{step:06}.pt"
+
+
 def state_path(folder: Path, trial_id: str) -> Path:
-    """Where the last full state of a trial is kept, of those that keep one."""
+    """Where the last full state of a finished trial is kept, of those that keep one."""
     return trial_folder(folder, trial_id) / "state.pt"
+
+
+def unfinished_path(folder: Path, trial_id: str, protocol_id: str) -> Path:
+    """Where the latest state of a trial under a protocol is, until it has ended."""
+    return folder / "unfinished" / f"{trial_id}-{protocol_id}.pt"
+
+
+def forget_unfinished(folder: Path, trial_id: str, protocol_id: str) -> None:
+    """Remove the state of a trial that has ended, and what a killed process left of writing one."""
+    path = unfinished_path(folder, trial_id, protocol_id)
+    for each in (path, *path.parent.glob(f".{path.name}.*.tmp")):
+        each.unlink(missing_ok=True)
 
 
 def write_part(
@@ -364,3 +382,15 @@ def statuses(folder: Path) -> dict[tuple[str, str], str]:
         if _is_open(found.get((row["trial_id"], row["protocol_id"]))):
             found[row["trial_id"], row["protocol_id"]] = row["status"]
     return found
+
+
+def forget_ended(folder: Path) -> None:
+    """Remove the states of trials that have ended; only the lock's holder may call it.
+
+    A process that is killed after it wrote a part leaves its state. Those of trials that another outcome can follow are
+    kept: a failed one goes on from there when it is retried.
+    """
+    names = {path.name.strip(".").partition(".")[0] for path in (folder / "unfinished").glob("*")}
+    for (trial_id, protocol_id), status in statuses(folder).items() if names else ():
+        if f"{trial_id}-{protocol_id}" in names and not _is_open(status):
+            forget_unfinished(folder, trial_id, protocol_id)

@@ -14,7 +14,11 @@ import pyarrow as pa
 from study.trial import Diagnostics, Evaluation, MetricProtocol, Scores, Trial, field_names
 
 SCORES, DIAGNOSTICS = field_names(Scores), field_names(Diagnostics)
-LATER = {"trials": ("source", "kid_subset"), "evaluations": (*SCORES, *DIAGNOSTICS), "memberships": ("trial",)}
+LATER = {
+    "trials": ("source", "kid_subset", "resumptions"),
+    "evaluations": (*SCORES, *DIAGNOSTICS),
+    "memberships": ("trial",),
+}
 """Columns that rows of before they were introduced lack."""
 TRAINING, KEPT_GENERATOR, CONTINUED = "training", "kept generator", "continued from {trial_id}"
 FINISHED, DIVERGED, FAILED, STOPPED = "finished", "diverged", "failed", "stopped"
@@ -72,6 +76,7 @@ TRIALS = _schema(
     best_step=_WHOLE,
     best_frechet_distance=_REAL,
     source=_TEXT,
+    resumptions=_WHOLE,
     extractor=_TEXT,
     weights_sha256=_TEXT,
     n_real=_WHOLE,
@@ -122,7 +127,7 @@ class Record:
 
     `source` is TRAINING, or CONTINUED where the first steps are those of a shorter trial, to the bit; or KEPT_GENERATOR
     where the trial was trained before, under another protocol, and the best generator of that time is all that was
-    scored.
+    scored. `resumptions` is how often it went on after an interruption; its seconds are those of the steps that count.
     """
 
     status: str
@@ -141,6 +146,7 @@ class Record:
     python: str
     torch: str
     source: str = TRAINING
+    resumptions: int = 0
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

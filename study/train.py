@@ -6,7 +6,8 @@ draws depends on nothing that happened before it.
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -28,99 +29,31 @@ class Diverged(Exception):  # noqa: N818  an outcome, not an error
     """A loss, a parameter or a generated image is no finite number; the message says what and at which step."""
 
 
-class Checkpoint(NamedTuple):
-    """A scored moment of a trial: its evaluation, what was trained, and the seconds spent on it so far."""
+class Tally(NamedTuple):
+    """Sums of the losses since the last checkpoint and the first step at which one was not finite, on the device.
 
-    evaluation: Evaluation
-    gan: Gan
-    state: State
-    training_seconds: float
-    scoring_seconds: float
-
-
-def train(
-    trial: Trial,
-    images: Images,
-    scorer: Scorer,
-    *,
-    checkpoint_every: int,
-    device: str = "cpu",
-    operator_norms: bool = False,
-    start: Checkpoint | None = None,
-) -> Iterator[Checkpoint]:
-    """Trains `trial` and yields a checkpoint every `checkpoint_every` D updates and after the last one.
-
-    From `start`, a checkpoint of this trial or of the same one with fewer steps, it goes on as if it had never stopped:
-    to the same bit, and with the seconds spent so far.
-
-    Steps count D updates (section 2.6 of the paper); G is updated on steps 1, 1 + n_dis, 1 + 2 n_dis, ..., on the
-    latents of that step; every step takes a fresh batch of real images. `operator_norms`: see `study.gan.diagnostics`.
-
-    Raises Diverged, and InputError where the trial cannot be built for these images.
+    Attributes:
+        sums: of D's loss, the penalty and G's loss; float32 [3].
+        diverged_at: float32 scalar; 0 where all were finite.
+        steps, generator_steps: updates of D and of G that they are sums of.
     """
-    training, n_dis = trial.training, trial.hyperparameters.n_dis
-    gan = build(trial, *images.train.shape[1:3])
-    steps = programs(gan)
-    with torch.no_grad():
-        done = start.evaluation.discriminator_step if start else 0
-        state = start.state if start else initial_state(gan, stream(trial.seed, "initial", 0, device))
-        settings = Settings.of(trial.hyperparameters, device)
-        batches = real_batches(images, training, device)
-        diagnosed = diagnostic_batches(trial, images, device)
-        tally = Tally(device)
-        trained, scored = (start.training_seconds, start.scoring_seconds) if start else (0.0, 0.0)
-        clock = time.perf_counter()
-        for step in range(done + 1, training.discriminator_steps + 1):
-            real = batches(step)
-            latents, noise = draw(gan, trial, real.shape, step, device)
-            state, metrics = steps.discriminator(state, settings, real, latents, noise)
-            generator_loss = None
-            if (step - 1) % n_dis == 0:
-                state, generator_loss = steps.generator(state, settings, latents)
-            tally.add(step, metrics.loss, metrics.penalty, generator_loss)
-            last = step == training.discriminator_steps
-            if last or step % CHECK_EVERY == 0 or step % checkpoint_every == 0:
-                tally.check()
-            if last or step % checkpoint_every == 0:
-                check_parameters(state, step)
-                trained += time.perf_counter() - clock
-                clock = time.perf_counter()
-                networks = (state.generator, state.generator_buffers)
-                scored_now = scorer.score(lambda z, n=networks: gan.sample(*n, z.to(device)), training.latent_dim)
-                if scored_now is None:
-                    raise Diverged(f"generated images are not finite at step {step}")
-                evaluation = Evaluation(
-                    trial_id=trial.id,
-                    discriminator_step=step,
-                    protocol_id=scorer.protocol.id,
-                    frechet_distance=scored_now.frechet_distance,
-                    scores=scored_now.scores,
-                    **tally.means(),
-                    diagnostics=diagnose(gan, state, diagnosed, operator_norms=operator_norms),
-                )
-                scored += time.perf_counter() - clock
-                yield Checkpoint(evaluation, gan, state, trained, scored)
-                tally = Tally(device)
-                clock = time.perf_counter()
 
+    sums: Tensor
+    diverged_at: Tensor
+    steps: int = 0
+    generator_steps: int = 0
 
-class Tally:
-    """Sums of the losses since the last checkpoint and the first step at which one was not finite, on the device."""
+    @classmethod
+    def empty(cls, device: str | torch.device) -> "Tally":
+        return cls(torch.zeros(3, device=device), torch.zeros((), device=device))
 
-    def __init__(self, device: str) -> None:
-        self.sums = torch.zeros(3, device=device)
-        self.steps = self.generator_steps = 0
-        self.diverged_at = torch.zeros((), device=device)
-
-    def add(self, step: int, discriminator: Tensor, penalty: Tensor, generator: Tensor | None) -> None:
-        self.steps += 1
-        self.generator_steps += generator is not None
+    def add(self, step: int, discriminator: Tensor, penalty: Tensor, generator: Tensor | None) -> "Tally":
         losses = torch.stack(
             [discriminator, penalty, torch.zeros_like(discriminator) if generator is None else generator]
         )
-        self.sums = self.sums + losses
         fresh = (self.diverged_at == 0) & ~losses.isfinite().all()
-        self.diverged_at = torch.where(fresh, step, self.diverged_at)
+        diverged_at = torch.where(fresh, step, self.diverged_at)
+        return Tally(self.sums + losses, diverged_at, self.steps + 1, self.generator_steps + (generator is not None))
 
     def check(self) -> None:
         """Raises Diverged where a loss was not finite."""
@@ -135,6 +68,114 @@ class Tally:
             "penalty": penalty / self.steps,
             "generator_loss": generator / self.generator_steps if self.generator_steps else None,
         }
+
+
+class Position(NamedTuple):
+    """Where training stands after `step` D updates: all that it goes on from, and the seconds spent on it so far."""
+
+    step: int
+    state: State
+    tally: Tally
+    training_seconds: float
+    scoring_seconds: float
+
+
+class Checkpoint(NamedTuple):
+    """A scored moment of a trial: its evaluation, what was trained, and the seconds spent on it so far."""
+
+    evaluation: Evaluation
+    gan: Gan
+    state: State
+    training_seconds: float
+    scoring_seconds: float
+
+    @property
+    def position(self) -> Position:
+        """Where training goes on: the losses are summed anew."""
+        tally = Tally.empty(next(iter(self.state.generator.values())).device)
+        step = self.evaluation.discriminator_step
+        return Position(step, self.state, tally, self.training_seconds, self.scoring_seconds)
+
+
+def train(
+    trial: Trial,
+    images: Images,
+    scorer: Scorer,
+    *,
+    checkpoint_every: int,
+    device: str = "cpu",
+    operator_norms: bool = False,
+    start: Position | None = None,
+    between: Callable[[Position], None] = lambda _: None,
+) -> Iterator[Checkpoint]:
+    """Trains `trial` and yields a checkpoint every `checkpoint_every` D updates and after the last one.
+
+    From `start`, a position of this trial or of the same one with fewer steps, it goes on as if it had never stopped:
+    to the same bit, and with the seconds spent so far. `between` is shown positions between checkpoints, about every
+    CHECK_EVERY D updates, all losses up to which are finite; the time that it takes counts for nothing.
+
+    Steps count D updates (section 2.6 of the paper); G is updated on steps 1, 1 + n_dis, 1 + 2 n_dis, ..., on the
+    latents of that step; every step takes a fresh batch of real images. `operator_norms`: see `study.gan.diagnostics`.
+
+    Raises Diverged, and InputError where the trial cannot be built for these images.
+    """
+    training, n_dis = trial.training, trial.hyperparameters.n_dis
+    gan = build(trial, *images.train.shape[1:3])
+    steps = programs(gan)
+    with torch.no_grad():
+        if start is None:
+            state = initial_state(gan, stream(trial.seed, "initial", 0, device))
+            start = Position(0, state, Tally.empty(device), 0.0, 0.0)
+        done, state, tally, trained, scored = start
+        start = None  # it would keep the first state in memory
+        settings = Settings.of(trial.hyperparameters, device)
+        batches = real_batches(images, training, device)
+        diagnosed = diagnostic_batches(trial, images, device)
+        clock = time.perf_counter()
+        for step in range(done + 1, training.discriminator_steps + 1):
+            real = batches(step)
+            latents, noise = draw(gan, trial, real.shape, step, device)
+            state, metrics = steps.discriminator(state, settings, real, latents, noise)
+            generator_loss = None
+            if (step - 1) % n_dis == 0:
+                state, generator_loss = steps.generator(state, settings, latents)
+            tally = tally.add(step, metrics.loss, metrics.penalty, generator_loss)
+            at_checkpoint = step == training.discriminator_steps or step % checkpoint_every == 0
+            if not at_checkpoint and step % CHECK_EVERY:
+                continue
+            tally.check()
+            if at_checkpoint:
+                check_parameters(state, step)
+            trained += time.perf_counter() - clock
+            clock = time.perf_counter()
+            if at_checkpoint:
+                networks = (state.generator, state.generator_buffers)
+                scores = score(trial, step, scorer, lambda z, n=networks: gan.sample(*n, z.to(device)))
+                diagnostics = diagnose(gan, state, diagnosed, operator_norms=operator_norms)
+                evaluation = replace(scores, **tally.means(), diagnostics=diagnostics)
+                scored += time.perf_counter() - clock
+                yield Checkpoint(evaluation, gan, state, trained, scored)
+                tally = Tally.empty(device)
+            else:
+                between(Position(step, state, tally, trained, scored))
+            clock = time.perf_counter()
+
+
+def score(trial: Trial, step: int, scorer: Scorer, generate: Callable[[Tensor], Tensor]) -> Evaluation:
+    """The scores of a generator, without losses and diagnostics; raises Diverged where its images are not finite."""
+    scored = scorer.score(generate, trial.training.latent_dim)
+    if scored is None:
+        raise Diverged(f"generated images are not finite at step {step}")
+    return Evaluation(
+        trial_id=trial.id,
+        discriminator_step=step,
+        protocol_id=scorer.protocol.id,
+        frechet_distance=scored.frechet_distance,
+        scores=scored.scores,
+        discriminator_loss=None,
+        generator_loss=None,
+        penalty=None,
+    )
 
 
 def check_parameters(state: State, step: int) -> None:

@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from study.checkpoint import load_generator, save_generator
+from study.checkpoint import Generator, load_generator, save_generator
 from study.gan.model import build, initial_state
 from study.names import InputError
 from study.trial import Hyperparameters, Method, Training, Trial
@@ -36,8 +36,13 @@ def trained(trial):
 @pytest.fixture
 def kept(trial, trained, tmp_path):
     path = tmp_path / "states" / "generator.pt"
-    save_generator(path, trial, 5, (1, 8), trained[1])
+    save_generator(path, at(5, trial, trained), (1, 8))
     return path
+
+
+def at(step, trial, trained):
+    gan, state = trained
+    return Generator(trial, step, gan, state.generator, state.generator_buffers)
 
 
 def test_a_kept_generator_makes_the_same_images(kept, trial, trained):
@@ -60,7 +65,7 @@ def test_the_file_holds_plain_data_only_and_nothing_is_left_beside_it(kept, tria
 
 
 def test_saving_again_replaces_and_a_failed_save_keeps_the_old_one(kept, trial, trained, monkeypatch):
-    save_generator(kept, trial, 9, (1, 8), trained[1])
+    save_generator(kept, at(9, trial, trained), (1, 8))
     assert load_generator(kept).step == 9
 
     def full(*_, **__):
@@ -68,7 +73,7 @@ def test_saving_again_replaces_and_a_failed_save_keeps_the_old_one(kept, trial, 
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match="No space"):
-        save_generator(kept, trial, 10, (1, 8), trained[1])
+        save_generator(kept, at(10, trial, trained), (1, 8))
     monkeypatch.undo()
     assert load_generator(kept).step == 9
     assert list(kept.parent.iterdir()) == [kept]

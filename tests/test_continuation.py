@@ -85,10 +85,14 @@ def test_a_longer_trial_is_the_trial_with_more_steps(ask):
     assert short.parent is None
 
 
-@pytest.mark.parametrize(("rate", "best"), [(2e-4, 8), (0.3, 2)])
-def test_the_rows_are_those_of_training_from_the_start(ask, tmp_path, rate, best):
-    """Both where the best generator is of the rest and where it is of before the shorter trial's last checkpoint."""
-    short, long = shorter_and_longer(ask, rate, every=2)
+@pytest.mark.parametrize(("rate", "best", "keep"), [(2e-4, 8, "best"), (0.3, 2, "best"), (0.3, 2, "none")])
+def test_the_rows_are_those_of_training_from_the_start(ask, tmp_path, rate, best, keep):
+    """Both where the best generator is of the rest and where it is of before the shorter trial's last checkpoint.
+
+    The shorter trial's generator is not asked for: the state has it.
+    """
+    short, long = shorter_and_longer(ask, rate, every=2, keep=keep)
+    long = replace(long, context=replace(long.context, keep="best"))
     row, evaluations = run(long)
     fresh_row, fresh_evaluations, fresh_generator = afresh(long, tmp_path)
     assert evaluations == fresh_evaluations
@@ -107,7 +111,8 @@ def test_seconds_are_of_the_whole(ask):
     short, long = shorter_and_longer(ask)
     path = state_path(short.context.results, short.trial.id)
     content = torch.load(path, weights_only=True)
-    torch.save({**content, "training_seconds": 500.0, "scoring_seconds": 700.0}, path)
+    seconds = {"training_seconds": 500.0, "scoring_seconds": 700.0}
+    torch.save({**content, "position": {**content["position"], **seconds}}, path)
     row, _ = run(long)
     assert 500 < row["training_seconds"] < 600
     assert 700 < row["scoring_seconds"] < 800
@@ -126,7 +131,7 @@ def test_states_are_kept_only_where_asked_for_and_of_what_finished(ask):
     (long,) = plan(ask(keep_states=True))
     run(long)
     kept = load_state(state_path(short.context.results, long.trial.id))
-    assert (kept.trial, len(kept.evaluations), kept.last.evaluation.discriminator_step) == (long.trial, 2, 8)
+    assert (kept.trial, len(kept.evaluations), kept.position.step) == (long.trial, 2, 8)
     assert kept.conditions == long.context.conditions
 
 
@@ -136,9 +141,8 @@ def test_where_the_rest_diverges_the_row_has_the_shorter_trials_part(ask, monkey
     row, evaluations = run(long)
     assert (row["status"], row["reason"]) == ("diverged", "made so")
     assert [e["discriminator_step"] for e in evaluations] == [4]
-    assert (
-        row["training_seconds"] == load_state(state_path(short.context.results, short.trial.id)).last.training_seconds
-    )
+    kept = load_state(state_path(short.context.results, short.trial.id))
+    assert row["training_seconds"] == kept.position.training_seconds
     assert not generator_path(long.context.results, long.trial.id).exists()
 
 
@@ -158,21 +162,19 @@ def exchange(short):
     state_path(short.context.results, other.trial.id).rename(state_path(short.context.results, short.trial.id))
 
 
-def forget_generator(short):
-    generator_path(short.context.results, short.trial.id).unlink()
-
-
-def exchange_generator(short):
-    path = generator_path(short.context.results, short.trial.id)
+def exchange_best(short):
+    """Say that the best generator was kept at another step."""
+    path = state_path(short.context.results, short.trial.id)
     content = torch.load(path, weights_only=True)
-    torch.save({**content, "step": 3}, path)
+    state = content["position"]["state"]
+    best = {"step": 3, "parameters": state["generator"], "buffers": state["generator_buffers"]}
+    torch.save({**content, "best": best}, path)
 
 
 UNUSABLE = {
     cut: "state.pt: not a readable state (",
     exchange: "state.pt: holds the state of trial ",
-    forget_generator: "generator.pt: no generator is kept there",
-    exchange_generator: "state.pt: the best generator of its trial is not the one that is kept beside it.",
+    exchange_best: "state.pt: not a readable state (its best generator is not that of its evaluations)",
 }
 
 

@@ -4,11 +4,16 @@ import math
 
 import pytest
 
+import search_spaces
 from study import cost
-from study.cost import Measured, estimated_seconds, total_seconds
-from study.gan.model import build
+from study.checkpoint import Snapshot, generator_of, save_generator, save_state
+from study.cost import Measured, estimated_seconds, kept_bytes, scored_steps, state_bytes, total_seconds
+from study.gan.model import build, initial_state
+from study.overview import Overview
+from study.plan import Request, trials_of
 from study.results import compact, write_part
 from study.rows import DIVERGED, FINISHED, Record
+from study.train import Checkpoint, stream
 from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
 
 SHAPE = (1, 8)
@@ -69,6 +74,35 @@ def test_updates_take_time_however_small(monkeypatch):
     assert estimated_seconds(make(n_dis=5, steps=100), *SHAPE, "cpu") == pytest.approx(100 * 0.25 * (1 + 1 / 5))
 
 
+def score_of(trial, step, score):
+    losses = {"discriminator_loss": 1.0, "generator_loss": 1.0, "penalty": 0.0}
+    where = {"trial_id": trial.id, "discriminator_step": step, "protocol_id": PROTOCOL.id}
+    return Evaluation(**where, **losses, frechet_distance=score)
+
+
+@pytest.mark.parametrize("penalty", [None, "spectral_regularization"])
+def test_bytes_are_those_of_the_files(tmp_path, penalty):
+    """But for the names of tensors and what is between them."""
+    trial = make(penalty)
+    gan = build(trial, *SHAPE)
+    state = initial_state(gan, stream(0, "initial", 0))
+    first, second = (Checkpoint(score_of(trial, s, float(s)), gan, state, 1.0, 1.0) for s in (25, 50))
+    so_far = Snapshot(trial, {"checkpoint_every": 25}).after(first).after(second)
+    save_generator(tmp_path / "generator.pt", generator_of(trial, first), SHAPE)
+    save_state(tmp_path / "state.pt", so_far, SHAPE)
+    generator, whole = ((tmp_path / f"{name}.pt").stat().st_size for name in ("generator", "state"))
+    assert 0 < generator - kept_bytes(trial, *SHAPE) < 30_000 < generator
+    assert 0 < whole - state_bytes(trial, *SHAPE) < 60_000 < whole
+    assert kept_bytes(trial, *SHAPE, generators=0) == 0
+    assert kept_bytes(trial, *SHAPE, generators=5) == 5 * kept_bytes(trial, *SHAPE)
+    assert kept_bytes(trial, *SHAPE, generators=0, state=True) == state_bytes(trial, *SHAPE)
+
+
+@pytest.mark.parametrize(("steps", "every", "count"), [(100, 25, 4), (101, 25, 5), (3, 25, 1), (25, 25, 1)])
+def test_scored_steps(steps, every, count):
+    assert scored_steps(steps, every) == count
+
+
 def record(folder, trial, seconds, status=FINISHED, device="cpu"):
     made = Record(
         status=status,
@@ -120,3 +154,25 @@ def test_totals_say_how_much_is_measured(tmp_path):
     assert known == 1
     assert total == pytest.approx(10 + estimated_seconds(make("dragan"), *SHAPE, "cpu"))
     assert total_seconds([], Measured(tmp_path / "nothing"), "cpu") == (0, 0)
+
+
+def test_a_plan_counts_what_is_kept_and_the_states_of_what_runs(tmp_path):
+    """A new state is written beside the old one."""
+    space = search_spaces.get("grid")
+    counted = {}
+    for how in ({}, {"keep": "none"}, {"keep": "all"}, {"keep": "none", "keep_states": True}):
+        request = Request(datasets=["digits"], methods="none", results=tmp_path / "results", data_dir=tmp_path, **how)
+        overview = Overview(request, "cpu")
+        overview.space(space, ["digits"])
+        (line,) = overview.lines
+        counted[tuple(how.values())] = line.bytes
+        trial = next(iter(trials_of(request, space, "digits")))
+        assert overview.running_bytes(3) == 2 * 3 * line.state == 2 * 3 * state_bytes(trial, *SHAPE)
+        assert overview.running_bytes(100) == 2 * line.trials * line.state
+    one = line.trials * kept_bytes(trial, *SHAPE)
+    assert counted == {
+        (): one,
+        ("none",): 0,
+        ("all",): one * (1 + trial.training.discriminator_steps // 25),
+        ("none", True): line.trials * state_bytes(trial, *SHAPE),
+    }

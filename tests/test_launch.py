@@ -157,6 +157,49 @@ def rows_with_parts(folder: Path) -> list[dict[str, object]]:
     return [*read_table(folder, "trials").to_pylist(), *parts]
 
 
+LONGER = ("--methods", "none", "--settings", "2", "--discriminator-steps", "200")
+OWN = {
+    "code_revision",
+    "resumptions",
+    "started_at",
+    "finished_at",
+    "training_seconds",
+    "scoring_seconds",
+    "images_per_second",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["driver", "workers"])
+def test_kill_9_within_trials_and_they_go_on(tmp_path: Path, victim: str) -> None:
+    """To the rows of a study that nobody killed."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert finish("run", "grid", *LONGER, "--results", whole).code == 0
+    process = study_process("run", "grid", *LONGER, "--results", killed)
+    deadline = time.monotonic() + 240
+    while not list(killed.glob("unfinished/[!.]*.pt")):
+        assert time.monotonic() < deadline, "the study makes no progress"
+        time.sleep(0.05)
+    for pid in [process.pid] if victim == "driver" else workers(process.pid):
+        os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == (-signal.SIGKILL if victim == "driver" else 0), err
+    assert finish("run", "grid", *LONGER, "--results", killed).code == 0
+    rows, afresh = (
+        {row["trial_id"]: row for row in read_table(folder, "trials").to_pylist()} for folder in (killed, whole)
+    )
+    assert rows.keys() == afresh.keys() and len(rows) == 2
+    assert sum(row["resumptions"] for row in rows.values()) > 0
+    for trial_id, row in rows.items():
+        assert all(row[name] == afresh[trial_id][name] for name in row.keys() - OWN)
+    one, other = (
+        read_table(f, "evaluations").sort_by([("trial_id", "ascending"), ("discriminator_step", "ascending")])
+        for f in (killed, whole)
+    )
+    assert one == other
+    assert not list(killed.glob("unfinished/*"))
+
+
 @pytest.mark.slow
 def test_a_second_driver_is_refused_while_the_first_runs(tmp_path: Path) -> None:
     first = study_process("run", "grid", *KILLED, "--results", tmp_path)

@@ -8,7 +8,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from study import data
-from study.checkpoint import load_state, save_state
+from study.checkpoint import Snapshot, load_state, save_state
 from study.gan.model import build, empty_state, initial_state
 from study.gan.program import programs
 from study.metrics.features import Extractor
@@ -25,7 +25,7 @@ PIXELS = Extractor(
     resize="none",
     features=lambda images: torch.nn.functional.avg_pool2d(images, 2).flatten(1).double(),
 )
-SHAPE, CONDITIONS = (1, 8), {"protocol_id": "p", "metrics": ["is"]}
+SHAPE, CONDITIONS = (1, 8), {"protocol_id": "p", "checkpoint_every": 3, "metrics": ["is"]}
 METHODS = {
     "none": {},
     "gradient_penalty": {"penalty": "gradient_penalty"},
@@ -72,8 +72,15 @@ def run(trial, digits, scorer, start=None):
     return list(train(trial, digits, scorer, checkpoint_every=3, start=start))
 
 
+def snapshot(trial, checkpoints):
+    so_far = Snapshot(trial, CONDITIONS)
+    for checkpoint in checkpoints:
+        so_far = so_far.after(checkpoint)
+    return so_far
+
+
 def save(path, trial, checkpoints):
-    save_state(path, trial, SHAPE, CONDITIONS, [c.evaluation for c in checkpoints], checkpoints[-1])
+    save_state(path, snapshot(trial, checkpoints), SHAPE)
 
 
 def of(evaluation, trial):
@@ -90,7 +97,7 @@ def test_what_goes_on_from_a_file_is_what_never_stopped(digits, scorer, tmp_path
     programs.cache_clear()  # a worker that goes on has never seen a first step
     kept = load_state(tmp_path / "state.pt")
     assert kept.trial == short
-    rest = run(long, digits, scorer, start=kept.last)
+    rest = run(long, digits, scorer, start=kept.position)
     assert [c.evaluation.discriminator_step for c in rest] == [6, 7]
     assert [of(e, long) for e in kept.evaluations] + [c.evaluation for c in rest] == [c.evaluation for c in whole]
     torch.testing.assert_close(rest[-1].state, whole[-1].state, rtol=0, atol=0, check_stride=True)
@@ -99,7 +106,7 @@ def test_what_goes_on_from_a_file_is_what_never_stopped(digits, scorer, tmp_path
 
 def test_seconds_go_on(digits, scorer):
     (first,) = run(make(3), digits, scorer)
-    start = first._replace(training_seconds=1000.0, scoring_seconds=2000.0)
+    start = first.position._replace(training_seconds=1000.0, scoring_seconds=2000.0)
     one, two = run(make(7), digits, scorer, start=start)
     assert 1000 < one.training_seconds < two.training_seconds < 1100
     assert 2000 < one.scoring_seconds < two.scoring_seconds < 2100
@@ -111,11 +118,11 @@ def test_every_tensor_comes_back_in_its_layout(digits, scorer, tmp_path, method)
     (last,) = run(trial, digits, scorer)
     save(tmp_path / "state.pt", trial, [last])
     kept = load_state(tmp_path / "state.pt")
-    torch.testing.assert_close(kept.last.state, last.state, rtol=0, atol=0, check_stride=True)
+    torch.testing.assert_close(kept.position.state, last.state, rtol=0, atol=0, check_stride=True)
     assert kept.evaluations == (last.evaluation,)
-    assert kept.last[3:] == last[3:]
+    assert (kept.position.step, *kept.position[3:]) == (3, *last[3:])
     assert kept.conditions == CONDITIONS
-    kernels = [p for p in kept.last.state.discriminator.values() if p.dim() == 4 and p.shape[1] > 1]
+    kernels = [p for p in kept.position.state.discriminator.values() if p.dim() == 4 and p.shape[1] > 1]
     assert kernels
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
 
@@ -141,9 +148,9 @@ def kept(digits, scorer, tmp_path):
 def test_the_file_holds_plain_data_only_and_nothing_is_left_beside_it(kept):
     content = torch.load(kept, weights_only=True)
     assert content["trial"] == make(3, **METHODS["spectral_norm+gradient_penalty"]).to_dict()
-    assert float(content["state"]["discriminator_adam"]["updates"]) == 3
-    assert float(content["state"]["generator_adam"]["updates"]) == 2
-    assert len(content["state"]["vectors"]) > 0
+    assert float(content["position"]["state"]["discriminator_adam"]["updates"]) == 3
+    assert float(content["position"]["state"]["generator_adam"]["updates"]) == 2
+    assert len(content["position"]["state"]["vectors"]) > 0
     assert list(kept.parent.iterdir()) == [kept]
 
 
@@ -178,7 +185,7 @@ def test_a_truncated_file_is_refused(kept, fraction, peek):
 
 def test_a_single_wrong_byte_of_a_tensor_is_noticed(kept):
     content = bytearray(kept.read_bytes())
-    tensor = load_state(kept).last.state.discriminator_adam.first.numpy().tobytes()
+    tensor = load_state(kept).position.state.discriminator_adam.first.numpy().tobytes()
     place = bytes(content).find(tensor)
     assert place > 0
     content[place + len(tensor) // 2] ^= 1
@@ -215,28 +222,44 @@ def pickled(witness):
     return pickle.dumps(Malicious(witness), protocol=2)
 
 
+def adam_of_d(content):
+    return content["position"]["state"]["discriminator_adam"]
+
+
+def best_of(content):
+    state = content["position"]["state"]
+    return {"parameters": state["generator"], "buffers": state["generator_buffers"]}
+
+
 CHANGES = {
     "no trial": lambda content: content.pop("trial"),
     "another trial": lambda content: content["trial"].update(seed=7),
     "unknown method": lambda content: content["trial"]["method"].update(penalty="unheard_of"),
     "another size": lambda content: content.update(shape=[1, 16]),
-    "no vectors": lambda content: content["state"].update(vectors={}),
-    "no part": lambda content: content["state"].pop("loss"),
-    "one part more": lambda content: content["state"].update(more={}),
-    "a parameter less": lambda content: content["state"]["discriminator"].popitem(),
-    "another order": lambda content: content["state"].update(
-        generator=dict(reversed(content["state"]["generator"].items()))
+    "no vectors": lambda content: content["position"]["state"].update(vectors={}),
+    "no part": lambda content: content["position"]["state"].pop("loss"),
+    "one part more": lambda content: content["position"]["state"].update(more={}),
+    "a parameter less": lambda content: content["position"]["state"]["discriminator"].popitem(),
+    "another order": lambda content: content["position"]["state"].update(
+        generator=dict(reversed(content["position"]["state"]["generator"].items()))
     ),
-    "a wrong name": lambda content: content["state"].update(
-        discriminator={f"{name}s": tensor for name, tensor in content["state"]["discriminator"].items()}
+    "a wrong name": lambda content: content["position"]["state"].update(
+        discriminator={f"{name}s": tensor for name, tensor in content["position"]["state"]["discriminator"].items()}
     ),
-    "a wrong shape": lambda content: content["state"]["discriminator_adam"].update(first=torch.zeros(3)),
-    "a wrong type": lambda content: content["state"]["discriminator_adam"].update(updates=torch.tensor(3.0)),
+    "a wrong shape": lambda content: adam_of_d(content).update(first=torch.zeros(3)),
+    "a wrong type": lambda content: adam_of_d(content).update(updates=torch.tensor(3.0)),
     "no evaluation": lambda content: content.update(evaluations=[]),
+    "an evaluation more": lambda content: content["evaluations"].append(content["evaluations"][0]),
+    "another step": lambda content: content["position"].update(step=2),
+    "other semantics": lambda content: content.update(trial_id="0" * 16),
+    "another best generator": lambda content: content.update(best={**best_of(content), "step": 2}),
+    "no tally": lambda content: content["position"].pop("tally"),
+    "a wrong tally": lambda content: content["position"]["tally"].update(sums=torch.zeros(2)),
+    "a tally that diverged": lambda content: content["position"]["tally"].update(diverged_at=torch.tensor(2.0)),
     "no score": lambda content: content["evaluations"][0].update(frechet_distance=None),
     "a word for a score": lambda content: content["evaluations"][0].update(frechet_distance="low"),
     "no conditions": lambda content: content.update(conditions=None),
-    "no seconds": lambda content: content.update(training_seconds=None),
+    "no seconds": lambda content: content["position"].update(training_seconds=None),
 }
 
 
