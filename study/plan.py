@@ -242,7 +242,7 @@ def pending(
                 f"--results {results}: its rows are about {row['dataset']} with hash {row['dataset_sha256'][:16]}, the"
                 f" prepared images have {sha256[:16]}; prepare the same images again, or choose another folder."
             )
-    done = statuses(results)
+    done = statuses(results, {p.trial.id for p in planned})
     again = {FAILED: retry_failed, STOPPED: whole}
     finished = {trial_id for (trial_id, _), status in done.items() if status == FINISHED}
     todo = [

@@ -372,12 +372,17 @@ def _lowest(evaluations: Iterable[Mapping[str, Any]]) -> float | None:
     return min((score for score in scores if score is not None), default=None)
 
 
-def statuses(folder: Path) -> dict[tuple[str, str], str]:
-    """(trial_id, protocol_id) -> status of everything that stands in the folder, parts included."""
-    table = read_table(folder, "trials")
-    keys = zip(table["trial_id"].to_pylist(), table["protocol_id"].to_pylist(), strict=True)
-    found: dict[tuple[str, str], str] = dict(zip(keys, table["status"].to_pylist(), strict=True))
+def statuses(folder: Path, trial_ids: Collection[str] | None = None) -> dict[tuple[str, str], str]:
+    """(trial_id, protocol_id) -> status of what stands in the folder, parts included: of all trials, or of these."""
+    table = read_table(folder, "trials").select(["trial_id", "protocol_id", "status"])
+    if trial_ids is not None:
+        table = table.filter(pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string())))
+    found: dict[tuple[str, str], str] = {
+        (row["trial_id"], row["protocol_id"]): row["status"] for row in table.to_pylist()
+    }
     for path in part_paths(folder):
+        if trial_ids is not None and path.name.partition("-")[0] not in trial_ids:
+            continue
         row, _ = read_part(path)
         if _is_open(found.get((row["trial_id"], row["protocol_id"]))):
             found[row["trial_id"], row["protocol_id"]] = row["status"]
