@@ -54,7 +54,7 @@ def bo(
     Each round is proposed from the scores of those before it. The same command goes on where a search was stopped,
     and more `--rounds` go on where it ended.
     """
-    from study import bo, own_space, plan
+    from study import bo, own_space, slots
 
     chosen = own_space.find(space)
     how = bo.How(rounds=rounds, batch_size=batch_size, sampler=sampler, seed=seed, stop_early=stop_early)
@@ -78,11 +78,11 @@ def bo(
     )
     limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
     if address is None:
-        plan.make_slots(*plan.local_resources(), **limits)  # raises before anything is started
+        slots.make_slots(*slots.local_resources(), **limits)  # raises before anything is started
     searches = bo.searches(request, chosen, how)
     if dry_run:
-        slots = plan.make_slots(*cli.resources_at(address), **limits)
-        cli.show_plan("bo", *bo.as_plan(searches, retry_failed=retry_failed), request.results, slots)
+        places = slots.make_slots(*cli.resources_at(address), **limits)
+        cli.show_plan("bo", *bo.as_plan(searches, retry_failed=retry_failed), request.results, places)
         return
     with cli.opened(request.results):
         if any(search.left(retry_failed=retry_failed) for search in searches):
@@ -98,7 +98,8 @@ def _run(searches: list[Any], *, address: str | None, retry_failed: bool, yes: b
 
     from study import bo, launch
     from study.display import Watch
-    from study.plan import by_method, make_slots
+    from study.estimate import by_method
+    from study.slots import make_slots
 
     results = searches[0].context.results
     group = by_method((search.method for search in searches), n_dis=True)

@@ -123,7 +123,7 @@ def run(
 
     Finished trials are never run again: the same command resumes a study that was stopped.
     """
-    from study import own_space, plan
+    from study import own_space, plan, slots
 
     chosen = own_space.find(space)
     space = chosen.name
@@ -151,11 +151,11 @@ def run(
     )
     limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
     if address is None:
-        plan.make_slots(*plan.local_resources(), **limits)  # raises before anything is started
+        slots.make_slots(*slots.local_resources(), **limits)  # raises before anything is started
     planned = plan.make_plan(request, chosen)
     if dry_run:
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
-        show_plan(space, planned, todo, request.results, plan.make_slots(*resources_at(address), **limits))
+        show_plan(space, planned, todo, request.results, slots.make_slots(*resources_at(address), **limits))
         return
     with opened(request.results):
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
@@ -187,7 +187,7 @@ def make_request(dataset: str, results: Path, data_dir: Path | None, **rest: Any
 def resources_at(address: str | None) -> tuple[float, float]:
     """CPU cores and GPUs of this machine, or of the cluster at an address."""
     if address is None:
-        from study.plan import local_resources
+        from study.slots import local_resources
 
         return local_resources()
     from study import launch
@@ -199,7 +199,7 @@ def resources_at(address: str | None) -> tuple[float, float]:
 def show_plan(space: str, planned: list[Any], todo: list[Any], results: Path, slots: Any) -> Any:
     """Print a plan; returns its estimate."""
     from study.display import plan_lines
-    from study.plan import estimate
+    from study.estimate import estimate
 
     estimated = estimate(planned, todo, results, slots)
     print("\n".join(plan_lines(space, planned, estimated)), flush=True)
@@ -247,7 +247,7 @@ def _run_trials(
 ) -> None:
     from study import launch
     from study.display import Watch
-    from study.plan import make_slots
+    from study.slots import make_slots
 
     results = todo[0].context.results
     with launch.connected(address) as resources:
@@ -262,7 +262,7 @@ def _run_trials(
 def confirm(seconds: float, *, yes: bool) -> None:
     """Raises InputError for a plan that takes days, unless the user has said yes."""
     from study.display import duration
-    from study.plan import PATIENCE
+    from study.estimate import PATIENCE
 
     if seconds > PATIENCE and not yes:
         raise InputError(f"this takes about {duration(seconds)}; add --yes to run it all the same.")

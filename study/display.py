@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from study.context import Context
+from study.estimate import Estimate, by_method
 from study.execute import Outcome
-from study.plan import Estimate, Planned, by_method
+from study.plan import Planned
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 from study.trial import Trial
 

@@ -31,7 +31,8 @@ from ray.tune.search import Searcher
 
 from study.execute import Context, Outcome, Progress, execute, progress, record_loss, record_stopped
 from study.names import InputError
-from study.plan import Planned, Slots
+from study.plan import Planned
+from study.slots import Slots
 from study.trial import Trial
 
 WORKER_DEATHS = 2

@@ -1,19 +1,15 @@
 """From what the user asked for to the list of trials: every name, number and file is checked here, before any runs."""
 
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-
-import torch
 
 from search_spaces import SearchSpace
 from study import data
 from study.context import BEST, KEEPS, Context
 from study.continuation import continuation
-from study.cost import Measured, total_seconds
 from study.expand import Narrowing, expand
 from study.gan.methods import canonical
 from study.gan.model import build
@@ -24,9 +20,6 @@ from study.names import InputError, look_up
 from study.results import generator_path, read_table, statuses
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED
 from study.trial import Hyperparameters, Method, Training, Trial
-
-PATIENCE = 3 * 24 * 3600
-"""Seconds; a plan that takes longer is run only when the user confirms it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,100 +261,3 @@ def _usable_parent(planned: Planned, refused: Counter[str]) -> Trial | None:
         refused[str(error)] += 1
         return None
     return planned.parent if found else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """Counts by method as (all, to be run), seconds on the resources present, and what the seconds rest on.
-
-    `kept` of the `total` to run are only scored, which the seconds leave out; `continued` go on from a kept state, of
-    which they count the rest.
-    """
-
-    methods: Mapping[str, tuple[int, int]]
-    seconds: float
-    concurrent: int
-    device: str
-    measured: int
-    total: int
-    kept: int = 0
-    continued: int = 0
-
-    @property
-    def basis(self) -> str:
-        """Where the seconds come from, in words."""
-        return basis(self.measured, self.total - self.kept, self.device)
-
-
-def basis(measured: int, trials: int, device: str) -> str:
-    """What the time of so many trials rests on, in words."""
-    if measured == trials:
-        return "from measured trials"
-    counted = "from counted operations and an assumed speed" if device == "gpu" else "from counted operations"
-    return f"from {measured:,} measured trials, the rest {counted}" if measured else counted
-
-
-def by_method(methods: Iterable[Method], *, n_dis: bool = False) -> Callable[[Trial], str]:
-    """How trials of these methods are grouped for people: by method, and by architecture where there are several."""
-    several = len({method.architecture for method in methods}) > 1
-
-    def group(trial: Trial) -> str:
-        method = trial.method
-        where = f" on {method.architecture}" if several else ""
-        return f"{method.name}{where}" + (f", n_dis {trial.hyperparameters.n_dis}" if n_dis else "")
-
-    return group
-
-
-def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path, slots: "Slots") -> Estimate:
-    """How much there is to do and how long it takes."""
-    group = by_method(p.trial.method for p in planned)
-    every, left = (Counter(group(p.trial) for p in trials) for trials in (planned, todo))
-    training = [(p.rest, p.shape) for p in todo if not p.kept]
-    seconds, measured = total_seconds(training, Measured(results), slots.device)
-    return Estimate(
-        methods={name: (count, left[name]) for name, count in every.items()},
-        seconds=seconds / max(1, min(slots.concurrent, len(todo))),
-        concurrent=slots.concurrent,
-        device=slots.device,
-        measured=measured,
-        total=len(todo),
-        kept=len(todo) - len(training),
-        continued=sum(p.parent is not None for p in todo),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slots:
-    """How many trials run at a time, and the part of the resources that each gets."""
-
-    concurrent: int
-    gpus_per_trial: float
-
-    @property
-    def device(self) -> str:
-        return "gpu" if self.gpus_per_trial else "cpu"
-
-
-def local_resources() -> tuple[int, int]:
-    """CPU cores that this process may use, and GPUs."""
-    return len(os.sched_getaffinity(0)), torch.cuda.device_count()
-
-
-def make_slots(cpus: float, gpus: float, *, gpus_per_trial: float | None, max_concurrent: int | None) -> Slots:
-    """One CPU core per trial, and one GPU where there are any unless told otherwise.
-
-    Raises InputError where not a single trial fits.
-    """
-    if max_concurrent is not None and max_concurrent < 1:
-        raise InputError(f"--max-concurrent {max_concurrent}: must be 1 or more.")
-    if gpus_per_trial is None:
-        gpus_per_trial = 1.0 if gpus else 0.0
-    whole = gpus_per_trial <= 1 or float(gpus_per_trial).is_integer()
-    if not 0 <= gpus_per_trial <= gpus or not whole:
-        raise InputError(
-            f"--gpus-per-trial {gpus_per_trial:g}: must be from 0 to the {gpus:g} GPUs present, and whole above 1."
-        )
-    shares = int(1 / gpus_per_trial + 1e-9) if 0 < gpus_per_trial < 1 else 1  # a share never spans two GPUs
-    fit = int(min(cpus, gpus // max(gpus_per_trial, 1) * shares)) if gpus_per_trial else int(cpus)
-    return Slots(concurrent=max(1, min(fit, max_concurrent or fit)), gpus_per_trial=gpus_per_trial)

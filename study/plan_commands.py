@@ -45,7 +45,7 @@ def plan(
     from search_spaces.ranges import BO
     from study import own_space
     from study.overview import Overview
-    from study.plan import local_resources
+    from study.slots import local_resources
 
     if gpus is not None and gpus < 1:
         raise InputError(f"--gpus {gpus}: must be 1 or more.")
@@ -141,7 +141,7 @@ def _notes(overview: Any) -> list[str]:
 def _wall(overview: Any, devices: int) -> str:
     """How long it takes on so many devices, and what that rests on."""
     from study.display import duration
-    from study.plan import basis
+    from study.estimate import basis
 
     seconds, left, at_once = (
         sum(getattr(line, name) for line in overview.lines) for name in ("seconds", "left", "at_once")

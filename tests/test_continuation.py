@@ -12,10 +12,12 @@ from study import train
 from study.checkpoint import load_generator, load_state
 from study.continuation import continuation
 from study.display import plan_lines
+from study.estimate import estimate
 from study.execute import execute
 from study.names import InputError
-from study.plan import Request, Slots, estimate, make_plan, pending
+from study.plan import Request, make_plan, pending
 from study.results import compact, generator_path, part_path, read_part, read_table, state_path
+from study.slots import Slots
 from study.train import Diverged
 from tests.conftest import study_process
 

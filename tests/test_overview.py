@@ -242,7 +242,7 @@ def test_hours_rest_on_rows_and_are_shared_among_devices(plan, ask, tmp_path, ar
 
 
 def test_hours_of_the_cores_that_there_are(plan, ask, tmp_path, monkeypatch):
-    monkeypatch.setattr("study.plan.local_resources", lambda: (4, 0))
+    monkeypatch.setattr("study.slots.local_resources", lambda: (4, 0))
     trials = chosen(ask, n_dis=1)
     leave(tmp_path / "results", trials[0], seconds=2 * HOUR)
     compact(tmp_path / "results")
@@ -252,7 +252,7 @@ def test_hours_of_the_cores_that_there_are(plan, ask, tmp_path, monkeypatch):
     rest.space(search_spaces.get("grid"), ["digits"])
     assert float(row["core-hours"]) == pytest.approx(8 * 2 + sum(line.seconds for line in rest.lines) / HOUR, rel=6e-3)
     assert last(answer).startswith("about 4 h 0 min on 4 CPU cores, from 8 measured trials, the rest from counted")
-    monkeypatch.setattr("study.plan.local_resources", lambda: (4, 2))
+    monkeypatch.setattr("study.slots.local_resources", lambda: (4, 2))
     assert "on 2 GPUs" in last(plan("grid", "--methods", "none"))
 
 

@@ -8,11 +8,13 @@ import pytest
 
 from search_spaces import get
 from study import data, plan
+from study.estimate import estimate
 from study.execute import make_record
 from study.names import InputError
-from study.plan import Request, Slots, estimate, make_plan, make_slots, pending, plan_trial
+from study.plan import Request, make_plan, pending, plan_trial
 from study.results import compact, write_part
 from study.rows import DIVERGED, FAILED, FINISHED
+from study.slots import Slots, local_resources, make_slots
 from study.trial import Hyperparameters, Method
 
 GRID = get("grid")
@@ -220,7 +222,7 @@ def test_slots_that_cannot_be_had(gpus, gpus_per_trial, max_concurrent, message)
 
 
 def test_this_machine_has_cores():
-    cpus, gpus = plan.local_resources()
+    cpus, gpus = local_resources()
     assert cpus >= 1
     assert gpus >= 0
     assert math.isclose(plan.PATIENCE, 3 * 86_400)

@@ -154,6 +154,8 @@ def test_train_under_another_protocol_scores_what_was_kept(study, folder, monkey
 
 def test_what_is_pending_under_another_protocol_needs_no_training(folder):
     from study import plan
+    from study.estimate import estimate
+    from study.slots import Slots
     from study.trial import Hyperparameters, Method
 
     request = plan.Request(
@@ -169,7 +171,7 @@ def test_what_is_pending_under_another_protocol_needs_no_training(folder):
         found.append(plan.plan_trial(request, Method(architecture="sndcgan"), numbers, seed))
     todo = plan.pending(found, folder / "results")
     assert [p.kept for p in todo] == [True, False, False]
-    made = plan.estimate(found, todo, folder / "results", plan.Slots(concurrent=1, gpus_per_trial=0))
+    made = estimate(found, todo, folder / "results", Slots(concurrent=1, gpus_per_trial=0))
     assert (made.total, made.kept) == (3, 1)
     generator_path(folder / "results", todo[0].trial.id).unlink()
     assert [p.kept for p in plan.pending(found, folder / "results")] == [False] * 3
