@@ -22,9 +22,10 @@ from study.context import Context
 from study.execute import Outcome
 from study.expand import Narrowing, check_budget, expand_searches
 from study.gan.model import build
+from study.memberships import add_memberships, defined_trial, memberships
 from study.names import InputError, look_up
 from study.plan import Planned, Request, make_context, pending, training_of
-from study.results import add_memberships, defined_trial, memberships, outcomes
+from study.results import outcomes
 from study.rows import DIVERGED, FAILED
 from study.trial import Hyperparameters, Method, Training, Trial, content_id
 

@@ -236,7 +236,7 @@ def opened(results: Path) -> Iterator[None]:
 
 
 def _record_memberships(space: str, planned: list[Any]) -> None:
-    from study.results import add_memberships
+    from study.memberships import add_memberships
 
     for context in dict.fromkeys(p.context for p in planned):
         add_memberships(context.results, space, context.dataset, [p.trial for p in planned if p.context == context])

@@ -93,7 +93,8 @@ def train(
 
 def _train(planned: Any) -> str:
     from study.execute import best_device, execute
-    from study.results import add_memberships, trial_folder
+    from study.memberships import add_memberships
+    from study.results import trial_folder
     from study.rows import score_label
     from study.samples import fixed_latents, save_grid
 

@@ -31,7 +31,6 @@ from study.rows import (
     EVALUATIONS,
     KEYS,
     LATER,
-    MEMBERSHIPS,
     OPEN,
     PYTHON,
     SCORES,
@@ -279,49 +278,6 @@ def set_aside_damaged(folder: Path) -> list[Path]:
             stamp = datetime.now().strftime("%Y%m%dT%H%M%S.%f")
             moved.append(path.rename(path.with_name(f"{path.name}.damaged-{stamp}")))
     return moved
-
-
-def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Trial], round: int = 0) -> None:
-    """Record, before they run, that these trials belong to a space, in this order, after those that do already."""
-    members = [row["trial_id"] for row in memberships(folder, space, context) if row["round"] == round]
-    known = set(members)
-    new = {trial.id: trial for trial in trials if trial.id not in known}
-    rows = [
-        {
-            "space": space,
-            "context": context,
-            "round": round,
-            "order": order,
-            "trial_id": trial_id,
-            "trial": json.dumps(trial.to_dict(), sort_keys=True, allow_nan=False),
-        }
-        for order, (trial_id, trial) in enumerate(new.items(), len(members))
-    ]
-    if rows:
-        added = pa.Table.from_pylist(rows, schema=MEMBERSHIPS)
-        write_table(folder, "memberships", pa.concat_tables([read_table(folder, "memberships"), added]))
-
-
-def memberships(folder: Path, space: str, context: str) -> list[dict[str, Any]]:
-    """What belongs to a space in a context, in the order in which it was recorded."""
-    same = (pc.field("space") == space) & (pc.field("context") == context)
-    rows: list[dict[str, Any]] = read_table(folder, "memberships").filter(same).to_pylist()
-    return rows
-
-
-def defined_trial(folder: Path, row: Mapping[str, Any]) -> Trial:
-    """The trial that a membership defines; raises InputError where it does not."""
-    try:
-        trial = Trial.from_dict(json.loads(row["trial"] or ""))
-        why = None if trial.id == row["trial_id"] else f"it is defined as {trial.id}"
-    except (ValueError, TypeError, AttributeError) as error:
-        why = str(error)
-    if why is None:
-        return trial
-    raise InputError(
-        f"{folder / 'memberships.parquet'}: {row['context']}, round {row['round']}: what trial {row['trial_id']} is"
-        f" cannot be told ({why}); restore the file from a copy, or choose another --results."
-    )
 
 
 def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:

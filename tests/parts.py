@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from study.results import add_memberships, write_part
+from study.memberships import add_memberships
+from study.results import write_part
 from study.rows import FINISHED, Record
 from study.trial import Evaluation, MetricProtocol, Trial
 

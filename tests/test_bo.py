@@ -11,10 +11,11 @@ from study import bo
 from study.bayes import SAMPLERS, propose
 from study.bo import How, Rounds
 from study.execute import Outcome, make_record
+from study.memberships import memberships
 from study.names import InputError
 from study.own_space import find
 from study.plan import Request
-from study.results import compact, memberships, read_table, write_part, write_table
+from study.results import compact, read_table, write_part, write_table
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED
 from study.trial import Evaluation
 

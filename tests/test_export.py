@@ -8,7 +8,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from analysis import load
-from study.results import add_memberships
+from study.memberships import add_memberships
 from study.rows import DIVERGED, FAILED, STOPPED
 from tests.analysis.conftest import DRAGAN, Study
 

@@ -13,9 +13,10 @@ from study.checkpoint import save_generator, save_state
 from study.cost import kept_bytes
 from study.expand import Narrowing, expand_searches
 from study.gan.model import build, initial_state
+from study.memberships import add_memberships
 from study.overview import APPENDICES, MAIN_TEXT, OPTIMISED, Overview
 from study.plan import Request, trials_of
-from study.results import add_memberships, compact
+from study.results import compact
 from study.rows import DIVERGED, FAILED
 from study.train import Checkpoint
 from study.trial import Evaluation, MetricProtocol

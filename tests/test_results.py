@@ -14,12 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from study import results
+from study.memberships import add_memberships, memberships
 from study.names import InputError
 from study.results import (
     DamagedFile,
-    add_memberships,
     compact,
-    memberships,
     part_path,
     part_paths,
     read_part,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from study.results import add_memberships, compact, write_part
+from study.memberships import add_memberships
+from study.results import compact, write_part
 from study.rows import DIVERGED, FAILED, FINISHED, Record
 from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial, content_id
 

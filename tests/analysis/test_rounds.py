@@ -11,8 +11,8 @@ from analysis.random_search import best_of
 from analysis.round_figure import round_figure
 from analysis.rounds import searched
 from analysis.tables import plain_table, search_words
+from study.memberships import add_memberships
 from study.names import InputError
-from study.results import add_memberships
 from study.rows import DIVERGED, FAILED, STOPPED
 
 ROUNDS = [[50.0, DIVERGED, 40.0], [45.0, 30.0, FAILED], [35.0, DIVERGED, DIVERGED]]

@@ -6,9 +6,10 @@ import pytest
 
 from search_spaces import get
 from search_spaces.seeds import best_first
+from study.memberships import add_memberships
 from study.names import InputError
 from study.plan import Request, make_plan, trials_of
-from study.results import add_memberships, compact, read_table
+from study.results import compact, read_table
 from study.rows import DIVERGED, FAILED, STOPPED
 from study.trial import Hyperparameters, Method, Training, Trial
 from tests.parts import PROTOCOL, leave
