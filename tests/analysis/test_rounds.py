@@ -108,6 +108,7 @@ def test_names_are_those_that_study_bo_gives():
     from types import SimpleNamespace
 
     from analysis.random_search import NAME
+    from search_spaces.ranges import random_settings
     from study.bo import How, Search
     from study.trial import Method, Training
 
@@ -117,8 +118,7 @@ def test_names_are_those_that_study_bo_gives():
             method=method,
             n_dis=5,
             training=Training(discriminator_steps=1, width=8),
-            ranges={},
-            fixed={},
+            block=random_settings((), 0),
             how=How(sampler="random", seed=12, stop_early=early),
             context=SimpleNamespace(dataset="digits", protocol=SimpleNamespace(id="p")),
             shape=(8, 1),
