@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from search_spaces import get
-from study import data, plan
-from study.estimate import estimate
+from study import data
+from study.estimate import PATIENCE, estimate
 from study.execute import make_record
 from study.names import InputError
 from study.plan import Request, make_plan, pending, plan_trial
@@ -225,4 +225,4 @@ def test_this_machine_has_cores():
     cpus, gpus = local_resources()
     assert cpus >= 1
     assert gpus >= 0
-    assert math.isclose(plan.PATIENCE, 3 * 86_400)
+    assert math.isclose(PATIENCE, 3 * 86_400)

@@ -269,7 +269,7 @@ def test_bad_input_is_one_line_and_changes_nothing(ask, folder, monkeypatch, com
         (["--kid-subset", "900"], "--kid-subset 900: must be from 2 to 600"),
     ],
 )
-@pytest.mark.parametrize("command", ["evaluate --all", "train", "run grid", "plan grid"])
+@pytest.mark.parametrize("command", ["evaluate --all", "train", "run grid", "bo"])
 def test_bad_protocols_and_metrics(ask, folder, command, arguments, words):
     answer = ask(command, *arguments)
     assert answer.code == 2
