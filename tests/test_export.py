@@ -1,6 +1,5 @@
 """The exported storage, read by Optuna itself, against the rows."""
 
-import time
 
 import optuna
 import pytest
@@ -103,13 +102,3 @@ def test_nothing_is_left_where_nothing_can_be_written(study, made, tmp_path, mon
     folder = tmp_path / "empty"
     assert study("export", "--optuna", folder / "study.db", "--results", made[0].folder).code == 130
     assert list(folder.iterdir()) == []
-
-
-@pytest.mark.slow
-def test_a_thousand_trials_take_a_minute_at_most(study, tmp_path):
-    rows = Study(tmp_path / "results")
-    rows.add_many(None, [float(score) for score in range(1, 1001)])
-    rows.compact()
-    start = time.process_time()
-    exported(study, rows.folder, tmp_path / "study.db")
-    assert time.process_time() - start < 60
