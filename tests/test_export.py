@@ -1,6 +1,5 @@
 """The exported storage, read by Optuna itself, against the rows."""
 
-
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution

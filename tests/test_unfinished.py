@@ -523,13 +523,15 @@ def test_keep_is_one_of_three():
 TRAIN = ("--normalization", "spectral_norm", "--penalty", "gradient_penalty", "--penalty-weight", 1, "--n-dis", 2)
 
 
-def wait_for_a_new_state(process, folder, known):
-    """Until a file of a state is there that is not the `known` one, by its time; its time."""
+def newest_state(folder):
+    """The time of the newest file of a state; 0 where there is none."""
+    return max((path.stat().st_mtime_ns for path in (folder / "unfinished").glob("[!.]*.pt")), default=0)
+
+
+def wait_for_a_state_of_its_own(process, folder, before):
+    """Until a process has written a state, or has ended; `before`: the newest of before it started."""
     deadline = time.monotonic() + 240
-    while True:
-        found = max((path.stat().st_mtime_ns for path in (folder / "unfinished").glob("[!.]*.pt")), default=known)
-        if found != known or process.poll() is not None:
-            return found
+    while newest_state(folder) == before and process.poll() is None:
         assert time.monotonic() < deadline, "it makes no progress"
         time.sleep(0.01)
 
@@ -541,10 +543,11 @@ def test_kill_9_at_random_moments(tmp_path, attempt):
     options = (*TRAIN, "--discriminator-steps", 250, "--learning-rate", 1e-3)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert study_process("train", *options, "--results", whole).wait(300) == 0
-    chance, state, kills = random.Random(attempt), 0, 0
+    chance, kills = random.Random(attempt), 0
     for _ in range(4):
+        before = newest_state(killed)
         process = study_process("train", *options, "--results", killed)
-        state = wait_for_a_new_state(process, killed, state)
+        wait_for_a_state_of_its_own(process, killed, before)
         time.sleep(chance.uniform(0, 1.5))
         process.kill()
         kills += process.wait() == -signal.SIGKILL
