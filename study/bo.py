@@ -17,7 +17,7 @@ from search_spaces.blocks import RandomBlock
 from search_spaces.draws import Range
 from search_spaces.ranges import BO
 from study import data
-from study.bayes import SAMPLERS, propose
+from study.bayes import DEFAULT, SAMPLERS, propose
 from study.context import Context
 from study.execute import Outcome
 from study.expand import Narrowing, check_budget, expand_searches
@@ -47,7 +47,7 @@ class How:
 
     rounds: int = 12
     batch_size: int = 10
-    sampler: str = "gp-bucb"
+    sampler: str = DEFAULT
     seed: int = 0
     stop_early: bool = False
 
@@ -83,7 +83,8 @@ class Search:
     @cached_property
     def like(self) -> Trial:
         """A trial of the search: all of them cost the same."""
-        return self.trial({name: each.at(0.5) for name, each in self.ranges.items()})
+        middle = self.block.middle(self.method.penalty, self.n_dis)
+        return Trial(dataset=self.context.dataset, method=self.method, hyperparameters=middle, training=self.training)
 
     @cached_property
     def name(self) -> str:

@@ -45,9 +45,9 @@ def bo(
     max_concurrent: cli.Concurrent = None,
     gpus_per_trial: cli.Gpus = None,
     address: cli.Address = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    retry_failed: cli.RetryFailed = False,
     yes: cli.Yes = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    dry_run: cli.DryRun = False,
 ) -> None:
     """Search the paper's ranges (Table 2) by Bayesian optimisation: for each method and n_dis, round by round.
 
@@ -76,23 +76,31 @@ def bo(
         operator_norms=operator_norms,
         keep=keep,
     )
-    limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
-    if address is None:
-        slots.make_slots(*slots.local_resources(), **limits)  # raises before anything is started
+    limits = cli.checked_limits(address, gpus_per_trial=gpus_per_trial, max_concurrent=max_concurrent)
     searches = bo.searches(request, chosen, how)
     if dry_run:
         places = slots.make_slots(*cli.resources_at(address), **limits)
         cli.show_plan("bo", *bo.as_plan(searches, retry_failed=retry_failed), request.results, places)
         return
     with cli.opened(request.results):
-        if any(search.left(retry_failed=retry_failed) for search in searches):
-            _run(searches, address=address, retry_failed=retry_failed, yes=yes, **limits)
+        planned, todo = bo.as_plan(searches, retry_failed=retry_failed)
+        if todo:
+            _run(searches, planned, todo, address=address, retry_failed=retry_failed, yes=yes, **limits)
         else:
             print(f"bo: all {len(searches)} searches of {how.rounds} rounds are done.")
     _conclude(searches, request.results)
 
 
-def _run(searches: list[Any], *, address: str | None, retry_failed: bool, yes: bool, **limits: Any) -> None:
+def _run(
+    searches: list[Any],
+    planned: list[Any],
+    todo: list[Any],
+    *,
+    address: str | None,
+    retry_failed: bool,
+    yes: bool,
+    **limits: Any,
+) -> None:
     """Run what is left of the searches, on one cluster."""
     from collections import Counter
 
@@ -103,7 +111,6 @@ def _run(searches: list[Any], *, address: str | None, retry_failed: bool, yes: b
 
     results = searches[0].context.results
     group = by_method((search.method for search in searches), n_dis=True)
-    planned, todo = bo.as_plan(searches, retry_failed=retry_failed)
     with launch.connected(address) as resources:
         slots = make_slots(*resources, **limits)
         estimated = cli.show_plan("bo", planned, todo, results, slots)

@@ -84,6 +84,8 @@ Concurrent = Annotated[int | None, typer.Option(help="At most so many trials at 
 Yes = Annotated[
     bool, typer.Option("--yes", help="Run a plan of more than three days, or a space of more than 100,000 trials.")
 ]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
 Gpus = Annotated[float | None, typer.Option(help="GPUs, or part of one, per trial.  [default: 1 where there are any]")]
 
 
@@ -112,12 +114,12 @@ def run(
     max_concurrent: Concurrent = None,
     gpus_per_trial: Gpus = None,
     address: Address = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    retry_failed: RetryFailed = False,
     yes: Annotated[
         bool,
         typer.Option("--yes", help="Run a plan of more than three days, or of a space of more than 100,000 trials."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Train and score every trial of a search space, and show the best of each method.
 
@@ -149,9 +151,7 @@ def run(
         keep_states=keep_states,
         keep=keep,
     )
-    limits = {"gpus_per_trial": gpus_per_trial, "max_concurrent": max_concurrent}
-    if address is None:
-        slots.make_slots(*slots.local_resources(), **limits)  # raises before anything is started
+    limits = checked_limits(address, gpus_per_trial=gpus_per_trial, max_concurrent=max_concurrent)
     planned = plan.make_plan(request, chosen)
     if dry_run:
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
@@ -182,6 +182,15 @@ def make_request(dataset: str, results: Path, data_dir: Path | None, **rest: Any
     from study import data, plan
 
     return plan.Request(datasets=split(dataset), results=results.absolute(), data_dir=data.data_dir(data_dir), **rest)
+
+
+def checked_limits(address: str | None, **limits: Any) -> dict[str, Any]:
+    """The limits of `study.slots.make_slots`; raises InputError before anything is started where they do not fit."""
+    from study.slots import local_resources, make_slots
+
+    if address is None:
+        make_slots(*local_resources(), **limits)
+    return limits
 
 
 def resources_at(address: str | None) -> tuple[float, float]:
@@ -302,7 +311,7 @@ def exit_if_failed(planned: list[Any], results: Path) -> None:
     from study.results import statuses
     from study.rows import FAILED
 
-    found = statuses(results)
+    found = statuses(results, {p.trial.id for p in planned})
     if failed := [p.trial.id for p in planned if found.get(p.key) == FAILED]:
         print(f"{len(failed)} trials failed: see `study status`; --retry-failed runs them again.", file=sys.stderr)
         raise typer.Exit(FAILED_EXIT)
@@ -339,7 +348,7 @@ def report_command(
     searches: Annotated[bool, typer.Option("--bo", help="What `study bo` found: rounds and chosen settings.")] = False,
 ) -> None:
     """Show the best trials of each method, as a table and a figure, from the rows alone."""
-    chosen = [name.strip() for name in dataset.split(",")] if dataset else None
+    chosen = split(dataset) if dataset else None
     protocols = [protocol] if protocol else None
     if searches:
         from study.bo_commands import show_searches

@@ -37,7 +37,7 @@ def export(
     results, path = results.absolute(), optuna.absolute()
     if path.exists():
         raise InputError(f"--optuna {optuna}: exists already; remove it, or name another file.")
-    chosen = [name.strip() for name in dataset.split(",")] if dataset else None
+    chosen = cli.split(dataset) if dataset else None
     frame = select(load(results), dataset=chosen, protocol=protocol)
     groups = dict(_groups(frame, results))
     scores = load_checkpoints(results).dropna(subset=["frechet_distance"])

@@ -89,7 +89,7 @@ def compare_protocols(
     The paper finds differences of more than 10 % (section 4). Nothing is written. Of several generators each row shows
     the median, and the range of the ratio to the first protocol.
     """
-    names = list(dict.fromkeys(name.strip() for name in protocols.split(",")))
+    names = cli.split(protocols)
     common = {"n_real": n_real, "n_fake": n_fake, "extractor": extractor, "extractor_weights": extractor_weights}
     requests = [
         _request(dataset=dataset, results=results, data_dir=data_dir, protocol=name, metrics="none", **common)
