@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -38,3 +38,42 @@ def study_process(*arguments: object, **options: object) -> subprocess.Popen[str
     command = [sys.executable, "-m", "study", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env={**os.environ, "COLUMNS": "80"}, **{**pipes, **options})  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread: small tensors only wait for one another, and rounding depends on the number of threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Any:
+    """The embedded images."""
+    from study import data
+
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def scorer(digits: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Scores images by their pixels, pooled: quick, and with no weights to load."""
+    import torch
+
+    from study.metrics.features import Extractor
+    from study.metrics.protocols import resolve_protocol
+    from study.metrics.scoring import Scorer
+
+    pixels = Extractor(
+        name="pixels",
+        weights_sha256="1" * 64,
+        dimension=16,
+        resize="none",
+        features=lambda images: torch.nn.functional.avg_pool2d(images, 2).flatten(1).double(),
+    )
+    protocol = resolve_protocol(digits, pixels, n_real=32, n_fake=32)
+    return Scorer.prepare(digits, pixels, protocol, tmp_path_factory.mktemp("statistics"))

@@ -8,6 +8,16 @@ from study.rows import FINISHED, Record
 from study.trial import Evaluation, MetricProtocol, Trial
 
 PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=600, n_fake=600)
+OWN = {
+    "code_revision",
+    "resumptions",
+    "started_at",
+    "finished_at",
+    "training_seconds",
+    "scoring_seconds",
+    "images_per_second",
+}
+"""Columns of a trial's row that differ between two runs of it."""
 
 
 def leave(
@@ -17,11 +27,12 @@ def leave(
     *,
     status: str = FINISHED,
     seconds: float | None = None,
+    scoring: float = 0.0,
     protocol: MetricProtocol = PROTOCOL,
     device: str = "cpu",
     space: str | None = None,
 ) -> None:
-    """The part of a trial: its one checkpoint's score, the seconds that it took, and the `space` that it is of."""
+    """The part of a trial: its one checkpoint's score, seconds of training and of scoring, and the `space` it is of."""
     record = Record(
         status=status,
         reason=None if status == FINISHED else "made so",
@@ -29,7 +40,7 @@ def leave(
         started_at="2026-01-01T00:00:00+00:00",
         finished_at="2026-01-01T00:00:00+00:00",
         training_seconds=seconds,
-        scoring_seconds=None if seconds is None else 0.0,
+        scoring_seconds=None if seconds is None else scoring,
         images_per_second=None,
         host="here",
         device=device,

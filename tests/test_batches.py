@@ -6,16 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from study import data
 from study.batches import _resident, batch_indices, from_device, from_map, prefetched, real_batches
 from study.trial import Training
 
 WAYS = [from_map, from_device, prefetched]
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return data.load("digits")
 
 
 def training(batch_size=64, steps=12, data_seed=547):

@@ -11,10 +11,11 @@ from study.cost import Measured, estimated_seconds, kept_bytes, scored_steps, st
 from study.gan.model import build, initial_state
 from study.overview import Overview
 from study.plan import Request, trials_of
-from study.results import compact, write_part
-from study.rows import DIVERGED, FINISHED, Record
+from study.results import compact
+from study.rows import DIVERGED
 from study.train import Checkpoint, stream
-from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
+from study.trial import Evaluation, Hyperparameters, Method, Training, Trial
+from tests.parts import PROTOCOL, leave
 
 SHAPE = (1, 8)
 # SNDCGAN of width 8 on 1x8x8: two operations per multiplication, biases not counted. On maps of 1 and 2 px the taps
@@ -36,7 +37,6 @@ DISCRIMINATOR = 2 * (
     + 1 * 1 * 64 * 64 * 1 * 1
     + 64 * 1  # linear
 )
-PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=600, n_fake=600)
 
 
 def make(penalty=None, *, n_dis=1, steps=100, width=8, batch_size=64, seed=0):
@@ -103,41 +103,11 @@ def test_scored_steps(steps, every, count):
     assert scored_steps(steps, every) == count
 
 
-def record(folder, trial, seconds, status=FINISHED, device="cpu"):
-    made = Record(
-        status=status,
-        reason=None,
-        dataset_sha256="d" * 64,
-        started_at="2026-01-01T00:00:00+00:00",
-        finished_at="2026-01-01T00:00:00+00:00",
-        training_seconds=seconds,
-        scoring_seconds=None if seconds is None else 1.0,
-        images_per_second=None,
-        host="here",
-        device=device,
-        study_version="0",
-        code_revision="none",
-        semantics=1,
-        python="3",
-        torch="2",
-    )
-    score = Evaluation(
-        trial_id=trial.id,
-        discriminator_step=1,
-        protocol_id=PROTOCOL.id,
-        frechet_distance=1.0,
-        discriminator_loss=1.0,
-        generator_loss=1.0,
-        penalty=0.0,
-    )
-    assert write_part(folder, trial, PROTOCOL, made, [score])
-
-
 def test_measured_seconds_are_the_mean_of_like_trials_scaled_to_the_steps(tmp_path):
-    record(tmp_path, make(seed=0, steps=100), 9)
-    record(tmp_path, make(seed=1, steps=200), 39)
-    record(tmp_path, make(seed=2, steps=100), None, status=DIVERGED)
-    record(tmp_path, make(seed=3, steps=100), 0, device="NVIDIA H200")
+    leave(tmp_path, make(seed=0, steps=100), seconds=9, scoring=1.0)
+    leave(tmp_path, make(seed=1, steps=200), seconds=39, scoring=1.0)
+    leave(tmp_path, make(seed=2, steps=100), seconds=None, scoring=1.0, status=DIVERGED)
+    leave(tmp_path, make(seed=3, steps=100), seconds=0, scoring=1.0, device="NVIDIA H200")
     compact(tmp_path)
     measured = Measured(tmp_path)
     assert measured.seconds(make(seed=9, steps=1000), "cpu") == pytest.approx(1000 * (10 / 100 + 40 / 200) / 2)
@@ -147,7 +117,7 @@ def test_measured_seconds_are_the_mean_of_like_trials_scaled_to_the_steps(tmp_pa
 
 
 def test_totals_say_how_much_is_measured(tmp_path):
-    record(tmp_path, make(steps=100), 9)
+    leave(tmp_path, make(steps=100), seconds=9, scoring=1.0)
     compact(tmp_path)
     trials = [(make(steps=100), SHAPE), (make("dragan"), SHAPE)]
     total, known = total_seconds(trials, Measured(tmp_path), "cpu")

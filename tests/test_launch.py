@@ -11,6 +11,7 @@ import pytest
 
 from study.results import part_paths, read_table, statuses
 from tests.conftest import Answer, study_process
+from tests.parts import OWN
 
 SMALL = ("--methods", "none,spectral_norm", "--settings", "2", "--discriminator-steps", "4")
 
@@ -158,15 +159,6 @@ def rows_with_parts(folder: Path) -> list[dict[str, object]]:
 
 
 LONGER = ("--methods", "none", "--settings", "2", "--discriminator-steps", "200")
-OWN = {
-    "code_revision",
-    "resumptions",
-    "started_at",
-    "finished_at",
-    "training_seconds",
-    "scoring_seconds",
-    "images_per_second",
-}
 
 
 @pytest.mark.slow

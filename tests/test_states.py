@@ -7,24 +7,15 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from study import data
 from study.checkpoint import Snapshot, load_state, save_state
 from study.gan.model import build, empty_state, initial_state
 from study.gan.program import programs
-from study.metrics.features import Extractor
-from study.metrics.protocols import resolve_protocol
-from study.metrics.scoring import Scorer
 from study.names import InputError
 from study.train import stream, train
 from study.trial import Hyperparameters, Method, Training, Trial
 
-PIXELS = Extractor(
-    name="pixels",
-    weights_sha256="1" * 64,
-    dimension=16,
-    resize="none",
-    features=lambda images: torch.nn.functional.avg_pool2d(images, 2).flatten(1).double(),
-)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPE, CONDITIONS = (1, 8), {"protocol_id": "p", "checkpoint_every": 3, "metrics": ["is"]}
 METHODS = {
     "none": {},
@@ -35,25 +26,6 @@ METHODS = {
     "began": {"loss": "began"},
     "resnet": {"architecture": "resnet_cifar", "normalizations": ("spectral_norm",)},
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return data.load("digits")
-
-
-@pytest.fixture(scope="module")
-def scorer(digits, tmp_path_factory):
-    protocol = resolve_protocol(digits, PIXELS, n_real=32, n_fake=32)
-    return Scorer.prepare(digits, PIXELS, protocol, tmp_path_factory.mktemp("statistics"))
 
 
 def make(steps, seed=0, *, n_dis=2, **method):

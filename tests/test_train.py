@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import study.train
-from study import data
 from study.batches import from_map
 from study.data.dataset import SPLITS
 from study.gan.architectures import ARCHITECTURES
@@ -17,39 +16,12 @@ from study.gan.model import Settings, build, initial_state
 from study.gan.normalizations import NORMALIZATIONS
 from study.gan.penalties import PENALTIES
 from study.gan.step import discriminator_step, generator_step
-from study.metrics.features import Extractor
-from study.metrics.protocols import resolve_protocol
-from study.metrics.scoring import Scored, Scorer
+from study.metrics.scoring import Scored
 from study.names import InputError
 from study.train import CHECK_EVERY, Diverged, check_parameters, draw, stream, train
 from study.trial import Hyperparameters, Method, Scores, Training, Trial
 
-PIXELS = Extractor(
-    name="pixels",
-    weights_sha256="1" * 64,
-    dimension=16,
-    resize="none",
-    features=lambda images: torch.nn.functional.avg_pool2d(images, 2).flatten(1).double(),
-)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return data.load("digits")
-
-
-@pytest.fixture(scope="module")
-def scorer(digits, tmp_path_factory):
-    protocol = resolve_protocol(digits, PIXELS, n_real=32, n_fake=32)
-    return Scorer.prepare(digits, PIXELS, protocol, tmp_path_factory.mktemp("statistics"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def a_trial(*, steps=6, seed=0, normalizations=(), penalty=None, batch_size=8, data_seed=547, **hyperparameters):

@@ -31,6 +31,7 @@ from study.results import (
 from study.trial import Hyperparameters, Method
 from study.unfinished import Unfinished
 from tests.conftest import study_process
+from tests.parts import OWN
 
 METHODS = {
     "none": {},
@@ -39,16 +40,6 @@ METHODS = {
     "began": {"loss": "began"},
     "batch_norm": {"normalizations": ("batch_norm",)},
 }
-OWN = {
-    "code_revision",
-    "resumptions",
-    "started_at",
-    "finished_at",
-    "training_seconds",
-    "scoring_seconds",
-    "images_per_second",
-}
-"""Columns of a trial's row that differ between two runs of it."""
 STEPS, EVERY, CHECK = 9, 4, 2
 """Checkpoints at 4, 8 and 9; states also at 2 and 6."""
 

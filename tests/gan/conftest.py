@@ -34,12 +34,8 @@ class Setup(NamedTuple):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """The tensors here are tiny; more threads only wait for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def always_one_thread(one_thread):
+    """For all tests here."""
 
 
 @pytest.fixture(params=method_names())

@@ -3,13 +3,7 @@
 import pytest
 import torch
 
-from study import data
 from study.metrics.torchvision_guard import import_torchvision
-
-
-@pytest.fixture(scope="session")
-def digits():
-    return data.load("digits")
 
 
 @pytest.fixture(scope="session")
