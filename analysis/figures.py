@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from analysis.style import CONTEXT, PAGE, colour
+from study.files import replace
 from study.names import InputError
-from study.results import sync_and_replace, temporary_name
 
 FORMATS = (".png", ".svg", ".pdf")
 FEW = 5
@@ -162,15 +162,9 @@ def save(figure: Figure, path: Path) -> Path:
         InputError: a suffix other than .png, .svg or .pdf, or a place that cannot be written to.
     """
     check_format(path)
-    temporary = temporary_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with mpl.rc_context(PAGE):
-                figure.savefig(temporary, format=path.suffix[1:])
-            sync_and_replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with mpl.rc_context(PAGE):
+            replace(path, lambda file: figure.savefig(file, format=path.suffix[1:]))
     except OSError as error:
         raise InputError(f"{path}: the figure cannot be written ({error.strerror or error}).") from error
     return path

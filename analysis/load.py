@@ -7,9 +7,11 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from upath import UPath
 
+from study.files import place
 from study.names import InputError, unknown
-from study.results import DamagedFile, part_paths, read_part, read_table, with_later_columns
+from study.results import DamagedFile, read_parts, read_table, with_later_columns
 from study.rows import EVALUATIONS, KEYS, OPEN, TRIALS
 
 Names = str | Iterable[str] | None
@@ -20,7 +22,7 @@ def load(path: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
     Args:
         path: a results folder (its trials.parquet and the parts not yet merged into it), a parquet file of the same
-            schema, or several of either.
+            schema, or several of either; each a path or an address such as s3://bucket/study.
 
     Returns:
         One row per (trial_id, protocol_id) with the columns of trials.parquet; of two rows for one key the first
@@ -30,10 +32,10 @@ def load(path: str | Path | Iterable[str | Path]) -> pd.DataFrame:
         InputError: nothing there, or no trials in it.
         DamagedFile: a file that is cut short or of another schema; nothing is touched.
     """
-    paths = [path] if isinstance(path, str | Path) else list(path)
+    paths = [path] if isinstance(path, str | Path | UPath) else list(path)
     if not paths:
         raise InputError("load: no path given; name a results folder or parquet files.")
-    rows: pd.DataFrame = pa.concat_tables([_read(Path(each)) for each in paths]).to_pandas()
+    rows: pd.DataFrame = pa.concat_tables([_read(place(each)) for each in paths]).to_pandas()
     is_open = rows["status"].isin(OPEN)
     preferred = pd.concat([rows[~is_open], rows[is_open].iloc[::-1]])
     return preferred.drop_duplicates(list(KEYS["trials"])).sort_index().reset_index(drop=True)
@@ -49,11 +51,11 @@ def load_checkpoints(folder: Path) -> pd.DataFrame:
     Raises:
         DamagedFile: as `load`.
     """
-    parts = _read_parts(folder)
+    parts = list(read_parts(folder))
     trials: pd.DataFrame = read_table(folder, "trials").to_pandas()
     table: pd.DataFrame = read_table(folder, "evaluations").to_pandas()
     closed = set(map(tuple, trials.loc[~trials["status"].isin(OPEN), ["trial_id", "protocol_id"]].to_numpy()))
-    newer = {key: scores for row, scores in parts if (key := (row["trial_id"], row["protocol_id"])) not in closed}
+    newer = {key: scores for _, row, scores in parts if (key := (row["trial_id"], row["protocol_id"])) not in closed}
     added = pa.Table.from_pylist([score for scores in newer.values() for score in scores], schema=EVALUATIONS)
     stays = table[~pd.MultiIndex.from_frame(table[["trial_id", "protocol_id"]]).isin(list(newer))]
     merged: pd.DataFrame = pd.concat([stays, added.to_pandas()], ignore_index=True)
@@ -124,20 +126,8 @@ def _read(path: Path) -> pa.Table:
 
 def _read_folder(folder: Path) -> pa.Table:
     """Parts first: a study that runs meanwhile moves them into the table, and a row seen twice is kept once."""
-    rows = [row for row, _ in _read_parts(folder)]
+    rows = [row for _, row, _ in read_parts(folder)]
     return pa.concat_tables([read_table(folder, "trials"), pa.Table.from_pylist(rows, schema=TRIALS)])
-
-
-def _read_parts(folder: Path) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """The parts that are there, those left out that are merged into the tables meanwhile."""
-    parts = []
-    for part in part_paths(folder):
-        try:
-            parts.append(read_part(part))
-        except DamagedFile:
-            if part.exists():
-                raise
-    return parts
 
 
 def _read_file(path: Path) -> pa.Table:
@@ -145,7 +135,8 @@ def _read_file(path: Path) -> pa.Table:
     if not path.exists():
         raise InputError(f"{path}: no such file; `study run grid --results DIR` makes DIR/trials.parquet.")
     try:
-        table = pq.read_table(path)
+        with path.open("rb") as file:
+            table = pq.read_table(file)
         return with_later_columns(table, "trials").select(TRIALS.names).cast(TRIALS)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a table of trials ({str(error).splitlines()[0]})") from error

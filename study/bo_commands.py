@@ -45,6 +45,7 @@ def bo(
     max_concurrent: cli.Concurrent = None,
     gpus_per_trial: cli.Gpus = None,
     address: cli.Address = None,
+    shard: cli.ShardOption = None,
     retry_failed: cli.RetryFailed = False,
     yes: cli.Yes = False,
     dry_run: cli.DryRun = False,
@@ -55,7 +56,9 @@ def bo(
     and more `--rounds` go on where it ended.
     """
     from study import bo, own_space, slots
+    from study.shard import parse_shard
 
+    part = parse_shard(shard)
     chosen = own_space.find(space)
     how = bo.How(rounds=rounds, batch_size=batch_size, sampler=sampler, seed=seed, stop_early=stop_early)
     request = cli.make_request(
@@ -78,14 +81,19 @@ def bo(
     )
     limits = cli.checked_limits(address, gpus_per_trial=gpus_per_trial, max_concurrent=max_concurrent)
     searches = bo.searches(request, chosen, how)
+    if part:
+        searches = searches[part.index - 1 :: part.count]  # whole ones: a search goes on from its own scores
+        if not searches:
+            print(f"part {part}: no search falls to it.")
+            return
     if dry_run:
         places = slots.make_slots(*cli.resources_at(address), **limits)
         cli.show_plan("bo", *bo.as_plan(searches, retry_failed=retry_failed), request.results, places)
         return
-    with cli.opened(request.results):
+    with cli.opened(request.results, part) as claim:
         planned, todo = bo.as_plan(searches, retry_failed=retry_failed)
         if todo:
-            _run(searches, planned, todo, address=address, retry_failed=retry_failed, yes=yes, **limits)
+            _run(searches, planned, todo, claim, address=address, retry_failed=retry_failed, yes=yes, **limits)
         else:
             print(f"bo: all {len(searches)} searches of {how.rounds} rounds are done.")
     _conclude(searches, request.results)
@@ -95,6 +103,7 @@ def _run(
     searches: list[Any],
     planned: list[Any],
     todo: list[Any],
+    claim: Any,
     *,
     address: str | None,
     retry_failed: bool,
@@ -121,7 +130,7 @@ def _run(
             stopping = launch.EarlyStopping(
                 group=lambda trial: f"{trial.dataset} {group(trial)}", first=lambda one: one.context.checkpoint_every
             )
-            add = cli.compacting(results, watch.add)
+            add = cli.compacting(results, claim, watch.add)
             launch.launch(work, slots, add, stopping=stopping if searches[0].how.stop_early else None)
 
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from study.files import is_remote, replace
 from study.gan.model import Gan, State, Tensors, build, empty_state
 from study.gan.optimizers import AdamState
 from study.names import InputError
-from study.results import read_evaluation, sync_and_replace, temporary_name
+from study.results import read_evaluation
 from study.rows import TRAINING
 from study.train import Checkpoint, Position, Tally, check_parameters
 from study.trial import Evaluation, Trial
@@ -222,23 +223,23 @@ def _read_state(gan: Gan, content: Mapping[str, Any]) -> State:
 
 def _load(path: Path, *, peek: bool, device: str = "cpu") -> dict[str, Any]:
     """What `_save` wrote; raises any error where the file is damaged, see `load_state` for `peek`."""
-    if not peek:
-        with zipfile.ZipFile(path) as archive:
+    content: dict[str, Any]
+    if peek and not is_remote(path):
+        content = torch.load(path, weights_only=True, mmap=True, map_location=device)
+        return content
+    with path.open("rb") as file:
+        with zipfile.ZipFile(file) as archive:
             if damaged := archive.testzip():  # at checksums PyTorch does not look
                 raise ValueError(f"wrong checksum of {damaged}")
-    content: dict[str, Any] = torch.load(path, weights_only=True, mmap=peek, map_location=device)
+        file.seek(0)
+        content = torch.load(file, weights_only=True, map_location=device)
     return content
 
 
 def _save(path: Path, content: Mapping[str, Any]) -> None:
     """Write plain data and tensors, from any device, replacing an earlier file at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(path)
-    try:
-        torch.save(pytree.tree_map_only(Tensor, lambda tensor: tensor.cpu().clone(), content), temporary)
-        sync_and_replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    plain = pytree.tree_map_only(Tensor, lambda tensor: tensor.cpu().clone(), content)
+    replace(path, lambda file: torch.save(plain, file))
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:

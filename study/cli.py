@@ -3,12 +3,15 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from study.files import is_remote, place
 from study.names import InputError
+from study.shard import Shard, parse_shard
 
 app = typer.Typer(
     name="study",
@@ -34,7 +37,14 @@ Datasets = Annotated[
     ),
 ]
 OneDataset = Annotated[str, typer.Option("--dataset", help="A dataset; see `study datasets`.")]
-Results = Annotated[Path, typer.Option(help="Folder of rows, figures and kept generators.")]
+Results = Annotated[
+    Path,
+    typer.Option(
+        parser=place,
+        metavar="PATH",
+        help="Folder of rows, figures and kept generators; or an address, s3://... or gs://...",
+    ),
+]
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder of prepared data.  [default: $STUDY_DATA, or the user's cache]")
 ]
@@ -80,6 +90,10 @@ Keep = Annotated[
 Address = Annotated[
     str | None, typer.Option(help="Join the Ray cluster there (`auto` finds it).  [default: start one]")
 ]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", help="Only part I of N, beside other drivers on the same results folder.", metavar="I/N"),
+]
 Concurrent = Annotated[int | None, typer.Option(help="At most so many trials at a time.", metavar="N")]
 Yes = Annotated[
     bool, typer.Option("--yes", help="Run a plan of more than three days, or a space of more than 100,000 trials.")
@@ -114,6 +128,7 @@ def run(
     max_concurrent: Concurrent = None,
     gpus_per_trial: Gpus = None,
     address: Address = None,
+    shard: ShardOption = None,
     retry_failed: RetryFailed = False,
     yes: Annotated[
         bool,
@@ -127,6 +142,7 @@ def run(
     """
     from study import own_space, plan, slots
 
+    part = parse_shard(shard)
     chosen = own_space.find(space)
     space = chosen.name
     request = make_request(
@@ -152,19 +168,22 @@ def run(
         keep=keep,
     )
     limits = checked_limits(address, gpus_per_trial=gpus_per_trial, max_concurrent=max_concurrent)
-    planned = plan.make_plan(request, chosen)
+    everything = plan.make_plan(request, chosen)
+    planned = [one for one in everything if not part or part.has(one.trial.id)]
+    title = f"part {part} of {space}" if part else space
     if dry_run:
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
-        show_plan(space, planned, todo, request.results, slots.make_slots(*resources_at(address), **limits))
+        show_plan(title, planned, todo, request.results, slots.make_slots(*resources_at(address), **limits))
         return
-    with opened(request.results):
+    with opened(request.results, part) as claim:
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
+        record = partial(_record_memberships, space, everything)
         if todo:
-            _run_trials(space, planned, todo, address=address, yes=yes, **limits)
+            _run_trials(title, planned, todo, claim, record, address=address, yes=yes, **limits)
         else:
-            _record_memberships(space, planned)
-            print(f"{space}: all {len(planned)} trials are done.")
-    _conclude(planned, request.results)
+            record()
+            print(f"{title}: all {len(planned)} trials are done.")
+    _conclude(planned, request.results, alone=not part)
 
 
 def split(names: str) -> list[str]:
@@ -181,7 +200,7 @@ def make_request(dataset: str, results: Path, data_dir: Path | None, **rest: Any
     """What the user asked for, of the options that most commands have and the `rest`."""
     from study import data, plan
 
-    return plan.Request(datasets=split(dataset), results=results.absolute(), data_dir=data.data_dir(data_dir), **rest)
+    return plan.Request(datasets=split(dataset), results=results, data_dir=data.data_dir(data_dir), **rest)
 
 
 def checked_limits(address: str | None, **limits: Any) -> dict[str, Any]:
@@ -216,23 +235,27 @@ def show_plan(space: str, planned: list[Any], todo: list[Any], results: Path, sl
 
 
 @contextlib.contextmanager
-def opened(results: Path) -> Iterator[None]:
-    """The results folder, made where it was missing, locked, with damaged files set aside and all parts merged.
+def opened(results: Path, shard: Shard | None = None) -> Iterator[Any]:
+    """The results folder, made where it was missing, with damaged files set aside and all parts merged; its claim.
 
-    States of trials that have ended are removed.
+    It is claimed as a whole, or for a shard of its trials. States of trials that have ended are removed.
     """
     from study import lock
     from study.results import compact, forget_ended, set_aside_damaged
 
-    existed = results.is_dir()
+    existed = is_remote(results) or results.is_dir()
     try:
-        results.mkdir(parents=True, exist_ok=True)
-        with lock.locked(results):
-            for path in set_aside_damaged(results):
+        if not existed:
+            results.mkdir(parents=True, exist_ok=True)
+        with lock.locked(results, shard and str(shard)) as claim:
+            damaged = set_aside_damaged(results)
+            for path in damaged[:SHOWN]:
                 print(f"set aside a damaged file as {path}", file=sys.stderr)
+            if len(damaged) > SHOWN:
+                print(f"and {len(damaged) - SHOWN:,} more", file=sys.stderr)
             compact(results)
             forget_ended(results)
-            yield
+            yield claim
             compact(results)
     except OSError as error:
         raise InputError(
@@ -244,6 +267,10 @@ def opened(results: Path) -> Iterator[None]:
                 results.rmdir()  # where nothing was written
 
 
+SHOWN = 5
+"""Damaged files that are named; of a folder of junk the rest is only counted."""
+
+
 def _record_memberships(space: str, planned: list[Any]) -> None:
     from study.memberships import add_memberships
 
@@ -252,7 +279,15 @@ def _record_memberships(space: str, planned: list[Any]) -> None:
 
 
 def _run_trials(
-    space: str, planned: list[Any], todo: list[Any], *, address: str | None, yes: bool, **limits: Any
+    title: str,
+    planned: list[Any],
+    todo: list[Any],
+    claim: Any,
+    record: Callable[[], None],
+    *,
+    address: str | None,
+    yes: bool,
+    **limits: Any,
 ) -> None:
     from study import launch
     from study.display import Watch
@@ -261,11 +296,11 @@ def _run_trials(
     results = todo[0].context.results
     with launch.connected(address) as resources:
         slots = make_slots(*resources, **limits)
-        estimated = show_plan(space, planned, todo, results, slots)
+        estimated = show_plan(title, planned, todo, results, slots)
         confirm(estimated.seconds, yes=yes)
-        _record_memberships(space, planned)
+        record()
         with Watch.of(todo) as watch:
-            launch.launch(launch.Listed(todo), slots, compacting(results, watch.add))
+            launch.launch(launch.Listed(todo), slots, compacting(results, claim, watch.add))
 
 
 def confirm(seconds: float, *, yes: bool) -> None:
@@ -277,8 +312,11 @@ def confirm(seconds: float, *, yes: bool) -> None:
         raise InputError(f"this takes about {duration(seconds)}; add --yes to run it all the same.")
 
 
-def compacting(results: Path, add: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """`add`, and now and then what has finished is brought to the parquet files."""
+def compacting(results: Path, claim: Any, add: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """`add`, and now and then what has finished is brought to the parquet files.
+
+    Raises InputError, which ends the run, where the folder's claim was lost.
+    """
     import time
 
     from study.results import compact
@@ -289,6 +327,7 @@ def compacting(results: Path, add: Callable[[Any, Any], None]) -> Callable[[Any,
         nonlocal compacted
         add(planned, outcome)
         if time.monotonic() - compacted > COMPACT_EVERY:
+            claim.check()
             compact(results)
             compacted = time.monotonic()
 
@@ -299,8 +338,12 @@ COMPACT_EVERY = 30.0
 """Seconds after which finished trials reach the parquet files while a study runs."""
 
 
-def _conclude(planned: list[Any], results: Path) -> None:
-    """The table, the figure and the exit code of a study that has ended."""
+def _conclude(planned: list[Any], results: Path, *, alone: bool) -> None:
+    """The table, the figure and the exit code of a study that has ended, or of a part that other drivers are not in."""
+    if not alone:
+        exit_if_failed(planned, results)
+        print(f"rows: {results / 'trials.parquet'}; `study report` shows the study when all parts are done.")
+        return
     datasets = list(dict.fromkeys(p.trial.dataset for p in planned))
     _show_report(results, datasets, sorted({p.context.protocol.id for p in planned}))
     exit_if_failed(planned, results)
@@ -353,9 +396,9 @@ def report_command(
     if searches:
         from study.bo_commands import show_searches
 
-        show_searches(results.absolute(), chosen, protocols, output=output)
+        show_searches(results, chosen, protocols, output=output)
         return
-    _show_report(results.absolute(), chosen, protocols, fraction=fraction, output=output)
+    _show_report(results, chosen, protocols, fraction=fraction, output=output)
 
 
 def main() -> None:

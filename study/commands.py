@@ -172,12 +172,12 @@ def sample(
 def status(results: cli.Results = Path("results")) -> None:
     """Show how far a study is: trials by space and dataset, failures with their reasons, and who runs it."""
     from study import lock
-    from study.results import part_paths, read_part, read_table
+    from study.results import read_parts, read_table
     from study.rows import STATUSES
 
     if not results.is_dir():
         raise InputError(f"--results {results}: no such folder; `study run grid` makes it.")
-    rows = [*read_table(results, "trials").to_pylist(), *(read_part(path)[0] for path in part_paths(results))]
+    rows = [*read_table(results, "trials").to_pylist(), *(row for _, row, _ in read_parts(results))]
     by_trial: dict[str, dict[str, Any]] = {row["trial_id"]: row for row in rows}
     groups: dict[tuple[str, str], list[str]] = {}
     for row in read_table(results, "memberships").to_pylist():
@@ -192,8 +192,11 @@ def status(results: cli.Results = Path("results")) -> None:
         if row["status"] != "finished":
             what = f"{row['method']} on {row['dataset']}, seed {row['seed']}"
             print(f"{row['trial_id']}  {what}: {row['status']}, {row['reason']}")
-    holder = lock.holder(results)
-    print(f"running: process {holder['pid']} on {holder['host']}" if holder else "no run is using this folder")
+    running = lock.holders(results)
+    for held in running:
+        print(f"running: process {held['pid']} on {held['host']}, {held['what']}")
+    if not running:
+        print("no run is using this folder")
 
 
 @cli.app.command(epilog="Example: `study methods --sizes`")

@@ -34,7 +34,7 @@ def export(
     """
     from analysis.load import load, load_checkpoints, select
 
-    results, path = results.absolute(), optuna.absolute()
+    path = optuna.absolute()
     if path.exists():
         raise InputError(f"--optuna {optuna}: exists already; remove it, or name another file.")
     chosen = cli.split(dataset) if dataset else None
@@ -69,7 +69,7 @@ def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.Dat
 
 def _write(path: Path, groups: dict[str, "pd.DataFrame"], checkpoints: dict[Any, dict[int, float]]) -> None:
     """The storage, all of it or nothing; raises InputError where it cannot be written."""
-    from study.results import sync_and_replace, temporary_name
+    from study.files import settle, temporary_name
 
     temporary = temporary_name(path)
     try:
@@ -80,7 +80,7 @@ def _write(path: Path, groups: dict[str, "pd.DataFrame"], checkpoints: dict[Any,
                 _add_study(storage, name, rows, checkpoints)
             storage.remove_session()
             storage.engine.dispose()
-            sync_and_replace(temporary, path)
+            settle(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:

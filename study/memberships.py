@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from study.lock import tables
 from study.names import InputError
 from study.results import read_table, write_table
 from study.rows import MEMBERSHIPS
@@ -16,23 +17,24 @@ from study.trial import Trial
 
 def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Trial], round: int = 0) -> None:
     """Record, before they run, that these trials belong to a space, in this order, after those that do already."""
-    members = [row["trial_id"] for row in memberships(folder, space, context) if row["round"] == round]
-    known = set(members)
-    new = {trial.id: trial for trial in trials if trial.id not in known}
-    rows = [
-        {
-            "space": space,
-            "context": context,
-            "round": round,
-            "order": order,
-            "trial_id": trial_id,
-            "trial": json.dumps(trial.to_dict(), sort_keys=True, allow_nan=False),
-        }
-        for order, (trial_id, trial) in enumerate(new.items(), len(members))
-    ]
-    if rows:
-        added = pa.Table.from_pylist(rows, schema=MEMBERSHIPS)
-        write_table(folder, "memberships", pa.concat_tables([read_table(folder, "memberships"), added]))
+    with tables(folder):
+        members = [row["trial_id"] for row in memberships(folder, space, context) if row["round"] == round]
+        known = set(members)
+        new = {trial.id: trial for trial in trials if trial.id not in known}
+        rows = [
+            {
+                "space": space,
+                "context": context,
+                "round": round,
+                "order": order,
+                "trial_id": trial_id,
+                "trial": json.dumps(trial.to_dict(), sort_keys=True, allow_nan=False),
+            }
+            for order, (trial_id, trial) in enumerate(new.items(), len(members))
+        ]
+        if rows:
+            added = pa.Table.from_pylist(rows, schema=MEMBERSHIPS)
+            write_table(folder, "memberships", pa.concat_tables([read_table(folder, "memberships"), added]))
 
 
 def memberships(folder: Path, space: str, context: str) -> list[dict[str, Any]]:

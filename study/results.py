@@ -7,13 +7,12 @@ A results folder holds
     parts/               JSON, one file per trial finished since the last compaction
     states/              kept generators and states, and sample grids, by trial
     unfinished/          the latest state of each trial that has not ended
-A trial is done when it stands in trials.parquet or in a part. Every file is written under a temporary name, synced and
-then put in place, so that a reader sees all of it or nothing, whenever the writer is killed.
+A trial is done when it stands in trials.parquet or in a part. Every file is whole or not there (`study.files`). Parts
+move into the tables while others read: who reads the parts first, and the tables after them, misses nothing.
 """
 
+import contextlib
 import json
-import os
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -26,6 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from study.files import create, replace
+from study.lock import tables
 from study.names import InputError
 from study.rows import (
     EVALUATIONS,
@@ -50,27 +51,6 @@ class DamagedFile(InputError):  # noqa: N818
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}; `study run` sets it aside and goes on, or restore it from a copy.")
         self.path = path
-
-
-def sync_and_replace(temporary: Path, path: Path) -> None:
-    """Put a finished temporary file in its place, durably."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def temporary_name(path: Path) -> Path:
-    """A name beside `path` that no other process uses, and that no reader takes for a result."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
 
 
 def part_path(folder: Path, trial_id: str, protocol_id: str) -> Path:
@@ -114,31 +94,20 @@ def write_part(
     folder: Path, trial: Trial, protocol: MetricProtocol, record: Record, evaluations: Sequence[Evaluation]
 ) -> bool:
     """Put a trial's part in place; False where another process finished the same trial first, whose part stays."""
-    path = part_path(folder, trial.id, protocol.id)
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "trial": trial.to_dict(),
         "protocol": asdict(protocol),
         "record": asdict(record),
         "evaluations": [asdict(evaluation) for evaluation in evaluations],
     }
-    temporary = temporary_name(path)
-    try:
-        with temporary.open("w") as file:
-            json.dump(content, file, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)  # unlike a rename, fails where the part exists
-        _sync_folder(path.parent)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
+    return create(part_path(folder, trial.id, protocol.id), json.dumps(content, allow_nan=False).encode())
 
 
 def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The trial's row and its evaluations' rows; raises DamagedFile where the part is cut short or not what it says."""
+    """The trial's row and its evaluations' rows.
+
+    Raises DamagedFile where the part is cut short or not what it says, FileNotFoundError where it has gone.
+    """
     try:
         content = json.loads(path.read_text())
         trial, record = Trial.from_dict(content["trial"]), Record(**content["record"])
@@ -148,6 +117,8 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         row["trial_id"] = content_id({"semantics": record.semantics, **trial.to_dict()})
         scores = [each.to_row() for each in evaluations]
         _check_types(TRIALS, row)
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DamagedFile(path, f"not a readable part ({type(error).__name__}: {error})") from error
     if path != part_path(path.parents[2], row["trial_id"], protocol.id):
@@ -178,16 +149,27 @@ def part_paths(folder: Path) -> Iterator[Path]:
     return iter(sorted((folder / "parts").glob("??/[!.]*.json")))
 
 
+def read_parts(
+    folder: Path, trial_ids: Collection[str] | None = None
+) -> Iterator[tuple[Path, dict[str, Any], list[dict[str, Any]]]]:
+    """All parts, or those of some trials: each path with what `read_part` makes of it, without those that have gone."""
+    for path in part_paths(folder):
+        if trial_ids is None or path.name.partition("-")[0] in trial_ids:
+            with contextlib.suppress(FileNotFoundError):  # merged into the tables meanwhile
+                yield path, *read_part(path)
+
+
 def read_table(folder: Path, name: str) -> pa.Table:
     """`trials`, `evaluations` or `memberships` of a results folder; empty where there is none yet.
 
     Raises DamagedFile where the file is cut short or of another schema.
     """
     path, schema = folder / f"{name}.parquet", TABLES[name]
-    if not path.exists():
-        return schema.empty_table()
     try:
-        table = pq.read_table(path)
+        with path.open("rb") as file:
+            table = pq.read_table(file)
+    except FileNotFoundError:
+        return schema.empty_table()
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a readable parquet file ({str(error).splitlines()[0]})") from error
     table = with_later_columns(table, name)
@@ -218,13 +200,7 @@ def with_later_columns(table: pa.Table, name: str) -> pa.Table:
 
 def write_table(folder: Path, name: str, table: pa.Table) -> None:
     """Replace a table of the folder, atomically."""
-    path = folder / f"{name}.parquet"
-    temporary = temporary_name(path)
-    try:
-        pq.write_table(table, temporary)
-        sync_and_replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace(folder / f"{name}.parquet", lambda file: pq.write_table(table, file))
 
 
 def _identities(table: pa.Table) -> pa.ChunkedArray:
@@ -241,27 +217,30 @@ def _is_open(status: str | None) -> bool:
 
 
 def compact(folder: Path) -> int:
-    """Merge all parts into the parquet files and remove them; returns how many. Only the lock's holder may call it.
+    """Merge all parts into the parquet files and remove them; returns how many.
 
     The first outcome of a trial under a protocol stays, with its evaluations; a failed or stopped one gives way to what
     came later. The evaluations are written before the trials and the parts go last: a kill in between leaves what the
     next compaction merges to the same tables.
     """
-    paths = list(part_paths(folder))
-    if not paths:
+    if not any(part_paths(folder)):
         return 0
-    trials, evaluations = read_table(folder, "trials"), read_table(folder, "evaluations")
-    known = dict(zip(_identities(trials).to_pylist(), trials["status"].to_pylist(), strict=True))
-    parts = [(row, scores) for row, scores in map(read_part, paths) if _is_open(known.get(_identity(row)))]
-    if parts:
-        scores = [score for _, scores in parts for score in scores]
-        merged = pa.array([_identity(row) for row, _ in parts])
-        for name, old, rows in (("evaluations", evaluations, scores), ("trials", trials, [row for row, _ in parts])):
-            stays = old.filter(pc.invert(pc.is_in(_identities(old), merged)))
-            write_table(folder, name, pa.concat_tables([stays, pa.Table.from_pylist(rows, schema=TABLES[name])]))
-    for path in paths:
-        path.unlink(missing_ok=True)
-    return len(paths)
+    with tables(folder) as held:
+        found = list(read_parts(folder))
+        trials, evaluations = read_table(folder, "trials"), read_table(folder, "evaluations")
+        known = dict(zip(_identities(trials).to_pylist(), trials["status"].to_pylist(), strict=True))
+        parts = [(row, scores) for _, row, scores in found if _is_open(known.get(_identity(row)))]
+        if parts:
+            scores = [score for _, scores in parts for score in scores]
+            rows = [row for row, _ in parts]
+            merged = pa.array([_identity(row) for row in rows])
+            for name, old, new in (("evaluations", evaluations, scores), ("trials", trials, rows)):
+                stays = old.filter(pc.invert(pc.is_in(_identities(old), merged)))
+                held.check()
+                write_table(folder, name, pa.concat_tables([stays, pa.Table.from_pylist(new, schema=TABLES[name])]))
+        for path, _, _ in found:
+            path.unlink(missing_ok=True)
+    return len(found)
 
 
 def set_aside_damaged(folder: Path) -> list[Path]:
@@ -273,7 +252,8 @@ def set_aside_damaged(folder: Path) -> list[Path]:
     ]
     for path, read in readers:
         try:
-            read()
+            with contextlib.suppress(FileNotFoundError):  # merged into the tables meanwhile
+                read()
         except DamagedFile:
             stamp = datetime.now().strftime("%Y%m%dT%H%M%S.%f")
             moved.append(path.rename(path.with_name(f"{path.name}.damaged-{stamp}")))
@@ -281,23 +261,24 @@ def set_aside_damaged(folder: Path) -> list[Path]:
 
 
 def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:
-    """Put metrics into the empty cells of an evaluation that stands in the table; only the lock's holder may call it.
+    """Put metrics into the empty cells of an evaluation that stands in the table.
 
     False where no cell was empty. Raises InputError where the Frechet distance of `row` is not the one that stands
     there: then the metrics are not those of the same generator.
     """
-    rows = read_table(folder, "evaluations").to_pylist()
-    (old,) = [each for each in rows if all(each[name] == row[name] for name in KEYS["evaluations"])]
-    before, now = old["frechet_distance"], row["frechet_distance"]
-    if abs(before - now) > 1e-3 * max(abs(before), 1e-6):
-        raise InputError(
-            f"trial {row['trial_id']}: its kept generator scores {now:g}, its row says {before:g}; score it on the"
-            " machine that trained it, or train it again."
-        )
-    empty = {name: row[name] for name in SCORES if old[name] is None and row[name] is not None}
-    if empty:
-        old.update(empty)
-        write_table(folder, "evaluations", pa.Table.from_pylist(rows, schema=EVALUATIONS))
+    with tables(folder):
+        rows = read_table(folder, "evaluations").to_pylist()
+        (old,) = [each for each in rows if all(each[name] == row[name] for name in KEYS["evaluations"])]
+        before, now = old["frechet_distance"], row["frechet_distance"]
+        if abs(before - now) > 1e-3 * max(abs(before), 1e-6):
+            raise InputError(
+                f"trial {row['trial_id']}: its kept generator scores {now:g}, its row says {before:g}; score it on the"
+                " machine that trained it, or train it again."
+            )
+        empty = {name: row[name] for name in SCORES if old[name] is None and row[name] is not None}
+        if empty:
+            old.update(empty)
+            write_table(folder, "evaluations", pa.Table.from_pylist(rows, schema=EVALUATIONS))
     return bool(empty)
 
 
@@ -306,6 +287,7 @@ def outcomes(folder: Path, protocol_id: str, trial_ids: Collection[str]) -> dict
 
     Parts are read as well. The score is None where no checkpoint has one.
     """
+    parts = list(read_parts(folder, trial_ids))
     wanted = pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string()))
     mine = wanted & (pc.field("protocol_id") == protocol_id)
     rows = read_table(folder, "trials").filter(mine).select(["trial_id", "status"]).to_pylist()
@@ -315,11 +297,9 @@ def outcomes(folder: Path, protocol_id: str, trial_ids: Collection[str]) -> dict
         row["trial_id"]: (row["status"], _lowest(score for score in scores if score["trial_id"] == row["trial_id"]))
         for row in rows
     }
-    for trial_id in trial_ids:
-        path = part_path(folder, trial_id, protocol_id)
-        if _is_open(found.get(trial_id, (None,))[0]) and path.exists():
-            row, checkpoints = read_part(path)
-            found[trial_id] = (row["status"], _lowest(checkpoints))
+    for _, row, checkpoints in parts:
+        if row["protocol_id"] == protocol_id and _is_open(found.get(row["trial_id"], (None,))[0]):
+            found[row["trial_id"]] = (row["status"], _lowest(checkpoints))
     return found
 
 
@@ -330,23 +310,21 @@ def _lowest(evaluations: Iterable[Mapping[str, Any]]) -> float | None:
 
 def statuses(folder: Path, trial_ids: Collection[str] | None = None) -> dict[tuple[str, str], str]:
     """(trial_id, protocol_id) -> status of what stands in the folder, parts included: of all trials, or of these."""
+    parts = [row for _, row, _ in read_parts(folder, trial_ids)]
     table = read_table(folder, "trials").select(["trial_id", "protocol_id", "status"])
     if trial_ids is not None:
         table = table.filter(pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string())))
     found: dict[tuple[str, str], str] = {
         (row["trial_id"], row["protocol_id"]): row["status"] for row in table.to_pylist()
     }
-    for path in part_paths(folder):
-        if trial_ids is not None and path.name.partition("-")[0] not in trial_ids:
-            continue
-        row, _ = read_part(path)
+    for row in parts:
         if _is_open(found.get((row["trial_id"], row["protocol_id"]))):
             found[row["trial_id"], row["protocol_id"]] = row["status"]
     return found
 
 
 def forget_ended(folder: Path) -> None:
-    """Remove the states of trials that have ended; only the lock's holder may call it.
+    """Remove the states of trials that have ended.
 
     A process that is killed after it wrote a part leaves its state. Those of trials that another outcome can follow are
     kept: a failed one goes on from there when it is retried.

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.results import sync_and_replace, temporary_name
+from study.files import replace
 
 SMALLEST = 32
 """Pixels to which smaller images are enlarged, each pixel a square, so that a person can see them."""
@@ -32,10 +32,5 @@ def save_grid(path: Path, images: Tensor) -> None:
     for i, image in enumerate(pixels):
         top, left = i // columns * (height + 1), i % columns * (width + 1)
         sheet[top : top + height, left : left + width] = image
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(path)
-    try:
-        Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet).save(temporary, format="PNG")
-        sync_and_replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    picture = Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet)
+    replace(path, lambda file: picture.save(file, format="PNG"))

@@ -148,7 +148,7 @@ def baseline(
 def _request(*, dataset: str, results: Path, data_dir: Path | None, **asked: Any) -> "Request":
     from study import data, plan
 
-    return plan.Request(datasets=[dataset], results=results.absolute(), data_dir=data.data_dir(data_dir), **asked)
+    return plan.Request(datasets=[dataset], results=results, data_dir=data.data_dir(data_dir), **asked)
 
 
 def _check_asked(trial_ids: list[str] | None, every: bool, images: Path | None, results: Path) -> None:

@@ -11,6 +11,7 @@ import math
 import numbers
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from study.names import InputError
@@ -202,17 +203,20 @@ class Trial:
         if penalty is not None and weight is None:
             raise InputError(f"penalty_weight: {penalty} needs a weight; the study used 1 and 10.")
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Hash of the trial and of SEMANTICS. How often it is scored or saved is no part of it."""
         return content_id({"semantics": SEMANTICS, **self.to_dict()})
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, as `from_dict` takes them; options as a mapping."""
-        content = asdict(self)
-        content["method"]["normalizations"] = list(self.method.normalizations)
-        content["method"]["options"] = dict(self.method.options)
-        return content
+        method = {**_fields(self.method), "normalizations": list(self.method.normalizations)}
+        return {
+            **_fields(self),
+            "method": {**method, "options": dict(self.method.options)},
+            "hyperparameters": _fields(self.hyperparameters),
+            "training": _fields(self.training),
+        }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Trial":
@@ -268,13 +272,18 @@ class MetricProtocol:
         object.__setattr__(self, "seed", _integer("protocol seed", self.seed, 0))
         object.__setattr__(self, "quantize", bool(self.quantize))
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Hash of all fields, `kid_subset` only where it is given: it came when there were rows already."""
-        content = asdict(self)
+        content = _fields(self)
         if self.kid_subset is None:
             del content["kid_subset"]
         return content_id(content, length=12)
+
+
+def _fields(each: Any) -> dict[str, Any]:
+    """The fields of a dataclass, not those of its parts: `asdict` copies deeply, which thousands of ids feel."""
+    return {field.name: getattr(each, field.name) for field in fields(each)}
 
 
 @dataclass(frozen=True, kw_only=True)

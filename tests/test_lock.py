@@ -1,19 +1,20 @@
-"""One run per results folder: who is refused, who takes over, and that nobody disturbs the holder."""
+"""Who may use a results folder at a time: who is refused, who takes over, and that nobody disturbs the holder."""
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from study import lock
-from study.lock import locked
+from study.files import place, replace
+from study.lock import holders, locked, tables
 from study.names import InputError
 
 HOLD = (
@@ -29,6 +30,12 @@ def _fast(monkeypatch):
     monkeypatch.setattr(lock, "STALE_AFTER", 0.4)
 
 
+@pytest.fixture(params=["disk", "object storage"])
+def folder(request, tmp_path):
+    """A results folder; object storage is played by memory."""
+    return tmp_path if request.param == "disk" else place(f"memory://{tmp_path.name}")
+
+
 @contextmanager
 def another_process(folder):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
@@ -41,14 +48,15 @@ def another_process(folder):
         process.stdout.close()
 
 
-def names_in(folder):
-    return [path.name for path in folder.iterdir()]
+def claims(folder):
+    return [held for path in folder.glob(".lock-*") if (held := lock._read(path))]
 
 
-def leave(folder, **content):
-    """A lock that somebody left behind."""
-    path = folder / ".lock"
-    path.write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1, "started": "1", "beat": 3, **content}))
+def leave(folder, name="left", **content):
+    """A claim that somebody left behind, on this machine unless told otherwise."""
+    path = folder / f".lock-{name}"
+    mine = {"host": "elsewhere", "machine": lock._machine(), "pid": 2**22 + 1, "started": "1"}
+    path.write_text(json.dumps({**mine, "what": lock.ALL, "holds": 1, "beat": "3", **content}))
     return path
 
 
@@ -59,22 +67,41 @@ def wait_for(condition):
         time.sleep(0.01)
 
 
-def beat_of(path):
-    return json.loads(path.read_text())["beat"]
+@contextmanager
+def beating(path):
+    """Somebody on another machine counts up in a claim."""
+    content, stop = json.loads(path.read_bytes()), threading.Event()
+
+    def write(content, file):
+        file.write(content)
+
+    def beat():
+        for count in range(10**9):
+            replace(path, partial(write, json.dumps({**content, "beat": str(count)}).encode()))
+            if stop.wait(0.05):
+                return
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
-def test_the_folder_is_clean_before_and_after(tmp_path):
-    with locked(tmp_path):
-        content = json.loads((tmp_path / ".lock").read_text())
-        assert (content["host"], content["pid"]) == (socket.gethostname(), os.getpid())
-        assert names_in(tmp_path) == [".lock"]
-    assert names_in(tmp_path) == []
+def test_the_folder_is_clean_before_and_after(folder):
+    with locked(folder):
+        (held,) = claims(folder)
+        assert (held["pid"], held["what"], held["holds"]) == (os.getpid(), lock.ALL, 1)
+        assert len(list(folder.glob(".*"))) == 1
+    assert list(folder.glob(".*")) == []
 
 
-def test_released_when_the_run_raises(tmp_path):
-    with pytest.raises(ZeroDivisionError), locked(tmp_path):
+def test_released_when_the_run_raises(folder):
+    with pytest.raises(ZeroDivisionError), locked(folder):
         raise ZeroDivisionError
-    with locked(tmp_path):
+    with locked(folder):
         pass
 
 
@@ -82,18 +109,66 @@ def test_a_second_holder_is_refused_with_the_first_ones_name(tmp_path):
     with another_process(tmp_path) as process:
         with pytest.raises(InputError) as caught, locked(tmp_path):
             pass
-        assert f"--results {tmp_path}: in use by process {process.pid} on {socket.gethostname()};" in str(caught.value)
+        assert f"--results {tmp_path}: in use by process {process.pid} on " in str(caught.value)
         assert "\n" not in str(caught.value)
-        assert (tmp_path / ".lock").exists()
+        assert [held["pid"] for held in holders(tmp_path)] == [process.pid]
 
 
-def test_the_lock_of_a_killed_process_is_taken_over_at_once(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        (None, None, False),
+        (None, "1/2", False),
+        ("1/2", None, False),
+        ("1/2", "1/2", False),
+        ("1/2", "2/2", True),
+        ("3/4", "2/4", True),
+        ("1/2", "2/4", False),
+        ("2/4", "2/3", False),
+        ("1/12", "2/1", False),
+    ],
+)
+def test_shards_are_held_together_only_where_they_are_different_ones_of_as_many(folder, one, other, together):
+    with locked(folder, one):
+        if together:
+            with locked(folder, other):
+                assert sorted(held["what"] for held in holders(folder)) == sorted([f"shard {one}", f"shard {other}"])
+        else:
+            with pytest.raises(InputError, match=f"shard {one}" if one else lock.ALL), locked(folder, other):
+                pass
+        assert [held["what"] for held in holders(folder)] == [f"shard {one}" if one else lock.ALL]
+
+
+def test_tables_are_held_beside_runs_by_one_at_a_time(folder):
+    most, lost = [0], [0]
+
+    def work():
+        for _ in range(5):
+            with tables(folder):
+                most[0] = max(most[0], sum(held["what"] == lock.TABLES and held["holds"] for held in claims(folder)))
+                before = lost[0]
+                time.sleep(0.005)
+                lost[0] = before + 1
+
+    with locked(folder, "1/2"), locked(folder, "2/2"):
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert lost == [15]
+        assert most == [1]
+        assert len(holders(folder)) == 2
+
+
+def test_the_claim_of_a_killed_process_is_taken_over_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "STALE_AFTER", 1e9)
     with another_process(tmp_path) as process:
         process.kill()
         wait_for(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+        assert holders(tmp_path) == []
         with locked(tmp_path):  # its parent, this process, has not yet heard of its end
-            assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
+            assert [held["pid"] for held in claims(tmp_path)] == [os.getpid()]
     with another_process(tmp_path) as process:
         process.kill()
         process.wait()
@@ -101,75 +176,108 @@ def test_the_lock_of_a_killed_process_is_taken_over_at_once(tmp_path, monkeypatc
             pass
 
 
-def test_a_process_number_in_use_again_does_not_pass_for_the_holder(tmp_path):
-    leave(tmp_path, pid=os.getpid(), started="1")
-    with locked(tmp_path):
-        assert json.loads((tmp_path / ".lock").read_text())["started"] != "1"
+def test_a_process_number_in_use_again_does_not_pass_for_the_holder(folder):
+    leave(folder, pid=os.getpid(), started="1")
+    with locked(folder):
+        assert [held["started"] == "1" for held in claims(folder)] == [False]
 
 
-def test_a_holder_on_another_host_that_beats_is_respected(tmp_path):
-    path, stop = leave(tmp_path, host="elsewhere", pid=7), threading.Event()
+def test_a_claim_of_this_process_that_could_not_be_removed_holds_nothing(folder, monkeypatch):
+    def away(*_, **__):
+        raise OSError("storage is away")
 
-    def beat():
-        for count in range(10**9):
-            temporary = tmp_path / "beat"
-            temporary.write_text(json.dumps({"host": "elsewhere", "pid": 7, "started": "1", "beat": count}))
-            temporary.replace(path)
-            if stop.wait(0.1):
-                return
+    with locked(folder):
+        (path,) = folder.glob(".lock-*")
+        monkeypatch.setattr(type(path), "unlink", away)
+    monkeypatch.undo()
+    assert path.exists()
+    with locked(folder):
+        assert not path.exists()
 
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
-        with pytest.raises(InputError, match="in use by process 7 on elsewhere"), locked(tmp_path):
+
+def test_a_process_number_means_nothing_in_another_container(folder):
+    """The same host name and number, as with containers that share a network, but not a table of processes."""
+    path = leave(folder, machine="another container", pid=os.getpid(), started=lock._process_start(os.getpid()))
+    with locked(folder):  # nobody beats there
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("holds", [0, 1])
+def test_a_holder_on_another_machine_that_beats_is_respected(folder, holds):
+    """One that only asks yet, too: its name comes first."""
+    path = leave(folder, "", machine="another", pid=7, holds=holds)
+    with beating(path):
+        with pytest.raises(InputError, match="in use by process 7 on elsewhere"), locked(folder):
             pass
-    finally:
-        stop.set()
-        thread.join()
-    assert json.loads(path.read_text())["host"] == "elsewhere"
+        assert len(holders(folder)) == holds
+    assert path.exists()
 
 
-@pytest.mark.parametrize(
-    "content", [json.dumps({"host": "elsewhere", "pid": 7, "started": "1", "beat": 5}), "", "{", "[]", "\0\0"]
-)
-def test_a_lock_that_does_not_beat_is_taken_over_after_a_while(tmp_path, content):
-    (tmp_path / ".lock").write_text(content)
+def test_one_that_asks_and_comes_later_gives_way(folder):
+    path = leave(folder, "z", machine="another", pid=7, holds=0)
+    with beating(path):
+        taken = []
+
+        def take():
+            with locked(folder):
+                taken.append(len(claims(folder)))
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        time.sleep(0.2)
+        assert not taken, "who asks has not yet seen this claim"
+    path.unlink()
+    thread.join()
+    assert taken == [1]
+
+
+def test_one_that_does_not_beat_is_taken_over_after_a_while(folder, capsys):
+    path = leave(folder, machine="another")
     start = time.monotonic()
-    with locked(tmp_path):
+    assert holders(folder) == []
+    with locked(folder):
         assert time.monotonic() - start >= lock.STALE_AFTER
-        assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
+        assert not path.exists()
+    assert "elsewhere" in capsys.readouterr().err, "who waits is told for whom"
 
 
-@pytest.mark.parametrize("content", [{}, {"pid": "x"}, {"pid": None}, {"pid": 1, "started": None}])
-def test_a_lock_of_this_host_that_names_no_process_is_taken_over(tmp_path, content):
-    leave(tmp_path, **content)
-    with locked(tmp_path):
+@pytest.mark.parametrize("content", ["", "{", "[]", "\0\0", '"what"', '{"what": "all trials"}'])
+def test_what_is_no_claim_holds_nothing(folder, content):
+    (folder / ".lock-junk").write_text(content)
+    with locked(folder):
+        assert len(holders(folder)) == 1
+    assert holders(folder) == []
+
+
+@pytest.mark.parametrize("content", [{"pid": None}, {"pid": "x"}, {"started": None}])
+def test_a_claim_of_this_machine_that_names_no_process_is_taken_over(folder, content):
+    leave(folder, **content)
+    with locked(folder):
         pass
 
 
-@pytest.mark.parametrize(("rounds", "pause"), [(100, 0), (10, 0.02)])
-def test_exactly_one_of_several_contenders_takes_a_stale_lock_over(tmp_path, monkeypatch, rounds, pause):
-    """With a pause between the last look at the stale lock and its removal, where a second contender could slip in."""
-    contenders, look = 3, lock._is_at
+@pytest.mark.parametrize("pause", [0, 0.003])
+def test_exactly_one_of_several_contenders_wins(folder, monkeypatch, pause):
+    """Also where a killed one left its claim, and where looking at others takes its time."""
+    contenders, look = 3, lock._read
 
-    def look_and_pause(*arguments):
-        seen = look(*arguments)
+    def look_slowly(path):
         time.sleep(pause)
-        return seen
+        return look(path)
 
-    monkeypatch.setattr(lock, "_is_at", look_and_pause)
+    monkeypatch.setattr(lock, "_read", look_slowly)
 
     def contend(outcomes, barrier, everybody_tried):
         barrier.wait()
         try:
-            with locked(tmp_path):
+            with locked(folder):
                 outcomes.append("won")
                 everybody_tried.wait(20)
         except InputError:
             outcomes.append("refused")
 
     def race():
-        leave(tmp_path)
+        leave(folder)
         outcomes, everybody_tried = [], threading.Event()
         shared = (outcomes, threading.Barrier(contenders), everybody_tried)
         threads = [threading.Thread(target=contend, args=shared) for _ in range(contenders)]
@@ -184,16 +292,19 @@ def test_exactly_one_of_several_contenders_takes_a_stale_lock_over(tmp_path, mon
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
-        for _ in range(rounds):
+        for _ in range(15):
             assert race() == ["refused"] * (contenders - 1) + ["won"]
-            assert names_in(tmp_path) == []
+            assert list(folder.glob(".*")) == []
     finally:
         sys.setswitchinterval(interval)
 
 
-def test_the_lock_beats(tmp_path):
-    with locked(tmp_path):
-        wait_for(lambda: beat_of(tmp_path / ".lock") >= 2)
+def test_the_claim_beats_and_stays_as_long(folder):
+    with locked(folder):
+        (path,) = folder.glob(".lock-*")
+        size = len(path.read_bytes())
+        wait_for(lambda: int(claims(folder)[0]["beat"]) >= 2)
+        assert len(path.read_bytes()) == size
 
 
 def test_a_beat_that_cannot_be_written_costs_nothing_but_itself(tmp_path, monkeypatch):
@@ -203,23 +314,24 @@ def test_a_beat_that_cannot_be_written_costs_nothing_but_itself(tmp_path, monkey
         failed.set()
         raise OSError("no space left on device")
 
-    with locked(tmp_path):
+    with locked(tmp_path) as claim:
         monkeypatch.setattr(os, "pwrite", fail)
         assert failed.wait(20)
-        stopped_at = beat_of(tmp_path / ".lock")
+        stopped_at = claims(tmp_path)[0]["beat"]
         monkeypatch.setattr(os, "pwrite", write)
-        wait_for(lambda: beat_of(tmp_path / ".lock") > stopped_at + 1)
-    assert names_in(tmp_path) == []
+        wait_for(lambda: claims(tmp_path)[0]["beat"] > stopped_at)
+        claim.check()
+    assert list(tmp_path.glob(".*")) == []
 
 
-def test_who_lost_the_lock_leaves_the_new_holders_alone(tmp_path):
-    path = tmp_path / ".lock"
-    with locked(tmp_path):
-        path.unlink()
+def test_who_lost_the_claim_is_told_and_leaves_the_new_holders_alone(folder):
+    with locked(folder) as claim:
+        claim.check()
+        next(folder.glob(".lock-*")).unlink()
+        with pytest.raises(InputError, match="taken it over"):
+            claim.check()
+        path = leave(folder, "new", machine="another")
+        taken_over = path.read_bytes()
         time.sleep(10 * lock.HEARTBEAT)
-        assert not path.exists()
-        leave(tmp_path, host="elsewhere", pid=7)
-        taken_over = path.read_text()
-        time.sleep(10 * lock.HEARTBEAT)
-        assert path.read_text() == taken_over
-    assert path.read_text() == taken_over
+        assert [each.name for each in folder.glob(".lock-*")] == [path.name]
+    assert path.read_bytes() == taken_over

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study import results
+from study import files, results
 from study.memberships import add_memberships, memberships
 from study.names import InputError
 from study.results import (
@@ -537,7 +537,7 @@ def test_what_a_killed_writer_left_is_no_result(tmp_path):
     write(tmp_path)
     for path in (path_of(tmp_path, 1), tmp_path / "trials.parquet", tmp_path / "evaluations.parquet"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        results.temporary_name(path).write_text("half of")
+        files.temporary_name(path).write_text("half of")
     assert len(list(part_paths(tmp_path))) == 1
     assert set_aside_damaged(tmp_path) == []
     assert len(statuses(tmp_path)) == 1
@@ -550,8 +550,8 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch
     compact(tmp_path)
     before = (tmp_path / "trials.parquet").read_bytes()
 
-    def half(_, path):
-        Path(path).write_bytes(b"half")
+    def half(_, file):
+        file.write(b"half")
         raise OSError("no space left on device")
 
     monkeypatch.setattr(pq, "write_table", half)

@@ -131,8 +131,8 @@ def test_a_failed_save_keeps_the_old_file(kept, digits, scorer, monkeypatch):
     trial = make(3, seed=1, **METHODS["spectral_norm+gradient_penalty"])
     checkpoints = run(trial, digits, scorer)
 
-    def killed(content, path):
-        path.write_bytes(b"half")
+    def killed(content, file):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", killed)

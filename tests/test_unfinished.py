@@ -374,11 +374,11 @@ def test_a_trial_whose_state_cannot_be_written_goes_on_and_says_so_once(plan, mo
     trial, context = plan()
     whole = torch.save
 
-    def full(content, path):
-        if "unfinished" in str(path):
-            path.write_bytes(b"half")
+    def full(content, file):
+        if "unfinished" in str(file.name):
+            file.write(b"half")
             raise error
-        whole(content, path)
+        whole(content, file)
 
     monkeypatch.setattr(torch, "save", full)
     assert execute(trial, context).status == "finished"

@@ -1,0 +1,56 @@
+"""A plan that is split among drivers: nothing is left out, nothing done twice, nobody disturbed."""
+
+import pytest
+
+from study.names import InputError
+from study.results import read_table
+from study.shard import Shard, parse_shard
+from study.trial import content_id
+
+SMALL = ("--methods", "none,spectral_norm", "--settings", "3", "--discriminator-steps", "4")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64])
+def test_every_trial_falls_to_one_part_and_parts_are_about_as_large(count):
+    ids = [content_id({"trial": number}) for number in range(6400)]
+    sizes = [sum(Shard(index, count).has(each) for each in ids) for index in range(1, count + 1)]
+    assert sum(sizes) == len(ids)
+    assert all(0.5 * len(ids) / count < size < 1.5 * len(ids) / count for size in sizes)
+
+
+def test_a_shard_is_read_as_it_is_written():
+    assert parse_shard("2/4") == Shard(2, 4)
+    assert str(Shard(2, 4)) == "2/4"
+
+
+@pytest.mark.parametrize("text", ["", "0/4", "5/4", "1", "1/0", "1/4/2", "a/b", "-1/4", "1.0/2", "1/ 2", "٢/٤"])
+def test_anything_else_is_refused(study, text, tmp_path):
+    with pytest.raises(InputError, match="must be I/N"):
+        parse_shard(text)
+    answer = study("run", "grid", *SMALL, "--shard", text, "--results", tmp_path / "r")
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_dry_run_counts_the_trials_of_the_part(study, tmp_path):
+    counts = []
+    for index in (1, 2, 3):
+        answer = study("run", "grid", *SMALL, "--shard", f"{index}/3", "--results", tmp_path / "r", "--dry-run")
+        assert answer.code == 0, answer.err
+        title, _, rest = answer.out.partition(":")
+        assert title == f"part {index}/3 of grid on digits"
+        counts.append(int(rest.split()[0]))
+    assert sum(counts) == 6
+    assert read_table(tmp_path / "r", "memberships").num_rows == 0
+
+
+def test_searches_are_split_whole(study, tmp_path):
+    options = ("--rounds", 1, "--batch-size", 2, "--methods", "none,spectral_norm", "--dry-run")
+    counts = []
+    for index in (1, 2, 3):
+        answer = study("bo", *options, "--shard", f"{index}/3", "--results", tmp_path / "r")
+        assert answer.code == 0, answer.err
+        counts.append(int(answer.out.partition(": ")[2].split()[0]))
+    assert counts == [4, 2, 2], "four searches of two trials each"
+    answer = study("bo", *options, "--shard", "5/5", "--results", tmp_path / "r")
+    assert (answer.code, answer.out) == (0, "part 5/5: no search falls to it.\n")
