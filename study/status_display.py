@@ -18,7 +18,8 @@ from study.words import duration
 
 SHOWN = 12
 """Entries of a list before the rest is only counted."""
-BAR = 20
+BAR = 8
+"""Characters; with the names and numbers of the whole study, a line has 79."""
 
 
 def line(status: Status) -> str:
@@ -40,9 +41,12 @@ def lines(status: Status, folder: Path, *, everything: bool = False) -> list[str
 
 def rendered(status: Status, folder: Path, *, everything: bool = False, fold: bool = True) -> RenderableType:
     """The same for a terminal, with bars; lines that are too long for it are folded or, where not `fold`, cut."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("space", "dataset", "", "done", "diverged", "failed", "to run"):
-        table.add_column(column, justify="left" if column in ("space", "dataset", "") else "right", no_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for column in ("space", "dataset"):
+        table.add_column(column, overflow="ellipsis")  # where there is no room, names are cut, and no number
+    table.add_column("")
+    for column in ("done", "diverged", "failed", "to run"):
+        table.add_column(column, justify="right", no_wrap=True)
     shown = status.progress if everything else status.progress[:SHOWN]
     for each in shown:
         bar = ProgressBar(total=max(1, each.total), completed=each.done, width=BAR)

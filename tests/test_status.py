@@ -212,6 +212,21 @@ def test_the_terminal_shows_bars_within_its_width(tmp_path: Path) -> None:
     assert any(each.endswith("…") for each in drawn)
 
 
+def test_on_80_columns_names_are_cut_before_numbers(tmp_path: Path) -> None:
+    for name in ("regularization", "a-space-of-my-own-with-a-long-name"):
+        rows = [
+            {**each, "context": "lsun-bedroom-128"} for each in members([trial(seed) for seed in range(2000)], name)
+        ]
+        found = summarize(Found(memberships=rows), NOW)
+        screen = io.StringIO()
+        Console(file=screen, width=80).print(rendered(found, tmp_path))
+        header, drawn = screen.getvalue().splitlines()[:2]
+        assert header.split()[2:] == ["done", "diverged", "failed", "to", "run"]
+        assert drawn.split()[-4:] == ["0/2000", "0", "0", "2000"]
+        assert drawn.split()[0][:6] == name[:6]
+        assert ("…" in drawn) == (name != "regularization")
+
+
 def test_one_line_says_all() -> None:
     rows = [ended(trial(0), 0), ended(trial(1), 100, status="diverged", reason="a loss is not finite at step 3")]
     found = summarize(Found(trials=rows, memberships=members([trial(seed) for seed in range(4)])), NOW)
