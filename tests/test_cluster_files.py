@@ -19,7 +19,7 @@ import yaml
 from study import cli
 from study.slots import make_slots
 
-CLUSTER = Path(__file__).parents[2] / "cluster"
+CLUSTER = Path(__file__).parents[1] / "cluster"
 README = (CLUSTER / "README.md").read_text()
 SCRIPTS = sorted((CLUSTER / "slurm").glob("*.sbatch"))
 EXAMPLE = ["run", "grid", "--dataset", "celeba-hq-128"]
