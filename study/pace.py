@@ -61,8 +61,8 @@ class Pace:
 
 def worked(row: Mapping[str, Any]) -> float:
     """Seconds of the process that ended a trial, 0 or more; a resumed trial's seconds are of earlier ones, too."""
-    elapsed = (row["finished_at"] - row["started_at"]).total_seconds()
-    counted = [row[name] for name in ("training_seconds", "scoring_seconds") if row[name] is not None]
+    elapsed: float = (row["finished_at"] - row["started_at"]).total_seconds()
+    counted: list[float] = [row[name] for name in ("training_seconds", "scoring_seconds") if row[name] is not None]
     if not counted:
         return max(elapsed, 0.0)
     return min(elapsed, sum(counted)) if elapsed > 0 else sum(counted)

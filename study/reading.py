@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,9 @@ class Reader:
         self._parts = {path: self._parts[path] for path in paths if path in self._parts}  # a part never changes
         for path in paths:
             if path not in self._parts:
-                read = self._attempt(path, lambda path=path: read_part(path)[0])
+                read = self._attempt(path, partial(read_part, path))
                 if read is not None or path.exists():
-                    self._parts[path] = read
+                    self._parts[path] = read and read[0]
         return [row for row in self._parts.values() if row is not None]
 
     def _table(self, name: str) -> list[dict[str, Any]]:

@@ -90,7 +90,7 @@ class Status:
 def summarize(found: Found, now: datetime) -> Status:
     """The status of what was found, at the time `now`."""
     by_trial = one_per_trial(found.trials)
-    groups = defaultdict(dict)
+    groups: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = defaultdict(dict)
     for member in found.memberships:
         groups[member["space"], member["context"]][member["trial_id"]] = member
     members = {trial_id: member for group in groups.values() for trial_id, member in group.items()}
@@ -99,7 +99,7 @@ def summarize(found: Found, now: datetime) -> Status:
     seconds, measured = device_seconds_left(left, found.trials)
     at_work = pace.at_work
     return Status(
-        progress=tuple(_progress(*key, group, by_trial) for key, group in groups.items()),
+        progress=tuple(_progress(space, dataset, ids, by_trial) for (space, dataset), ids in groups.items()),
         total=len(members),
         done=len(members) - len(left),
         to_run=len(left),
@@ -123,10 +123,10 @@ def one_per_trial(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, A
     return found
 
 
-def _progress(space: str, context: str, ids: Collection[str], by_trial: Mapping[str, Mapping[str, Any]]) -> Progress:
+def _progress(space: str, dataset: str, ids: Collection[str], by_trial: Mapping[str, Mapping[str, Any]]) -> Progress:
     counts = Counter(by_trial[trial_id]["status"] for trial_id in ids if trial_id in by_trial)
     return Progress(
-        space=space, dataset=context, total=len(ids), **{status: counts.get(status, 0) for status in STATUSES}
+        space=space, dataset=dataset, total=len(ids), **{status: counts.get(status, 0) for status in STATUSES}
     )
 
 

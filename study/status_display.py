@@ -120,7 +120,7 @@ def _node_lines(nodes: Sequence[Node]) -> list[str]:
     """A table of nodes; images/s are those of one trial."""
     if not nodes:
         return []
-    cells = [("node", "device", "trials", "trials/hour", "images/s each", "last")]
+    cells: list[tuple[str, ...]] = [("node", "device", "trials", "trials/hour", "images/s each", "last")]
     for node in nodes:
         speeds = ("-" if value is None else _round(value) for value in (node.trials_per_hour, node.images_per_second))
         cells.append((node.host, node.device, f"{node.trials:,}", *speeds, f"{duration(node.last)} ago"))
