@@ -257,8 +257,9 @@ def closed(**properties: object) -> dict:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-# What study.yaml uses of the CRD rayjobs.ray.io, v1, as in helm-chart/kuberay-operator/crds/ray.io_rayjobs.yaml of
-# ray-project/kuberay; pods are of Kubernetes itself and only looked into where the study depends on them.
+# What study.yaml uses of rayjobs.ray.io, v1: RayJobSpec and RayClusterSpec in ray-operator/apis/ray/v1 of
+# ray-project/kuberay, and AuthOptions in the API reference of KubeRay 1.6.2. Pods are of Kubernetes itself, and only
+# looked into where the study depends on them.
 TEXT, COUNT, POD = {"type": "string"}, {"type": "integer", "minimum": 0}, closed(spec={"type": "object"})
 START = {"type": "object", "additionalProperties": TEXT}
 RAY_JOB = closed(
