@@ -1,4 +1,4 @@
-"""The commands beside `run` and `report`: single trials, samples, and how far a study is."""
+"""The commands beside `run` and `report`: single trials, samples, menus and the speed of a step."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -166,37 +166,6 @@ def sample(
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written ({error.strerror}); choose another file.") from error
     print(f"{n} images of {generator.trial.method.name} at step {generator.step}: {path}")
-
-
-@cli.app.command(epilog="Example: `study status --results results`")
-def status(results: cli.Results = Path("results")) -> None:
-    """Show how far a study is: trials by space and dataset, failures with their reasons, and who runs it."""
-    from study import lock
-    from study.results import read_parts, read_table
-    from study.rows import STATUSES
-
-    if not results.is_dir():
-        raise InputError(f"--results {results}: no such folder; `study run grid` makes it.")
-    rows = [*read_table(results, "trials").to_pylist(), *(row for _, row, _ in read_parts(results))]
-    by_trial: dict[str, dict[str, Any]] = {row["trial_id"]: row for row in rows}
-    groups: dict[tuple[str, str], list[str]] = {}
-    for row in read_table(results, "memberships").to_pylist():
-        groups.setdefault((row["space"], row["context"]), []).append(row["trial_id"])
-    if not groups:
-        print(f"{results}: nothing has been run there.")
-    for (space, context), ids in groups.items():
-        counts = {state: sum(by_trial.get(i, {}).get("status") == state for i in ids) for state in STATUSES}
-        parts = [f"{count} {state}" for state, count in counts.items() if count or state == "finished"]
-        print(f"{space} on {context}: {', '.join(parts)}, {len(ids) - sum(counts.values())} to run")
-    for row in by_trial.values():
-        if row["status"] != "finished":
-            what = f"{row['method']} on {row['dataset']}, seed {row['seed']}"
-            print(f"{row['trial_id']}  {what}: {row['status']}, {row['reason']}")
-    running = lock.holders(results)
-    for held in running:
-        print(f"running: process {held['pid']} on {held['host']}, {held['what']}")
-    if not running:
-        print("no run is using this folder")
 
 
 @cli.app.command(epilog="Example: `study methods --sizes`")

@@ -1,17 +1,14 @@
 """How long trials take: measured where rows tell, else estimated from the operations that they consist of."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from study.gan.model import Gan, build
-from study.results import read_table
-from study.rows import FINISHED
+from study.measured import Measured
 from study.trial import Trial
 
 OVERHEAD = 0.012
@@ -49,28 +46,6 @@ def _forward_flops(gan: Gan, latent_dim: int, channels: int, resolution: int) ->
             network(inputs)
         counts.append(counter.get_total_flops() // len(inputs))
     return counts[0], counts[1]
-
-
-class Measured:
-    """Seconds that finished trials of a results folder took, by what decides how long one takes."""
-
-    def __init__(self, results: Path) -> None:
-        seconds = defaultdict(list)
-        key = ("dataset", "architecture", "method", "n_dis", "width", "batch_size")
-        times = ("training_seconds", "scoring_seconds")
-        table = read_table(results, "trials").select([*key, *times, "status", "device", "discriminator_steps"])
-        for row in table.to_pylist():
-            if row["status"] == FINISHED and None not in (row[name] for name in times):
-                device = "cpu" if row["device"] == "cpu" else "gpu"
-                total = sum(row[name] for name in times)
-                seconds[(*(row[name] for name in key), device)].append(total / row["discriminator_steps"])
-        self._per_step = {key: sum(values) / len(values) for key, values in seconds.items()}
-
-    def seconds(self, trial: Trial, device: str) -> float | None:
-        """The mean for trials like this one, scaled to its number of steps; None where there are none."""
-        key = (trial.dataset, trial.method.architecture, trial.method.name, trial.hyperparameters.n_dis)
-        per_step = self._per_step.get((*key, trial.training.width, trial.training.batch_size, device))
-        return None if per_step is None else per_step * trial.training.discriminator_steps
 
 
 def total_seconds(

@@ -18,23 +18,10 @@ from study.execute import Outcome
 from study.plan import Planned
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 from study.trial import Trial
+from study.words import duration
 
 LINE_EVERY = 15.0
 """Seconds between lines where the output is no terminal."""
-
-
-def duration(seconds: float) -> str:
-    """A span of time for people, in its two largest units.
-
-    >>> [duration(s) for s in (8, 250, 7300, 200_000)]
-    ['8 s', '4 min 10 s', '2 h 1 min', '2 d 7 h']
-    """
-    whole = round(seconds)
-    units = {"d": 86400, "h": 3600, "min": 60, "s": 1}
-    counts = {unit: whole // size for unit, size in units.items()}
-    largest = next((i for i, count in enumerate(counts.values()) if count), len(units) - 1)
-    remainders = {"d": 10**9, "h": 24, "min": 60, "s": 60}
-    return " ".join(f"{counts[unit] % remainders[unit]:,} {unit}" for unit in list(units)[largest : largest + 2])
 
 
 def plan_lines(space: str, planned: Sequence[Planned], estimate: Estimate) -> list[str]:

@@ -62,7 +62,8 @@ def tables(folder: Path) -> Iterator["Claim"]:
 def holders(folder: Path) -> list[dict[str, Any]]:
     """Host, process and `what` of the runs that use the folder, without those that were left behind."""
     found = ((path, held) for path, held in _claims(folder) if held["what"] != TABLES and held["holds"])
-    return [held for path, held in found if _is_alive(path, held, 3 * HEARTBEAT)]
+    alive = (held for path, held in found if _is_alive(path, held, 3 * HEARTBEAT))
+    return [{name: held.get(name) for name in ("host", "pid", "what")} for held in alive]
 
 
 class Claim:

@@ -1,0 +1,35 @@
+"""How long trials took, by what decides how long one takes."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from study.results import read_table
+from study.rows import FINISHED
+from study.trial import Trial
+
+_KEY = ("dataset", "architecture", "method", "n_dis", "width", "batch_size")
+_TIMES = ("training_seconds", "scoring_seconds")
+
+
+class Measured:
+    """Seconds that finished trials took: those of a results folder, or `rows` of it that were read already."""
+
+    def __init__(self, results: Path | None = None, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        if results is not None:
+            columns = [*_KEY, *_TIMES, "status", "device", "discriminator_steps"]
+            rows = read_table(results, "trials").select(columns).to_pylist()
+        seconds = defaultdict(list)
+        for row in rows:
+            if row["status"] == FINISHED and None not in (row[name] for name in _TIMES):
+                device = "cpu" if row["device"] == "cpu" else "gpu"
+                total = sum(row[name] for name in _TIMES)
+                seconds[(*(row[name] for name in _KEY), device)].append(total / row["discriminator_steps"])
+        self._per_step = {key: sum(values) / len(values) for key, values in seconds.items()}
+
+    def seconds(self, trial: Trial, device: str) -> float | None:
+        """The mean for trials like this one, scaled to its number of steps; None where there are none."""
+        key = (trial.dataset, trial.method.architecture, trial.method.name, trial.hyperparameters.n_dis)
+        per_step = self._per_step.get((*key, trial.training.width, trial.training.batch_size, device))
+        return None if per_step is None else per_step * trial.training.discriminator_steps

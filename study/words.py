@@ -1,0 +1,15 @@
+"""Numbers in words, for people."""
+
+
+def duration(seconds: float) -> str:
+    """A span of time for people, in its two largest units.
+
+    >>> [duration(s) for s in (8, 250, 7300, 200_000)]
+    ['8 s', '4 min 10 s', '2 h 1 min', '2 d 7 h']
+    """
+    whole = round(seconds)
+    units = {"d": 86400, "h": 3600, "min": 60, "s": 1}
+    counts = {unit: whole // size for unit, size in units.items()}
+    largest = next((i for i, count in enumerate(counts.values()) if count), len(units) - 1)
+    remainders = {"d": 10**9, "h": 24, "min": 60, "s": 60}
+    return " ".join(f"{counts[unit] % remainders[unit]:,} {unit}" for unit in list(units)[largest : largest + 2])
