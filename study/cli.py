@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -86,6 +86,17 @@ Yes = Annotated[
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
+TrialsPerGpu = Annotated[int | None, typer.Option(help="So many trials share a GPU.", metavar="K")]
+MaxFailures = Annotated[
+    int, typer.Option(help="A trial that fails is tried again so many times, from its latest state.", metavar="N")
+]
+PrepareNodes = Annotated[
+    bool, typer.Option("--prepare-nodes", help="Nodes of the cluster prepare the datasets that they lack.")
+]
+Deterministic = Annotated[
+    bool,
+    typer.Option("--deterministic", help="The same bits each time on one kind of GPU; on a CPU it is so anyway."),
+]
 Gpus = Annotated[float | None, typer.Option(help="GPUs, or part of one, per trial.  [default: 1 where there are any]")]
 
 
@@ -113,7 +124,11 @@ def run(
     data_dir: DataDir = None,
     max_concurrent: Concurrent = None,
     gpus_per_trial: Gpus = None,
+    trials_per_gpu: TrialsPerGpu = None,
+    deterministic: Deterministic = False,
+    max_failures: MaxFailures = 2,
     address: Address = None,
+    prepare_nodes: PrepareNodes = False,
     retry_failed: RetryFailed = False,
     yes: Annotated[
         bool,
@@ -150,8 +165,11 @@ def run(
         operator_norms=operator_norms,
         keep_states=keep_states,
         keep=keep,
+        deterministic=deterministic,
     )
-    limits = checked_limits(address, gpus_per_trial=gpus_per_trial, max_concurrent=max_concurrent)
+    shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
+    limits = checked_limits(address, max_concurrent=max_concurrent, **shares)
+    how = checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
     planned = plan.make_plan(request, chosen)
     if dry_run:
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
@@ -160,7 +178,7 @@ def run(
     with opened(request.results):
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
         if todo:
-            _run_trials(space, planned, todo, address=address, yes=yes, **limits)
+            _run_trials(space, planned, todo, how=how, yes=yes, **limits)
         else:
             _record_memberships(space, planned)
             print(f"{space}: all {len(planned)} trials are done.")
@@ -191,6 +209,23 @@ def checked_limits(address: str | None, **limits: Any) -> dict[str, Any]:
     if address is None:
         make_slots(*local_resources(), **limits)
     return limits
+
+
+class How(NamedTuple):
+    """How trials are run, beside the limits of `study.slots.make_slots`."""
+
+    address: str | None
+    max_failures: int
+    prepare_nodes: bool
+
+
+def checked_how(address: str | None, *, max_failures: int, prepare_nodes: bool) -> How:
+    """Raises InputError for numbers that make no sense, and options that have nothing to act on."""
+    if max_failures < 0:
+        raise InputError(f"--max-failures {max_failures}: must be 0 or more.")
+    if prepare_nodes and address is None:
+        raise InputError("--prepare-nodes: there is only this machine; leave it out, or name a cluster by --address.")
+    return How(address, max_failures, prepare_nodes)
 
 
 def resources_at(address: str | None) -> tuple[float, float]:
@@ -251,21 +286,37 @@ def _record_memberships(space: str, planned: list[Any]) -> None:
         add_memberships(context.results, space, context.dataset, [p.trial for p in planned if p.context == context])
 
 
-def _run_trials(
-    space: str, planned: list[Any], todo: list[Any], *, address: str | None, yes: bool, **limits: Any
-) -> None:
+def _run_trials(space: str, planned: list[Any], todo: list[Any], *, how: How, yes: bool, **limits: Any) -> None:
     from study import launch
     from study.display import Watch
+    from study.estimate import longest_first
     from study.slots import make_slots
+    from study.work import Listed
 
     results = todo[0].context.results
-    with launch.connected(address) as resources:
+    with launch.connected(how.address) as resources:
         slots = make_slots(*resources, **limits)
         estimated = show_plan(space, planned, todo, results, slots)
         confirm(estimated.seconds, yes=yes)
+        code = checked_nodes(how, todo)
         _record_memberships(space, planned)
         with Watch.of(todo) as watch:
-            launch.launch(launch.Listed(todo), slots, compacting(results, watch.add))
+            work = Listed(longest_first(todo, results, slots.device))
+            said = {"say": watch.say, "max_failures": how.max_failures, "code": code}
+            launch.launch(work, slots, compacting(results, watch.add, watch.say), **said)
+
+
+def checked_nodes(how: How, todo: Iterable[Any]) -> str | None:
+    """The digest of the code that all nodes run; None where there is no cluster to join.
+
+    Raises InputError where a node lacks what the trials need.
+    """
+    if how.address is None:
+        return None
+    from study import launch, node
+
+    launch.check_nodes(list(dict.fromkeys(one.context for one in todo)), prepare=how.prepare_nodes)
+    return node.code_digest()
 
 
 def confirm(seconds: float, *, yes: bool) -> None:
@@ -277,19 +328,29 @@ def confirm(seconds: float, *, yes: bool) -> None:
         raise InputError(f"this takes about {duration(seconds)}; add --yes to run it all the same.")
 
 
-def compacting(results: Path, add: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """`add`, and now and then what has finished is brought to the parquet files."""
+def compacting(
+    results: Path, add: Callable[[Any, Any], None], say: Callable[[str], None]
+) -> Callable[[Any, Any], None]:
+    """`add`, and now and then what has finished is brought to the parquet files; `say` is told once where that fails.
+
+    Nothing is lost by it: parts stay until they are merged.
+    """
     import time
 
     from study.results import compact
 
-    compacted = time.monotonic()
+    compacted, told = time.monotonic(), False
 
     def ended(planned: Any, outcome: Any) -> None:
-        nonlocal compacted
+        nonlocal compacted, told
         add(planned, outcome)
         if time.monotonic() - compacted > COMPACT_EVERY:
-            compact(results)
+            try:
+                compact(results)
+            except OSError as error:
+                if not told:
+                    say(f"rows wait in {results / 'parts'} ({error.strerror or error}): they are merged later")
+                told = True
             compacted = time.monotonic()
 
     return ended
