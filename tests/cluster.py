@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +31,7 @@ class Cluster:
 
     def __init__(self, folder: Path, host: str = "127.0.0.1", within: Sequence[str] = (), cpus: int = 1) -> None:
         self.address = f"{host}:{free_port()}"
-        self._folder, self._nodes = folder, [*()]
+        self._folder, self._nodes = folder, list[subprocess.Popen[bytes]]()
         port = self.address.rpartition(":")[2]
         how = ("--head", "--port", port, "--node-ip-address", host, "--include-dashboard=false")
         self._start(*how, "--temp-dir", str(folder / "ray"), cpus=cpus, within=within)
@@ -77,17 +79,20 @@ class Cluster:
                 os.killpg(node.pid, signal.SIGTERM)
         for node in self._nodes:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                node.wait(20)
+                node.wait(5)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(node.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager
-def cluster(folder: Path, **how: object) -> Iterator[Cluster]:
+def cluster(**how: object) -> Iterator[Cluster]:
     """A cluster that is stopped at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made = Cluster(folder, **how)  # type: ignore[arg-type]
+    folder = Path(tempfile.mkdtemp(prefix="ray"))  # sockets are there, whose paths must be short
+    made = None
     try:
+        made = Cluster(folder, **how)  # type: ignore[arg-type]
         yield made
     finally:
-        made.stop()
+        if made:
+            made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
