@@ -43,6 +43,8 @@ def sabotaged(faults: dict[int, tuple[str, list[int]]]):  # type: ignore[no-unty
         import os
         import signal
 
+        import torch
+
         import study.train
         from study.execute import execute
 
@@ -70,6 +72,7 @@ def sabotaged(faults: dict[int, tuple[str, list[int]]]):  # type: ignore[no-unty
         try:
             return execute(trial, context, *arguments, **how)
         finally:
+            (context.results / "threads").write_text(str(torch.get_num_threads()))
             study.train.real_batches = whole
 
     return run
@@ -123,6 +126,10 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def test_each_trial_ends_once(ran: Ran) -> None:
     assert ran.outcomes == {one.trial.id: 1 for one in ran.todo.values()}
     assert len(ran.rows) == 3
+
+
+def test_a_worker_computes_with_one_thread(ran: Ran) -> None:
+    assert (ran.results / "threads").read_text() == "1"
 
 
 def test_what_raises_is_tried_again_from_its_latest_state(ran: Ran) -> None:
