@@ -16,7 +16,9 @@ from tests.parts import OWN
 
 pytestmark = pytest.mark.slow
 
-RUN = ("run", "grid", "--methods", "none", "--n-dis", 1, "--settings", 4, "--discriminator-steps", 200)
+RUN = ("run", "grid", "--methods", "none", "--n-dis", 1, "--settings", 3, "--discriminator-steps", 200)
+LONG = (*RUN[:-1], 1000)
+"""Long enough for a node to start meanwhile."""
 
 
 @pytest.fixture(autouse=True)
@@ -88,14 +90,14 @@ def test_a_node_that_is_lost_costs_no_trial_an_attempt(nodes: Cluster, tmp_path:
 
 
 def test_a_node_that_joins_is_used(nodes: Cluster, tmp_path: Path) -> None:
-    process = start(tmp_path, *RUN, "--results", tmp_path / "results", "--address", nodes.address)
+    process = start(tmp_path, *LONG, "--results", tmp_path / "results", "--address", nodes.address)
     wait_until(lambda: list(tmp_path.glob("results/unfinished/[!.]*.pt")), process)
     late = nodes.add()
     wait_until(lambda: trains(nodes, late), process)
     assert trains(nodes, 0)
     answer = end(process)
     assert answer.code == 0, answer.err
-    assert len(read_table(tmp_path / "results", "trials")) == 4
+    assert len(read_table(tmp_path / "results", "trials")) == 3
 
 
 def other_code(folder: Path) -> Path:
@@ -125,13 +127,13 @@ def test_nodes_with_other_code_or_none_are_named(nodes: Cluster, tmp_path: Path)
 
 
 def test_a_worker_of_a_node_that_joins_with_other_code_stops_the_study(nodes: Cluster, tmp_path: Path) -> None:
-    process = start(tmp_path, *RUN, "--results", tmp_path / "results", "--address", nodes.address)
+    process = start(tmp_path, *LONG, "--results", tmp_path / "results", "--address", nodes.address)
     wait_until(lambda: list(tmp_path.glob("results/unfinished/[!.]*.pt")), process)
     nodes.add(path=other_code(tmp_path / "copy"), cwd=tmp_path)
     answer = end(process)
     assert answer.code == 2, answer
     assert answer.err.count("\n") == 1 and "joined with other code" in answer.err
-    assert end(start(tmp_path, *RUN, "--results", tmp_path / "results")).code == 0
+    assert end(start(tmp_path, *LONG, "--results", tmp_path / "results")).code == 0
     assert {row["status"] for row in read_table(tmp_path / "results", "trials").to_pylist()} == {"finished"}
 
 
