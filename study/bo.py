@@ -195,7 +195,7 @@ def as_plan(searches: Sequence[Search], *, retry_failed: bool = False) -> tuple[
 
 
 class Rounds:
-    """The work of all searches (`study.launch.Work`): each goes on when its own round has ended.
+    """The work of all searches (`study.work.Work`): each goes on when its own round has ended.
 
     Args:
         searches: at least one.

@@ -44,8 +44,12 @@ def bo(
     data_dir: cli.DataDir = None,
     max_concurrent: cli.Concurrent = None,
     gpus_per_trial: cli.Gpus = None,
+    trials_per_gpu: cli.TrialsPerGpu = None,
+    deterministic: cli.Deterministic = False,
+    max_failures: cli.MaxFailures = 2,
     address: cli.Address = None,
     shard: cli.ShardOption = None,
+    prepare_nodes: cli.PrepareNodes = False,
     retry_failed: cli.RetryFailed = False,
     yes: cli.Yes = False,
     dry_run: cli.DryRun = False,
@@ -78,8 +82,11 @@ def bo(
         kid_subset=kid_subset,
         operator_norms=operator_norms,
         keep=keep,
+        deterministic=deterministic,
     )
-    limits = cli.checked_limits(address, gpus_per_trial=gpus_per_trial, max_concurrent=max_concurrent)
+    shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
+    limits = cli.checked_limits(address, max_concurrent=max_concurrent, **shares)
+    run = cli.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
     searches = bo.searches(request, chosen, how)
     if part:
         searches = searches[part.index - 1 :: part.count]  # whole ones: a search goes on from its own scores
@@ -93,7 +100,7 @@ def bo(
     with cli.opened(request.results, part) as claim:
         planned, todo = bo.as_plan(searches, retry_failed=retry_failed)
         if todo:
-            _run(searches, planned, todo, claim, address=address, retry_failed=retry_failed, yes=yes, **limits)
+            _run(searches, planned, todo, claim, how=run, retry_failed=retry_failed, yes=yes, **limits)
         else:
             print(f"bo: all {len(searches)} searches of {how.rounds} rounds are done.")
     _conclude(searches, request.results)
@@ -105,7 +112,7 @@ def _run(
     todo: list[Any],
     claim: Any,
     *,
-    address: str | None,
+    how: cli.How,
     retry_failed: bool,
     yes: bool,
     **limits: Any,
@@ -117,21 +124,24 @@ def _run(
     from study.display import Watch
     from study.estimate import by_method
     from study.slots import make_slots
+    from study.work import EarlyStopping
 
     results = searches[0].context.results
     group = by_method((search.method for search in searches), n_dis=True)
-    with launch.connected(address) as resources:
+    with launch.connected(how.address) as resources:
         slots = make_slots(*resources, **limits)
         estimated = cli.show_plan("bo", planned, todo, results, slots)
         cli.confirm(estimated.seconds, yes=yes)
+        code = cli.checked_nodes(how, searches)
         total = Counter((one.trial.dataset, group(one.trial)) for one in todo)
         with Watch(total, (search.context for search in searches), group) as watch:
             work = bo.Rounds(searches, watch.say, retry_failed=retry_failed)
-            stopping = launch.EarlyStopping(
+            stopping = EarlyStopping(
                 group=lambda trial: f"{trial.dataset} {group(trial)}", first=lambda one: one.context.checkpoint_every
             )
-            add = cli.compacting(results, claim, watch.add)
-            launch.launch(work, slots, add, stopping=stopping if searches[0].how.stop_early else None)
+            add = cli.compacting(results, claim, watch.add, watch.say)
+            said = {"say": watch.say, "max_failures": how.max_failures, "code": code}
+            launch.launch(work, slots, add, stopping=stopping if searches[0].how.stop_early else None, **said)
 
 
 def _conclude(searches: list[Any], results: Path) -> None:

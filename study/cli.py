@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -100,6 +100,17 @@ Yes = Annotated[
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
+TrialsPerGpu = Annotated[int | None, typer.Option(help="So many trials share a GPU.", metavar="K")]
+MaxFailures = Annotated[
+    int, typer.Option(help="A trial that fails is tried again so many times, from its latest state.", metavar="N")
+]
+PrepareNodes = Annotated[
+    bool, typer.Option("--prepare-nodes", help="Nodes of the cluster prepare the datasets that they lack.")
+]
+Deterministic = Annotated[
+    bool,
+    typer.Option("--deterministic", help="The same bits each time on one kind of GPU; on a CPU it is so anyway."),
+]
 Gpus = Annotated[float | None, typer.Option(help="GPUs, or part of one, per trial.  [default: 1 where there are any]")]
 
 
@@ -127,8 +138,12 @@ def run(
     data_dir: DataDir = None,
     max_concurrent: Concurrent = None,
     gpus_per_trial: Gpus = None,
+    trials_per_gpu: TrialsPerGpu = None,
+    deterministic: Deterministic = False,
+    max_failures: MaxFailures = 2,
     address: Address = None,
     shard: ShardOption = None,
+    prepare_nodes: PrepareNodes = False,
     retry_failed: RetryFailed = False,
     yes: Annotated[
         bool,
@@ -166,8 +181,11 @@ def run(
         operator_norms=operator_norms,
         keep_states=keep_states,
         keep=keep,
+        deterministic=deterministic,
     )
-    limits = checked_limits(address, gpus_per_trial=gpus_per_trial, max_concurrent=max_concurrent)
+    shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
+    limits = checked_limits(address, max_concurrent=max_concurrent, **shares)
+    how = checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
     everything = plan.make_plan(request, chosen)
     planned = [one for one in everything if not part or part.has(one.trial.id)]
     title = f"part {part} of {space}" if part else space
@@ -179,7 +197,7 @@ def run(
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
         record = partial(_record_memberships, space, everything)
         if todo:
-            _run_trials(title, planned, todo, claim, record, address=address, yes=yes, **limits)
+            _run_trials(title, planned, todo, claim, record, how=how, yes=yes, **limits)
         else:
             record()
             print(f"{title}: all {len(planned)} trials are done.")
@@ -210,6 +228,23 @@ def checked_limits(address: str | None, **limits: Any) -> dict[str, Any]:
     if address is None:
         make_slots(*local_resources(), **limits)
     return limits
+
+
+class How(NamedTuple):
+    """How trials are run, beside the limits of `study.slots.make_slots`."""
+
+    address: str | None
+    max_failures: int
+    prepare_nodes: bool
+
+
+def checked_how(address: str | None, *, max_failures: int, prepare_nodes: bool) -> How:
+    """Raises InputError for numbers that make no sense, and options that have nothing to act on."""
+    if max_failures < 0:
+        raise InputError(f"--max-failures {max_failures}: must be 0 or more.")
+    if prepare_nodes and address is None:
+        raise InputError("--prepare-nodes: there is only this machine; leave it out, or name a cluster by --address.")
+    return How(address, max_failures, prepare_nodes)
 
 
 def resources_at(address: str | None) -> tuple[float, float]:
@@ -285,22 +320,40 @@ def _run_trials(
     claim: Any,
     record: Callable[[], None],
     *,
-    address: str | None,
+    how: How,
     yes: bool,
     **limits: Any,
 ) -> None:
     from study import launch
     from study.display import Watch
+    from study.estimate import longest_first
     from study.slots import make_slots
+    from study.work import Listed
 
     results = todo[0].context.results
-    with launch.connected(address) as resources:
+    with launch.connected(how.address) as resources:
         slots = make_slots(*resources, **limits)
         estimated = show_plan(title, planned, todo, results, slots)
         confirm(estimated.seconds, yes=yes)
+        code = checked_nodes(how, todo)
         record()
         with Watch.of(todo) as watch:
-            launch.launch(launch.Listed(todo), slots, compacting(results, claim, watch.add))
+            work = Listed(longest_first(todo, results, slots.device))
+            said = {"say": watch.say, "max_failures": how.max_failures, "code": code}
+            launch.launch(work, slots, compacting(results, claim, watch.add, watch.say), **said)
+
+
+def checked_nodes(how: How, todo: Iterable[Any]) -> str | None:
+    """The digest of the code that all nodes run; None where there is no cluster to join.
+
+    Raises InputError where a node lacks what the trials need.
+    """
+    if how.address is None:
+        return None
+    from study import launch, node
+
+    launch.check_nodes(list(dict.fromkeys(one.context for one in todo)), prepare=how.prepare_nodes)
+    return node.code_digest()
 
 
 def confirm(seconds: float, *, yes: bool) -> None:
@@ -312,23 +365,31 @@ def confirm(seconds: float, *, yes: bool) -> None:
         raise InputError(f"this takes about {duration(seconds)}; add --yes to run it all the same.")
 
 
-def compacting(results: Path, claim: Any, add: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """`add`, and now and then what has finished is brought to the parquet files.
+def compacting(
+    results: Path, claim: Any, add: Callable[[Any, Any], None], say: Callable[[str], None]
+) -> Callable[[Any, Any], None]:
+    """`add`, and now and then what has finished is brought to the parquet files; `say` is told once where that fails.
 
-    Raises InputError, which ends the run, where the folder's claim was lost.
+    Nothing is lost by it: parts stay until they are merged. Raises InputError, which ends the run, where the folder's
+    claim was lost.
     """
     import time
 
     from study.results import compact
 
-    compacted = time.monotonic()
+    compacted, told = time.monotonic(), False
 
     def ended(planned: Any, outcome: Any) -> None:
-        nonlocal compacted
+        nonlocal compacted, told
         add(planned, outcome)
         if time.monotonic() - compacted > COMPACT_EVERY:
-            claim.check()
-            compact(results)
+            try:
+                claim.check()
+                compact(results)
+            except OSError as error:
+                if not told:
+                    say(f"rows wait in {results / 'parts'} ({error.strerror or error}): they are merged later")
+                told = True
             compacted = time.monotonic()
 
     return ended

@@ -46,6 +46,7 @@ def train(
     keep: cli.Keep = "best",
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
+    deterministic: cli.Deterministic = False,
 ) -> None:
     """Train one trial in this process, and keep a grid of images at each scored checkpoint."""
     from study import data, plan
@@ -79,6 +80,7 @@ def train(
         operator_norms=operator_norms,
         keep_states=keep_states,
         keep=keep,
+        deterministic=deterministic,
     )
     planned = plan.plan_trial(request, method, hyperparameters, seed)
     with cli.opened(request.results):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from study.patience import PATIENCE
 from study.trial import MetricProtocol
 
 NONE, BEST, ALL = "none", "best", "all"
@@ -29,6 +30,8 @@ class Context:
         metrics: what is measured beside the Frechet distance; names of `study.metrics.menu`.
         keep_states: whether finished trials keep their last full state, from which a longer one can go on.
         keep: which generators are kept; one of `KEEPS`.
+        deterministic: whether a GPU is to compute the same bits each time; a CPU does so anyway.
+        patience: seconds for which writing results is tried again, see `study.patience`.
     """
 
     dataset: str
@@ -42,6 +45,8 @@ class Context:
     metrics: tuple[str, ...] = ()
     keep_states: bool = False
     keep: str = BEST
+    deterministic: bool = False
+    patience: float = PATIENCE
 
     @property
     def conditions(self) -> dict[str, Any]:

@@ -95,8 +95,6 @@ class Watch:
         self._states.setdefault(key, Counter())[outcome.status] += 1
         if score is not None:
             self._best[key] = min(score, self._best.get(key, score))
-        for line in outcome.told:
-            self.say(line)
         if outcome.status not in (FINISHED, STOPPED):
             self.say(f"{group} {outcome.trial_id}: {outcome.status}, {outcome.reason}")
         if not self._live and (now - self._last_line >= LINE_EVERY or self._done() == self._total.total()):

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from study.cost import Measured, total_seconds
+from study.cost import Measured, estimated_seconds, total_seconds
 from study.plan import Planned
 from study.slots import Slots
 from study.trial import Method, Trial
@@ -73,3 +74,24 @@ def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path,
         kept=len(todo) - len(training),
         continued=sum(p.parent is not None for p in todo),
     )
+
+
+def longest_first(todo: Sequence[Planned], results: Path, device: str) -> list[Planned]:
+    """The trials by the time that is left of each, so that no long one is alone at the end; equal ones in their order.
+
+    Those that are only to be scored come last.
+    """
+    measured = Measured(results)
+    known: dict[Any, float] = {}
+
+    def seconds(planned: Planned) -> float:
+        if planned.kept:
+            return 0.0
+        rest = planned.rest
+        alike = (rest.dataset, rest.method, rest.hyperparameters.n_dis, rest.training, planned.shape)
+        if alike not in known:
+            told = measured.seconds(rest, device)
+            known[alike] = estimated_seconds(rest, *planned.shape, device) if told is None else told
+        return known[alike]
+
+    return sorted(todo, key=seconds, reverse=True)

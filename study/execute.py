@@ -1,11 +1,13 @@
 """One trial from its definition to its part file: what a worker does, and `study train` in its own process."""
 
+import contextlib
+import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +17,11 @@ from study import data
 from study.checkpoint import Generator, Snapshot, generator_of, load_generator, save_generator, save_state
 from study.context import ALL, NONE, Context
 from study.continuation import continuation
+from study.device import prepare_process
 from study.metrics.extractors import load_extractor
 from study.metrics.scoring import Scorer
 from study.names import InputError
+from study.patience import StudyStops, patiently
 from study.record import make_record, now, reached
 from study.results import (
     forget_unfinished,
@@ -45,8 +49,8 @@ class Outcome:
     reason: str | None
     best_frechet_distance: float | None
     seconds: float
-    told: tuple[str, ...] = ()
-    """What its worker had to say beside."""
+    recorded: bool = True
+    """Whether its part is written; not where it failed and is to be tried again."""
 
 
 def complain(line: str) -> None:
@@ -63,8 +67,15 @@ def best_device() -> str:
 def load(context: Context, device: str) -> tuple[data.Images, Scorer]:
     """The images and the scorer of a context, kept for the next trial of this process.
 
-    Raises InputError where they are missing here, or differ from what the driver saw.
+    Raises StudyStops where they are missing here, or differ from what the driver saw: no trial is to blame for that.
     """
+    try:
+        return _load(context, device)
+    except InputError as error:
+        raise StudyStops(f"{socket.gethostname()}: {error}") from error
+
+
+def _load(context: Context, device: str) -> tuple[data.Images, Scorer]:
     images = data.load(context.dataset, context.data_dir)
     if images.sha256 != context.dataset_sha256:
         raise InputError(
@@ -90,17 +101,21 @@ def execute(
     kept: bool = False,
     parent: Trial | None = None,
     say: Callable[[str], None] = complain,
+    last: bool = True,
 ) -> Outcome:
     """Train and score a trial, keep its best generator and write its part file; where `kept`, see `rescore`.
 
     A trial that was interrupted goes on from its latest state; a new one from that of its `parent`, the same trial with
     fewer steps, where that fits; `say` is told why one is of no use or not written. A trial that raises or diverges
-    ends as a row with its status and reason. `on_checkpoint` is shown each checkpoint and what there is of the trial,
-    before its state is written: what it does is done at least once.
+    ends as a row with its status and reason; one that raises where this is not its `last` attempt leaves none.
+    `on_checkpoint` is shown each checkpoint and what there is of the trial, before its state is written: what it does
+    is done at least once.
+
+    Raises StudyStops where the results cannot be written for long, or images or extractor are not those of the study.
     """
     if kept:
-        return rescore(trial, context, device)
-    torch.set_num_threads(1)  # rounding depends on the number of threads, and a core belongs to one trial
+        return rescore(trial, context, device, say=say, last=last)
+    prepare_process(deterministic=context.deterministic)
     started, clock = now(), time.perf_counter()
     so_far, status, reason = Snapshot(trial, context.conditions), FINISHED, None
     unfinished = Unfinished(context.results, so_far, say)
@@ -113,23 +128,27 @@ def execute(
         shape = images.train.shape[1:3]
         so_far = unfinished.read(device) or _before(trial, parent, context, device, say) or so_far
         how = {"checkpoint_every": context.checkpoint_every, "operator_norms": context.operator_norms}
-        for last in train(trial, images, scorer, **how, device=device, start=so_far.position, between=between):
-            so_far = so_far.after(last)
+        for checkpoint in train(trial, images, scorer, **how, device=device, start=so_far.position, between=between):
+            so_far = so_far.after(checkpoint)
             if context.keep == ALL:
                 path = generator_at(context.results, trial.id, so_far.position.step)
-                save_generator(path, generator_of(trial, last), shape)
-            on_checkpoint(last, so_far)
+                generator = generator_of(trial, checkpoint)
+                _patiently(partial(save_generator, path, generator, shape), context, say)
+            on_checkpoint(checkpoint, so_far)
             if so_far.position.step < trial.training.discriminator_steps:
                 unfinished.write(so_far, shape)
     except Diverged as error:
         status, reason = DIVERGED, str(error)
+    except StudyStops:
+        raise
     except Exception as error:
         status, reason = FAILED, " ".join(f"{type(error).__name__}: {error}".split())
         _keep_traceback(context.results, trial.id)
     if status == FINISHED:
-        _keep(so_far, context, shape)
+        _keep(so_far, context, shape, say)
     record = make_record(context, status, reason, started=started, device=device, **reached(so_far))
-    return _end(trial, context, record, so_far.evaluations, seconds=time.perf_counter() - clock)
+    how = {"seconds": time.perf_counter() - clock, "say": say, "last": last}
+    return _end(trial, context, record, so_far.evaluations, **how)
 
 
 def _before(
@@ -143,21 +162,35 @@ def _before(
         return None
 
 
-def _keep(finished: Snapshot, context: Context, shape: tuple[int, int]) -> None:
+def _patiently(write: Callable[[], object], context: Context, say: Callable[[str], None]) -> None:
+    patiently(write, context.results, say, context.patience)
+
+
+def _keep(finished: Snapshot, context: Context, shape: tuple[int, int], say: Callable[[str], None]) -> None:
     """Keep what was asked for of a finished trial on images of shape (channels, resolution)."""
+    trial_id = finished.trial.id
     if context.keep != NONE:
-        save_generator(generator_path(context.results, finished.trial.id), finished.best, shape)
+        path = generator_path(context.results, trial_id)
+        _patiently(partial(save_generator, path, finished.best, shape), context, say)
     if context.keep_states:
-        save_state(state_path(context.results, finished.trial.id), finished, shape)
+        path = state_path(context.results, trial_id)
+        _patiently(partial(save_state, path, finished, shape), context, say)
 
 
-def rescore(trial: Trial, context: Context, device: str = "cpu") -> Outcome:
+def rescore(
+    trial: Trial,
+    context: Context,
+    device: str = "cpu",
+    *,
+    say: Callable[[str], None] = complain,
+    last: bool = True,
+) -> Outcome:
     """Score the generator that a trial kept, under the context's protocol, and write that part file.
 
     Only the best generator under the first protocol is kept: the row has this one checkpoint, and says so by its
     `source`. Losses and diagnostics stand in the rows of the first protocol.
     """
-    torch.set_num_threads(1)
+    prepare_process(deterministic=context.deterministic)
     started, clock = now(), time.perf_counter()
     evaluations: list[Evaluation] = []
     status, reason = FINISHED, None
@@ -167,13 +200,15 @@ def rescore(trial: Trial, context: Context, device: str = "cpu") -> Outcome:
         evaluations.append(score_generator(generator, scorer))
     except Diverged as error:
         status, reason = DIVERGED, str(error)
+    except StudyStops:
+        raise
     except Exception as error:
         status, reason = FAILED, " ".join(f"{type(error).__name__}: {error}".split())
         _keep_traceback(context.results, trial.id)
     seconds = time.perf_counter() - clock
     record = make_record(context, status, reason, started=started, device=device, last=None, trial=trial)
     record = replace(record, source=KEPT_GENERATOR, scoring_seconds=seconds)
-    return _end(trial, context, record, evaluations, seconds=seconds)
+    return _end(trial, context, record, evaluations, seconds=seconds, say=say, last=last)
 
 
 def score_generator(generator: Generator, scorer: Scorer) -> Evaluation:
@@ -216,15 +251,27 @@ def record_loss(trial: Trial, context: Context, reason: str) -> Outcome:
 
 
 def _end(
-    trial: Trial, context: Context, record: Record, evaluations: Sequence[Evaluation], *, seconds: float
+    trial: Trial,
+    context: Context,
+    record: Record,
+    evaluations: Sequence[Evaluation],
+    *,
+    seconds: float,
+    say: Callable[[str], None] = complain,
+    last: bool = True,
 ) -> Outcome:
     """Write the part file, then forget the latest state, then tell.
 
-    The state of a failed trial stays: what failed for want of memory or disk goes on from there when it is retried.
+    The state of a failed trial stays: what failed for want of memory goes on from there when it is retried. It has no
+    part unless this was its `last` attempt.
     """
-    write_part(context.results, trial, context.protocol, record, evaluations)
+    recorded = last or record.status != FAILED
+    if recorded:
+        part = partial(write_part, context.results, trial, context.protocol, record, evaluations)
+        _patiently(part, context, say)
     if record.status != FAILED:
-        forget_unfinished(context.results, trial.id, context.protocol.id)
+        with contextlib.suppress(OSError):  # the next run of the study removes what is left
+            forget_unfinished(context.results, trial.id, context.protocol.id)
     scores = (each.frechet_distance for each in evaluations if record.status == FINISHED)
     return Outcome(
         trial_id=trial.id,
@@ -234,10 +281,12 @@ def _end(
         reason=record.reason,
         best_frechet_distance=min(scores, default=None),
         seconds=seconds,
+        recorded=recorded,
     )
 
 
 def _keep_traceback(results: Path, trial_id: str) -> None:
     path = trial_folder(results, trial_id) / "traceback.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(traceback.format_exc())
+    with contextlib.suppress(OSError):  # the reason stands in the row
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(traceback.format_exc())

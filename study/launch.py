@@ -9,16 +9,18 @@ import contextlib
 import logging
 import os
 import shutil
-import socket
 import tempfile
-from collections import Counter, deque
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the rows are kept elsewhere
+os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"  # how many trials are handed out is up to `Feed`
 os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C reaches the command, which ends the study in order
 os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
@@ -28,15 +30,23 @@ import ray
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.execute import Context, Outcome, Progress, execute, progress, record_loss, record_stopped
+from study import node
+from study.execute import Context, Outcome, Progress, execute, progress, record_stopped
+from study.feed import Feed
 from study.names import InputError
+from study.patience import StudyStops
 from study.plan import Planned
 from study.slots import Slots
 from study.trial import Trial
+from study.work import Attempts, EarlyStopping, Work
 
-WORKER_DEATHS = 2
-"""How often a trial whose worker was killed is run again before it counts as failed."""
+LOOK_EVERY = 2.0
+"""Seconds after which the cluster is looked at anew for nodes that joined or left."""
+NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
+"""How Ray says that it was not the worker: its node is gone, or the way to it."""
+OUT_OF_MEMORY = "running low on memory"
 
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what happens to trials is told in our own words
 
@@ -48,10 +58,10 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
     Raises InputError where there is no cluster at the address.
     """
     if address and address != "auto":
-        _check_answers(address)
-    quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
+        node.check_answers(address)
+    quiet = {"log_to_driver": False, "logging_level": "CRITICAL"}
     try:
-        ray.init(address=address or "local", **(quiet if address is None else {**quiet, "include_dashboard": None}))
+        ray.init(address=address or "local", include_dashboard=None if address else False, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
@@ -64,68 +74,58 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
         ray.shutdown()
 
 
-def _check_answers(address: str) -> None:
-    """Raises InputError where nothing listens at host:port, for which Ray itself would wait for minutes."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except (OSError, ValueError) as error:
-        reason = f"{error}; it is HOST:PORT of `ray start --head`, or auto"
-        raise InputError(f"--address {address}: no Ray cluster answers ({reason}).") from error
+def check_nodes(contexts: Sequence[Context], *, prepare: bool, say: Callable[[str], None] = print) -> None:
+    """Raises InputError where a node that trials could run on lacks what they need; `say` is told of other versions.
 
-
-class Work(Protocol):
-    """Trials to be run, some of them known only when others have ended."""
-
-    contexts: Sequence[Context]
-    """What the trials are run in."""
-
-    def take(self) -> Planned | None:
-        """The next trial; None where there is none now. When none is running then either, the work is over."""
-
-    def ended(self, planned: Planned, outcome: Outcome) -> None:
-        """A trial that was taken has ended, and its row is written."""
-
-
-class Listed:
-    """Work that is known beforehand."""
-
-    def __init__(self, todo: Sequence[Planned]) -> None:
-        self.contexts = list(dict.fromkeys(planned.context for planned in todo))
-        self._left = deque(todo)
-
-    def take(self) -> Planned | None:
-        """In the order of the list."""
-        return self._left.popleft() if self._left else None
-
-    def ended(self, planned: Planned, outcome: Outcome) -> None:
-        """Nothing follows from a result."""
-
-
-class EarlyStopping(NamedTuple):
-    """Successive halving at the checkpoints (ASHA: Li et al., 2020), among the trials of one `group`."""
-
-    group: Callable[[Trial], str]
-    first: Callable[[Planned], int]
-    """The D updates that any trial gets."""
-
-
-class Feed(Searcher):
-    """What Tune asks for trials.
-
-    A trial whose worker was killed is handed out again when nothing else is left to hand out; one that loses its worker
-    each time gets its row here, since no worker is left to write it.
+    `prepare`: nodes prepare the datasets that they lack.
     """
+    nodes = [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU", 0) >= 1]
+    names = {one["NodeID"]: f"{one['NodeManagerHostname']} ({one['NodeManagerAddress']})" for one in nodes}
+    examine = ray.remote(num_cpus=0, max_retries=0)(node.examine)
+    found: dict[str, node.Found] = {}
+    problems: list[tuple[str, str]] = []
+    results = contexts[0].results
+    with node.wanted(contexts, prepare=prepare) as wanted:
+        there = {each: NodeAffinitySchedulingStrategy(each, soft=False) for each in names}
+        asked = {each: examine.options(scheduling_strategy=there[each]).remote(wanted, each) for each in names}
+        for each, answer in asked.items():
+            try:
+                found[each] = ray.get(answer)
+            except ray.exceptions.RayError as error:
+                problems.append((names[each], node.no_answer(error)))
+                continue
+            problems += [(names[each], problem) for problem in found[each].problems]
+            if not found[each].problems and not node.signed(results, wanted.nonce, each):
+                problems.append((names[each], f"writes --results {results} to another place; put it where all see it"))
+    if problems:
+        raise node.refusal(problems)
+    if line := node.other_versions({names[each]: answer for each, answer in found.items()}):
+        say(line)
 
-    def __init__(self, work: Work, on_end: Callable[[Planned, Outcome], None], stopping: EarlyStopping | None) -> None:
+
+class Cluster:
+    """How many trials the cluster has room for, as nodes join and leave."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots, self._room, self._looked = slots, slots.concurrent, time.monotonic()
+
+    def room(self) -> int:
+        """At a time, those that run among them."""
+        if time.monotonic() - self._looked > LOOK_EVERY:
+            resources = ray.cluster_resources()
+            self._room = self._slots.on(resources.get("CPU", 0), resources.get("GPU", 0))
+            self._looked = time.monotonic()
+        return self._room
+
+
+class Asked(Searcher):
+    """What Tune asks for trials: the feed."""
+
+    def __init__(self, feed: Feed) -> None:
         super().__init__()
-        self.work = work
-        self.tunes: Sequence[Any] = ()  # Tune's own trials
-        self.error: Exception | None = None  # which Tune would wrap in one of its own
-        self._on_end, self._stopping = on_end, stopping
-        self._running: dict[str, Planned] = {}
-        self._again: deque[Planned] = deque()
-        self._deaths: Counter[str] = Counter()
+        self._feed = feed
+        self._tunes: dict[str, Any] = {}  # Tune's own trials, of those that run
+        self._known = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune saves its parts for a restore that is never asked for, and a live display cannot be saved."""
@@ -133,68 +133,45 @@ class Feed(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, None while others must end first, or that there are no more."""
-        planned = self._next()
-        if planned is None:
-            self._count_lost()
-            planned = self._next()
-        if planned is None:
-            return None if self._running else Searcher.FINISHED
-        self._running[trial_id] = planned
-        how: dict[str, Any] = {
-            "context": self.work.contexts.index(planned.context),
-            "kept": planned.kept,
-            "parent": planned.parent and planned.parent.to_dict(),
-        }
-        if self._stopping:
-            how["early"] = {"group": self._stopping.group(planned.trial), "first": self._stopping.first(planned)}
-        return {"trial": planned.trial.to_dict(), **how}
+        config = self._feed.next(trial_id)
+        if config is None:
+            self._tell_lost()
+            config = self._feed.next(trial_id)
+        return Searcher.FINISHED if config is None and self._feed.over else config
 
-    def _next(self) -> Planned | None:
-        planned = self.work.take()
-        return self._again.popleft() if planned is None and self._again else planned
+    def see(self, tunes: Sequence[Any]) -> None:
+        """All trials that Tune has, of which earlier ones are known."""
+        self._tunes |= {trial.trial_id: trial for trial in islice(tunes, self._known, None)}
+        self._known = len(tunes)
 
-    def _count_lost(self) -> None:
+    def _tell_lost(self) -> None:
         """A worker that dies while it is handed its next trial loses it, and Tune tells nobody but its own list."""
-        for trial in self.tunes:
-            if trial.trial_id in self._running and trial.status == tune.experiment.Trial.ERROR:
-                self.died(trial.trial_id, str(trial.get_error() or "killed"))
+        self._tunes = {tag: one for tag, one in self._tunes.items() if self._feed.running(tag)}
+        for trial in self._tunes.values():
+            if trial.status == tune.experiment.Trial.ERROR:
+                tell_death(self._feed, trial)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """What ends is told by `Watcher`, with more to it."""
 
-    def running(self, tune_id: str) -> Planned | None:
-        """What Tune's trial runs, unless it has ended."""
-        return self._running.get(tune_id)
 
-    def end(self, tune_id: str, outcome: Outcome) -> None:
-        """A trial has ended and its part is written."""
-        planned = self._running.pop(tune_id)
-        try:
-            self._on_end(planned, outcome)
-            self.work.ended(planned, outcome)
-        except Exception as error:
-            self.error = error
-            raise
-
-    def died(self, tune_id: str, reason: str) -> None:
-        """A trial's worker died: what the trial itself raises is caught there and ends as a row."""
-        planned = self._running.get(tune_id)
-        if planned is None:
-            return  # it had ended before
-        self._deaths[planned.trial.id] += 1
-        if self._deaths[planned.trial.id] <= WORKER_DEATHS:
-            self._again.append(self._running.pop(tune_id))
-            return
-        why = " ".join(reason.split(". ")[0].split())
-        loss = f"its worker died {1 + WORKER_DEATHS} times ({why})"
-        self.end(tune_id, record_loss(planned.trial, planned.context, loss))
+def tell_death(feed: Feed, trial: Any) -> None:
+    """Tell the feed how Tune's trial lost its worker."""
+    path = Path(trial.error_file or "")
+    said = path.read_text() if path.is_file() else ""
+    if any(words in said for words in NODE_LOST):
+        feed.lost(trial.trial_id)
+    elif OUT_OF_MEMORY in said:
+        feed.died(trial.trial_id, "Ray ended it, since its node was running low on memory")
+    else:
+        feed.died(trial.trial_id, "killed, or it crashed")
 
 
 class Watcher(tune.Callback):
     """Tells the feed what has become of trials."""
 
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, feed: Feed, asked: Asked) -> None:
+        self._feed, self._asked = feed, asked
         self._progress: dict[str, Progress] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -203,11 +180,15 @@ class Watcher(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Before Tune asks for trials."""
-        self._feed.tunes = trials
+        self._asked.see(trials)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        """A trial has ended and its part is written, or it stands at a checkpoint."""
-        if "study_progress" in result:
+        """A trial has ended, or stands at a checkpoint, or its worker has something to say."""
+        if "study_line" in result:
+            self._feed.say(result["study_line"])
+        elif "study_stop" in result:
+            self._feed.stop(StudyStops(result["study_stop"]))
+        elif "study_progress" in result:
             self._progress[trial.trial_id] = Progress(**result["study_progress"])
         elif "study_status" in result:
             outcome = Outcome(**{field.name: result[f"study_{field.name}"] for field in fields(Outcome)})
@@ -225,7 +206,7 @@ class Watcher(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial's worker died."""
         self._progress.pop(trial.trial_id, None)
-        self._feed.died(trial.trial_id, str(trial.get_error() or "killed"))
+        tell_death(self._feed, trial)
 
 
 class HalvingByGroup(FIFOScheduler):
@@ -253,9 +234,13 @@ class HalvingByGroup(FIFOScheduler):
         return str(self._halving(trial).on_trial_result(tune_controller, trial, result))
 
 
-def _train_in_worker(config: dict[str, Any], contexts: Sequence[Context]) -> None:
+def _run_in_worker(
+    config: dict[str, Any], contexts: Sequence[Context], code: str | None, run: Callable[..., Outcome]
+) -> None:
+    """`run` a trial; `code` is the digest of the code that the driver runs, where that may be other than here."""
     device = "cuda" if ray.get_gpu_ids() else "cpu"
     context, trial = contexts[config["context"]], Trial.from_dict(config["trial"])
+    parent = config["parent"] and Trial.from_dict(config["parent"])
     report = progress(trial, context, device)
 
     def at_checkpoint(checkpoint: Any, so_far: Any) -> None:
@@ -263,10 +248,18 @@ def _train_in_worker(config: dict[str, Any], contexts: Sequence[Context]) -> Non
         if "early" in config and step < trial.training.discriminator_steps:
             tune.report({"step": step, "score": score, "study_progress": report(so_far)._asdict()})
 
-    parent = config["parent"] and Trial.from_dict(config["parent"])
-    told: list[str] = []  # no one reads what a worker prints
-    outcome = execute(trial, context, device, at_checkpoint, kept=config["kept"], parent=parent, say=told.append)
-    tune.report({f"study_{name}": value for name, value in asdict(replace(outcome, told=tuple(told))).items()})
+    def say(line: str) -> None:
+        tune.report({"study_line": line})
+
+    how = {"kept": config["kept"], "parent": parent, "say": say, "last": config["last"]}
+    try:
+        if code:
+            node.check_code(code)
+        outcome = run(trial, context, device, at_checkpoint, **how)
+    except StudyStops as stop:
+        tune.report({"study_stop": str(stop)})
+        return
+    tune.report({f"study_{name}": value for name, value in asdict(outcome).items()})
 
 
 def launch(
@@ -274,23 +267,34 @@ def launch(
     slots: Slots,
     on_outcome: Callable[[Planned, Outcome], None],
     *,
+    say: Callable[[str], None] = print,
     stopping: EarlyStopping | None = None,
+    max_failures: int = 2,
+    code: str | None = None,
+    run: Callable[..., Outcome] = execute,
 ) -> None:
-    """Run trials to their end, `slots.concurrent` at a time; `on_outcome` is told of each as it ends."""
-    feed = Feed(work, on_outcome, stopping)
+    """Run trials to their end, as many at a time as there is room for.
+
+    `on_outcome` is told of each as it ends, `say` what a person should know meanwhile. A trial that fails is tried
+    again `max_failures` times. Where `code` is given, workers that run other code stop the study. `run` does in the
+    worker what `study.execute.execute` does.
+
+    Raises StudyStops where a worker says that no trial can be run.
+    """
+    feed = Feed(work, Attempts(max_failures), Cluster(slots).room, on_outcome, say, stopping)
+    asked = Asked(feed)
     scratch = tempfile.mkdtemp(prefix="study-ray-")
-    trainable = partial(_train_in_worker, contexts=work.contexts)
+    trainable = partial(_run_in_worker, contexts=work.contexts, code=code, run=run)
     try:
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1, "gpu": slots.gpus_per_trial}),
             tune_config=tune.TuneConfig(
-                search_alg=feed,
+                search_alg=asked,
                 num_samples=-1,
-                max_concurrent_trials=slots.concurrent,
                 reuse_actors=True,
                 scheduler=HalvingByGroup() if stopping else None,
             ),
-            run_config=tune.RunConfig(storage_path=scratch, name="study", verbose=0, callbacks=[Watcher(feed)]),
+            run_config=tune.RunConfig(storage_path=scratch, name="study", verbose=0, callbacks=[Watcher(feed, asked)]),
         ).fit()
     except tune.TuneError:
         if feed.error:

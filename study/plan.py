@@ -45,6 +45,7 @@ class Request:
     operator_norms: bool = False
     keep_states: bool = False
     keep: str = BEST
+    deterministic: bool = False
     many: bool = False
 
     def __post_init__(self) -> None:
@@ -111,6 +112,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
         metrics=resolve_metrics(request.metrics, extractor, protocol),
         keep_states=request.keep_states,
         keep=request.keep,
+        deterministic=request.deterministic,
     )
     return context, images.train.shape[1:3]
 

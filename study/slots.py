@@ -10,14 +10,23 @@ from study.names import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Slots:
-    """How many trials run at a time, and the part of the resources that each gets."""
+    """How many trials run at a time on what there is now, the part of the resources that each gets, and the `most`."""
 
     concurrent: int
     gpus_per_trial: float
+    most: int | None = None
 
     @property
     def device(self) -> str:
         return "gpu" if self.gpus_per_trial else "cpu"
+
+    def on(self, cpus: float, gpus: float) -> int:
+        """How many trials run at a time on so many cores and GPUs; at least one, since a machine may be about to join.
+
+        The user's `most` is never exceeded.
+        """
+        fit = fitting(cpus, gpus, self.gpus_per_trial)
+        return max(1, fit if self.most is None else min(fit, self.most))
 
 
 def local_resources() -> tuple[int, int]:
@@ -25,13 +34,31 @@ def local_resources() -> tuple[int, int]:
     return len(os.sched_getaffinity(0)), torch.cuda.device_count()
 
 
-def make_slots(cpus: float, gpus: float, *, gpus_per_trial: float | None, max_concurrent: int | None) -> Slots:
+def fitting(cpus: float, gpus: float, gpus_per_trial: float) -> int:
+    """How many trials of one core each fit."""
+    if not gpus_per_trial:
+        return int(cpus)
+    shares = int(1 / gpus_per_trial + 1e-9) if gpus_per_trial < 1 else 1  # a share never spans two GPUs
+    return int(min(cpus, gpus // max(gpus_per_trial, 1) * shares))
+
+
+def make_slots(
+    cpus: float,
+    gpus: float,
+    *,
+    gpus_per_trial: float | None = None,
+    trials_per_gpu: int | None = None,
+    max_concurrent: int | None = None,
+) -> Slots:
     """One CPU core per trial, and one GPU where there are any unless told otherwise.
 
-    Raises InputError where not a single trial fits.
+    Raises InputError where not a single trial fits, and where the numbers contradict one another.
     """
     if max_concurrent is not None and max_concurrent < 1:
         raise InputError(f"--max-concurrent {max_concurrent}: must be 1 or more.")
+    if trials_per_gpu is not None:
+        _check_shares(trials_per_gpu, gpus, gpus_per_trial)
+        gpus_per_trial = 10_000 // trials_per_gpu / 10_000  # Ray counts in such parts, and rounded up they do not fit
     if gpus_per_trial is None:
         gpus_per_trial = 1.0 if gpus else 0.0
     whole = gpus_per_trial <= 1 or float(gpus_per_trial).is_integer()
@@ -39,6 +66,16 @@ def make_slots(cpus: float, gpus: float, *, gpus_per_trial: float | None, max_co
         raise InputError(
             f"--gpus-per-trial {gpus_per_trial:g}: must be from 0 to the {gpus:g} GPUs present, and whole above 1."
         )
-    shares = int(1 / gpus_per_trial + 1e-9) if 0 < gpus_per_trial < 1 else 1  # a share never spans two GPUs
-    fit = int(min(cpus, gpus // max(gpus_per_trial, 1) * shares)) if gpus_per_trial else int(cpus)
-    return Slots(concurrent=max(1, min(fit, max_concurrent or fit)), gpus_per_trial=gpus_per_trial)
+    slots = Slots(concurrent=1, gpus_per_trial=gpus_per_trial, most=max_concurrent)
+    return Slots(concurrent=slots.on(cpus, gpus), gpus_per_trial=gpus_per_trial, most=max_concurrent)
+
+
+def _check_shares(trials_per_gpu: int, gpus: float, gpus_per_trial: float | None) -> None:
+    """Raises InputError where so many trials cannot share a GPU."""
+    what = f"--trials-per-gpu {trials_per_gpu}"
+    if not 1 <= trials_per_gpu <= 100:
+        raise InputError(f"{what}: must be from 1 to 100.")
+    if gpus_per_trial is not None:
+        raise InputError(f"{what}: --gpus-per-trial {gpus_per_trial:g} says the same otherwise; leave one of them out.")
+    if not gpus:
+        raise InputError(f"{what}: there is no GPU to share; leave it out.")

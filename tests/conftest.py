@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -33,9 +33,9 @@ def study(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return call
 
 
-def study_process(*arguments: object, **options: object) -> subprocess.Popen[str]:
-    """Starts `study` as a person does, with Ray for real."""
-    command = [sys.executable, "-m", "study", *map(str, arguments)]
+def study_process(*arguments: object, within: Sequence[str] = (), **options: object) -> subprocess.Popen[str]:
+    """Starts `study` as a person does, with Ray for real; `within` is put before the command."""
+    command = [*within, sys.executable, "-m", "study", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env={**os.environ, "COLUMNS": "80"}, **{**pipes, **options})  # type: ignore[call-overload]
 

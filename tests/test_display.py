@@ -1,7 +1,6 @@
 """What a person sees while a study runs."""
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,13 +75,6 @@ def test_without_a_terminal_lines_tell_of_trouble_at_once_and_of_the_end(planned
         watch.add(planned[3], outcome(planned, 3))
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("4/4 trials, best FD (classifier) 9.25 (l2), 1 diverged, 0 s so far")
-
-
-def test_what_a_worker_has_to_say_is_told(planned, capsys) -> None:
-    with Watch.of(planned) as watch:
-        watch.add(planned[0], replace(outcome(planned, 0), told=("trial x does not go on", "trial x goes on")))
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["trial x does not go on", "trial x goes on"]
 
 
 def test_the_live_display_counts_by_method(planned) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from search_spaces import get
 from study import data
-from study.estimate import PATIENCE, estimate
+from study.cost import estimated_seconds
+from study.estimate import PATIENCE, estimate, longest_first
 from study.execute import make_record
 from study.names import InputError
 from study.plan import Request, make_plan, pending, plan_trial
@@ -219,6 +220,54 @@ def test_slots(cpus, gpus, gpus_per_trial, max_concurrent, concurrent, part):
 def test_slots_that_cannot_be_had(gpus, gpus_per_trial, max_concurrent, message):
     with pytest.raises(InputError, match=message):
         make_slots(4, gpus, gpus_per_trial=gpus_per_trial, max_concurrent=max_concurrent)
+
+
+@pytest.mark.parametrize("share", [1, 2, 3, 7, 64, 100])
+def test_trials_share_a_gpu(share):
+    slots = make_slots(4096, 2, trials_per_gpu=share)
+    assert slots.concurrent == 2 * share
+    parts = round(slots.gpus_per_trial * 10_000)  # in which Ray counts
+    assert share * parts <= 10_000 < (share + 1) * parts
+
+
+@pytest.mark.parametrize(
+    ("gpus", "share", "gpus_per_trial", "message"),
+    [
+        (1, 0, None, "--trials-per-gpu 0: must be from 1 to 100"),
+        (1, 2, 0.5, "--trials-per-gpu 2: --gpus-per-trial 0.5 says the same otherwise"),
+        (0, 2, None, "--trials-per-gpu 2: there is no GPU to share"),
+    ],
+)
+def test_a_gpu_that_cannot_be_shared(gpus, share, gpus_per_trial, message):
+    with pytest.raises(InputError, match=message):
+        make_slots(4, gpus, trials_per_gpu=share, gpus_per_trial=gpus_per_trial)
+
+
+def test_slots_follow_the_cluster_up_to_the_most_that_was_asked_for():
+    free, bounded = make_slots(1, 0), make_slots(1, 0, max_concurrent=3)
+    assert [free.on(cpus, 0) for cpus in (0, 1, 5)] == [1, 1, 5]
+    assert [bounded.on(cpus, 0) for cpus in (0, 1, 5)] == [1, 1, 3]
+    assert make_slots(16, 1).on(64, 8) == 8
+
+
+def test_the_longest_trials_come_first_and_equal_ones_in_their_order(ask):
+    planned = make_plan(ask(methods="none,spectral_norm"), GRID)
+    ordered = longest_first(planned, planned[0].context.results, "cpu")
+    seconds = [estimated_seconds(p.trial, *p.shape, "cpu") for p in ordered]
+    assert seconds == sorted(seconds, reverse=True) and len(set(seconds)) > 1
+    for each in set(seconds):
+        mine = [p for p, s in zip(ordered, seconds, strict=True) if s == each]
+        assert mine == [p for p in planned if p in mine]
+    assert sorted(p.trial.id for p in ordered) == sorted(p.trial.id for p in planned)
+
+
+def test_measured_time_orders_before_counted_operations(ask):
+    planned = make_plan(ask(methods="none,spectral_norm", settings=2), GRID)
+    results = planned[0].context.results
+    cheapest = longest_first(planned, results, "cpu")[-1]
+    end(cheapest, seconds=1e6)
+    compact(results)
+    assert longest_first(planned, results, "cpu")[0].trial.method == cheapest.trial.method
 
 
 def test_this_machine_has_cores():

@@ -1,0 +1,70 @@
+"""Storage that fails is waited for: hours of a trial are not given up for a disk that is full for minutes.
+
+A trial is never to blame for it. Where the wait was in vain the whole study stops, with one line (`StudyStops`), and no
+trial is recorded as failed.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from study.names import InputError
+
+PATIENCE = 300.0
+"""Seconds for which writing is tried again before the study stops."""
+PAUSES = (0.5, 30.0)
+"""Seconds between two attempts: the first pause, and the longest; each is twice the one before."""
+PROBE = 64 * 1024**2
+"""Bytes that are asked for where the reason of a failure is not told."""
+
+
+class StudyStops(InputError):  # noqa: N818
+    """What no trial is to blame for, and none can be run with: the study stops and says this line."""
+
+
+def patiently(
+    write: Callable[[], object], results: Path, say: Callable[[str], None], patience: float = PATIENCE
+) -> None:
+    """Call `write`, which writes to the results folder, until it succeeds; `say` is told once that it does not.
+
+    Raises StudyStops where it fails for longer than `patience` seconds. Other errors than those of storage are raised.
+    """
+    deadline, (pause, longest) = time.monotonic() + patience, PAUSES
+    told = False
+    while (reason := _attempt(write, results)) is not None:
+        if not told:
+            say(f"results cannot be written ({reason}); waiting")
+            told = True
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise StudyStops(
+                f"--results {results}: cannot be written ({reason}); make it writable, with room: every finished trial"
+                " is kept, and the same command goes on from there."
+            )
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, longest)
+
+
+def _attempt(write: Callable[[], object], results: Path) -> str | None:
+    """Why the attempt failed; None where it did not."""
+    try:
+        write()
+    except OSError as error:
+        return error.strerror or str(error)
+    except RuntimeError as error:
+        if "inline_container" not in str(error):
+            raise
+        return _reason(results) or " ".join(str(error).split())  # PyTorch's writer drops that of the system
+    return None
+
+
+def _reason(folder: Path) -> str | None:
+    """What the system says to a large file there; None where it takes one."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, PROBE)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

@@ -1,0 +1,88 @@
+"""What a study hands out: trials, as a list or as they unfold, and how often one of them is tried."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from study.context import Context
+from study.execute import Outcome
+from study.plan import Planned
+from study.results import unfinished_path
+from study.trial import Trial
+
+
+class Work(Protocol):
+    """Trials to be run, some of them known only when others have ended."""
+
+    contexts: Sequence[Context]
+    """What the trials are run in."""
+
+    def take(self) -> Planned | None:
+        """The next trial; None where there is none now. When none is running then either, the work is over."""
+
+    def ended(self, planned: Planned, outcome: Outcome) -> None:
+        """A trial that was taken has ended, and its row is written."""
+
+
+class Listed:
+    """Work that is known beforehand."""
+
+    def __init__(self, todo: Sequence[Planned]) -> None:
+        self.contexts = list(dict.fromkeys(planned.context for planned in todo))
+        self._left = deque(todo)
+
+    def take(self) -> Planned | None:
+        """In the order of the list."""
+        return self._left.popleft() if self._left else None
+
+    def ended(self, planned: Planned, outcome: Outcome) -> None:
+        """Nothing follows from a result."""
+
+
+class EarlyStopping(NamedTuple):
+    """Successive halving at the checkpoints (ASHA: Li et al., 2020), among the trials of one `group`."""
+
+    group: Callable[[Trial], str]
+    first: Callable[[Planned], int]
+    """The D updates that any trial gets."""
+
+
+class Attempts:
+    """How often each trial failed in this run, of the `most` times after which it is still tried again.
+
+    A trial fails when it raises. When its worker dies, that counts as a failure too, but only since the trial last got
+    further: one that goes on from death to death comes to its end some day.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._failures: Counter[tuple[str, str]] = Counter()
+        self._deaths: Counter[tuple[str, str]] = Counter()
+        self._reached: dict[tuple[str, str], int | None] = {}
+
+    def spent(self, planned: Planned) -> int:
+        """How many failures count."""
+        return self._failures[planned.key] + self._deaths[planned.key]
+
+    def failed(self, planned: Planned) -> bool:
+        """Count a failure; returns whether the trial is tried again."""
+        self._failures[planned.key] += 1
+        return self.spent(planned) <= self.most
+
+    def died(self, planned: Planned) -> bool:
+        """Count the death of its worker; returns whether the trial is tried again."""
+        before, now = self._reached.get(planned.key), _reached(planned)
+        if now != before:
+            self._deaths[planned.key] = 0
+        self._reached[planned.key] = now
+        self._deaths[planned.key] += 1
+        return self.spent(planned) <= self.most
+
+
+def _reached(planned: Planned) -> int | None:
+    """When the latest state of a trial was written, in nanoseconds; None where there is none."""
+    context = planned.context
+    try:
+        return unfinished_path(context.results, planned.trial.id, context.protocol.id).stat().st_mtime_ns
+    except OSError:
+        return None

@@ -1,0 +1,194 @@
+"""A disk that fills up while trials run, for real: none fails by it, and the study goes on or stops in order."""
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import study.patience
+import study.plan
+from study.names import InputError
+from study.patience import StudyStops, patiently
+from study.results import read_table
+from tests.parts import OWN
+
+RUN = ("run", "grid", "--methods", "none", "--settings", 3, "--discriminator-steps", 30)
+RUN = (*RUN, "--n-real", 64, "--n-fake", 64)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)]).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Sets the seconds that workers wait."""
+    whole = study.plan.make_context
+
+    def set_to(seconds: float) -> None:
+        def make(*arguments: object) -> object:
+            context, shape = whole(*arguments)  # type: ignore[arg-type]
+            return replace(context, patience=seconds), shape
+
+        monkeypatch.setattr(study.plan, "make_context", make)
+
+    return set_to
+
+
+def fill(folder: Path) -> Path:
+    """Take all that is left of a file system; returns the file that holds it."""
+    path = folder / "filling"
+    with path.open("ab", buffering=0) as file:
+        for size in (65536, 512, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+    return path
+
+
+def fill_when_a_trial_runs(folder: Path, free_after: float | None, done: list[str]) -> threading.Thread:
+    """In a thread, so that the study can run in this one; notes in `done` what it did."""
+
+    def work() -> None:
+        deadline = time.monotonic() + 120
+        while not list(folder.glob("results/unfinished/[!.]*.pt")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        path = fill(folder)
+        done.append("filled")
+        if free_after is not None:
+            time.sleep(free_after)
+            path.unlink()
+            done.append("freed")
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def rows(folder: Path) -> dict[str, dict[str, object]]:
+    return {row["trial_id"]: row for row in read_table(folder, "trials").to_pylist()}
+
+
+def same_as_undisturbed(study, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert study(*RUN, "--results", tmp_path / "whole").code == 0
+    found, whole = rows(folder), rows(tmp_path / "whole")
+    assert found.keys() == whole.keys() and len(whole) == 3
+    for trial_id, row in whole.items():
+        assert {k: v for k, v in row.items() if k not in OWN} == {
+            k: v for k, v in found[trial_id].items() if k not in OWN
+        }
+    order = [("trial_id", "ascending"), ("discriminator_step", "ascending")]
+    one, other = (read_table(each, "evaluations").sort_by(order) for each in (folder, tmp_path / "whole"))
+    assert one == other
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_for_a_while_is_waited_for(study, disk: Path, patience, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    patience(120)
+    done: list[str] = []
+    thread = fill_when_a_trial_runs(disk, 8, done)
+    answer = study(*RUN, "--results", disk / "results")
+    thread.join()
+    assert done == ["filled", "freed"]
+    assert answer.code == 0, answer.err
+    assert answer.out.count("results cannot be written (No space left on device); waiting") == 1
+    assert {row["status"] for row in rows(disk / "results").values()} == {"finished"}
+    same_as_undisturbed(study, disk / "results", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_disk_that_stays_full_stops_the_study_and_no_trial_fails(  # type: ignore[no-untyped-def]
+    study, disk: Path, patience, tmp_path: Path
+) -> None:
+    patience(3)
+    done: list[str] = []
+    thread = fill_when_a_trial_runs(disk, None, done)
+    answer = study(*RUN, "--results", disk / "results")
+    thread.join()
+    assert answer.code == 2
+    assert answer.err.startswith(f"--results {disk / 'results'}: cannot be written (No space left on device); ")
+    assert "the same command goes on from there" in answer.err and answer.err.count("\n") == 1
+    assert "failed" not in answer.out
+    (disk / "filling").unlink()
+    assert list(disk.glob("results/unfinished/[!.]*.pt"))
+    again = study(*RUN, "--results", disk / "results")
+    assert again.code == 0, again.err
+    assert {row["status"] for row in rows(disk / "results").values()} == {"finished"}
+    same_as_undisturbed(study, disk / "results", tmp_path)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study.patience, "PAUSES", (0.01, 0.02))
+
+
+class Failing:
+    """A write that fails so often."""
+
+    def __init__(self, times: int, error: Exception) -> None:
+        self.left, self.error = times, error
+
+    def __call__(self) -> None:
+        if self.left:
+            self.left -= 1
+            raise self.error
+
+
+FULL = OSError(28, "No space left on device")
+TORCH = RuntimeError("[enforce fail at inline_container.cc:668] . PytorchStreamWriter failed writing file data/3")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", [FULL, TORCH])
+def test_a_write_is_repeated_and_a_person_told_once(tmp_path: Path, error: Exception) -> None:
+    told: list[str] = []
+    write = Failing(3, error)
+    patiently(write, tmp_path, told.append, 5)
+    assert write.left == 0
+    assert len(told) == 1 and told[0].startswith("results cannot be written (")
+
+
+@pytest.mark.usefixtures("quick")
+def test_patience_ends_with_one_line(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with pytest.raises(StudyStops) as stopped:
+        patiently(Failing(10**9, FULL), tmp_path, lambda _: None, 0.3)
+    assert 0.3 <= time.monotonic() - begun < 2
+    assert isinstance(stopped.value, InputError) and "\n" not in str(stopped.value)
+    assert "(No space left on device)" in str(stopped.value)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error: out of memory"), ValueError("x")])
+def test_what_is_no_failure_of_storage_is_raised_at_once(tmp_path: Path, error: Exception) -> None:
+    told: list[str] = []
+    with pytest.raises(type(error), match=str(error)):
+        patiently(Failing(1, error), tmp_path, told.append, 5)
+    assert told == []
+
+
+@pytest.mark.slow
+def test_the_reason_is_the_systems_though_pytorch_drops_it(disk: Path) -> None:
+    import torch
+
+    tensor = torch.zeros(10**7)
+    with pytest.raises(StudyStops, match="No space left on device"):
+        patiently(lambda: torch.save(tensor, disk / "tensor.pt"), disk, lambda _: None, 0)
+    assert shutil.disk_usage(disk).total == 8 * 1024**2
