@@ -3,8 +3,9 @@
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -239,7 +240,17 @@ def _load(path: Path, *, peek: bool, device: str = "cpu") -> dict[str, Any]:
 def _save(path: Path, content: Mapping[str, Any]) -> None:
     """Write plain data and tensors, from any device, replacing an earlier file at once or not at all."""
     plain = pytree.tree_map_only(Tensor, lambda tensor: tensor.cpu().clone(), content)
-    replace(path, lambda file: torch.save(plain, file))
+    replace(path, partial(_write, plain))
+
+
+def _write(content: Mapping[str, Any], file: IO[bytes]) -> None:
+    """Raises OSError where the system refuses, which PyTorch hides behind an error of its own."""
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -4,8 +4,6 @@ A trial is never to blame for it. Where the wait was in vain the whole study sto
 trial is recorded as failed.
 """
 
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +14,6 @@ PATIENCE = 300.0
 """Seconds for which writing is tried again before the study stops."""
 PAUSES = (0.5, 30.0)
 """Seconds between two attempts: the first pause, and the longest; each is twice the one before."""
-PROBE = 64 * 1024**2
-"""Bytes that are asked for where the reason of a failure is not told."""
 
 
 class StudyStops(InputError):  # noqa: N818
@@ -33,7 +29,7 @@ def patiently(
     """
     deadline, (pause, longest) = time.monotonic() + patience, PAUSES
     told = False
-    while (reason := _attempt(write, results)) is not None:
+    while (reason := _attempt(write)) is not None:
         if not told:
             say(f"results cannot be written ({reason}); waiting")
             told = True
@@ -47,24 +43,10 @@ def patiently(
         pause = min(2 * pause, longest)
 
 
-def _attempt(write: Callable[[], object], results: Path) -> str | None:
+def _attempt(write: Callable[[], object]) -> str | None:
     """Why the attempt failed; None where it did not."""
     try:
         write()
-    except OSError as error:
-        return error.strerror or str(error)
-    except RuntimeError as error:
-        if "inline_container" not in str(error):
-            raise
-        return _reason(results) or " ".join(str(error).split())  # PyTorch's writer drops that of the system
-    return None
-
-
-def _reason(folder: Path) -> str | None:
-    """What the system says to a large file there; None where it takes one."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, PROBE)
     except OSError as error:
         return error.strerror or str(error)
     return None

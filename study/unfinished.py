@@ -65,7 +65,7 @@ class Unfinished:
             save_state(self._path, snapshot, shape)
         except Diverged:
             pass
-        except (OSError, RuntimeError) as error:  # of which PyTorch raises the latter where a disk is full
+        except OSError as error:
             if not self._told:
                 reason = " ".join(str(error).split())
                 self._say(f"trial {self._start.trial.id} goes on, but its state cannot be kept: {reason}")

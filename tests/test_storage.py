@@ -13,6 +13,7 @@ import pytest
 
 import study.patience
 import study.plan
+from study.checkpoint import _save
 from study.names import InputError
 from study.patience import StudyStops, patiently
 from study.results import read_table
@@ -152,14 +153,12 @@ class Failing:
 
 
 FULL = OSError(28, "No space left on device")
-TORCH = RuntimeError("[enforce fail at inline_container.cc:668] . PytorchStreamWriter failed writing file data/3")
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("error", [FULL, TORCH])
-def test_a_write_is_repeated_and_a_person_told_once(tmp_path: Path, error: Exception) -> None:
+def test_a_write_is_repeated_and_a_person_told_once(tmp_path: Path) -> None:
     told: list[str] = []
-    write = Failing(3, error)
+    write = Failing(3, FULL)
     patiently(write, tmp_path, told.append, 5)
     assert write.left == 0
     assert len(told) == 1 and told[0].startswith("results cannot be written (")
@@ -188,7 +187,8 @@ def test_what_is_no_failure_of_storage_is_raised_at_once(tmp_path: Path, error: 
 def test_the_reason_is_the_systems_though_pytorch_drops_it(disk: Path) -> None:
     import torch
 
-    tensor = torch.zeros(10**7)
+    content = {"tensor": torch.zeros(10**7)}
     with pytest.raises(StudyStops, match="No space left on device"):
-        patiently(lambda: torch.save(tensor, disk / "tensor.pt"), disk, lambda _: None, 0)
+        patiently(lambda: _save(disk / "tensor.pt", content), disk, lambda _: None, 0)
+    assert list(disk.iterdir()) == []
     assert shutil.disk_usage(disk).total == 8 * 1024**2
