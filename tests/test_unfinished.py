@@ -389,7 +389,8 @@ def test_a_trial_whose_state_cannot_be_written_goes_on_and_says_so_once(plan, mo
     monkeypatch.setattr(torch, "save", full)
     assert execute(trial, context).status == "finished"
     err = capsys.readouterr().err
-    assert (
+    line = f"trial {trial.id} goes on, but its state cannot be kept: [Errno 28] No space"
+    assert err.startswith(line) and err.count("\n") == 1
         err.startswith(f"trial {trial.id} goes on, but its state cannot be kept: [Errno 28] No space")
         and err.count("\n") == 1
     )
