@@ -391,9 +391,6 @@ def test_a_trial_whose_state_cannot_be_written_goes_on_and_says_so_once(plan, mo
     err = capsys.readouterr().err
     line = f"trial {trial.id} goes on, but its state cannot be kept: [Errno 28] No space"
     assert err.startswith(line) and err.count("\n") == 1
-        err.startswith(f"trial {trial.id} goes on, but its state cannot be kept: [Errno 28] No space")
-        and err.count("\n") == 1
-    )
     assert left(context) == []
     assert len(rows(trial, context)[1]) == 3
 
