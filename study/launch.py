@@ -282,18 +282,13 @@ def launch(
     Raises StudyStops where a worker says that no trial can be run.
     """
     feed = Feed(work, Attempts(max_failures), Cluster(slots).room, on_outcome, say, stopping)
-    asked = Asked(feed)
+    asked, scheduler = Asked(feed), HalvingByGroup() if stopping else None
     scratch = tempfile.mkdtemp(prefix="study-ray-")
     trainable = partial(_run_in_worker, contexts=work.contexts, code=code, run=run)
     try:
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1, "gpu": slots.gpus_per_trial}),
-            tune_config=tune.TuneConfig(
-                search_alg=asked,
-                num_samples=-1,
-                reuse_actors=True,
-                scheduler=HalvingByGroup() if stopping else None,
-            ),
+            tune_config=tune.TuneConfig(search_alg=asked, num_samples=-1, reuse_actors=True, scheduler=scheduler),
             run_config=tune.RunConfig(storage_path=scratch, name="study", verbose=0, callbacks=[Watcher(feed, asked)]),
         ).fit()
     except tune.TuneError:
