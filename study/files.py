@@ -13,9 +13,11 @@ from typing import IO, Any
 from upath import UPath
 
 
-def place(address: str | Path) -> Path:
+def place(address: str | Path | UPath) -> Path:
     """The absolute path of a folder or file on a disk, or the address of one on object storage."""
-    return UPath(address) if isinstance(address, str) and "://" in address else Path(address).absolute()
+    if not isinstance(address, str) or "://" not in address:
+        return address if isinstance(address, UPath) else Path(address).absolute()
+    return UPath(address, use_listings_cache=False)  # others write there, too
 
 
 def is_remote(path: Path) -> bool:

@@ -20,6 +20,7 @@ def test_a_place_is_an_absolute_path_or_an_address(tmp_path, monkeypatch):
     assert place(tmp_path) == tmp_path
     assert not is_remote(place("results"))
     assert is_remote(place("memory://bucket/study"))
+    assert place(place("memory://bucket/study")) == place("memory://bucket/study")
     assert str(place("memory://bucket/study") / "parts" / "a.json") == "memory://bucket/study/parts/a.json"
 
 
