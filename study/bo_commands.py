@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from study import cli
+from study import cli, session
 
 Sampler = Annotated[str, typer.Option(help="What proposes: gp-bucb, tpe, gp, qmc or random.")]
 
@@ -85,8 +85,8 @@ def bo(
         deterministic=deterministic,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
-    limits = cli.checked_limits(address, max_concurrent=max_concurrent, **shares)
-    run = cli.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
+    limits = session.checked_limits(address, max_concurrent=max_concurrent, **shares)
+    run = session.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
     searches = bo.searches(request, chosen, how)
     if part:
         searches = searches[part.index - 1 :: part.count]  # whole ones: a search goes on from its own scores
@@ -94,10 +94,10 @@ def bo(
             print(f"part {part}: no search falls to it.")
             return
     if dry_run:
-        places = slots.make_slots(*cli.resources_at(address), **limits)
-        cli.show_plan("bo", *bo.as_plan(searches, retry_failed=retry_failed), request.results, places)
+        places = slots.make_slots(*session.resources_at(address), **limits)
+        session.show_plan("bo", *bo.as_plan(searches, retry_failed=retry_failed), request.results, places)
         return
-    with cli.opened(request.results, part) as claim:
+    with session.opened(request.results, part) as claim:
         planned, todo = bo.as_plan(searches, retry_failed=retry_failed)
         if todo:
             _run(searches, planned, todo, claim, how=run, retry_failed=retry_failed, yes=yes, **limits)
@@ -112,7 +112,7 @@ def _run(
     todo: list[Any],
     claim: Any,
     *,
-    how: cli.How,
+    how: session.How,
     retry_failed: bool,
     yes: bool,
     **limits: Any,
@@ -130,16 +130,16 @@ def _run(
     group = by_method((search.method for search in searches), n_dis=True)
     with launch.connected(how.address) as resources:
         slots = make_slots(*resources, **limits)
-        estimated = cli.show_plan("bo", planned, todo, results, slots)
-        cli.confirm(estimated.seconds, yes=yes)
-        code = cli.checked_nodes(how, searches)
+        estimated = session.show_plan("bo", planned, todo, results, slots)
+        session.confirm(estimated.seconds, yes=yes)
+        code = session.checked_nodes(how, searches)
         total = Counter((one.trial.dataset, group(one.trial)) for one in todo)
         with Watch(total, (search.context for search in searches), group) as watch:
             work = bo.Rounds(searches, watch.say, retry_failed=retry_failed)
             stopping = EarlyStopping(
                 group=lambda trial: f"{trial.dataset} {group(trial)}", first=lambda one: one.context.checkpoint_every
             )
-            add = cli.compacting(results, claim, watch.add, watch.say)
+            add = session.compacting(results, claim, watch.add, watch.say)
             said = {"say": watch.say, "max_failures": how.max_failures, "code": code}
             launch.launch(work, slots, add, stopping=stopping if searches[0].how.stop_early else None, **said)
 
@@ -150,7 +150,7 @@ def _conclude(searches: list[Any], results: Path) -> None:
     protocols = sorted({search.context.protocol.id for search in searches})
     show_searches(results, datasets, protocols, searches=[search.name for search in searches])
     trials = [(search, trial) for search in searches for some in search.rounds().values() for trial in some]
-    cli.exit_if_failed([search.planned(trial) for search, trial in trials], results)
+    session.exit_if_failed([search.planned(trial) for search, trial in trials], results)
 
 
 def show_searches(results: Path, datasets: list[str] | None, protocols: list[str] | None, **options: Any) -> None:

@@ -1,17 +1,17 @@
 """The command line: what the commands are, and how their parts are put together. Heavy imports stay inside them."""
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
-from study.files import is_remote, place
+from study import session
+from study.files import place
 from study.names import InputError
-from study.shard import Shard, parse_shard
+from study.shard import parse_shard
 
 app = typer.Typer(
     name="study",
@@ -24,7 +24,6 @@ app = typer.Typer(
 data_app = typer.Typer(help="Prepare datasets, and check them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-FAILED_EXIT = 3
 USAGE_ERROR: Any = typer.BadParameter.__base__  # which typer does not export
 
 Space = Annotated[str, typer.Argument(help="A search space; see `study spaces`. Or your own: a .toml or .py file.")]
@@ -184,16 +183,17 @@ def run(
         deterministic=deterministic,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
-    limits = checked_limits(address, max_concurrent=max_concurrent, **shares)
-    how = checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
+    limits = session.checked_limits(address, max_concurrent=max_concurrent, **shares)
+    how = session.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
     everything = plan.make_plan(request, chosen)
     planned = [one for one in everything if not part or part.has(one.trial.id)]
     title = f"part {part} of {space}" if part else space
     if dry_run:
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
-        show_plan(title, planned, todo, request.results, slots.make_slots(*resources_at(address), **limits))
+        places = slots.make_slots(*session.resources_at(address), **limits)
+        session.show_plan(title, planned, todo, request.results, places)
         return
-    with opened(request.results, part) as claim:
+    with session.opened(request.results, part) as claim:
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)
         record = partial(_record_memberships, space, everything)
         if todo:
@@ -221,91 +221,6 @@ def make_request(dataset: str, results: Path, data_dir: Path | None, **rest: Any
     return plan.Request(datasets=split(dataset), results=results, data_dir=data.data_dir(data_dir), **rest)
 
 
-def checked_limits(address: str | None, **limits: Any) -> dict[str, Any]:
-    """The limits of `study.slots.make_slots`; raises InputError before anything is started where they do not fit."""
-    from study.slots import local_resources, make_slots
-
-    if address is None:
-        make_slots(*local_resources(), **limits)
-    return limits
-
-
-class How(NamedTuple):
-    """How trials are run, beside the limits of `study.slots.make_slots`."""
-
-    address: str | None
-    max_failures: int
-    prepare_nodes: bool
-
-
-def checked_how(address: str | None, *, max_failures: int, prepare_nodes: bool) -> How:
-    """Raises InputError for numbers that make no sense, and options that have nothing to act on."""
-    if max_failures < 0:
-        raise InputError(f"--max-failures {max_failures}: must be 0 or more.")
-    if prepare_nodes and address is None:
-        raise InputError("--prepare-nodes: there is only this machine; leave it out, or name a cluster by --address.")
-    return How(address, max_failures, prepare_nodes)
-
-
-def resources_at(address: str | None) -> tuple[float, float]:
-    """CPU cores and GPUs of this machine, or of the cluster at an address."""
-    if address is None:
-        from study.slots import local_resources
-
-        return local_resources()
-    from study import launch
-
-    with launch.connected(address) as resources:
-        return resources
-
-
-def show_plan(space: str, planned: list[Any], todo: list[Any], results: Path, slots: Any) -> Any:
-    """Print a plan; returns its estimate."""
-    from study.display import plan_lines
-    from study.estimate import estimate
-
-    estimated = estimate(planned, todo, results, slots)
-    print("\n".join(plan_lines(space, planned, estimated)), flush=True)
-    return estimated
-
-
-@contextlib.contextmanager
-def opened(results: Path, shard: Shard | None = None) -> Iterator[Any]:
-    """The results folder, made where it was missing, with damaged files set aside and all parts merged; its claim.
-
-    It is claimed as a whole, or for a shard of its trials. States of trials that have ended are removed.
-    """
-    from study import lock
-    from study.results import compact, forget_ended, set_aside_damaged
-
-    existed = is_remote(results) or results.is_dir()
-    try:
-        if not existed:
-            results.mkdir(parents=True, exist_ok=True)
-        with lock.locked(results, shard and str(shard)) as claim:
-            damaged = set_aside_damaged(results)
-            for path in damaged[:SHOWN]:
-                print(f"set aside a damaged file as {path}", file=sys.stderr)
-            if len(damaged) > SHOWN:
-                print(f"and {len(damaged) - SHOWN:,} more", file=sys.stderr)
-            compact(results)
-            forget_ended(results)
-            yield claim
-            compact(results)
-    except OSError as error:
-        raise InputError(
-            f"--results {results}: cannot be written ({error.strerror}); choose another folder."
-        ) from error
-    finally:
-        if not existed:
-            with contextlib.suppress(OSError):
-                results.rmdir()  # where nothing was written
-
-
-SHOWN = 5
-"""Damaged files that are named; of a folder of junk the rest is only counted."""
-
-
 def _record_memberships(space: str, planned: list[Any]) -> None:
     from study.memberships import add_memberships
 
@@ -320,7 +235,7 @@ def _run_trials(
     claim: Any,
     record: Callable[[], None],
     *,
-    how: How,
+    how: session.How,
     yes: bool,
     **limits: Any,
 ) -> None:
@@ -333,92 +248,25 @@ def _run_trials(
     results = todo[0].context.results
     with launch.connected(how.address) as resources:
         slots = make_slots(*resources, **limits)
-        estimated = show_plan(title, planned, todo, results, slots)
-        confirm(estimated.seconds, yes=yes)
-        code = checked_nodes(how, todo)
+        estimated = session.show_plan(title, planned, todo, results, slots)
+        session.confirm(estimated.seconds, yes=yes)
+        code = session.checked_nodes(how, todo)
         record()
         with Watch.of(todo) as watch:
             work = Listed(longest_first(todo, results, slots.device))
             said = {"say": watch.say, "max_failures": how.max_failures, "code": code}
-            launch.launch(work, slots, compacting(results, claim, watch.add, watch.say), **said)
-
-
-def checked_nodes(how: How, todo: Iterable[Any]) -> str | None:
-    """The digest of the code that all nodes run; None where there is no cluster to join.
-
-    Raises InputError where a node lacks what the trials need.
-    """
-    if how.address is None:
-        return None
-    from study import launch, node
-
-    launch.check_nodes(list(dict.fromkeys(one.context for one in todo)), prepare=how.prepare_nodes)
-    return node.code_digest()
-
-
-def confirm(seconds: float, *, yes: bool) -> None:
-    """Raises InputError for a plan that takes days, unless the user has said yes."""
-    from study.display import duration
-    from study.estimate import PATIENCE
-
-    if seconds > PATIENCE and not yes:
-        raise InputError(f"this takes about {duration(seconds)}; add --yes to run it all the same.")
-
-
-def compacting(
-    results: Path, claim: Any, add: Callable[[Any, Any], None], say: Callable[[str], None]
-) -> Callable[[Any, Any], None]:
-    """`add`, and now and then what has finished is brought to the parquet files; `say` is told once where that fails.
-
-    Nothing is lost by it: parts stay until they are merged. Raises InputError, which ends the run, where the folder's
-    claim was lost.
-    """
-    import time
-
-    from study.results import compact
-
-    compacted, told = time.monotonic(), False
-
-    def ended(planned: Any, outcome: Any) -> None:
-        nonlocal compacted, told
-        add(planned, outcome)
-        if time.monotonic() - compacted > COMPACT_EVERY:
-            try:
-                claim.check()
-                compact(results)
-            except OSError as error:
-                if not told:
-                    say(f"rows wait in {results / 'parts'} ({error.strerror or error}): they are merged later")
-                told = True
-            compacted = time.monotonic()
-
-    return ended
-
-
-COMPACT_EVERY = 30.0
-"""Seconds after which finished trials reach the parquet files while a study runs."""
+            launch.launch(work, slots, session.compacting(results, claim, watch.add, watch.say), **said)
 
 
 def _conclude(planned: list[Any], results: Path, *, alone: bool) -> None:
     """The table, the figure and the exit code of a study that has ended, or of a part that other drivers are not in."""
     if not alone:
-        exit_if_failed(planned, results)
         print(f"rows: {results / 'trials.parquet'}; `study report` shows the study when all parts are done.")
+        session.exit_if_failed(planned, results)
         return
     datasets = list(dict.fromkeys(p.trial.dataset for p in planned))
     _show_report(results, datasets, sorted({p.context.protocol.id for p in planned}))
-    exit_if_failed(planned, results)
-
-
-def exit_if_failed(planned: list[Any], results: Path) -> None:
-    """Ends with FAILED_EXIT where some of the trials failed, and says how many."""
-    from study.results import statuses
-    from study.rows import FAILED
-
-    found = statuses(results, {p.trial.id for p in planned})
-    if failed := [p.trial.id for p in planned if found.get(p.key) == FAILED]:
-        print(f"{len(failed)} trials failed: see `study status`; --retry-failed runs them again.", file=sys.stderr)
-        raise typer.Exit(FAILED_EXIT)
+    session.exit_if_failed(planned, results)
 
 
 def _show_report(results: Path, datasets: list[str] | None, protocols: list[str] | None, **options: Any) -> None:

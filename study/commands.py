@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from study import cli
+from study import cli, session
 from study.names import InputError
 
 SAMPLES = 64
@@ -83,14 +83,14 @@ def train(
         deterministic=deterministic,
     )
     planned = plan.plan_trial(request, method, hyperparameters, seed)
-    with cli.opened(request.results):
+    with session.opened(request.results):
         if todo := plan.pending([planned], request.results, retry_failed=True):
             status = _train(todo[0])
         else:
             print(f"trial {planned.trial.id} is done already:")
             status = _show_evaluations(request.results, planned.key)
     if status == "failed":
-        raise typer.Exit(cli.FAILED_EXIT)
+        raise typer.Exit(session.FAILED_EXIT)
 
 
 def _train(planned: Any) -> str:

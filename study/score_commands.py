@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study import cli
+from study import cli, session
 from study.names import InputError
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ def evaluate(
         context, scored = _score_folder(request, images)
         print(f"{images}: {context.protocol.n_fake} images, {_line(context, scored)}")
         return
-    with cli.opened(request.results):
+    with session.opened(request.results):
         failed = _evaluate(request, _generators(request.results, trial_ids))
     if failed:
         print(f"{failed} could not be scored: see `study status`.", file=sys.stderr)
-        raise typer.Exit(cli.FAILED_EXIT)
+        raise typer.Exit(session.FAILED_EXIT)
 
 
 @cli.app.command("compare-protocols", epilog="Example: `study compare-protocols --all --protocols study,train-50k`")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import typer
 
-from study import cli
+from study import session
 from study.bo_commands import _conclude
 from study.rows import FAILED
 from tests.analysis.conftest import CLASSIFIER, SPECTRAL, Study
@@ -62,5 +62,5 @@ def test_failed_trials_end_with_their_exit_code(rows, capsys):
     failed = rows.add(score=FAILED, seed=5)
     with pytest.raises(typer.Exit) as stopped:
         _conclude([ended(rows, name, [failed])], rows.folder)
-    assert stopped.value.exit_code == cli.FAILED_EXIT
+    assert stopped.value.exit_code == session.FAILED_EXIT
     assert "1 trials failed" in capsys.readouterr().err

@@ -67,7 +67,7 @@ def test_a_study_there_is_the_study_on_a_disk(bucket, tmp_path):
     for command in (("report",), ("status",), ("sample", rows(results)[0]["trial_id"])):
         answer = finish(*command, "--results", results)
         assert (answer.code, answer.err) == (0, ""), command
-    assert "4 of 4" in finish("status", "--results", results).out
+    assert "4 finished, 0 to run" in finish("status", "--results", results).out
 
 
 def test_a_driver_that_is_killed_loses_nothing_there(bucket, tmp_path):

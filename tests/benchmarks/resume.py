@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 
 import search_spaces
-from study import cli, data, plan
+from study import data, plan, session
 from study.record import make_record
 from study.results import write_table
 from study.rows import EVALUATIONS, TRIALS, trial_row
@@ -62,7 +62,7 @@ def main() -> None:
         clocks = [time.process_time()]
         planned = plan.make_plan(request, search_spaces.get("grid"))
         clocks.append(time.process_time())
-        with cli.opened(folder):
+        with session.opened(folder):
             clocks.append(time.process_time())
             todo = plan.pending(planned, folder)
             clocks.append(time.process_time())

@@ -1,0 +1,163 @@
+"""What commands that run trials share: the results folder while they do, the limits, the plan, the end."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+from study.files import is_remote
+from study.names import InputError
+from study.shard import Shard
+
+FAILED_EXIT = 3
+SHOWN = 5
+"""Damaged files that are named; of a folder of junk the rest is only counted."""
+COMPACT_EVERY = 30.0
+"""Seconds after which finished trials reach the parquet files while a study runs."""
+
+
+@contextlib.contextmanager
+def opened(results: Path, shard: Shard | None = None) -> Iterator[Any]:
+    """The results folder, made where it was missing, with damaged files set aside and all parts merged; its claim.
+
+    It is claimed as a whole, or for a shard of its trials. States of trials that have ended are removed.
+    """
+    from study import lock
+    from study.results import compact, forget_ended, set_aside_damaged
+
+    existed = is_remote(results) or results.is_dir()
+    try:
+        if not existed:
+            results.mkdir(parents=True, exist_ok=True)
+        with lock.locked(results, shard and str(shard)) as claim:
+            damaged = set_aside_damaged(results)
+            for path in damaged[:SHOWN]:
+                print(f"set aside a damaged file as {path}", file=sys.stderr)
+            if len(damaged) > SHOWN:
+                print(f"and {len(damaged) - SHOWN:,} more", file=sys.stderr)
+            compact(results)
+            forget_ended(results)
+            yield claim
+            compact(results)
+    except OSError as error:
+        raise InputError(
+            f"--results {results}: cannot be written ({error.strerror or error}); make it writable, with room, or"
+            " choose another folder: what has finished is kept."
+        ) from error
+    finally:
+        if not existed:
+            with contextlib.suppress(OSError):
+                results.rmdir()  # where nothing was written
+
+
+def checked_limits(address: str | None, **limits: Any) -> dict[str, Any]:
+    """The limits of `study.slots.make_slots`; raises InputError before anything is started where they do not fit."""
+    from study.slots import local_resources, make_slots
+
+    if address is None:
+        make_slots(*local_resources(), **limits)
+    return limits
+
+
+class How(NamedTuple):
+    """How trials are run, beside the limits of `study.slots.make_slots`."""
+
+    address: str | None
+    max_failures: int
+    prepare_nodes: bool
+
+
+def checked_how(address: str | None, *, max_failures: int, prepare_nodes: bool) -> How:
+    """Raises InputError for numbers that make no sense, and options that have nothing to act on."""
+    if max_failures < 0:
+        raise InputError(f"--max-failures {max_failures}: must be 0 or more.")
+    if prepare_nodes and address is None:
+        raise InputError("--prepare-nodes: there is only this machine; leave it out, or name a cluster by --address.")
+    return How(address, max_failures, prepare_nodes)
+
+
+def resources_at(address: str | None) -> tuple[float, float]:
+    """CPU cores and GPUs of this machine, or of the cluster at an address."""
+    if address is None:
+        from study.slots import local_resources
+
+        return local_resources()
+    from study import launch
+
+    with launch.connected(address) as resources:
+        return resources
+
+
+def checked_nodes(how: How, todo: Iterable[Any]) -> str | None:
+    """The digest of the code that all nodes run; None where there is no cluster to join.
+
+    Raises InputError where a node lacks what the trials need.
+    """
+    if how.address is None:
+        return None
+    from study import launch, node
+
+    launch.check_nodes(list(dict.fromkeys(one.context for one in todo)), prepare=how.prepare_nodes)
+    return node.code_digest()
+
+
+def show_plan(space: str, planned: list[Any], todo: list[Any], results: Path, slots: Any) -> Any:
+    """Print a plan; returns its estimate."""
+    from study.display import plan_lines
+    from study.estimate import estimate
+
+    estimated = estimate(planned, todo, results, slots)
+    print("\n".join(plan_lines(space, planned, estimated)), flush=True)
+    return estimated
+
+
+def confirm(seconds: float, *, yes: bool) -> None:
+    """Raises InputError for a plan that takes days, unless the user has said yes."""
+    from study.display import duration
+    from study.estimate import PATIENCE
+
+    if seconds > PATIENCE and not yes:
+        raise InputError(f"this takes about {duration(seconds)}; add --yes to run it all the same.")
+
+
+def compacting(
+    results: Path, claim: Any, add: Callable[[Any, Any], None], say: Callable[[str], None]
+) -> Callable[[Any, Any], None]:
+    """`add`, and now and then what has finished is brought to the parquet files; `say` is told once where that fails.
+
+    Nothing is lost by it: parts stay until they are merged. Raises InputError, which ends the run, where the folder's
+    claim was lost.
+    """
+    from study.results import compact
+
+    compacted, told = time.monotonic(), False
+
+    def ended(planned: Any, outcome: Any) -> None:
+        nonlocal compacted, told
+        add(planned, outcome)
+        if time.monotonic() - compacted > COMPACT_EVERY:
+            try:
+                claim.check()
+                compact(results)
+            except OSError as error:
+                if not told:
+                    say(f"rows wait in {results / 'parts'} ({error.strerror or error}): they are merged later")
+                told = True
+            compacted = time.monotonic()
+
+    return ended
+
+
+def exit_if_failed(planned: list[Any], results: Path) -> None:
+    """Ends with FAILED_EXIT where some of the trials failed, and says how many."""
+    from study.results import statuses
+    from study.rows import FAILED
+
+    found = statuses(results, {p.trial.id for p in planned})
+    if failed := [p.trial.id for p in planned if found.get(p.key) == FAILED]:
+        print(f"{len(failed)} trials failed: see `study status`; --retry-failed runs them again.", file=sys.stderr)
+        raise typer.Exit(FAILED_EXIT)
