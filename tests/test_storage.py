@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,23 +64,32 @@ def fill(folder: Path) -> Path:
     return path
 
 
-def fill_when_a_trial_runs(folder: Path, free_after: float | None, done: list[str]) -> threading.Thread:
-    """In a thread, so that the study can run in this one; notes in `done` what it did."""
+def when_a_trial_runs(
+    folder: Path, spoil: Callable[[], object], mend: Callable[[], object], after: float | None, done: list[str]
+) -> threading.Thread:
+    """Spoil the disk, and mend it so many seconds later, or not; notes in `done` what it did.
+
+    In a thread, so that the study can run in this one.
+    """
 
     def work() -> None:
         deadline = time.monotonic() + 120
         while not list(folder.glob("results/unfinished/[!.]*.pt")) and time.monotonic() < deadline:
             time.sleep(0.005)
-        path = fill(folder)
-        done.append("filled")
-        if free_after is not None:
-            time.sleep(free_after)
-            path.unlink()
-            done.append("freed")
+        spoil()
+        done.append("spoilt")
+        if after is not None:
+            time.sleep(after)
+            mend()
+            done.append("mended")
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
+
+
+def remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
 
 
 def rows(folder: Path) -> dict[str, dict[str, object]]:
@@ -104,10 +113,10 @@ def same_as_undisturbed(study, folder: Path, tmp_path: Path) -> None:  # type: i
 def test_a_disk_that_is_full_for_a_while_is_waited_for(study, disk: Path, patience, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     patience(120)
     done: list[str] = []
-    thread = fill_when_a_trial_runs(disk, 8, done)
+    thread = when_a_trial_runs(disk, lambda: fill(disk), (disk / "filling").unlink, 8, done)
     answer = study(*RUN, "--results", disk / "results")
     thread.join()
-    assert done == ["filled", "freed"]
+    assert done == ["spoilt", "mended"]
     assert answer.code == 0, answer.err
     assert answer.out.count("results cannot be written (No space left on device); waiting") == 1
     assert {row["status"] for row in rows(disk / "results").values()} == {"finished"}
@@ -120,7 +129,7 @@ def test_a_disk_that_stays_full_stops_the_study_and_no_trial_fails(  # type: ign
 ) -> None:
     patience(3)
     done: list[str] = []
-    thread = fill_when_a_trial_runs(disk, None, done)
+    thread = when_a_trial_runs(disk, lambda: fill(disk), (disk / "filling").unlink, None, done)
     answer = study(*RUN, "--results", disk / "results")
     thread.join()
     assert answer.code == 2
@@ -133,6 +142,74 @@ def test_a_disk_that_stays_full_stops_the_study_and_no_trial_fails(  # type: ign
     assert again.code == 0, again.err
     assert {row["status"] for row in rows(disk / "results").values()} == {"finished"}
     same_as_undisturbed(study, disk / "results", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_read_only_is_refused_before_anything_runs(study, disk: Path) -> None:  # type: ignore[no-untyped-def]
+    remount(disk, "ro")
+    for results in (disk, disk / "results"):
+        answer = study(*RUN, "--results", results)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.startswith(f"--results {results}: cannot be written (Read-only file system); ")
+        assert answer.err.count("\n") == 1
+    assert list(disk.iterdir()) == []
+
+
+STALL = 60
+
+
+@pytest.fixture
+def freezer(tmp_path: Path) -> Iterator[Path]:
+    """A file system that can be made to hang: whoever writes to it waits."""
+    folder, image = tmp_path / "disk", tmp_path / "image"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 * 1024**2)
+    made = [["mkfs.ext4", "-q", str(image)], ["mount", "-o", "loop", str(image), str(folder)]]
+    if os.geteuid() or any(subprocess.run(command).returncode for command in made):
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["fsfreeze", "-u", str(folder)], stderr=subprocess.DEVNULL)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_folder_that_may_not_be_written_for_a_while_is_waited_for(  # type: ignore[no-untyped-def]
+    study, freezer: Path, patience, tmp_path: Path
+) -> None:
+    patience(120)
+    done: list[str] = []
+
+    def change(how: str) -> None:
+        subprocess.run(["chattr", "-R", "-f", how, str(freezer / "results")])
+
+    thread = when_a_trial_runs(freezer, lambda: change("+i"), lambda: change("-i"), 8, done)
+    answer = study(*RUN, "--results", freezer / "results")
+    thread.join()
+    assert done == ["spoilt", "mended"]
+    assert answer.code == 0, answer.err
+    assert answer.out.count("results cannot be written (Operation not permitted); waiting") == 1
+    same_as_undisturbed(study, freezer / "results", tmp_path)
+
+
+@pytest.mark.slow
+def test_storage_that_hangs_for_a_minute_costs_a_minute(study, freezer: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done: list[str] = []
+
+    def freeze(how: str) -> None:
+        subprocess.run(["fsfreeze", how, str(freezer)], check=True)
+
+    thread = when_a_trial_runs(freezer, lambda: freeze("-f"), lambda: freeze("-u"), STALL, done)
+    begun = time.monotonic()
+    answer = study(*RUN, "--results", freezer / "results")
+    thread.join()
+    assert time.monotonic() - begun > STALL
+    assert done == ["spoilt", "mended"]
+    assert answer.code == 0, answer.err
+    assert "tried again" not in answer.out and "waiting" not in answer.out
+    same_as_undisturbed(study, freezer / "results", tmp_path)
 
 
 @pytest.fixture
