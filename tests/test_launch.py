@@ -47,7 +47,7 @@ def test_a_study_leaves_its_rows_memberships_generators_and_figure(results: Path
     assert len(list(results.glob("states/*/*/generator.pt"))) == 4
     assert (results / "figures" / "top-5-percent.png").stat().st_size > 10_000
     assert not list(part_paths(results))
-    assert not (results / ".lock").exists()
+    assert not list(results.glob(".lock*"))
 
 
 def test_a_finished_study_runs_nothing_again(results: Path) -> None:
@@ -202,4 +202,31 @@ def test_a_second_driver_is_refused_while_the_first_runs(tmp_path: Path) -> None
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=120)
     assert first.returncode == 130
-    assert not (tmp_path / ".lock").exists()
+    assert not list(tmp_path.glob(".lock*"))
+
+
+@pytest.mark.slow
+def test_shards_share_a_folder_and_nothing_else(tmp_path: Path) -> None:
+    """Two drivers at once, one of them killed and started again, end in the study of one."""
+    run = ("run", "grid", *KILLED, "--results", tmp_path)
+    first, second = (study_process(*run, "--shard", f"{index}/2") for index in (1, 2))
+    wait_for_parts(tmp_path, 1)
+    for rival, why in (((), "shard "), (("--shard", "2/2"), "shard 2/2"), (("--shard", "1/3"), "shard ")):
+        refused = finish(*run, *rival)
+        assert (refused.code, refused.err.count("\n")) == (2, 1), refused.err
+        assert f"in use by process {second.pid if '2/2' in rival else ''}" in refused.err and why in refused.err
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    finished = {row["trial_id"]: row["finished_at"] for row in rows_with_parts(tmp_path)}
+    again = finish(*run, "--shard", "1/2")
+    assert again.code == 0, again.err
+    out, err = second.communicate(timeout=300)
+    assert second.returncode == 0, err
+    assert "part 2/2 of grid on digits" in out and "all parts are done" in out
+    rows = {row["trial_id"]: row for row in read_table(tmp_path, "trials").to_pylist()}
+    assert len(rows) == len(read_table(tmp_path, "trials")) == 24
+    assert {key: rows[key]["finished_at"] for key in finished} == finished
+    assert len(read_table(tmp_path, "memberships")) == 24
+    whole = finish(*run)
+    assert (whole.code, "all 24 trials are done" in whole.out) == (0, True)
+    assert not list(tmp_path.glob(".lock*"))
