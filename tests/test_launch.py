@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from study.names import InputError
 from study.results import part_paths, read_table, statuses
 from tests.conftest import Answer, study_process
 from tests.parts import OWN
@@ -203,3 +204,43 @@ def test_a_second_driver_is_refused_while_the_first_runs(tmp_path: Path) -> None
     first.communicate(timeout=120)
     assert first.returncode == 130
     assert not (tmp_path / ".lock").exists()
+
+
+class Unrun:
+    """A task that Ray does not run."""
+
+    def __init__(self, function: object) -> None:
+        pass
+
+    def options(self, **_: object) -> "Unrun":
+        return self
+
+    def remote(self, *_: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_node_that_is_lost_while_it_is_asked_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: bool
+) -> None:
+    """Unless it stays: then it only does not answer."""
+    from study import launch, plan
+
+    alive = iter([True, True, *[not leaves] * 1000])
+    one = {"NodeID": "ab" * 28, "NodeManagerHostname": "far", "NodeManagerAddress": "10.0.0.9", "Resources": {"CPU": 1}}
+
+    def unasked(*_: object) -> None:
+        raise launch.ray.exceptions.TaskUnschedulableError("gone")
+
+    monkeypatch.setattr(launch, "LOST_WITHIN", 0.5)
+    monkeypatch.setattr(launch.ray, "nodes", lambda: [{**one, "Alive": next(alive)}])
+    monkeypatch.setattr(launch.ray, "remote", lambda **_: Unrun)
+    monkeypatch.setattr(launch.ray, "get", unasked)
+    (tmp_path / "results").mkdir()
+    request = plan.Request(datasets=["digits"], results=tmp_path / "results", data_dir=tmp_path / "data")
+    contexts = [plan.make_context(request, "digits")[0]]
+    if leaves:
+        launch.check_nodes(contexts, prepare=False)
+    else:
+        with pytest.raises(InputError, match=r"^node far \(10\.0\.0\.9\): cannot run `study`"):
+            launch.check_nodes(contexts, prepare=False)
