@@ -26,7 +26,7 @@ pytestmark = pytest.mark.chaos
 
 TRIALS = 60
 RUN = ("run", "grid", "--methods", "none,spectral_norm", "--settings", 10, "--seeds", 3)
-RUN += ("--discriminator-steps", 150, "--n-real", 200, "--n-fake", 200, "--metrics", "none", "--keep", "none")
+RUN += ("--discriminator-steps", 120, "--n-real", 200, "--n-fake", 200, "--metrics", "none", "--keep", "none")
 """Trials of some seconds, with a checkpoint every second or so."""
 DECK = {"driver": 6, "worker": 9, "raylet": 6, "everything": 2, "stall": 2}
 """What happens, in an order by chance; a stall kills nobody."""
@@ -49,11 +49,15 @@ class Chaos:
 
     def tell(self, line: str) -> None:
         """With the seconds since the beginning, and how many trials are done."""
-        done = len(statuses(self.results))
-        line = f"{time.monotonic() - self._began:7.1f} s  {done:2}/{TRIALS} done  {line}"
+        line = f"{time.monotonic() - self._began:7.1f} s  {self.done:2}/{TRIALS} done  {line}"
         print(line, flush=True)
         with self._log.open("a") as file:
             file.write(f"{line}\n")
+
+    @property
+    def done(self) -> int:
+        """How many trials are."""
+        return len(statuses(self.results))
 
     def _build(self) -> None:
         self._sockets = tempfile.TemporaryDirectory(prefix="ray")  # whose paths must be short
@@ -86,6 +90,11 @@ class Chaos:
                 shown = [line[:160] for line in processes.stdout.splitlines() if "ray" in line or "study" in line]
                 raise AssertionError("\n".join([f"no {what} in time", self._said.read_text(), *shown]))
             time.sleep(0.05)
+
+    def wait_until_done(self, number: int) -> None:
+        """Until so many trials are."""
+        while self.runs and self.done < number:
+            self.wait_for_progress()
 
     def wait_for_progress(self) -> None:
         """Until a trial has got further."""
@@ -177,10 +186,12 @@ def test_a_study_under_twenty_kills_leaves_the_rows_of_one_left_in_peace(chaos: 
     chance = random.Random(f"moments {os.environ.get('STUDY_CHAOS_SEED', '0')}")
     deck = [event for event, times in DECK.items() for _ in range(times)]
     chance.shuffle(deck)
-    for event in deck:
+    for place, event in enumerate(deck):
+        chaos.wait_until_done(place * TRIALS // (2 * len(deck)))  # so that kills come all along
         if chance.random() < 0.75:  # otherwise it comes while all is still busy with the one before
             chaos.wait_for_progress()
-        time.sleep(chance.uniform(0, 6))
+        ahead = chaos.done > place * TRIALS // len(deck)  # on a fast machine, of which the end may be near
+        time.sleep(chance.uniform(0, 1 if ahead else 6))
         assert chaos.runs, f"over before {event}: the trials are too short for this machine"
         chaos.happen(event)
     while chaos.runs:
