@@ -225,7 +225,20 @@ class Watcher(tune.Callback):
         tell_death(self._feed, trial)
 
 
-class HalvingByGroup(FIFOScheduler):
+class NewestFirst(FIFOScheduler):
+    """A worker that is free takes the newest trial that waits.
+
+    Tune would give it the oldest, and dismiss the worker that is being started for that one: where trials end faster
+    than workers start, a node that joins would never be used.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The newest that waits; None where none does."""
+        trials = reversed(tune_controller.get_trials())
+        return next((one for one in trials if one.status == tune.experiment.Trial.PENDING), None)
+
+
+class HalvingByGroup(NewestFirst):
     """Successive halving among the trials of each group on its own: what is easy for one method is not for another."""
 
     def __init__(self) -> None:
@@ -308,7 +321,7 @@ def launch(
                 search_alg=asked,
                 num_samples=-1,
                 reuse_actors=True,
-                scheduler=HalvingByGroup() if stopping else None,
+                scheduler=HalvingByGroup() if stopping else NewestFirst(),
             ),
             run_config=tune.RunConfig(storage_path=scratch, name="study", verbose=0, callbacks=[Watcher(feed, asked)]),
         ).fit()

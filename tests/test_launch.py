@@ -244,3 +244,15 @@ def test_a_node_that_is_lost_while_it_is_asked_stops_nobody(
     else:
         with pytest.raises(InputError, match=r"^node far \(10\.0\.0\.9\): cannot run `study`"):
             launch.check_nodes(contexts, prepare=False)
+
+
+def test_a_free_worker_takes_the_newest_trial_so_that_those_which_start_are_not_dismissed() -> None:
+    from types import SimpleNamespace
+
+    from study.launch import NewestFirst
+
+    trials = [SimpleNamespace(status=status) for status in ("TERMINATED", "PENDING", "RUNNING", "PENDING", "RUNNING")]
+    controller = SimpleNamespace(get_trials=lambda: trials)
+    assert NewestFirst().choose_trial_to_run(controller) is trials[3]  # type: ignore[arg-type]
+    trials[1].status = trials[3].status = "ERROR"
+    assert NewestFirst().choose_trial_to_run(controller) is None  # type: ignore[arg-type]
