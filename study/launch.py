@@ -28,6 +28,7 @@ os.environ["RAY_TRAIN_V2_ENABLED"] = "0"
 
 import ray
 from ray import tune
+from ray.exceptions import LocalRayletDiedError, NodeDiedError, TaskUnschedulableError, WorkerCrashedError
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -46,6 +47,10 @@ LOOK_EVERY = 2.0
 """Seconds after which the cluster is looked at anew for nodes that joined or left."""
 NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
 """How Ray says that it was not the worker: its node is gone, or the way to it."""
+NO_NODE = (NodeDiedError, TaskUnschedulableError, LocalRayletDiedError, WorkerCrashedError)
+"""What Ray raises where a node cannot be asked, since it is gone: what it lacked, if anything, stops nobody."""
+LOST_WITHIN = 30.0
+"""Seconds after which a silent node has been found to be lost."""
 OUT_OF_MEMORY = "running low on memory"
 
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what happens to trials is told in our own words
@@ -92,7 +97,8 @@ def check_nodes(contexts: Sequence[Context], *, prepare: bool, say: Callable[[st
             try:
                 found[each] = ray.get(answer)
             except ray.exceptions.RayError as error:
-                problems.append((names[each], node.no_answer(error)))
+                if not (isinstance(error, NO_NODE) and _has_left(each)):
+                    problems.append((names[each], node.no_answer(error)))
                 continue
             problems += [(names[each], problem) for problem in found[each].problems]
             if not found[each].problems and not node.signed(results, wanted.nonce, each):
@@ -101,6 +107,16 @@ def check_nodes(contexts: Sequence[Context], *, prepare: bool, say: Callable[[st
         raise node.refusal(problems)
     if line := node.other_versions({names[each]: answer for each, answer in found.items()}):
         say(line)
+
+
+def _has_left(node_id: str) -> bool:
+    """Whether a node is none of the cluster's, now or soon: Ray takes one for lost when it was silent for a while."""
+    deadline = time.monotonic() + LOST_WITHIN
+    while any(one["NodeID"] == node_id and one["Alive"] for one in ray.nodes()):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 class Cluster:
@@ -209,7 +225,20 @@ class Watcher(tune.Callback):
         tell_death(self._feed, trial)
 
 
-class HalvingByGroup(FIFOScheduler):
+class NewestFirst(FIFOScheduler):
+    """A worker that is free takes the newest trial that waits.
+
+    Tune would give it the oldest, and dismiss the worker that is being started for that one: where trials end faster
+    than workers start, a node that joins would never be used.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The newest that waits; None where none does."""
+        trials = reversed(tune_controller.get_trials())
+        return next((one for one in trials if one.status == tune.experiment.Trial.PENDING), None)
+
+
+class HalvingByGroup(NewestFirst):
     """Successive halving among the trials of each group on its own: what is easy for one method is not for another."""
 
     def __init__(self) -> None:
@@ -282,7 +311,7 @@ def launch(
     Raises StudyStops where a worker says that no trial can be run.
     """
     feed = Feed(work, Attempts(max_failures), Cluster(slots).room, on_outcome, say, stopping)
-    asked, scheduler = Asked(feed), HalvingByGroup() if stopping else None
+    asked, scheduler = Asked(feed), HalvingByGroup() if stopping else NewestFirst()
     scratch = tempfile.mkdtemp(prefix="study-ray-")
     trainable = partial(_run_in_worker, contexts=work.contexts, code=code, run=run)
     try:

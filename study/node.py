@@ -26,6 +26,7 @@ from study.record import code_revision
 
 SEEN_WITHIN = 10.0
 """Seconds until a file that one machine wrote is seen by another: network file systems remember what was not there."""
+PREFIX = ".node-"
 LINE = 600
 """Characters of a line that a person still reads; of more problems only the first is told, and how many there are."""
 
@@ -104,12 +105,17 @@ def wanted(contexts: Sequence[Context], *, prepare: bool) -> Iterator[Wanted]:
             prepare=prepare,
         )
     finally:
-        for path in results.glob(f".node-{nonce}-*"):
-            path.unlink(missing_ok=True)
+        forget_signatures(results, nonce)
+
+
+def forget_signatures(results: Path, nonce: str = "*") -> None:
+    """Remove what a check of the nodes left in the results folder: one of them, or all."""
+    for path in results.glob(f"{PREFIX}{nonce}-*"):
+        path.unlink(missing_ok=True)
 
 
 def _signature(results: Path, nonce: str, who: str) -> Path:
-    return results / f".node-{nonce}-{who}"
+    return results / f"{PREFIX}{nonce}-{who}"
 
 
 def sign(results: Path, nonce: str, who: str) -> None:

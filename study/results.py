@@ -13,9 +13,10 @@ move into the tables while others read: who reads the parts first, and the table
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -119,7 +120,7 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         _check_types(TRIALS, row)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedFile(path, f"not a readable part ({type(error).__name__}: {error})") from error
     if path != part_path(path.parents[2], row["trial_id"], protocol.id):
         raise DamagedFile(path, "holds another trial than its name says")
@@ -140,8 +141,23 @@ def read_evaluation(
 def _check_types(schema: pa.Schema, row: Mapping[str, Any]) -> None:
     for column in schema:
         value = row[column.name]
-        if value is not None and not isinstance(value, PYTHON[column.type]):
-            raise TypeError(f"{column.name} {value!r} is no {column.type}")
+        if value is not None and not _fits(value, column.type):
+            raise TypeError(f"{column.name} {str(value)[:100]!r} is no {column.type}")
+
+
+def _fits(value: Any, kind: pa.DataType) -> bool:
+    """Whether a table holds a value as it is, and gives it back."""
+    if not isinstance(value, PYTHON[kind]) or isinstance(value, bool) != pa.types.is_boolean(kind):
+        return False
+    if isinstance(value, float):
+        return math.isfinite(value)  # no part is written with another
+    try:
+        if isinstance(value, datetime):
+            value.astimezone(UTC)
+        pa.scalar(value, kind)
+    except (OverflowError, ValueError, TypeError):  # and what pyarrow raises, which is of these
+        return False
+    return True
 
 
 def part_paths(folder: Path) -> Iterator[Path]:

@@ -24,9 +24,11 @@ COMPACT_EVERY = 30.0
 def opened(results: Path, shard: Shard | None = None) -> Iterator[Any]:
     """The results folder, made where it was missing, with damaged files set aside and all parts merged; its claim.
 
-    It is claimed as a whole, or for a shard of its trials. States of trials that have ended are removed.
+    It is claimed as a whole, or for a shard of its trials. States of trials that have ended are removed, and what a
+    driver that was killed left of its questions to nodes.
     """
     from study import lock
+    from study.node import forget_signatures
     from study.results import compact, forget_ended, set_aside_damaged
 
     existed = is_remote(results) or results.is_dir()
@@ -41,6 +43,8 @@ def opened(results: Path, shard: Shard | None = None) -> Iterator[Any]:
                 print(f"and {len(damaged) - SHOWN:,} more", file=sys.stderr)
             compact(results)
             forget_ended(results)
+            if shard is None:  # drivers of other shards may be asking now
+                forget_signatures(results)
             yield claim
             compact(results)
     except OSError as error:

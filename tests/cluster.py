@@ -72,6 +72,27 @@ class Cluster:
                     return int(path.parent.name)
         raise AssertionError(f"node {number} has no process {name}")
 
+    def processes(self, number: int) -> dict[int, str]:
+        """The process ids of a node, its workers among them, with what they call themselves."""
+        found = {}
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if os.getsid(pid := int(path.parent.name)) == self._nodes[number].pid:
+                    found[pid] = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return found
+
+    def trainers(self) -> list[int]:
+        """The processes that train, on all nodes."""
+        found = (self.processes(number) for number in range(len(self._nodes)))
+        return [pid for node in found for pid, name in node.items() if name.startswith("ray::ImplicitFunc")]
+
+    def destroy(self) -> None:
+        """Kill all processes of all nodes at once, as when the power fails."""
+        for number in range(len(self._nodes)):
+            for pid in self.processes(number):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """End all processes of all nodes."""
         for node in reversed(self._nodes):

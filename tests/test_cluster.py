@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from study.results import read_table
+from study.results import read_table, statuses
 from tests.cluster import ROOT, SOON, TOKEN, Cluster, cluster
 from tests.conftest import Answer, study_process
 from tests.parts import OWN
@@ -101,6 +101,31 @@ def test_a_node_that_joins_is_used(nodes: Cluster, tmp_path: Path) -> None:
     answer = end(process)
     assert answer.code == 0, answer.err
     assert len(read_table(tmp_path / "results", "trials")) == 3
+
+
+QUICK = ("run", "grid", "--methods", "none", "--n-dis", 1, "--settings", 12, "--seeds", 40, "--keep", "none")
+QUICK += ("--discriminator-steps", 10, "--n-real", 100, "--n-fake", 100, "--metrics", "none")
+"""Far quicker than a worker's start."""
+
+
+def test_the_worker_of_a_node_that_joins_stays_though_trials_end_before_it_has_started(
+    nodes: Cluster, tmp_path: Path
+) -> None:
+    process = start(tmp_path, *QUICK, "--results", tmp_path / "results", "--address", nodes.address)
+    wait_until(lambda: part_count(tmp_path) > 3, process)
+    late, seen = nodes.add(), set[int]()
+    wait_until(lambda: trains(nodes, late), process)
+    looks = time.monotonic() + 40
+    while time.monotonic() < looks:
+        assert process.poll() is None, "over too soon"
+        seen |= set(nodes.trainers()) & nodes.processes(late).keys()
+        time.sleep(0.2)
+    process.kill()
+    assert len(seen) == 1, seen
+
+
+def part_count(folder: Path) -> int:
+    return len(statuses(folder / "results"))
 
 
 def other_code(folder: Path) -> Path:

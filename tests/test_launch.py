@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from study.names import InputError
 from study.results import part_paths, read_table, statuses
 from tests.conftest import Answer, study_process
 from tests.parts import OWN
@@ -228,5 +229,57 @@ def test_shards_share_a_folder_and_nothing_else(tmp_path: Path) -> None:
     assert {key: rows[key]["finished_at"] for key in finished} == finished
     assert len(read_table(tmp_path, "memberships")) == 24
     whole = finish(*run)
-    assert (whole.code, "all 24 trials are done" in whole.out) == (0, True)
+    assert (whole.code, "all 24 trials are done" in whole.out) == (0, True), whole.err
     assert not list(tmp_path.glob(".lock*"))
+
+
+class Unrun:
+    """A task that Ray does not run."""
+
+    def __init__(self, function: object) -> None:
+        pass
+
+    def options(self, **_: object) -> "Unrun":
+        return self
+
+    def remote(self, *_: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_node_that_is_lost_while_it_is_asked_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: bool
+) -> None:
+    """Unless it stays: then it only does not answer."""
+    from study import launch, plan
+
+    alive = iter([True, True, *[not leaves] * 1000])
+    one = {"NodeID": "ab" * 28, "NodeManagerHostname": "far", "NodeManagerAddress": "10.0.0.9", "Resources": {"CPU": 1}}
+
+    def unasked(*_: object) -> None:
+        raise launch.ray.exceptions.TaskUnschedulableError("gone")
+
+    monkeypatch.setattr(launch, "LOST_WITHIN", 0.5)
+    monkeypatch.setattr(launch.ray, "nodes", lambda: [{**one, "Alive": next(alive)}])
+    monkeypatch.setattr(launch.ray, "remote", lambda **_: Unrun)
+    monkeypatch.setattr(launch.ray, "get", unasked)
+    (tmp_path / "results").mkdir()
+    request = plan.Request(datasets=["digits"], results=tmp_path / "results", data_dir=tmp_path / "data")
+    contexts = [plan.make_context(request, "digits")[0]]
+    if leaves:
+        launch.check_nodes(contexts, prepare=False)
+    else:
+        with pytest.raises(InputError, match=r"^node far \(10\.0\.0\.9\): cannot run `study`"):
+            launch.check_nodes(contexts, prepare=False)
+
+
+def test_a_free_worker_takes_the_newest_trial_so_that_those_which_start_are_not_dismissed() -> None:
+    from types import SimpleNamespace
+
+    from study.launch import NewestFirst
+
+    trials = [SimpleNamespace(status=status) for status in ("TERMINATED", "PENDING", "RUNNING", "PENDING", "RUNNING")]
+    controller = SimpleNamespace(get_trials=lambda: trials)
+    assert NewestFirst().choose_trial_to_run(controller) is trials[3]  # type: ignore[arg-type]
+    trials[1].status = trials[3].status = "ERROR"
+    assert NewestFirst().choose_trial_to_run(controller) is None  # type: ignore[arg-type]

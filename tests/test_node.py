@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from study import data, node
+from study.cli import opened
 from study.context import Context
 from study.names import InputError
 from study.node import Found, Wanted, examine, other_versions, refusal, wanted
 from study.patience import StudyStops
 from study.plan import Request, make_context
+from study.shard import Shard
 
 
 @pytest.fixture
@@ -34,6 +36,14 @@ def test_a_node_that_has_all_signs_and_nothing_stays(context: Context) -> None:
         assert examine(asked, "there").problems == []
         assert node.signed(context.results, asked.nonce, "there")
     assert list(context.results.iterdir()) == []
+
+
+def test_what_a_killed_driver_left_is_removed_unless_it_may_be_anothers(tmp_path: Path) -> None:
+    node.sign(tmp_path, "ab" * 8, "driver")
+    with opened(tmp_path, Shard(1, 2)):
+        assert node.signed(tmp_path, "ab" * 8, "driver")
+    with opened(tmp_path):
+        assert not list(tmp_path.glob(".node-*"))
 
 
 def test_what_differs_is_named_with_its_remedy(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Interrupted trials: wherever they stop, they go on to the same rows, and leave nothing when they have ended."""
 
 import json
+import os
 import random
 import signal
 import time
@@ -276,6 +277,16 @@ def test_what_is_of_no_use_is_told_in_a_line_and_the_trial_is_trained_from_the_s
     assert (row["status"], row["resumptions"], len(evaluations)) == ("finished", 0, 3)
     assert not path_of(trial, context).exists()
     assert not (context.results / "unfinished" / "ran").exists()
+
+
+@pytest.mark.parametrize("when", [0, 2**34])
+def test_the_time_of_its_file_means_nothing(plan, when):
+    """A clock that jumped: it goes on from there, whenever that was."""
+    trial, context = plan()
+    interrupt(trial, context, 7)
+    os.utime(path_of(trial, context), (when, when))
+    execute(trial, context)
+    assert rows(trial, context)[0]["resumptions"] == 1
 
 
 OTHERWISE = {
