@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from study import data, node
-from study.cli import opened
 from study.context import Context
 from study.names import InputError
 from study.node import Found, Wanted, examine, other_versions, refusal, wanted
 from study.patience import StudyStops
 from study.plan import Request, make_context
+from study.session import opened
 from study.shard import Shard
 
 
