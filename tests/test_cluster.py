@@ -41,7 +41,10 @@ def start(folder: Path, *arguments: object, within: tuple[str, ...] = ()) -> sub
 
 
 def end(process: subprocess.Popen[str]) -> Answer:
-    out, err = process.communicate(timeout=300)
+    try:
+        out, err = process.communicate(timeout=600)
+    finally:
+        process.kill()
     return Answer(process.returncode, out, err)
 
 

@@ -203,8 +203,10 @@ def test_a_process_number_means_nothing_in_another_container(folder):
 
 
 @pytest.mark.parametrize("holds", [0, 1])
-def test_a_holder_on_another_machine_that_beats_is_respected(folder, holds):
+def test_a_holder_on_another_machine_that_beats_is_respected(folder, holds, monkeypatch):
     """One that only asks yet, too: its name comes first."""
+    monkeypatch.setattr(lock, "HEARTBEAT", 0.5)  # not to be missed on a busy machine
+    monkeypatch.setattr(lock, "STALE_AFTER", 20)
     path = leave(folder, "", machine="another", pid=7, holds=holds)
     with beating(path):
         with pytest.raises(InputError, match="in use by process 7 on elsewhere"), locked(folder):
@@ -213,7 +215,9 @@ def test_a_holder_on_another_machine_that_beats_is_respected(folder, holds):
     assert path.exists()
 
 
-def test_one_that_asks_and_comes_later_gives_way(folder):
+def test_one_that_asks_and_comes_later_gives_way(folder, monkeypatch):
+    monkeypatch.setattr(lock, "HEARTBEAT", 0.5)
+    monkeypatch.setattr(lock, "STALE_AFTER", 20)
     path = leave(folder, "z", machine="another", pid=7, holds=0)
     with beating(path):
         taken = []
