@@ -207,19 +207,19 @@ def test_a_study_under_twenty_kills_leaves_the_rows_of_one_left_in_peace(chaos: 
     chaos.tell(f"over, after {chaos.kills.total()} kills: {dict(chaos.kills)}")
     assert chaos.kills.total() == KILLS >= 20
     nothing_is_left(chaos)
+    trials = rows(chaos.results, "trials")
+    assert len(trials) == len({row["trial_id"] for row in trials}) == TRIALS
+    assert {row["status"] for row in trials} == {"finished"}
+    resumed = [row["resumptions"] for row in trials if row["resumptions"]]
+    assert len(resumed) >= 5
 
     whole = tmp_path / "whole"
     peace = study_process(*RUN, "--results", whole, cwd=tmp_path, stdout=subprocess.DEVNULL)
     assert peace.wait(900) == 0, peace.communicate()
-    trials = rows(chaos.results, "trials")
-    assert len(trials) == len({row["trial_id"] for row in trials}) == TRIALS
-    assert {row["status"] for row in trials} == {"finished"}
     assert rows(chaos.results, "trials", but=WHERE) == rows(whole, "trials", but=WHERE)
     for name in ("evaluations", "memberships"):
         assert rows(chaos.results, name) == rows(whole, name)
-    resumed = [row["resumptions"] for row in trials if row["resumptions"]]
     chaos.tell(f"rows as of a study left in peace; {len(resumed)} trials went on {sum(resumed)} times")  # type: ignore[arg-type]
-    assert len(resumed) >= 5
 
 
 def nothing_is_left(chaos: Chaos) -> None:
