@@ -151,6 +151,8 @@ def _fits(value: Any, kind: pa.DataType) -> bool:
         return False
     if isinstance(value, float):
         return math.isfinite(value)  # no part is written with another
+    if (isinstance(value, str) and value.isascii()) or (isinstance(value, int) and abs(value) < 2**53):
+        return True
     try:
         if isinstance(value, datetime):
             value.astimezone(UTC)
