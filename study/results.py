@@ -185,7 +185,7 @@ def read_table(folder: Path, name: str) -> pa.Table:
     path, schema = folder / f"{name}.parquet", TABLES[name]
     try:
         with path.open("rb") as file:
-            table = pq.read_table(file)
+            table = pq.read_table(file, use_threads=False)  # whose threads may outlive Python, which then aborts
     except FileNotFoundError:
         return schema.empty_table()
     except (OSError, pa.ArrowException) as error:
