@@ -645,12 +645,3 @@ def test_the_example_of_the_data_dictionary_runs(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "dragan" in run.stdout
-
-
-def test_a_process_that_ends_as_soon_as_it_has_read_a_table_ends_well(tmp_path):
-    write(tmp_path)
-    compact(tmp_path)
-    code = (
-        f"from pathlib import Path; from study.results import read_table; read_table(Path({str(tmp_path)!r}), 'trials')"
-    )
-    assert [subprocess.run([sys.executable, "-c", code]).returncode for _ in range(4)] == [0] * 4
