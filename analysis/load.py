@@ -136,7 +136,7 @@ def _read_file(path: Path) -> pa.Table:
         raise InputError(f"{path}: no such file; `study run grid --results DIR` makes DIR/trials.parquet.")
     try:
         with path.open("rb") as file:
-            table = pq.read_table(file)
+            table = pq.read_table(file, use_threads=False)  # as `study.results.read_table` does
         return with_later_columns(table, "trials").select(TRIALS.names).cast(TRIALS)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a table of trials ({str(error).splitlines()[0]})") from error

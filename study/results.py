@@ -151,6 +151,8 @@ def _fits(value: Any, kind: pa.DataType) -> bool:
         return False
     if isinstance(value, float):
         return math.isfinite(value)  # no part is written with another
+    if (isinstance(value, str) and value.isascii()) or (isinstance(value, int) and abs(value) < 2**53):
+        return True
     try:
         if isinstance(value, datetime):
             value.astimezone(UTC)
@@ -183,7 +185,7 @@ def read_table(folder: Path, name: str) -> pa.Table:
     path, schema = folder / f"{name}.parquet", TABLES[name]
     try:
         with path.open("rb") as file:
-            table = pq.read_table(file)
+            table = pq.read_table(file, use_threads=False)  # whose threads may outlive Python, which then aborts
     except FileNotFoundError:
         return schema.empty_table()
     except (OSError, pa.ArrowException) as error:

@@ -42,8 +42,11 @@ class Chaos:
     def __init__(self, folder: Path, log: Path, chance: random.Random) -> None:
         self.results, self.kills = folder / "results", Counter[str]()
         self._folder, self._log, self._chance = folder, log, chance
-        self._began = time.monotonic()
-        self._drivers = 0
+        self._began, self._drivers = time.monotonic(), 0
+        self.driver = self.cluster = self._sockets = None
+
+    def start(self) -> None:
+        """The nodes, and the study on them."""
         self._build()
         self._drive()
 
@@ -113,7 +116,8 @@ class Chaos:
     def happen(self, event: str) -> None:
         """Do one thing of the deck."""
         getattr(self, f"_{event}")()
-        self.kills[event] += event != "stall"
+        if event != "stall":
+            self.kills[event] += 1
 
     def _kill_driver(self) -> None:
         self.driver.kill()
@@ -145,8 +149,7 @@ class Chaos:
         self._kill_driver()
         self.tell("everything killed, as by a power cut")
         self.clear()
-        self._build()
-        self._drive()
+        self.start()
 
     def _stall(self) -> None:
         seconds = self._chance.uniform(2, 12)
@@ -157,10 +160,12 @@ class Chaos:
 
     def clear(self) -> None:
         """End what still runs."""
-        if self.driver.poll() is None:
+        if self.driver and self.driver.poll() is None:
             self.driver.kill()
-        self.cluster.stop()
-        self._sockets.cleanup()
+        if self.cluster:
+            self.cluster.stop()
+        if self._sockets:
+            self._sockets.cleanup()
 
 
 @pytest.fixture
@@ -170,8 +175,11 @@ def chaos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chaos]:
     log, seed = Path(os.environ.get("STUDY_CHAOS_LOG", tmp_path / "chaos.log")), os.environ.get("STUDY_CHAOS_SEED", "0")
     log.write_text(f"seed {seed}\n")
     made = Chaos(tmp_path, log, random.Random(seed))
-    yield made
-    made.clear()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.clear()
 
 
 def rows(folder: Path, name: str, *, but: frozenset[str] | set[str] = frozenset()) -> list[dict[str, object]]:
@@ -199,19 +207,19 @@ def test_a_study_under_twenty_kills_leaves_the_rows_of_one_left_in_peace(chaos: 
     chaos.tell(f"over, after {chaos.kills.total()} kills: {dict(chaos.kills)}")
     assert chaos.kills.total() == KILLS >= 20
     nothing_is_left(chaos)
+    trials = rows(chaos.results, "trials")
+    assert len(trials) == len({row["trial_id"] for row in trials}) == TRIALS
+    assert {row["status"] for row in trials} == {"finished"}
+    resumed = [row["resumptions"] for row in trials if row["resumptions"]]
+    assert len(resumed) >= 5
 
     whole = tmp_path / "whole"
     peace = study_process(*RUN, "--results", whole, cwd=tmp_path, stdout=subprocess.DEVNULL)
     assert peace.wait(900) == 0, peace.communicate()
-    trials = rows(chaos.results, "trials")
-    assert len(trials) == len({row["trial_id"] for row in trials}) == TRIALS
-    assert {row["status"] for row in trials} == {"finished"}
     assert rows(chaos.results, "trials", but=WHERE) == rows(whole, "trials", but=WHERE)
     for name in ("evaluations", "memberships"):
         assert rows(chaos.results, name) == rows(whole, name)
-    resumed = [row["resumptions"] for row in trials if row["resumptions"]]
     chaos.tell(f"rows as of a study left in peace; {len(resumed)} trials went on {sum(resumed)} times")  # type: ignore[arg-type]
-    assert len(resumed) >= 5
 
 
 def nothing_is_left(chaos: Chaos) -> None:
