@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from study import launch
-from study.cli import compacting
+from study.lock import locked
 from study.plan import Planned, Request, plan_trial
 from study.results import compact, read_table
+from study.session import compacting
 from study.slots import local_resources, make_slots
 from study.trial import Hyperparameters, Method
 from study.work import Listed
@@ -63,11 +64,11 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=2000)
     count = parser.parse_args().trials
     ends: list[float] = []
-    with tempfile.TemporaryDirectory() as name, launch.connected(None):
+    with tempfile.TemporaryDirectory() as name, launch.connected(None), locked(Path(name)) as claim:
         folder = Path(name)
         todo = trials(folder, count)
         slots = make_slots(*local_resources())
-        add = compacting(folder, lambda *_: ends.append(time.perf_counter()), print)
+        add = compacting(folder, claim, lambda *_: ends.append(time.perf_counter()), print)
         begun = time.perf_counter()
         launch.launch(Listed(todo), slots, add, run=no_op())
         compact(folder)
