@@ -11,7 +11,7 @@ import math
 import numbers
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from study.names import InputError
@@ -283,7 +283,7 @@ class MetricProtocol:
 
 def _fields(each: Any) -> dict[str, Any]:
     """The fields of a dataclass, not those of its parts: `asdict` copies deeply, which thousands of ids feel."""
-    return {field.name: getattr(each, field.name) for field in fields(each)}
+    return {name: getattr(each, name) for name in field_names(each.__class__)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -379,6 +379,7 @@ class Evaluation:
         return {**content, **scores, **diagnostics}
 
 
+@cache
 def field_names(kind: type) -> tuple[str, ...]:
     """The names of the fields of one of the dataclasses above, in order."""
     return tuple(field.name for field in fields(kind))
