@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from study.files import place
+from study.files import place, read
 from study.names import InputError, unknown
 from study.results import DamagedFile, read_parts, read_table, with_later_columns
 from study.rows import EVALUATIONS, KEYS, OPEN, TRIALS
@@ -135,8 +135,7 @@ def _read_file(path: Path) -> pa.Table:
     if not path.exists():
         raise InputError(f"{path}: no such file; `study run grid --results DIR` makes DIR/trials.parquet.")
     try:
-        with path.open("rb") as file:
-            table = pq.read_table(file, use_threads=False)  # as `study.results.read_table` does
+        table = pq.read_table(pa.BufferReader(read(path)), use_threads=False)  # as `study.results.read_table` does
         return with_later_columns(table, "trials").select(TRIALS.names).cast(TRIALS)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a table of trials ({str(error).splitlines()[0]})") from error

@@ -1,23 +1,42 @@
 """Files that are whole or not there, whenever their writer is killed: in a folder, or on object storage.
 
 A place is a `Path`, or a `UPath` for an address such as s3://bucket/study. In a folder a file is written under a
-temporary name, synced and then put in place; on object storage it is one put, which is as whole.
+temporary name, synced and then put in place; on object storage it is one put, which is as whole. Whatever storage
+fails with, of the many kinds that its libraries have, is an OSError here.
 """
 
+import contextlib
+import errno
+import io
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from upath import UPath
 
+from study.names import InputError
+
+PASSING = (errno.ESTALE, errno.EBUSY)
+"""What a file that was replaced while it was read is told by: on network file systems, and by s3fs."""
+
 
 def place(address: str | Path | UPath) -> Path:
-    """The absolute path of a folder or file on a disk, or the address of one on object storage."""
+    """The absolute path of a folder or file on a disk, or the address of one on object storage.
+
+    Raises InputError where what reads such addresses is not installed.
+    """
     if not isinstance(address, str) or "://" not in address:
         return address if isinstance(address, UPath) else Path(address).absolute()
-    return UPath(address, use_listings_cache=False)  # others write there, too
+    if address.startswith("file://"):
+        return Path(address.removeprefix("file://")).absolute()
+    try:
+        remote = UPath(address, use_listings_cache=False)  # others write there, too
+        _ = remote.fs
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{address}: cannot be reached ({str(error).splitlines()[0]}).") from error
+    return remote
 
 
 def is_remote(path: Path) -> bool:
@@ -25,30 +44,81 @@ def is_remote(path: Path) -> bool:
     return not isinstance(path, Path)
 
 
+@contextlib.contextmanager
+def _asking(path: Path) -> Iterator[None]:
+    """What the libraries of object storage raise becomes an OSError."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        if not is_remote(path):
+            raise
+        raise OSError(errno.EIO, " ".join(f"{type(error).__name__}: {error}".split()), str(path)) from error
+
+
+def read(path: Path) -> bytes:
+    """All of a file, as it was at one moment; raises FileNotFoundError where there is none."""
+    for last in (False, False, True):
+        try:
+            with _asking(path):
+                return path.read_bytes()
+        except OSError as error:
+            if last or error.errno not in PASSING:
+                raise
+        time.sleep(0.1)
+    raise AssertionError
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file."""
+    with _asking(path):
+        return path.exists()
+
+
+def listed(folder: Path, pattern: str) -> list[Path]:
+    """The paths in a folder that fit a pattern, sorted; none where there is no folder."""
+    with _asking(folder):
+        return sorted(folder.glob(pattern))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, which may have gone."""
+    with _asking(path), contextlib.suppress(FileNotFoundError):
+        path.unlink()
+
+
 def temporary_name(path: Path) -> Path:
     """A name beside `path` that no other process uses, and that no reader takes for a result."""
     return path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
 
 
-def replace(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Put what `write` writes in place of what was there, durably, in a folder that is made where it is missing."""
+def replace(path: Path, write: Callable[[IO[bytes]], Any], check: Callable[[], None] = lambda: None) -> None:
+    """Put what `write` writes in place of what was there, durably, in a folder that is made where it is missing.
+
+    `check` is called at the last moment; what it raises leaves everything as it was.
+    """
     if is_remote(path):
-        with path.open("wb") as file:
-            write(file)
+        content = io.BytesIO()
+        write(content)
+        check()
+        with _asking(path):
+            path.write_bytes(content.getvalue())
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     try:
         with temporary.open("wb") as file:
             write(file)
-        settle(temporary, path)
+        settle(temporary, path, check)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def settle(temporary: Path, path: Path) -> None:
-    """Put a finished temporary file of the same folder in place of what was there, durably."""
+def settle(temporary: Path, path: Path, check: Callable[[], None] = lambda: None) -> None:
+    """Put a finished temporary file of the same folder in place of what was there, durably; `check`: as `replace`."""
     _sync(temporary)
+    check()
     temporary.replace(path)
     _sync(path.parent)
 
@@ -59,9 +129,10 @@ def create(path: Path, content: bytes) -> bool:
     On object storage two that come within the same moment may both put theirs, and the later one stays, whole.
     """
     if is_remote(path):
-        if path.exists():
+        if exists(path):
             return False
-        path.write_bytes(content)
+        with _asking(path):
+            path.write_bytes(content)
         return True
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)

@@ -17,12 +17,12 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
-from study.files import is_remote, temporary_name
+from study.files import exists, is_remote, listed, read, remove, replace, temporary_name
 from study.names import InputError
 
 HEARTBEAT = 2.0
@@ -32,6 +32,7 @@ STALE_AFTER = 60.0
 ALL, TABLES = "all trials", "tables"
 PREFIX = ".lock-"
 _held_here: set[Path] = set()  # what this process claims: a file that could not be removed says so for ever
+_beats_seen: dict[Path, tuple[str, float, bool]] = {}  # of other machines: the count, since when, and if it ever moved
 
 
 @contextlib.contextmanager
@@ -40,12 +41,16 @@ def locked(folder: Path, shard: str | None = None) -> Iterator["Claim"]:
 
     Raises InputError with the holder's host and process where another run holds trials that may be the same.
     """
-    claim = Claim(folder, ALL if shard is None else f"shard {shard}")
-    if rival := claim.ask():
-        who = f"process {rival.get('pid')} on {rival.get('host')}"
-        raise InputError(
-            f"--results {folder}: in use by {who}, for {rival['what']}; wait for it, stop it, or choose another folder."
-        )
+    asked, told = time.monotonic(), False
+    while (rival := (claim := Claim(folder, ALL if shard is None else f"shard {shard}")).ask()) is not None:
+        who = f"process {rival.held.get('pid')} on {rival.held.get('host')}"
+        if rival.lives:
+            what = f"in use by {who}, for {rival.held['what']}"
+            raise InputError(f"--results {folder}: {what}; wait for it, stop it, or choose another folder.")
+        if not told and time.monotonic() - asked > 3 * HEARTBEAT:
+            print(f"--results {folder}: {who} is silent; it is given {STALE_AFTER:g} s", file=sys.stderr)
+            told = True
+        time.sleep(HEARTBEAT / 4)
     with claim:
         yield claim
 
@@ -53,7 +58,7 @@ def locked(folder: Path, shard: str | None = None) -> Iterator["Claim"]:
 @contextlib.contextmanager
 def tables(folder: Path) -> Iterator["Claim"]:
     """Hold the parquet files of a results folder, of which one process at a time makes new ones; waits for others."""
-    while (claim := Claim(folder, TABLES)).ask():
+    while (claim := Claim(folder, TABLES)).ask() is not None:
         time.sleep(random.uniform(0.02, 0.2))  # so that two that wait do not come at once for ever
     with claim:
         yield claim
@@ -61,9 +66,20 @@ def tables(folder: Path) -> Iterator["Claim"]:
 
 def holders(folder: Path) -> list[dict[str, Any]]:
     """Host, process and `what` of the runs that use the folder, without those that were left behind."""
-    found = ((path, held) for path, held in _claims(folder) if held["what"] != TABLES and held["holds"])
-    alive = (held for path, held in found if _is_alive(path, held, 3 * HEARTBEAT))
-    return [{name: held.get(name) for name in ("host", "pid", "what")} for held in alive]
+    deadline = time.monotonic() + 3 * HEARTBEAT
+    while True:
+        found = [each for each in _claims(folder) if each.held["what"] != TABLES and each.held["holds"]]
+        if all(each.lives for each in found) or time.monotonic() > deadline:
+            return [{name: each.held.get(name) for name in ("host", "pid", "what")} for each in found if each.lives]
+        time.sleep(HEARTBEAT / 4)
+
+
+class Seen(NamedTuple):
+    """A claim that is not known to be left behind; `lives` where its holder is known to live, too."""
+
+    path: Path
+    held: dict[str, Any]
+    lives: bool
 
 
 class Claim:
@@ -79,16 +95,16 @@ class Claim:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beats, daemon=True)
 
-    def ask(self) -> dict[str, Any] | None:
+    def ask(self) -> Seen | None:
         """Who holds what this claims, and then it is withdrawn; None where nobody does, and from then on this does."""
         self._announce()
         self._thread.start()
         try:
             while rivals := self._rivals():
-                for path, held in rivals:
-                    if held["holds"] or path.name < self._path.name:
+                for rival in rivals:
+                    if rival.held["holds"] or rival.path.name < self._path.name:
                         self._withdraw()
-                        return held
+                        return rival
                 time.sleep(0.02)  # all others will see this claim and withdraw, or have not seen it and hold
             self._holds = 1
             self._write()
@@ -99,7 +115,7 @@ class Claim:
 
     def check(self) -> None:
         """Raises InputError where another run took this claim for left behind, and removed it."""
-        if not self._path.exists():
+        if not exists(self._path):
             raise InputError(
                 f"--results {self._path.parent}: another run has taken it over, since this one gave no sign of life for"
                 f" {STALE_AFTER:g} s; this one ends."
@@ -111,30 +127,15 @@ class Claim:
     def __exit__(self, *_: object) -> None:
         self._withdraw()
 
-    def _rivals(self) -> list[tuple[Path, dict[str, Any]]]:
-        """Claims of others that live and that cannot be held together with this one; those left behind are removed."""
-        rivals = []
-        for path, held in _claims(self._path.parent):
-            if path == self._path or not _clash(held["what"], self._what):
-                continue
-            if _is_alive(path, held, 3 * HEARTBEAT) or self._waits_for(path, held):
-                rivals.append((path, held))
-            else:
-                with contextlib.suppress(FileNotFoundError):  # somebody else found it, too
-                    path.unlink()
-        return rivals
-
-    def _waits_for(self, path: Path, held: dict[str, Any]) -> bool:
-        """Whether one that is silent lives after all."""
-        if not _is_here(held):
-            silent = f"process {held.get('pid')} on {held.get('host')} is silent"
-            print(f"--results {path.parent}: {silent}; it is given {STALE_AFTER:g} s", file=sys.stderr)
-        return _is_alive(path, held, STALE_AFTER)
+    def _rivals(self) -> list[Seen]:
+        """Claims of others that cannot be held together with this one; those left behind are removed."""
+        found = _claims(self._path.parent, remove)
+        return [each for each in found if each.path != self._path and _clash(each.held["what"], self._what)]
 
     def _announce(self) -> None:
         _held_here.add(self._path)
         if is_remote(self._path):
-            self._path.write_bytes(self._content())
+            replace(self._path, lambda file: file.write(self._content()))
             return
         temporary = temporary_name(self._path)
         self._file = temporary.open("wb", buffering=0)
@@ -151,8 +152,8 @@ class Claim:
         if self._file is not None:
             os.pwrite(self._file.fileno(), self._content(), 0)
             os.fsync(self._file.fileno())
-        elif self._path.exists():
-            self._path.write_bytes(self._content())
+        elif exists(self._path):
+            replace(self._path, lambda file: file.write(self._content()))
 
     def _content(self) -> bytes:
         """As long at any time, for a reader that comes while it is written over."""
@@ -161,7 +162,7 @@ class Claim:
     def _beats(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             self._beat += 1
-            with contextlib.suppress(OSError):  # storage that is away for a moment costs a beat, not the study
+            with contextlib.suppress(Exception):  # storage that is away for a moment costs a beat, not the study
                 self._write()
 
     def _withdraw(self) -> None:
@@ -170,8 +171,12 @@ class Claim:
         if self._file is not None:
             self._file.close()
         _held_here.discard(self._path)
-        with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        for pause in (0.2, 1.0, 3.0, 0.0):
+            try:
+                remove(self._path)
+                break
+            except OSError:  # others see that this process lives, and would take it for the holder
+                time.sleep(pause)
 
 
 def _clash(one: str, other: str) -> bool:
@@ -181,17 +186,27 @@ def _clash(one: str, other: str) -> bool:
     return one == other or one.partition("/")[2] != other.partition("/")[2]
 
 
-def _claims(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in sorted(folder.glob(f"{PREFIX}*")):
+def _claims(folder: Path, left_behind: Callable[[Path], object] = lambda _: None) -> list[Seen]:
+    """All claims but those that were left behind, of which `left_behind` is told."""
+    paths = listed(folder, f"{PREFIX}*")
+    for gone in [path for path in _beats_seen if path.parent == folder and path not in paths]:
+        del _beats_seen[gone]
+    found = []
+    for path in paths:
         if held := _read(path):
-            yield path, held
+            lives = _lives(path, held)
+            if lives is False:
+                left_behind(path)
+            else:
+                found.append(Seen(path, held, bool(lives)))
+    return found
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     """What a claim says; None where it has gone, and where a file is none."""
     for _ in range(3):
         try:
-            held = json.loads(path.read_bytes())
+            held = json.loads(read(path))
             return held if {"what", "holds", "beat"} <= held.keys() else None
         except FileNotFoundError:
             return None
@@ -200,19 +215,24 @@ def _read(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _is_alive(path: Path, held: dict[str, Any], patience: float) -> bool:
-    """Whether the holder lives: its process, on this machine, or its count, which moves within `patience` seconds."""
+def _lives(path: Path, held: dict[str, Any]) -> bool | None:
+    """Whether a holder lives; None where that is not known yet.
+
+    On this machine its process tells, at once. Elsewhere its count must be seen to move, or to stand still for long:
+    nobody waits for that here, since whoever asks again is told then.
+    """
     if _is_here(held) and held.get("pid") == os.getpid():
         return path in _held_here
     if _is_here(held):
         return held.get("started") is not None and _process_start(held.get("pid")) == held["started"]
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        time.sleep(HEARTBEAT / 4)
-        now = _read(path)
-        if now is None or now["beat"] != held["beat"]:
-            return now is not None
-    return False
+    now = time.monotonic()
+    beat, since, moved = _beats_seen.get(path, (held["beat"], now, False))
+    if beat != held["beat"]:
+        since, moved = now, True
+    _beats_seen[path] = (held["beat"], since, moved)
+    if now - since > STALE_AFTER:
+        return False
+    return True if moved else None
 
 
 def _is_here(held: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from study.trial import Trial
 
 def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Trial], round: int = 0) -> None:
     """Record, before they run, that these trials belong to a space, in this order, after those that do already."""
-    with tables(folder):
+    with tables(folder) as held:
         members = [row["trial_id"] for row in memberships(folder, space, context) if row["round"] == round]
         known = set(members)
         new = {trial.id: trial for trial in trials if trial.id not in known}
@@ -34,7 +34,7 @@ def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Tri
         ]
         if rows:
             added = pa.Table.from_pylist(rows, schema=MEMBERSHIPS)
-            write_table(folder, "memberships", pa.concat_tables([read_table(folder, "memberships"), added]))
+            write_table(folder, "memberships", pa.concat_tables([read_table(folder, "memberships"), added]), held.check)
 
 
 def memberships(folder: Path, space: str, context: str) -> list[dict[str, Any]]:

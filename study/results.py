@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from study.files import create, replace
+from study.files import create, listed, read, remove, replace
 from study.lock import tables
 from study.names import InputError
 from study.rows import (
@@ -94,14 +94,27 @@ def forget_unfinished(folder: Path, trial_id: str, protocol_id: str) -> None:
 def write_part(
     folder: Path, trial: Trial, protocol: MetricProtocol, record: Record, evaluations: Sequence[Evaluation]
 ) -> bool:
-    """Put a trial's part in place; False where another process finished the same trial first, whose part stays."""
+    """Put a trial's part in place; False where another process ended the same trial first, whose part stays.
+
+    Only a failed or stopped one gives way to another outcome.
+    """
     content = {
         "trial": trial.to_dict(),
         "protocol": asdict(protocol),
         "record": asdict(record),
         "evaluations": [asdict(evaluation) for evaluation in evaluations],
     }
-    return create(part_path(folder, trial.id, protocol.id), json.dumps(content, allow_nan=False).encode())
+    path, written = part_path(folder, trial.id, protocol.id), json.dumps(content, allow_nan=False).encode()
+    if create(path, written):
+        return True
+    try:
+        standing = read_part(path)[0]["status"]
+    except (FileNotFoundError, DamagedFile):  # merged meanwhile, or of no use
+        standing = None
+    if not _is_open(standing) or (standing and _is_open(record.status)):
+        return False
+    replace(path, lambda file: file.write(written))
+    return True
 
 
 def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -110,7 +123,11 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     Raises DamagedFile where the part is cut short or not what it says, FileNotFoundError where it has gone.
     """
     try:
-        content = json.loads(path.read_text())
+        raw = read(path)
+    except IsADirectoryError as error:
+        raise DamagedFile(path, "a folder, not a part") from error
+    try:
+        content = json.loads(raw)
         trial, record = Trial.from_dict(content["trial"]), Record(**content["record"])
         protocol = MetricProtocol(**content["protocol"])
         evaluations = [read_evaluation(**each) for each in content["evaluations"]]
@@ -118,9 +135,7 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         row["trial_id"] = content_id({"semantics": record.semantics, **trial.to_dict()})
         scores = [each.to_row() for each in evaluations]
         _check_types(TRIALS, row)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedFile(path, f"not a readable part ({type(error).__name__}: {error})") from error
     if path != part_path(path.parents[2], row["trial_id"], protocol.id):
         raise DamagedFile(path, "holds another trial than its name says")
@@ -164,7 +179,7 @@ def _fits(value: Any, kind: pa.DataType) -> bool:
 
 def part_paths(folder: Path) -> Iterator[Path]:
     """All parts of the folder, in a fixed order."""
-    return iter(sorted((folder / "parts").glob("??/[!.]*.json")))
+    return iter(listed(folder / "parts", "??/[!.]*.json"))
 
 
 def read_parts(
@@ -180,14 +195,17 @@ def read_parts(
 def read_table(folder: Path, name: str) -> pa.Table:
     """`trials`, `evaluations` or `memberships` of a results folder; empty where there is none yet.
 
-    Raises DamagedFile where the file is cut short or of another schema.
+    Raises DamagedFile where the file is cut short or of another schema, OSError where it cannot be read now.
     """
     path, schema = folder / f"{name}.parquet", TABLES[name]
     try:
-        with path.open("rb") as file:
-            table = pq.read_table(file, use_threads=False)  # whose threads may outlive Python, which then aborts
+        content = read(path)
     except FileNotFoundError:
         return schema.empty_table()
+    except IsADirectoryError as error:
+        raise DamagedFile(path, "a folder, not a parquet file") from error
+    try:
+        table = pq.read_table(pa.BufferReader(content), use_threads=False)  # threads may outlive Python, which aborts
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a readable parquet file ({str(error).splitlines()[0]})") from error
     table = with_later_columns(table, name)
@@ -216,9 +234,9 @@ def with_later_columns(table: pa.Table, name: str) -> pa.Table:
     return table
 
 
-def write_table(folder: Path, name: str, table: pa.Table) -> None:
-    """Replace a table of the folder, atomically."""
-    replace(folder / f"{name}.parquet", lambda file: pq.write_table(table, file))
+def write_table(folder: Path, name: str, table: pa.Table, check: Callable[[], None] = lambda: None) -> None:
+    """Replace a table of the folder, atomically; `check` is called at the last moment, and may raise."""
+    replace(folder / f"{name}.parquet", lambda file: pq.write_table(table, file), check)
 
 
 def _identities(table: pa.Table) -> pa.ChunkedArray:
@@ -254,27 +272,28 @@ def compact(folder: Path) -> int:
             merged = pa.array([_identity(row) for row in rows])
             for name, old, new in (("evaluations", evaluations, scores), ("trials", trials, rows)):
                 stays = old.filter(pc.invert(pc.is_in(_identities(old), merged)))
-                held.check()
-                write_table(folder, name, pa.concat_tables([stays, pa.Table.from_pylist(new, schema=TABLES[name])]))
+                table = pa.concat_tables([stays, pa.Table.from_pylist(new, schema=TABLES[name])])
+                write_table(folder, name, table, held.check)
         for path, _, _ in found:
-            path.unlink(missing_ok=True)
+            remove(path)
     return len(found)
 
 
 def set_aside_damaged(folder: Path) -> list[Path]:
     """Rename every file of the folder that cannot be used; returns the new names."""
     moved = []
-    readers: list[tuple[Path, Callable[[], object]]] = [
-        *((folder / f"{name}.parquet", partial(read_table, folder, name)) for name in TABLES),
-        *((path, partial(read_part, path)) for path in part_paths(folder)),
-    ]
-    for path, read in readers:
-        try:
-            with contextlib.suppress(FileNotFoundError):  # merged into the tables meanwhile
-                read()
-        except DamagedFile:
-            stamp = datetime.now().strftime("%Y%m%dT%H%M%S.%f")
-            moved.append(path.rename(path.with_name(f"{path.name}.damaged-{stamp}")))
+    with tables(folder):
+        readers: list[tuple[Path, Callable[[], object]]] = [
+            *((folder / f"{name}.parquet", partial(read_table, folder, name)) for name in TABLES),
+            *((path, partial(read_part, path)) for path in part_paths(folder)),
+        ]
+        for path, reads in readers:
+            try:
+                with contextlib.suppress(FileNotFoundError):  # merged into the tables meanwhile
+                    reads()
+            except DamagedFile:
+                stamp = datetime.now().strftime("%Y%m%dT%H%M%S.%f")
+                moved.append(path.rename(path.with_name(f"{path.name}.damaged-{stamp}")))
     return moved
 
 
@@ -284,7 +303,7 @@ def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:
     False where no cell was empty. Raises InputError where the Frechet distance of `row` is not the one that stands
     there: then the metrics are not those of the same generator.
     """
-    with tables(folder):
+    with tables(folder) as held:
         rows = read_table(folder, "evaluations").to_pylist()
         (old,) = [each for each in rows if all(each[name] == row[name] for name in KEYS["evaluations"])]
         before, now = old["frechet_distance"], row["frechet_distance"]
@@ -296,7 +315,7 @@ def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:
         empty = {name: row[name] for name in SCORES if old[name] is None and row[name] is not None}
         if empty:
             old.update(empty)
-            write_table(folder, "evaluations", pa.Table.from_pylist(rows, schema=EVALUATIONS))
+            write_table(folder, "evaluations", pa.Table.from_pylist(rows, schema=EVALUATIONS), held.check)
     return bool(empty)
 
 

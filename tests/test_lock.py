@@ -161,6 +161,35 @@ def test_tables_are_held_beside_runs_by_one_at_a_time(folder):
         assert len(holders(folder)) == 2
 
 
+def test_tables_are_handed_on_quickly_between_machines(folder, monkeypatch, capsys):
+    """Who waits for another machine's beat before each attempt would starve; and a release is no silence."""
+    monkeypatch.setattr(lock, "HEARTBEAT", 0.5)
+    monkeypatch.setattr(lock, "STALE_AFTER", 60)
+    machines, served = threading.local(), []
+    monkeypatch.setattr(lock, "_machine", lambda: machines.name)
+    monkeypatch.setattr(lock, "_held_here", set())
+
+    def work(number):
+        machines.name = f"machine {number}"
+        with tables(folder):
+            time.sleep(0.05)
+        served.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(served) == list(range(8))
+    assert capsys.readouterr().err == ""
+
+
+def test_looking_removes_nothing(folder):
+    path = leave(folder)
+    assert holders(folder) == []
+    assert path.exists()
+
+
 def test_the_claim_of_a_killed_process_is_taken_over_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "STALE_AFTER", 1e9)
     with another_process(tmp_path) as process:

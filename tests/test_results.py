@@ -1,5 +1,6 @@
 """What stands on disk survives kills, races and damage, and is described by results/README.md to the letter."""
 
+import errno
 import json
 import os
 import re
@@ -425,6 +426,7 @@ from pathlib import Path
 from study.results import *
 from study.rows import KEYS, Record
 from study.trial import Evaluation, MetricProtocol, Trial
+import errno
 import json
 folder = Path(sys.argv[1])
 part = json.loads((folder / "template.json").read_text())
@@ -645,3 +647,71 @@ def test_the_example_of_the_data_dictionary_runs(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "dragan" in run.stdout
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.EMFILE])
+def test_a_file_that_cannot_be_read_now_is_not_damaged(tmp_path, monkeypatch, code):
+    write(tmp_path)
+    compact(tmp_path)
+    write(tmp_path, 1)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+
+    def away(*_):
+        raise OSError(code, os.strerror(code))
+
+    for name in ("trials.parquet", path_of(tmp_path, 1).name):
+        whole = Path.read_bytes
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", lambda p, n=name, w=whole: away() if p.name == n else w(p))
+            with pytest.raises(OSError, match=os.strerror(code)):
+                set_aside_damaged(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+    assert set_aside_damaged(tmp_path) == []
+
+
+def test_a_table_that_was_replaced_while_it_was_read_is_read_again(tmp_path, monkeypatch):
+    write(tmp_path)
+    compact(tmp_path)
+    times, whole = iter([True, False, False]), Path.read_bytes
+
+    def stale(path):
+        if next(times):
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", stale)
+    assert len(read_table(tmp_path, "trials")) == 1
+
+
+def test_who_lost_the_tables_while_storage_hung_writes_nothing_over_them(tmp_path, monkeypatch):
+    """Another one took over meanwhile, merged, and removed the parts."""
+    write(tmp_path)
+    whole = pq.write_table
+
+    def hang(table, file):
+        monkeypatch.setattr(pq, "write_table", whole)
+        whole(table, file)
+        for path in tmp_path.glob(".lock-*"):
+            path.unlink()
+        write(tmp_path, 1)
+        assert compact(tmp_path) == 2
+
+    monkeypatch.setattr(pq, "write_table", hang)
+    with pytest.raises(InputError, match="taken it over"):
+        compact(tmp_path)
+    assert len(rows(tmp_path, "trials")) == 2
+    assert {row["trial_id"] for row in rows(tmp_path, "evaluations")} == {
+        r["trial_id"] for r in rows(tmp_path, "trials")
+    }
+
+
+@pytest.mark.parametrize("status", ["failed", "stopped"])
+def test_a_part_of_a_trial_that_failed_gives_way_before_it_is_merged(tmp_path, status):
+    """An orphan may have written it while the trial went on elsewhere."""
+    assert write(tmp_path, status=status)
+    assert not write(tmp_path, status=status)
+    assert write(tmp_path)
+    assert not write(tmp_path, status=status)
+    assert not write(tmp_path)
+    compact(tmp_path)
+    assert [row["status"] for row in rows(tmp_path, "trials")] == ["finished"]
