@@ -149,8 +149,14 @@ def _conclude(searches: list[Any], results: Path) -> None:
     datasets = list(dict.fromkeys(search.context.dataset for search in searches))
     protocols = sorted({search.context.protocol.id for search in searches})
     show_searches(results, datasets, protocols, searches=[search.name for search in searches])
-    trials = [(search, trial) for search in searches for some in search.rounds().values() for trial in some]
-    session.exit_if_failed([search.planned(trial) for search, trial in trials], results)
+    planned = [
+        search.planned(trial)
+        for search in searches
+        for number, some in search.rounds().items()
+        if number <= search.how.rounds  # of later ones nothing was asked this time
+        for trial in some
+    ]
+    session.exit_if_failed(planned, results)
 
 
 def show_searches(results: Path, datasets: list[str] | None, protocols: list[str] | None, **options: Any) -> None:

@@ -157,11 +157,21 @@ def compacting(
 
 
 def exit_if_failed(planned: list[Any], results: Path) -> None:
-    """Ends with FAILED_EXIT where some of the trials failed, and says how many."""
+    """Ends with FAILED_EXIT where some of the trials failed or have no row, and says how many."""
     from study.results import statuses
     from study.rows import FAILED
 
     found = statuses(results, {p.trial.id for p in planned})
-    if failed := [p.trial.id for p in planned if found.get(p.key) == FAILED]:
-        print(f"{len(failed)} trials failed: see `study status`; --retry-failed runs them again.", file=sys.stderr)
+    keys = dict.fromkeys(p.key for p in planned)
+    failed = sum(found.get(key) == FAILED for key in keys)
+    missing = sum(key not in found for key in keys)
+    if failed:
+        print(f"{failed:,} trials failed: see `study status`; --retry-failed runs them again.", file=sys.stderr)
+    if missing:  # as where workers saw another disk under the same path
+        print(
+            f"{missing:,} trials have no row: see that all nodes write to the same {results}; the same command runs"
+            " them again.",
+            file=sys.stderr,
+        )
+    if failed or missing:
         raise typer.Exit(FAILED_EXIT)
