@@ -311,7 +311,10 @@ def report_command(
 
 
 def main() -> None:
-    """Run the command line; an error of the user's is one line on standard error and exit code 2."""
+    """Run the command line; an error of the user's is one line on standard error and exit code 2, the system's 1.
+
+    Where who reads the output has gone, as in `study status | head -1`, the end is quiet.
+    """
     import study.bo_commands
     import study.commands
     import study.data_commands
@@ -332,4 +335,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("stopped; every finished trial is kept, and the same command goes on from there.", file=sys.stderr)
         code = 130
+    except OSError as error:  # but for a closed pipe, of which typer makes exit code 1
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 1
     sys.exit(code)
