@@ -61,6 +61,7 @@ def bo(
     """
     from study import bo, own_space, slots
     from study.shard import parse_shard
+    from study.trial import content_id
 
     part = parse_shard(shard)
     chosen = own_space.find(space)
@@ -89,7 +90,8 @@ def bo(
     run = session.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
     searches = bo.searches(request, chosen, how)
     if part:
-        searches = searches[part.index - 1 :: part.count]  # whole ones: a search goes on from its own scores
+        # Whole ones: a search goes on from its own scores. By name, so that another list of methods moves none.
+        searches = [search for search in searches if part.has(content_id({"search": search.name}))]
         if not searches:
             print(f"part {part}: no search falls to it.")
             return

@@ -144,10 +144,7 @@ def run(
     shard: ShardOption = None,
     prepare_nodes: PrepareNodes = False,
     retry_failed: RetryFailed = False,
-    yes: Annotated[
-        bool,
-        typer.Option("--yes", help="Run a plan of more than three days, or of a space of more than 100,000 trials."),
-    ] = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
     """Train and score every trial of a search space, and show the best of each method.

@@ -141,6 +141,24 @@ def test_a_search_that_was_killed_asks_for_the_same(ask, tmp_path, stop_at):
     assert Rounds([again], silent).take() is None
 
 
+def test_a_disk_that_is_full_for_a_moment_is_waited_for(ask, tmp_path, monkeypatch):
+    (search,) = ask(methods="none", n_dis=1)
+    whole, left = bo.add_memberships, [2]
+
+    def full(*arguments, **rest):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(28, "No space left on device")
+        whole(*arguments, **rest)
+
+    monkeypatch.setattr(bo, "add_memberships", full)
+    monkeypatch.setattr("study.patience.PAUSES", (0.01, 0.02))
+    said = []
+    work = Rounds([search], said.append)
+    assert said == ["results cannot be written (No space left on device); waiting"]
+    assert work.take() and len(proposed(tmp_path / "results", search)[1]) == 4
+
+
 def test_a_round_is_proposed_from_the_rounds_before_it(ask):
     (search,) = ask(methods="gradient_penalty", n_dis=1, how=How(rounds=4, batch_size=5))
     work_off(Rounds([search], silent))

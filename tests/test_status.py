@@ -131,6 +131,15 @@ def test_no_clock_makes_numbers_without_meaning(odd: dict) -> None:
     assert measure([], NOW) == Pace()
 
 
+def test_rows_of_lost_workers_are_of_no_node_and_make_no_speed() -> None:
+    nothing = {"training_seconds": None, "scoring_seconds": None, "images_per_second": None}
+    gone = [row(5.0 * place, seconds=1e-4, host="driver", status="failed", **nothing) for place in range(3)]
+    assert measure([*steady(10), *gone], NOW) == measure(steady(10), NOW)
+    assert measure(gone, NOW) == Pace()
+    long = row(5.0, seconds=100.0, host="b", status="failed", **nothing)  # raised before its first checkpoint
+    assert [node.host for node in measure([long], NOW).nodes] == ["b"]
+
+
 def members(trials: list[Trial], space: str = "grid") -> list[dict]:
     return [
         {"space": space, "context": each.dataset, "trial_id": each.id, "trial": json.dumps(each.to_dict())}
