@@ -26,7 +26,7 @@ from study.memberships import add_memberships, defined_trial, memberships
 from study.names import InputError, look_up
 from study.patience import patiently
 from study.plan import Planned, Request, make_context, pending, training_of
-from study.results import outcomes
+from study.results import DamagedFile, outcomes, set_aside_damaged
 from study.rows import DIVERGED, FAILED
 from study.trial import Hyperparameters, Method, Training, Trial, content_id
 
@@ -235,7 +235,13 @@ class Rounds:
         trial = planned.trial
         key = trial.dataset, trial.method, trial.hyperparameters.n_dis
         self._running[key].discard(trial.id)
-        if not self._running[key] and not self._waiting[key]:
+        if self._running[key] or self._waiting[key]:
+            return
+        try:
+            self._go_on(key)
+        except DamagedFile:  # meanwhile: what was in it has no row at the end, and the next run makes it
+            for path in set_aside_damaged(planned.context.results):
+                self._say(f"set aside a damaged file as {path}")
             self._go_on(key)
 
     def _go_on(self, key: Any) -> None:
