@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from search_spaces import SearchSpace
@@ -24,8 +24,9 @@ from study.expand import Narrowing, check_budget, expand_searches
 from study.gan.model import build
 from study.memberships import add_memberships, defined_trial, memberships
 from study.names import InputError, look_up
+from study.patience import patiently
 from study.plan import Planned, Request, make_context, pending, training_of
-from study.results import outcomes
+from study.results import DamagedFile, outcomes, set_aside_damaged
 from study.rows import DIVERGED, FAILED
 from study.trial import Hyperparameters, Method, Training, Trial, content_id
 
@@ -127,15 +128,20 @@ class Search:
             found.setdefault(row["round"], []).append(defined_trial(self.context.results, row))
         return found
 
-    def propose(self, round: int, before: Sequence[Trial]) -> list[Trial]:
-        """The trials of a round after those of the rounds before it, and their memberships."""
+    def propose(self, round: int, before: Sequence[Trial], say: Callable[[str], Any]) -> list[Trial]:
+        """The trials of a round after those of the rounds before it, and their memberships.
+
+        Storage that cannot take these is waited for, and `say` told of it.
+        """
         told = self.told(before)
         known = [point for point, _ in told]
         untold = [point for point in map(self.point, before) if point not in known]
         how = {"sampler": self.how.sampler, "seed": self.how.seed}
         points = propose(self.ranges, told, self.how.batch_size, **how, untold=untold)
         trials = [self.trial(point) for point in points]
-        add_memberships(self.context.results, BO, self.name, trials, round=round)
+        results = self.context.results
+        record = partial(add_memberships, results, BO, self.name, trials, round=round)
+        patiently(record, results, say, self.context.patience)
         return trials
 
     def told(self, trials: Iterable[Trial]) -> list[tuple[dict[str, float], float | None]]:
@@ -229,7 +235,13 @@ class Rounds:
         trial = planned.trial
         key = trial.dataset, trial.method, trial.hyperparameters.n_dis
         self._running[key].discard(trial.id)
-        if not self._running[key] and not self._waiting[key]:
+        if self._running[key] or self._waiting[key]:
+            return
+        try:
+            self._go_on(key)
+        except DamagedFile:  # meanwhile: what was in it has no row at the end, and the next run makes it
+            for path in set_aside_damaged(planned.context.results):
+                self._say(f"set aside a damaged file as {path}")
             self._go_on(key)
 
     def _go_on(self, key: Any) -> None:
@@ -245,7 +257,7 @@ class Rounds:
                 return
             before = [trial for number in range(1, last + 1) for trial in rounds[number]]
             last += 1
-            rounds[last] = rounds.get(last) or search.propose(last, before)
+            rounds[last] = rounds.get(last) or search.propose(last, before, self._say)
             todo = self._lacking(search, [(last, rounds[last])])
         if not todo:
             return

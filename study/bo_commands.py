@@ -61,6 +61,7 @@ def bo(
     """
     from study import bo, own_space, slots
     from study.shard import parse_shard
+    from study.trial import content_id
 
     part = parse_shard(shard)
     chosen = own_space.find(space)
@@ -89,7 +90,8 @@ def bo(
     run = session.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
     searches = bo.searches(request, chosen, how)
     if part:
-        searches = searches[part.index - 1 :: part.count]  # whole ones: a search goes on from its own scores
+        # Whole ones: a search goes on from its own scores. By name, so that another list of methods moves none.
+        searches = [search for search in searches if part.has(content_id({"search": search.name}))]
         if not searches:
             print(f"part {part}: no search falls to it.")
             return
@@ -149,8 +151,14 @@ def _conclude(searches: list[Any], results: Path) -> None:
     datasets = list(dict.fromkeys(search.context.dataset for search in searches))
     protocols = sorted({search.context.protocol.id for search in searches})
     show_searches(results, datasets, protocols, searches=[search.name for search in searches])
-    trials = [(search, trial) for search in searches for some in search.rounds().values() for trial in some]
-    session.exit_if_failed([search.planned(trial) for search, trial in trials], results)
+    planned = [
+        search.planned(trial)
+        for search in searches
+        for number, some in search.rounds().items()
+        if number <= search.how.rounds  # of later ones nothing was asked this time
+        for trial in some
+    ]
+    session.exit_if_failed(planned, results)
 
 
 def show_searches(results: Path, datasets: list[str] | None, protocols: list[str] | None, **options: Any) -> None:

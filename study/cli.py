@@ -144,10 +144,7 @@ def run(
     shard: ShardOption = None,
     prepare_nodes: PrepareNodes = False,
     retry_failed: RetryFailed = False,
-    yes: Annotated[
-        bool,
-        typer.Option("--yes", help="Run a plan of more than three days, or of a space of more than 100,000 trials."),
-    ] = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
     """Train and score every trial of a search space, and show the best of each method.
@@ -311,7 +308,10 @@ def report_command(
 
 
 def main() -> None:
-    """Run the command line; an error of the user's is one line on standard error and exit code 2."""
+    """Run the command line; an error of the user's is one line on standard error and exit code 2, the system's 1.
+
+    Where who reads the output has gone, as in `study status | head -1`, the end is quiet.
+    """
     import study.bo_commands
     import study.commands
     import study.data_commands
@@ -332,4 +332,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("stopped; every finished trial is kept, and the same command goes on from there.", file=sys.stderr)
         code = 130
+    except OSError as error:  # but for a closed pipe, of which typer makes exit code 1
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 1
     sys.exit(code)

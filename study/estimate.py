@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.cost import Measured, estimated_seconds, total_seconds
+from study.cost import estimated_seconds, total_seconds
+from study.measured import Measured
 from study.plan import Planned
 from study.slots import Slots
 from study.trial import Method, Trial

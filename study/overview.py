@@ -15,9 +15,10 @@ from search_spaces import SearchSpace
 from search_spaces.ranges import BO
 from study import data
 from study.context import ALL, NONE
-from study.cost import Measured, alike, kept_bytes, scored_steps, state_bytes, total_seconds
+from study.cost import alike, kept_bytes, scored_steps, state_bytes, total_seconds
 from study.estimate import by_method
 from study.expand import Narrowing, Searched, check_budget, expand_searches
+from study.measured import Measured
 from study.memberships import defined_trial
 from study.names import InputError
 from study.plan import Request, training_of, trials_of

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from study.rows import FAILED
+
 PAUSE = 2.0
 """Durations of the longest trial in which nothing finishes, after which work was interrupted."""
 SHORTEST_PAUSE = 60.0
 """Seconds; between trials of seconds, more is lost at the start of workers than in the trials."""
 SLACK = 60.0
 """Seconds by which clocks of nodes differ that are in order."""
+LOST = 1.0
+"""Seconds from start to end of a row that the driver wrote for a worker that had died: it tells of no work."""
 JUMPED = 0.25
 """The share of a node's rows up to which those of the future are taken for a jump of its clock, not for its time."""
 
@@ -68,8 +72,15 @@ def worked(row: Mapping[str, Any]) -> float:
     return min(elapsed, sum(counted)) if elapsed > 0 else sum(counted)
 
 
+def lost(row: Mapping[str, Any]) -> bool:
+    """Whether a row was written in place of a worker that was lost, by the driver and at once."""
+    unmeasured = row["training_seconds"] is None and row["scoring_seconds"] is None
+    return row["status"] == FAILED and unmeasured and worked(row) < LOST
+
+
 def measure(rows: Sequence[Mapping[str, Any]], now: datetime) -> Pace:
-    """The pace of the rows of `trials.parquet`, at the time `now`."""
+    """The pace of the rows of `trials.parquet`, at the time `now`; those of lost workers are of no node."""
+    rows = [row for row in rows if not lost(row)]
     nodes = defaultdict(list)
     for row in rows:
         nodes[row["host"], row["device"]].append(row)

@@ -1,9 +1,11 @@
 """What commands that run trials share: the results folder while they do, the limits, the plan, the end."""
 
 import contextlib
+import errno
+import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,8 @@ from study.shard import Shard
 FAILED_EXIT = 3
 SHOWN = 5
 """Damaged files that are named; of a folder of junk the rest is only counted."""
+STORAGE = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM})
+"""What storage fails with; an error of these that names no file is taken for one of the results folder."""
 COMPACT_EVERY = 30.0
 """Seconds after which finished trials reach the parquet files while a study runs."""
 
@@ -29,25 +33,27 @@ def opened(results: Path, shard: Shard | None = None) -> Iterator[Any]:
     """
     from study import lock
     from study.node import forget_signatures
-    from study.results import compact, forget_ended, set_aside_damaged
+    from study.results import forget_ended, set_aside_damaged
 
-    existed = is_remote(results) or results.is_dir()
+    existed, foreign = is_remote(results) or results.is_dir(), None
     try:
         if not existed:
             results.mkdir(parents=True, exist_ok=True)
         with lock.locked(results, shard and str(shard)) as claim:
-            damaged = set_aside_damaged(results)
-            for path in damaged[:SHOWN]:
-                print(f"set aside a damaged file as {path}", file=sys.stderr)
-            if len(damaged) > SHOWN:
-                print(f"and {len(damaged) - SHOWN:,} more", file=sys.stderr)
-            compact(results)
+            _tell_set_aside(set_aside_damaged(results), _complain)
+            _compact(results, _complain)
             forget_ended(results)
             if shard is None:  # drivers of other shards may be asking now
                 forget_signatures(results)
-            yield claim
-            compact(results)
+            try:
+                yield claim
+            except OSError as error:
+                foreign = None if _is_of(error, results) else error
+                raise
+            _compact(results, _complain)
     except OSError as error:
+        if error is foreign or isinstance(error, BrokenPipeError):
+            raise
         raise InputError(
             f"--results {results}: cannot be written ({error.strerror or error}); make it writable, with room, or"
             " choose another folder: what has finished is kept."
@@ -56,6 +62,38 @@ def opened(results: Path, shard: Shard | None = None) -> Iterator[Any]:
         if not existed:
             with contextlib.suppress(OSError):
                 results.rmdir()  # where nothing was written
+
+
+def _is_of(error: OSError, results: Path) -> bool:
+    """Whether an error of whatever was done meanwhile is one of the results folder's storage."""
+    if isinstance(error, BrokenPipeError):
+        return False  # who read what was printed has gone
+    names = [name for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike)]
+    if not names:
+        return error.errno in STORAGE
+    return any(Path(os.fsdecode(name)).is_relative_to(str(results)) for name in names)
+
+
+def _complain(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _tell_set_aside(damaged: Sequence[Path], say: Callable[[str], None]) -> None:
+    for path in damaged[:SHOWN]:
+        say(f"set aside a damaged file as {path}")
+    if len(damaged) > SHOWN:
+        say(f"and {len(damaged) - SHOWN:,} more")
+
+
+def _compact(results: Path, say: Callable[[str], None]) -> None:
+    """Bring what has finished to the parquet files; damaged files are set aside, and `say` is told of them."""
+    from study.results import DamagedFile, compact, set_aside_damaged
+
+    try:
+        compact(results)
+    except DamagedFile:
+        _tell_set_aside(set_aside_damaged(results), say)
+        compact(results)
 
 
 def checked_limits(address: str | None, **limits: Any) -> dict[str, Any]:
@@ -133,11 +171,9 @@ def compacting(
 ) -> Callable[[Any, Any], None]:
     """`add`, and now and then what has finished is brought to the parquet files; `say` is told once where that fails.
 
-    Nothing is lost by it: parts stay until they are merged. Raises InputError, which ends the run, where the folder's
-    claim was lost.
+    Nothing is lost by it: parts stay until they are merged, and files that were damaged meanwhile are set aside. Raises
+    InputError, which ends the run, where the folder's claim was lost.
     """
-    from study.results import compact
-
     compacted, told = time.monotonic(), False
 
     def ended(planned: Any, outcome: Any) -> None:
@@ -146,7 +182,7 @@ def compacting(
         if time.monotonic() - compacted > COMPACT_EVERY:
             try:
                 claim.check()
-                compact(results)
+                _compact(results, say)
             except OSError as error:
                 if not told:
                     say(f"rows wait in {results / 'parts'} ({error.strerror or error}): they are merged later")
@@ -157,11 +193,21 @@ def compacting(
 
 
 def exit_if_failed(planned: list[Any], results: Path) -> None:
-    """Ends with FAILED_EXIT where some of the trials failed, and says how many."""
+    """Ends with FAILED_EXIT where some of the trials failed or have no row, and says how many."""
     from study.results import statuses
     from study.rows import FAILED
 
     found = statuses(results, {p.trial.id for p in planned})
-    if failed := [p.trial.id for p in planned if found.get(p.key) == FAILED]:
-        print(f"{len(failed)} trials failed: see `study status`; --retry-failed runs them again.", file=sys.stderr)
+    keys = dict.fromkeys(p.key for p in planned)
+    failed = sum(found.get(key) == FAILED for key in keys)
+    missing = sum(key not in found for key in keys)
+    if failed:
+        print(f"{failed:,} trials failed: see `study status`; --retry-failed runs them again.", file=sys.stderr)
+    if missing:  # as where workers saw another disk under the same path
+        print(
+            f"{missing:,} trials have no row: see that all nodes write to the same {results}; the same command runs"
+            " them again.",
+            file=sys.stderr,
+        )
+    if failed or missing:
         raise typer.Exit(FAILED_EXIT)

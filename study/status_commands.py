@@ -49,12 +49,14 @@ def _warn(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _look(reader: Any) -> Any:
+def _look(reader: Any, every: float | None = None) -> Any:
+    """What is there now; in a watch, that looks `every` so many seconds, once it can be read."""
     from datetime import UTC, datetime
 
     from study.status import summarize
 
-    return summarize(reader.read(), datetime.now(UTC))
+    found = reader.read() if every is None else reader.read_at_last(every)
+    return summarize(found, datetime.now(UTC))
 
 
 def _show(found: Any, results: Path, *, everything: bool, as_json: bool) -> None:
@@ -79,7 +81,7 @@ def _watch_live(reader: Any, results: Path, *, every: float, everything: bool) -
 
     with Live(auto_refresh=False) as live:
         while True:
-            found = _look(reader)
+            found = _look(reader, every)
             live.update(rendered(found, results, everything=everything, fold=False), refresh=True)
             if found.ended:
                 return
@@ -94,7 +96,7 @@ def _watch_lines(reader: Any, *, every: float, as_json: bool) -> None:
 
     before = None
     while True:
-        found = _look(reader)
+        found = _look(reader, every)
         now = (found.progress, found.unfinished, found.troubles, found.holders)
         if now != before:
             print(json.dumps(numbers(found), allow_nan=False) if as_json else line(found), flush=True)

@@ -15,7 +15,7 @@ from study.memberships import memberships
 from study.names import InputError
 from study.own_space import find
 from study.plan import Request
-from study.results import compact, read_table, write_part, write_table
+from study.results import compact, part_path, read_table, write_part, write_table
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED
 from study.trial import Evaluation
 
@@ -139,6 +139,39 @@ def test_a_search_that_was_killed_asks_for_the_same(ask, tmp_path, stop_at):
     assert before + after == whole
     assert proposed(tmp_path / "again", again) == proposed(tmp_path / "results", search)
     assert Rounds([again], silent).take() is None
+
+
+def test_a_disk_that_is_full_for_a_moment_is_waited_for(ask, tmp_path, monkeypatch):
+    (search,) = ask(methods="none", n_dis=1)
+    whole, left = bo.add_memberships, [2]
+
+    def full(*arguments, **rest):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(28, "No space left on device")
+        whole(*arguments, **rest)
+
+    monkeypatch.setattr(bo, "add_memberships", full)
+    monkeypatch.setattr("study.patience.PAUSES", (0.01, 0.02))
+    said = []
+    work = Rounds([search], said.append)
+    assert said == ["results cannot be written (No space left on device); waiting"]
+    assert work.take() and len(proposed(tmp_path / "results", search)[1]) == 4
+
+
+def test_a_part_that_is_damaged_while_a_search_runs_is_set_aside(ask, tmp_path):
+    (search,) = ask(methods="none", n_dis=1, how=How(rounds=2, batch_size=2))
+    said = []
+    work = Rounds([search], said.append)
+    first, second = work.take(), work.take()
+    work.ended(first, finish(first))
+    path = part_path(tmp_path / "results", first.trial.id, first.context.protocol.id)
+    path.write_text("{")
+    work.ended(second, finish(second))
+    assert [line.partition(" as ")[0] for line in said] == ["set aside a damaged file"]
+    assert not path.exists() and list(path.parent.glob("*.damaged-*"))
+    assert len(work_off(work)) == 2
+    assert list(proposed(tmp_path / "results", search)) == [1, 2]
 
 
 def test_a_round_is_proposed_from_the_rounds_before_it(ask):

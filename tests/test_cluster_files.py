@@ -70,7 +70,7 @@ def written_commands() -> Iterator[tuple[str, str]]:
         if path.is_file():
             text = path.read_text().replace("\\\n", " ")
             for match in re.finditer(
-                r"(?:^|[`'\"]|: |&& |-- )(study (?:run|status|data|bo|plan|report) [^`'\"#\n&|;]*)", text, re.M
+                r"(?:^|[`'\"]|: |&& |-- |job\.sh )(study (?:run|status|data|bo|plan|report) [^`'\"#\n&|;]*)", text, re.M
             ):
                 if "${" not in match[1]:
                     yield path.name, match[1]
@@ -295,9 +295,19 @@ def test_the_ray_job_is_one_and_asks_for_a_token() -> None:
     jsonschema.validate(ray_job(), RAY_JOB)
     assert ray_job()["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
     assert ray_job()["spec"]["backoffLimit"] > 0
-    words = shlex.split(ray_job()["spec"]["entrypoint"])
-    assert words[1 : 1 + len(EXAMPLE)] == EXAMPLE
-    assert parse(words[1:])["address"] == "auto"
+    entrypoint = ray_job()["spec"]["entrypoint"]
+    assert not set("$'\"\\;|&") & set(entrypoint), "several shells read it"
+    shell, script, _, *words = shlex.split(entrypoint)
+    assert shell == "bash" and f"cluster/kubernetes/job.sh {script}\n" in (CLUSTER / "Dockerfile").read_text()
+    assert words[: len(EXAMPLE)] == EXAMPLE
+    parameters = parse(words)
+    assert (parameters["address"], parameters["gpus_per_trial"]) == ("auto", 1)
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, 0), (3, 0), (1, 1), (2, 2), (130, 130), (137, 137)])
+def test_trials_that_failed_for_good_are_no_reason_to_try_the_job_again(code: int, told: int) -> None:
+    command = ["bash", str(CLUSTER / "kubernetes" / "job.sh"), "bash", "-c", 'exit "$1"', "-", str(code)]
+    assert subprocess.run(command).returncode == told
 
 
 def test_every_pod_mounts_what_the_study_reads_and_writes() -> None:

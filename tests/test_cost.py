@@ -7,8 +7,9 @@ import pytest
 import search_spaces
 from study import cost
 from study.checkpoint import Snapshot, generator_of, save_generator, save_state
-from study.cost import Measured, estimated_seconds, kept_bytes, scored_steps, state_bytes, total_seconds
+from study.cost import estimated_seconds, kept_bytes, scored_steps, state_bytes, total_seconds
 from study.gan.model import build, initial_state
+from study.measured import Measured
 from study.overview import Overview
 from study.plan import Request, trials_of
 from study.results import compact

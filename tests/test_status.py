@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from study import lock
+from study import lock, reading
 from study.memberships import add_memberships
 from study.pace import Pace, measure, worked
 from study.reading import Reader
-from study.results import compact, part_path, read_table, trial_folder, unfinished_path
+from study.results import DamagedFile, compact, part_path, read_table, trial_folder, unfinished_path
 from study.status import Found, device_seconds_left, summarize, troubles
 from study.status_display import line, lines, rendered
 from study.trial import Hyperparameters, Method, Training, Trial
@@ -129,6 +129,15 @@ def test_no_clock_makes_numbers_without_meaning(odd: dict) -> None:
         assert worked(odd) >= 0
         assert all(value is None or 0 <= value < 1e9 for value in values)
     assert measure([], NOW) == Pace()
+
+
+def test_rows_of_lost_workers_are_of_no_node_and_make_no_speed() -> None:
+    nothing = {"training_seconds": None, "scoring_seconds": None, "images_per_second": None}
+    gone = [row(5.0 * place, seconds=1e-4, host="driver", status="failed", **nothing) for place in range(3)]
+    assert measure([*steady(10), *gone], NOW) == measure(steady(10), NOW)
+    assert measure(gone, NOW) == Pace()
+    long = row(5.0, seconds=100.0, host="b", status="failed", **nothing)  # raised before its first checkpoint
+    assert [node.host for node in measure([long], NOW).nodes] == ["b"]
 
 
 def members(trials: list[Trial], space: str = "grid") -> list[dict]:
@@ -336,6 +345,43 @@ def test_a_watch_without_a_terminal_tells_what_changes_and_ends(tmp_path: Path) 
     leave(tmp_path, trials[1], status="diverged", score=None)
     assert watching.stdout.read() == "2/2 trials, 1 diverged\n"
     assert watching.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("what", ["holders", "a table", "the listing"])
+def test_storage_that_fails_for_a_while_ends_no_watch(
+    study, folder: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    stale, left = OSError(116, "Stale file handle"), [5]
+
+    def failing(whole):  # type: ignore[no-untyped-def]
+        def call(*arguments: object):  # type: ignore[no-untyped-def]
+            if left[0]:
+                left[0] -= 1
+                if what == "a table":
+                    raise DamagedFile(folder / "trials.parquet", "not a readable parquet file") from stale
+                raise stale
+            return whole(*arguments)
+
+        return call
+
+    where, name = {"holders": (lock, "holders"), "a table": (reading, "read_table")}.get(what, (reading, "part_paths"))
+    monkeypatch.setattr(where, name, failing(getattr(where, name)))
+    said: list[str] = []
+    found = Reader(folder, said.append).read_at_last(0.01)
+    assert len(found.trials) == 3
+    assert said == [f"--results {folder}: cannot be read now (Stale file handle); looking again"]
+    left[0] = 10**9
+    answer = study("status", "--results", folder)
+    assert (answer.code, answer.err) == (2, f"--results {folder}: cannot be read now (Stale file handle)\n")
+
+
+def test_another_part_of_the_same_name_is_read_anew(tmp_path: Path) -> None:
+    reader = Reader(tmp_path, print)
+    leave(tmp_path, trial(0), None, status="failed")
+    assert [row["status"] for row in reader.read().trials] == ["failed"]
+    part_path(tmp_path, trial(0).id, PROTOCOL.id).unlink()
+    leave(tmp_path, trial(0))
+    assert [row["status"] for row in reader.read().trials] == ["finished"]
 
 
 def test_a_watch_on_a_terminal_redraws_and_ends_with_the_interrupt_key(folder: Path) -> None:
