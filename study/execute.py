@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from study import data
-from study.checkpoint import Generator, Snapshot, generator_of, load_generator, save_generator, save_state
+from study.checkpoint import Generator, Snapshot, Unreadable, generator_of, load_generator, save_generator, save_state
 from study.context import ALL, NONE, Context
 from study.continuation import continuation
 from study.device import prepare_process
@@ -154,9 +154,14 @@ def execute(
 def _before(
     trial: Trial, parent: Trial | None, context: Context, device: str, say: Callable[[str], None]
 ) -> Snapshot | None:
-    """What a new trial goes on from; None where it trains from the start; `say` is told why."""
+    """What a new trial goes on from; None where it trains from the start; `say` is told why.
+
+    Raises Unreadable where it may go on the next time.
+    """
     try:
         return parent and continuation(trial, parent, context.results, context.conditions, device=device)
+    except Unreadable:
+        raise
     except InputError as error:
         say(f"trial {trial.id} is trained from the start: {error}")
         return None

@@ -28,7 +28,16 @@ os.environ["RAY_TRAIN_V2_ENABLED"] = "0"
 
 import ray
 from ray import tune
-from ray.exceptions import LocalRayletDiedError, NodeDiedError, TaskUnschedulableError, WorkerCrashedError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    TaskUnschedulableError,
+    WorkerCrashedError,
+)
+from ray.tune.execution import tune_controller
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -181,6 +190,22 @@ def tell_death(feed: Feed, trial: Any) -> None:
         feed.died(trial.trial_id, "Ray ended it, since its node was running low on memory")
     else:
         feed.died(trial.trial_id, "killed, or it crashed")
+
+
+class Workers(tune_controller.RayActorManager):
+    """Tune's workers, of which one that Ray ended is dead, whatever the error is called.
+
+    For want of memory, for one, Ray raises an OutOfMemoryError, which Tune takes for no error of a worker: it would end
+    with it, and all other workers with Tune.
+    """
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
+            exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
+        super()._actor_task_failed(tracked_actor_task, exception)
+
+
+tune_controller.RayActorManager = Workers  # Tune takes no other by its own interface
 
 
 class Watcher(tune.Callback):

@@ -283,3 +283,22 @@ def test_a_free_worker_takes_the_newest_trial_so_that_those_which_start_are_not_
     assert NewestFirst().choose_trial_to_run(controller) is trials[3]  # type: ignore[arg-type]
     trials[1].status = trials[3].status = "ERROR"
     assert NewestFirst().choose_trial_to_run(controller) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", ["OutOfMemoryError", "WorkerCrashedError", "RaySystemError"])
+def test_a_worker_that_ray_ended_is_dead_whatever_the_error_is_called(error: str) -> None:
+    """Tune itself would end with what is no RayActorError."""
+    from types import SimpleNamespace
+
+    from study import launch
+
+    assert launch.tune_controller.RayActorManager is launch.Workers
+    raised = getattr(launch.ray.exceptions, error)
+    told: list[Exception] = []
+    worker = SimpleNamespace(actor_id=1, _on_error=lambda _, error: told.append(error))
+    manager = launch.Workers(None)
+    manager._cleanup_actor = lambda **_: None  # type: ignore[method-assign]
+    task = SimpleNamespace(_tracked_actor=worker, _on_error=lambda _, error: told.append(error))
+    manager._actor_task_failed(task, raised() if error == "WorkerCrashedError" else raised("running low on memory"))
+    assert [type(each) for each in told] == [launch.RayActorError] * 2
+    assert str(told[0]).startswith(error) and manager._failed_actor_ids == {1}
