@@ -1,5 +1,6 @@
 """What is kept of a trial on disk: its best generator, to be sampled and scored again, and all that it goes on from."""
 
+import errno
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,6 +20,10 @@ from study.results import read_evaluation
 from study.rows import TRAINING
 from study.train import Checkpoint, Position, Tally, check_parameters
 from study.trial import Evaluation, Trial
+
+
+class Unreadable(InputError):  # noqa: N818
+    """Storage, or the room on a GPU, failed while a file was read: that says nothing against the file."""
 
 
 class Generator(NamedTuple):
@@ -57,6 +62,8 @@ def save_generator(path: Path, generator: Generator, shape: tuple[int, int]) -> 
 def load_generator(path: Path, *, peek: bool = False) -> Generator:
     """The generator that `save_generator` kept; raises InputError where the file is missing or cannot be used.
 
+    Raises Unreadable, which is one, where the next attempt may read it.
+
     `peek`: see `load_state`.
     """
     if not path.is_file():
@@ -68,6 +75,8 @@ def load_generator(path: Path, *, peek: bool = False) -> Generator:
         kept = _read_generator(trial, gan, content)
     except Exception as error:  # a damaged file can raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        if _passes(error):
+            raise Unreadable(f"{path}: cannot be read now ({reason}); try again.") from error
         raise InputError(f"{path}: not a readable generator ({reason}); train it again.") from error
     return kept
 
@@ -161,6 +170,8 @@ def save_state(path: Path, snapshot: Snapshot, shape: tuple[int, int]) -> None:
 def load_state(path: Path, *, device: str = "cpu", peek: bool = False) -> Snapshot:
     """The snapshot that `save_state` kept, on `device`; raises InputError where the file cannot be used.
 
+    Raises Unreadable, which is one, where the next attempt may read it.
+
     `peek`: the tensors' values are not read, which is quick but does not tell whether they are damaged.
     """
     try:
@@ -179,6 +190,8 @@ def load_state(path: Path, *, device: str = "cpu", peek: bool = False) -> Snapsh
         return kept._replace(best=_read_best(kept, gan, content["best"]))
     except Exception as error:  # a damaged file can raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        if _passes(error):
+            raise Unreadable(f"{path}: cannot be read now ({reason}); try again.") from error
         raise InputError(f"{path}: not a readable state ({reason}); train the trial again.") from error
 
 
@@ -220,6 +233,16 @@ def _read_state(gan: Gan, content: Mapping[str, Any]) -> State:
     if found[1] != wanted[1] or next(kinds) != next(kinds):
         raise ValueError("its tensors are not those of its trial")
     return state
+
+
+def _passes(error: Exception) -> bool:
+    """Whether it is storage or a full GPU that failed, and not the file that is damaged.
+
+    A damaged file is sought in where it has no bytes, which the system calls an invalid argument.
+    """
+    if isinstance(error, OSError):
+        return not isinstance(error, FileNotFoundError) and error.errno != errno.EINVAL
+    return isinstance(error, torch.OutOfMemoryError)
 
 
 def _load(path: Path, *, peek: bool, device: str = "cpu") -> dict[str, Any]:

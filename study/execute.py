@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from study import data
-from study.checkpoint import Generator, Snapshot, generator_of, load_generator, save_generator, save_state
+from study.checkpoint import Generator, Snapshot, Unreadable, generator_of, load_generator, save_generator, save_state
 from study.context import ALL, NONE, Context
 from study.continuation import continuation
 from study.device import prepare_process
@@ -27,12 +27,15 @@ from study.results import (
     forget_unfinished,
     generator_at,
     generator_path,
+    part_path,
     read_evaluation,
+    read_part,
+    rows_of,
     state_path,
     trial_folder,
     write_part,
 )
-from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, STOPPED, Record
+from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, OPEN, STOPPED, Record
 from study.train import Checkpoint, Diverged, Position, score, train
 from study.trial import Evaluation, Trial
 from study.unfinished import Unfinished
@@ -154,9 +157,14 @@ def execute(
 def _before(
     trial: Trial, parent: Trial | None, context: Context, device: str, say: Callable[[str], None]
 ) -> Snapshot | None:
-    """What a new trial goes on from; None where it trains from the start; `say` is told why."""
+    """What a new trial goes on from; None where it trains from the start; `say` is told why.
+
+    Raises Unreadable where it may go on the next time.
+    """
     try:
         return parent and continuation(trial, parent, context.results, context.conditions, device=device)
+    except Unreadable:
+        raise
     except InputError as error:
         say(f"trial {trial.id} is trained from the start: {error}")
         return None
@@ -242,6 +250,29 @@ def record_stopped(trial: Trial, context: Context, reached: Progress) -> Outcome
     evaluations = [read_evaluation(**evaluation) for evaluation in reached.evaluations]
     seconds = (record.training_seconds or 0) + (record.scoring_seconds or 0)
     return _end(trial, context, record, evaluations, seconds=seconds)
+
+
+def recorded(trial: Trial, context: Context) -> Outcome | None:
+    """The outcome of a trial that has a part or a row which no later outcome replaces, whoever wrote it; else None.
+
+    What cannot be read counts as none: the trial is run, and its first outcome stays.
+    """
+    key = trial.id, context.protocol.id
+    try:
+        with contextlib.suppress(FileNotFoundError):  # or merged into the tables meanwhile
+            return _closed(read_part(part_path(context.results, *key))[0])
+        rows = rows_of(context.results, "trials", key)
+        return _closed(rows[0]) if rows else None
+    except (OSError, InputError):
+        return None
+
+
+def _closed(row: Mapping[str, Any]) -> Outcome | None:
+    """What a row of trials.parquet tells; None where a later outcome takes its place."""
+    if row["status"] in OPEN:
+        return None
+    told = {name: row[name] for name in ("trial_id", "dataset", "method", "status", "reason", "best_frechet_distance")}
+    return Outcome(**told, seconds=(row["training_seconds"] or 0) + (row["scoring_seconds"] or 0))
 
 
 def record_loss(trial: Trial, context: Context, reason: str) -> Outcome:

@@ -4,9 +4,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from study.execute import Outcome, record_loss
+from study.execute import Outcome, record_loss, recorded
 from study.plan import Planned
-from study.work import Attempts, EarlyStopping, Work
+from study.work import LOSSES, Attempts, EarlyStopping, Work
 
 
 class Feed:
@@ -16,7 +16,7 @@ class Feed:
 
     A trial that lost its node goes on before new ones start. One that failed, or whose worker died, is tried again when
     nothing else is left to hand out; one that loses its worker each time gets its row here, since no worker is left to
-    write it.
+    write it. One whose part was written before its worker was gone has ended, and is not run again.
     """
 
     def __init__(
@@ -95,16 +95,31 @@ class Feed:
             self.stop(error)
 
     def lost(self, tag: str) -> None:
-        """A trial's node is gone, which is no fault of the trial's."""
-        if planned := self._forget(tag):
-            self._lost.append(planned)
-            self._say(f"{planned.trial.id}: its node was lost; it goes on where there is room")
+        """A trial's node is gone, which is no fault of the trial's, unless that happens to it again and again."""
+        planned = self._unended(tag)
+        if planned is None:
+            return
+        if not self._attempts.lost(planned):
+            self._died(tag, planned, f"its node was lost, as {LOSSES} others before it")
+            return
+        self._forget(tag)
+        self._lost.append(planned)
+        self._say(f"{planned.trial.id}: its node was lost; it goes on where there is room")
 
     def died(self, tag: str, why: str) -> None:
         """A trial's worker is gone: what the trial itself raises is caught there and ends as a row."""
+        if planned := self._unended(tag):
+            self._died(tag, planned, why)
+
+    def _unended(self, tag: str) -> Planned | None:
+        """What ran under a tag whose worker is gone; None where it had ended before, if only in its part."""
         planned = self.running(tag)
-        if planned is None:
-            return  # it had ended before
+        if planned and (outcome := recorded(planned.trial, planned.context)):
+            self.end(tag, outcome)
+            return None
+        return planned
+
+    def _died(self, tag: str, planned: Planned, why: str) -> None:
         if self._attempts.died(planned):
             self._forget(tag)
             self._try_again(planned, f"its worker died ({why})")
@@ -116,8 +131,8 @@ class Feed:
             self.stop(error)
         self.end(tag, outcome)
 
-    def _forget(self, tag: str) -> Planned | None:
-        return self._running.pop(tag, None)
+    def _forget(self, tag: str) -> None:
+        self._running.pop(tag)
 
     def _try_again(self, planned: Planned, what: str) -> None:
         self._again.append(planned)

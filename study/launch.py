@@ -8,7 +8,9 @@ where what comes next depends on what has ended (`Work`), so that workers are st
 import contextlib
 import logging
 import os
+import re
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +18,7 @@ from dataclasses import asdict, fields
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the rows are kept elsewhere
@@ -28,13 +30,22 @@ os.environ["RAY_TRAIN_V2_ENABLED"] = "0"
 
 import ray
 from ray import tune
-from ray.exceptions import LocalRayletDiedError, NodeDiedError, TaskUnschedulableError, WorkerCrashedError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    TaskUnschedulableError,
+    WorkerCrashedError,
+)
+from ray.tune.execution import tune_controller
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study import node
-from study.execute import Context, Outcome, Progress, execute, progress, record_stopped
+from study.execute import Context, Outcome, Progress, complain, execute, progress, record_stopped
 from study.feed import Feed
 from study.names import InputError
 from study.patience import StudyStops
@@ -51,6 +62,11 @@ NO_NODE = (NodeDiedError, TaskUnschedulableError, LocalRayletDiedError, WorkerCr
 """What Ray raises where a node cannot be asked, since it is gone: what it lacked, if anything, stops nobody."""
 LOST_WITHIN = 30.0
 """Seconds after which a silent node has been found to be lost."""
+NOT_IMPORTED = re.compile(r"\b(ModuleNotFoundError|ImportError): .+")
+"""What Ray's own words on a worker hold where that could not even start: a trial's errors are caught by the trial."""
+WHERE = re.compile(r"^\s*ip: (\S+)$", re.MULTILINE)
+JOINED_WITHIN = 300.0
+"""Seconds for which a cluster without a node that could run a trial is waited for: workers start after their head."""
 OUT_OF_MEMORY = "running low on memory"
 
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what happens to trials is told in our own words
@@ -60,7 +76,7 @@ logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what happens to tria
 def connected(address: str | None) -> Iterator[tuple[float, float]]:
     """Ray, started on this machine or joined at `address`; yields the CPU cores and GPUs of the cluster.
 
-    Raises InputError where there is no cluster at the address.
+    Raises InputError where there is no cluster at the address, or where no node of it can run a trial, now or soon.
     """
     if address and address != "auto":
         node.check_answers(address)
@@ -73,10 +89,35 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
             f"--address {address}: no Ray cluster answers ({reason}); are it and RAY_AUTH_TOKEN right?"
         ) from error
     try:
+        if address:
+            _wait_for_nodes(address)
         resources = ray.cluster_resources()
         yield resources.get("CPU", 1), resources.get("GPU", 0)
     finally:
         ray.shutdown()
+
+
+def _nodes() -> list[dict[str, Any]]:
+    """Those that trials could run on."""
+    return [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU", 0) >= 1]
+
+
+def _wait_for_nodes(address: str) -> None:
+    """Until there is one; raises InputError where none comes.
+
+    What there is decides on what trials compute: on what comes later they would leave the GPUs idle, unasked.
+    """
+    deadline, told = time.monotonic() + JOINED_WITHIN, False
+    while not _nodes():
+        if time.monotonic() > deadline:
+            raise InputError(
+                f"--address {address}: the cluster has no node with a CPU core; start one by `ray start --address"
+                " HOST:PORT`, and run the same command again."
+            )
+        if not told:
+            complain(f"--address {address}: no node with a CPU core has joined yet; waiting")
+            told = True
+        time.sleep(min(1.0, JOINED_WITHIN))
 
 
 def check_nodes(contexts: Sequence[Context], *, prepare: bool, say: Callable[[str], None] = print) -> None:
@@ -84,7 +125,7 @@ def check_nodes(contexts: Sequence[Context], *, prepare: bool, say: Callable[[st
 
     `prepare`: nodes prepare the datasets that they lack.
     """
-    nodes = [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU", 0) >= 1]
+    nodes = _nodes()
     names = {one["NodeID"]: f"{one['NodeManagerHostname']} ({one['NodeManagerAddress']})" for one in nodes}
     examine = ray.remote(num_cpus=0, max_retries=0)(node.examine)
     found: dict[str, node.Found] = {}
@@ -175,12 +216,34 @@ def tell_death(feed: Feed, trial: Any) -> None:
     """Tell the feed how Tune's trial lost its worker."""
     path = Path(trial.error_file or "")
     said = path.read_text() if path.is_file() else ""
+    if lacks := NOT_IMPORTED.search(said):
+        where = WHERE.search(said)
+        problem = f"cannot run `study` ({lacks[0].strip()}); install the study's revision there"
+        feed.stop(
+            StudyStops(f"node {where[1] if where else 'that joined'}: {problem}, and run the same command again.")
+        )
     if any(words in said for words in NODE_LOST):
         feed.lost(trial.trial_id)
     elif OUT_OF_MEMORY in said:
         feed.died(trial.trial_id, "Ray ended it, since its node was running low on memory")
     else:
         feed.died(trial.trial_id, "killed, or it crashed")
+
+
+class Workers(tune_controller.RayActorManager):
+    """Tune's workers, of which one that Ray ended is dead, whatever the error is called.
+
+    For want of memory, for one, Ray raises an OutOfMemoryError, which Tune takes for no error of a worker: it would end
+    with it, and all other workers with Tune.
+    """
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
+            exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
+        super()._actor_task_failed(tracked_actor_task, exception)
+
+
+tune_controller.RayActorManager = Workers  # Tune takes no other by its own interface
 
 
 class Watcher(tune.Callback):
@@ -263,10 +326,23 @@ class HalvingByGroup(NewestFirst):
         return str(self._halving(trial).on_trial_result(tune_controller, trial, result))
 
 
+class Driver(NamedTuple):
+    """What a worker on another machine must have in common with the driver."""
+
+    code: str
+    nonce: str
+    host: str
+
+    def check(self, results: Path) -> None:
+        """Raises StudyStops where this process runs other code, or has another results folder."""
+        node.check_code(self.code)
+        node.check_shared(results, self.nonce, self.host)
+
+
 def _run_in_worker(
-    config: dict[str, Any], contexts: Sequence[Context], code: str | None, run: Callable[..., Outcome]
+    config: dict[str, Any], contexts: Sequence[Context], driver: Driver | None, run: Callable[..., Outcome]
 ) -> None:
-    """`run` a trial; `code` is the digest of the code that the driver runs, where that may be other than here."""
+    """`run` a trial; `driver` is given where this may be another machine."""
     device = "cuda" if ray.get_gpu_ids() else "cpu"
     context, trial = contexts[config["context"]], Trial.from_dict(config["trial"])
     parent = config["parent"] and Trial.from_dict(config["parent"])
@@ -282,8 +358,8 @@ def _run_in_worker(
 
     how = {"kept": config["kept"], "parent": parent, "say": say, "last": config["last"]}
     try:
-        if code:
-            node.check_code(code)
+        if driver:
+            driver.check(context.results)
         outcome = run(trial, context, device, at_checkpoint, **how)
     except StudyStops as stop:
         tune.report({"study_stop": str(stop)})
@@ -305,21 +381,25 @@ def launch(
     """Run trials to their end, as many at a time as there is room for.
 
     `on_outcome` is told of each as it ends, `say` what a person should know meanwhile. A trial that fails is tried
-    again `max_failures` times. Where `code` is given, workers that run other code stop the study. `run` does in the
-    worker what `study.execute.execute` does.
+    again `max_failures` times. Where `code` is given, workers that run other code, or do not see the results folder,
+    stop the study. `run` does in the worker what `study.execute.execute` does.
 
     Raises StudyStops where a worker says that no trial can be run.
     """
     feed = Feed(work, Attempts(max_failures), Cluster(slots).room, on_outcome, say, stopping)
     asked, scheduler = Asked(feed), HalvingByGroup() if stopping else NewestFirst()
     scratch = tempfile.mkdtemp(prefix="study-ray-")
-    trainable = partial(_run_in_worker, contexts=work.contexts, code=code, run=run)
     try:
-        tune.Tuner(
-            tune.with_resources(trainable, {"cpu": 1, "gpu": slots.gpus_per_trial}),
-            tune_config=tune.TuneConfig(search_alg=asked, num_samples=-1, reuse_actors=True, scheduler=scheduler),
-            run_config=tune.RunConfig(storage_path=scratch, name="study", verbose=0, callbacks=[Watcher(feed, asked)]),
-        ).fit()
+        with node.shown(work.contexts[0].results) if code else contextlib.nullcontext() as nonce:
+            driver = Driver(code, nonce, socket.gethostname()) if code and nonce else None
+            trainable = partial(_run_in_worker, contexts=work.contexts, driver=driver, run=run)
+            tune.Tuner(
+                tune.with_resources(trainable, {"cpu": 1, "gpu": slots.gpus_per_trial}),
+                tune_config=tune.TuneConfig(search_alg=asked, num_samples=-1, reuse_actors=True, scheduler=scheduler),
+                run_config=tune.RunConfig(
+                    storage_path=scratch, name="study", verbose=0, callbacks=[Watcher(feed, asked)]
+                ),
+            ).fit()
     except tune.TuneError:
         if feed.error:
             raise feed.error from None

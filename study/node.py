@@ -135,6 +135,31 @@ def signed(results: Path, nonce: str, who: str) -> bool:
         time.sleep(0.2)
 
 
+@contextlib.contextmanager
+def shown(results: Path) -> Iterator[str]:
+    """The nonce of the driver's signature, which stays in the results folder until the end of the block."""
+    nonce = secrets.token_hex(8)
+    sign(results, nonce, "driver")
+    try:
+        yield nonce
+    finally:
+        with contextlib.suppress(OSError):  # the next run removes what is left
+            forget_signatures(results, nonce)
+
+
+@cache
+def check_shared(results: Path, nonce: str, host: str) -> None:
+    """Raises StudyStops where this process does not see the signature of the driver, which is on `host`.
+
+    A node may join at any time, and what it writes to a folder of its own would be lost. Asked once in each process.
+    """
+    if not signed(results, nonce, "driver"):
+        raise StudyStops(
+            f"node {socket.gethostname()}: joined without --results {results} of {host}; put it where all nodes see it,"
+            " and run the same command again."
+        )
+
+
 def examine(wanted: Wanted, who: str) -> Found:
     """On a node: what is missing there, and its signature `who` in the results folder."""
     if code_digest() != wanted.digest:

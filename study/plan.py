@@ -8,6 +8,7 @@ from pathlib import Path
 
 from search_spaces import SearchSpace
 from study import data
+from study.checkpoint import Unreadable
 from study.context import BEST, KEEPS, Context
 from study.continuation import continuation
 from study.expand import Narrowing, expand
@@ -259,6 +260,8 @@ def _usable_parent(planned: Planned, refused: Counter[str]) -> Trial | None:
     context = planned.context
     try:
         found = continuation(planned.trial, planned.parent, context.results, context.conditions, peek=True)
+    except Unreadable:
+        return planned.parent  # the worker sees, when its turn comes
     except InputError as error:
         refused[str(error)] += 1
         return None

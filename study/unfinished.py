@@ -8,7 +8,7 @@ of an earlier step or of a later one, and ends in the same rows.
 from collections.abc import Callable
 from pathlib import Path
 
-from study.checkpoint import Snapshot, load_state, save_state
+from study.checkpoint import Snapshot, Unreadable, load_state, save_state
 from study.names import InputError
 from study.results import unfinished_path
 from study.train import Diverged
@@ -33,7 +33,10 @@ class Unfinished:
         self._told = False
 
     def read(self, device: str = "cpu") -> Snapshot | None:
-        """Where the trial was interrupted; None where it was not, or where its state is of no use."""
+        """Where the trial was interrupted; None where it was not, or where its state is of no use.
+
+        Raises Unreadable where it may be of use yet: a trial that started anew would overwrite it.
+        """
         if not self._path.is_file():
             return None
         try:
@@ -42,6 +45,8 @@ class Unfinished:
                 raise InputError(f"{self._path}: holds the state of trial {kept.trial.id}.")
             if differing := kept.differing(self._start.conditions):
                 raise InputError(f"{self._path}: was scored otherwise ({', '.join(differing)}).")
+        except Unreadable:
+            raise
         except InputError as error:
             self._say(f"trial {self._start.trial.id} does not go on from where it was interrupted: {error}")
             return None

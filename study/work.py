@@ -47,17 +47,24 @@ class EarlyStopping(NamedTuple):
     """The D updates that any trial gets."""
 
 
+LOSSES = 10
+"""Nodes that a trial may lose before it gets further: machines that are reclaimed go more often than they are at fault,
+but a trial that makes its machine fail would take one after another, for ever."""
+
+
 class Attempts:
     """How often each trial failed in this run, of the `most` times after which it is still tried again.
 
     A trial fails when it raises. When its worker dies, that counts as a failure too, but only since the trial last got
-    further: one that goes on from death to death comes to its end some day.
+    further: one that goes on from death to death comes to its end some day. The loss of its node counts only when
+    LOSSES others came before it, since the trial last got further.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._failures: Counter[tuple[str, str]] = Counter()
         self._deaths: Counter[tuple[str, str]] = Counter()
+        self._losses: Counter[tuple[str, str]] = Counter()
         self._reached: dict[tuple[str, str], int | None] = {}
 
     def spent(self, planned: Planned) -> int:
@@ -71,12 +78,22 @@ class Attempts:
 
     def died(self, planned: Planned) -> bool:
         """Count the death of its worker; returns whether the trial is tried again."""
-        before, now = self._reached.get(planned.key), _reached(planned)
-        if now != before:
-            self._deaths[planned.key] = 0
-        self._reached[planned.key] = now
+        self._look(planned)
         self._deaths[planned.key] += 1
         return self.spent(planned) <= self.most
+
+    def lost(self, planned: Planned) -> bool:
+        """Count the loss of its node; returns whether that is no death of the trial's."""
+        self._look(planned)
+        self._losses[planned.key] += 1
+        return self._losses[planned.key] <= LOSSES
+
+    def _look(self, planned: Planned) -> None:
+        """Forget deaths and losses where the trial got further."""
+        before, now = self._reached.get(planned.key), _reached(planned)
+        if now != before:
+            self._deaths[planned.key] = self._losses[planned.key] = 0
+        self._reached[planned.key] = now
 
 
 def _reached(planned: Planned) -> int | None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from study import launch
-from study.execute import Outcome
+from study.execute import Outcome, execute, record_loss
+from study.feed import Feed
 from study.plan import Planned, Request, plan_trial
 from study.results import compact, read_table, unfinished_path
 from study.slots import Slots
 from study.trial import Hyperparameters, Method
-from study.work import Attempts, Listed
+from study.work import LOSSES, Attempts, Listed
 
 STEPS, EVERY = 20, 4
 
@@ -177,3 +178,55 @@ def test_attempts_are_counted_by_trial_and_deaths_since_progress(tmp_path: Path)
         assert attempts.died(other) and attempts.spent(other) == 1
     assert not attempts.died(other)
     assert not Attempts(0).failed(one) and not Attempts(0).died(one)
+
+
+class Fed:
+    """A feed of one trial, that nothing really runs."""
+
+    def __init__(self, folder: Path, most: int = 1) -> None:
+        self.one = planned(folder, 1)
+        self.outcomes: list[Outcome] = []
+        self.lines: list[str] = []
+        attempts, add = Attempts(most), lambda _, outcome: self.outcomes.append(outcome)
+        self.feed = Feed(Listed([self.one]), attempts, lambda: 1, add, self.lines.append, None)
+        self.feed.next("a")
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("end", ["lost", "died"])
+def test_what_ended_before_its_worker_was_gone_is_not_run_again(tmp_path: Path, merged: bool, end: str) -> None:
+    fed = Fed(tmp_path)
+    whole = execute(fed.one.trial, fed.one.context)
+    if merged:
+        compact(fed.one.context.results)
+    fed.feed.lost("a") if end == "lost" else fed.feed.died("a", "killed")
+    (told,) = fed.outcomes
+    assert replace(told, seconds=0.0) == replace(whole, seconds=0.0) and told.status == "finished"
+    assert 0 < told.seconds <= whole.seconds
+    assert fed.feed.next("b") is None and fed.feed.over and fed.lines == []
+
+
+def test_a_part_that_a_later_outcome_replaces_is_no_end(tmp_path: Path) -> None:
+    fed = Fed(tmp_path)
+    record_loss(fed.one.trial, fed.one.context, "before")
+    fed.feed.died("a", "killed")
+    assert fed.outcomes == [] and fed.feed.next("b") is not None
+
+
+def test_a_trial_that_loses_node_after_node_without_progress_comes_to_its_end(tmp_path: Path) -> None:
+    fed = Fed(tmp_path)
+    for _ in range(LOSSES):
+        fed.feed.lost("a")
+        fed.feed.next("a")
+    state = unfinished_path(fed.one.context.results, fed.one.trial.id, fed.one.context.protocol.id)
+    state.parent.mkdir(parents=True)
+    state.write_text("further")
+    for _ in range(LOSSES + 1):
+        assert fed.outcomes == [] and "tried again" not in " ".join(fed.lines)
+        fed.feed.lost("a")
+        fed.feed.next("a")
+    why = f"its worker died (its node was lost, as {LOSSES} others before it)"
+    assert fed.lines[-1] == f"{fed.one.trial.id}: {why}; it is tried again (1 of 1)"
+    fed.feed.lost("a")
+    (told,) = fed.outcomes
+    assert (told.status, told.reason) == ("failed", f"{why}; it failed 2 times")

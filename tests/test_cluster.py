@@ -185,6 +185,37 @@ def test_a_node_that_does_not_see_the_results_is_named(nodes: Cluster, tmp_path:
     refused(answer, results, f"does not see --results {results}", "put it where all nodes see it")
 
 
+def test_a_node_that_joins_without_the_results_stops_the_study(nodes: Cluster, tmp_path: Path) -> None:
+    results = tmp_path / "shared" / "results"
+    results.mkdir(parents=True)
+    within = hidden(tmp_path / "shared")
+    process = start(tmp_path, *LONG, "--results", results, "--address", nodes.address)
+    wait_until(lambda: list(results.glob("unfinished/[!.]*.pt")), process)
+    nodes.add(within=within)
+    answer = end(process)
+    assert answer.code == 2, answer
+    assert answer.err.count("\n") == 1 and f"joined without --results {results}" in answer.err
+    assert not list(results.glob(".node-*"))
+    assert end(start(tmp_path, *LONG, "--results", results)).code == 0
+    assert {row["status"] for row in read_table(results, "trials").to_pylist()} == {"finished"}
+
+
+def without(folder: Path) -> Path:
+    """A place from which `study` cannot be imported."""
+    (folder / "study").mkdir(parents=True)
+    (folder / "study" / "__init__.py").write_text("import what_is_not_installed\n")
+    return folder
+
+
+def test_a_node_that_joins_and_cannot_run_study_stops_it(nodes: Cluster, tmp_path: Path) -> None:
+    process = start(tmp_path, *LONG, "--results", tmp_path / "results", "--address", nodes.address)
+    wait_until(lambda: list(tmp_path.glob("results/unfinished/[!.]*.pt")), process)
+    nodes.add(path=without(tmp_path / "broken"), cwd=tmp_path)
+    answer = end(process)
+    assert answer.code == 2, answer
+    assert answer.err.count("\n") == 1 and "No module named 'what_is_not_installed'" in answer.err
+
+
 @pytest.fixture
 def networks() -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Two network namespaces with a cable between them, as prefixes of commands; 10.231.0.1 and 10.231.0.2."""

@@ -283,3 +283,59 @@ def test_a_free_worker_takes_the_newest_trial_so_that_those_which_start_are_not_
     assert NewestFirst().choose_trial_to_run(controller) is trials[3]  # type: ignore[arg-type]
     trials[1].status = trials[3].status = "ERROR"
     assert NewestFirst().choose_trial_to_run(controller) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", ["OutOfMemoryError", "WorkerCrashedError", "RaySystemError"])
+def test_a_worker_that_ray_ended_is_dead_whatever_the_error_is_called(error: str) -> None:
+    """Tune itself would end with what is no RayActorError."""
+    from types import SimpleNamespace
+
+    from study import launch
+
+    assert launch.tune_controller.RayActorManager is launch.Workers
+    raised = getattr(launch.ray.exceptions, error)
+    told: list[Exception] = []
+    worker = SimpleNamespace(actor_id=1, _on_error=lambda _, error: told.append(error))
+    manager = launch.Workers(None)
+    manager._cleanup_actor = lambda **_: None  # type: ignore[method-assign]
+    task = SimpleNamespace(_tracked_actor=worker, _on_error=lambda _, error: told.append(error))
+    manager._actor_task_failed(task, raised() if error == "WorkerCrashedError" else raised("running low on memory"))
+    assert [type(each) for each in told] == [launch.RayActorError] * 2
+    assert str(told[0]).startswith(error) and manager._failed_actor_ids == {1}
+
+
+def test_a_cluster_without_a_node_for_trials_is_waited_for_and_then_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from study import launch
+
+    head, worker = ({"Alive": True, "Resources": {"CPU": cpus} if cpus else {}} for cpus in (0, 2))
+    seen = iter([[head], [head], [head, worker]])
+    monkeypatch.setattr(launch.ray, "nodes", lambda: next(seen))
+    monkeypatch.setattr(launch.time, "sleep", lambda _: None)
+    launch._wait_for_nodes("head:6379")
+    said = "--address head:6379: no node with a CPU core has joined yet; waiting\n"
+    assert capsys.readouterr().err == said
+    monkeypatch.setattr(launch.ray, "nodes", lambda: [head])
+    monkeypatch.setattr(launch, "JOINED_WITHIN", 0.01)
+    with pytest.raises(InputError, match=r"^--address head:6379: the cluster has no node with a CPU core; start one"):
+        launch._wait_for_nodes("head:6379")
+
+
+@pytest.mark.parametrize("ip", ["\tip: 10.0.0.9\n", ""])
+def test_a_worker_that_cannot_import_study_stops_it(tmp_path: Path, ip: str) -> None:
+    from types import SimpleNamespace
+
+    from study import launch
+    from study.feed import Feed
+    from study.patience import StudyStops
+    from study.work import Attempts, Listed
+
+    said = f"The actor died.\n{ip}it failed to import on the worker:\n  ModuleNotFoundError: No module named 'study'\n"
+    (tmp_path / "error").write_text(said)
+    feed = Feed(Listed([]), Attempts(2), lambda: 1, lambda *_: None, print, None)
+    with pytest.raises(
+        StudyStops, match=r"^node .*: cannot run `study` \(ModuleNotFoundError: No module named 'study'"
+    ):
+        launch.tell_death(feed, SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error")))
+    assert isinstance(feed.error, StudyStops) and ("10.0.0.9" in str(feed.error)) == bool(ip)

@@ -80,6 +80,21 @@ def test_a_worker_of_other_code_stops_the_study() -> None:
         node.check_code("0" * 64)
 
 
+def test_a_worker_that_does_not_see_the_results_of_the_driver_stops_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "SEEN_WITHIN", 0.1)
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    with node.shown(here) as nonce:
+        node.check_shared(here, nonce, "head")
+        with pytest.raises(StudyStops, match=rf"joined without --results {there} of head; put it where all nodes see"):
+            node.check_shared(there, nonce, "head")
+    assert not list(here.iterdir())
+    node.check_shared(here, nonce, "head")  # asked once in each process
+
+
 def test_missing_images_are_prepared_from_the_same_source_where_that_is_asked_for(
     context: Context, tmp_path: Path
 ) -> None:

@@ -569,3 +569,24 @@ def test_kill_9_at_random_moments(tmp_path, attempt):
     one, other = (load_generator(generator_path(folder, row["trial_id"])) for folder in (killed, whole))
     torch.testing.assert_close(one.parameters, other.parameters, rtol=0, atol=0)
     assert not list((killed / "unfinished").glob("*"))
+
+
+@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), torch.OutOfMemoryError("no room")], ids=type)
+def test_a_state_that_cannot_be_read_now_is_kept_for_the_next_attempt(plan, monkeypatch, fault):
+    trial, context = plan()
+    interrupt(trial, context, 7)
+    path = unfinished_path(context.results, trial.id, context.protocol.id)
+    before = path.read_bytes()
+
+    def refuse(*_, **__):
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_load", refuse)
+        outcome = execute(trial, context, last=False)
+    assert (outcome.status, outcome.recorded) == ("failed", False)
+    assert outcome.reason.startswith("Unreadable: ") and "cannot be read now" in outcome.reason
+    assert path.read_bytes() == before
+    assert execute(trial, context).status == "finished"
+    row, _ = read_part(part_path(context.results, trial.id, context.protocol.id))
+    assert row["resumptions"] == 1
