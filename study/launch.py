@@ -65,7 +65,7 @@ LOST_WITHIN = 30.0
 NOT_IMPORTED = re.compile(r"\b(ModuleNotFoundError|ImportError): .+")
 """What Ray's own words on a worker hold where that could not even start: a trial's errors are caught by the trial."""
 WHERE = re.compile(r"^\s*ip: (\S+)$", re.MULTILINE)
-JOINED_WITHIN = 300.0
+JOINED_WITHIN = 600.0
 """Seconds for which a cluster without a node that could run a trial is waited for: workers start after their head."""
 OUT_OF_MEMORY = "running low on memory"
 
@@ -117,7 +117,7 @@ def _wait_for_nodes(address: str) -> None:
         if not told:
             complain(f"--address {address}: no node with a CPU core has joined yet; waiting")
             told = True
-        time.sleep(min(1.0, JOINED_WITHIN))
+        time.sleep(1.0)
 
 
 def check_nodes(contexts: Sequence[Context], *, prepare: bool, say: Callable[[str], None] = print) -> None:
