@@ -122,7 +122,7 @@ def _run(
     """Run what is left of the searches, on one cluster."""
     from collections import Counter
 
-    from study import bo, launch
+    from study import bo, cluster, launch
     from study.display import Watch
     from study.estimate import by_method
     from study.slots import make_slots
@@ -130,7 +130,7 @@ def _run(
 
     results = searches[0].context.results
     group = by_method((search.method for search in searches), n_dis=True)
-    with launch.connected(how.address) as resources:
+    with cluster.connected(how.address) as resources:
         slots = make_slots(*resources, **limits)
         estimated = session.show_plan("bo", planned, todo, results, slots)
         session.confirm(estimated.seconds, yes=yes)

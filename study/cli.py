@@ -236,14 +236,14 @@ def _run_trials(
     yes: bool,
     **limits: Any,
 ) -> None:
-    from study import launch
+    from study import cluster, launch
     from study.display import Watch
     from study.estimate import longest_first
     from study.slots import make_slots
     from study.work import Listed
 
     results = todo[0].context.results
-    with launch.connected(how.address) as resources:
+    with cluster.connected(how.address) as resources:
         slots = make_slots(*resources, **limits)
         estimated = session.show_plan(title, planned, todo, results, slots)
         session.confirm(estimated.seconds, yes=yes)

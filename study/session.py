@@ -128,9 +128,9 @@ def resources_at(address: str | None) -> tuple[float, float]:
         from study.slots import local_resources
 
         return local_resources()
-    from study import launch
+    from study import cluster
 
-    with launch.connected(address) as resources:
+    with cluster.connected(address) as resources:
         return resources
 
 
@@ -141,9 +141,9 @@ def checked_nodes(how: How, todo: Iterable[Any]) -> str | None:
     """
     if how.address is None:
         return None
-    from study import launch, node
+    from study import cluster, node
 
-    launch.check_nodes(list(dict.fromkeys(one.context for one in todo)), prepare=how.prepare_nodes)
+    cluster.check_nodes(list(dict.fromkeys(one.context for one in todo)), prepare=how.prepare_nodes)
     return node.code_digest()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from study import launch
+from study import cluster, launch
 from study.execute import Outcome, execute, record_loss
 from study.feed import Feed
 from study.plan import Planned, Request, plan_trial
@@ -87,7 +87,7 @@ class Ran:
         self.results = folder / "results"
         self.outcomes: Counter[str] = Counter()
         self.lines: list[str] = []
-        with launch.connected(None):
+        with cluster.connected(None):
             launch.launch(
                 Listed(list(self.todo.values())),
                 Slots(concurrent=2, gpus_per_trial=0),

@@ -251,26 +251,26 @@ def test_a_node_that_is_lost_while_it_is_asked_stops_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: bool
 ) -> None:
     """Unless it stays: then it only does not answer."""
-    from study import launch, plan
+    from study import cluster, plan
 
     alive = iter([True, True, *[not leaves] * 1000])
     one = {"NodeID": "ab" * 28, "NodeManagerHostname": "far", "NodeManagerAddress": "10.0.0.9", "Resources": {"CPU": 1}}
 
     def unasked(*_: object) -> None:
-        raise launch.ray.exceptions.TaskUnschedulableError("gone")
+        raise cluster.ray.exceptions.TaskUnschedulableError("gone")
 
-    monkeypatch.setattr(launch, "LOST_WITHIN", 0.5)
-    monkeypatch.setattr(launch.ray, "nodes", lambda: [{**one, "Alive": next(alive)}])
-    monkeypatch.setattr(launch.ray, "remote", lambda **_: Unrun)
-    monkeypatch.setattr(launch.ray, "get", unasked)
+    monkeypatch.setattr(cluster, "LOST_WITHIN", 0.5)
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: [{**one, "Alive": next(alive)}])
+    monkeypatch.setattr(cluster.ray, "remote", lambda **_: Unrun)
+    monkeypatch.setattr(cluster.ray, "get", unasked)
     (tmp_path / "results").mkdir()
     request = plan.Request(datasets=["digits"], results=tmp_path / "results", data_dir=tmp_path / "data")
     contexts = [plan.make_context(request, "digits")[0]]
     if leaves:
-        launch.check_nodes(contexts, prepare=False)
+        cluster.check_nodes(contexts, prepare=False)
     else:
         with pytest.raises(InputError, match=r"^node far \(10\.0\.0\.9\): cannot run `study`"):
-            launch.check_nodes(contexts, prepare=False)
+            cluster.check_nodes(contexts, prepare=False)
 
 
 def test_a_free_worker_takes_the_newest_trial_so_that_those_which_start_are_not_dismissed() -> None:
@@ -307,19 +307,19 @@ def test_a_worker_that_ray_ended_is_dead_whatever_the_error_is_called(error: str
 def test_a_cluster_without_a_node_for_trials_is_waited_for_and_then_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from study import launch
+    from study import cluster
 
     head, worker = ({"Alive": True, "Resources": {"CPU": cpus} if cpus else {}} for cpus in (0, 2))
     seen = iter([[head], [head], [head, worker]])
-    monkeypatch.setattr(launch.ray, "nodes", lambda: next(seen))
-    monkeypatch.setattr(launch.time, "sleep", lambda _: None)
-    launch._wait_for_nodes("head:6379")
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: next(seen))
+    monkeypatch.setattr(cluster.time, "sleep", lambda _: None)
+    cluster._wait_for_nodes("head:6379")
     said = "--address head:6379: no node with a CPU core has joined yet; waiting\n"
     assert capsys.readouterr().err == said
-    monkeypatch.setattr(launch.ray, "nodes", lambda: [head])
-    monkeypatch.setattr(launch, "JOINED_WITHIN", 0.01)
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: [head])
+    monkeypatch.setattr(cluster, "JOINED_WITHIN", 0.01)
     with pytest.raises(InputError, match=r"^--address head:6379: the cluster has no node with a CPU core; start one"):
-        launch._wait_for_nodes("head:6379")
+        cluster._wait_for_nodes("head:6379")
 
 
 @pytest.mark.parametrize("ip", ["\tip: 10.0.0.9\n", ""])

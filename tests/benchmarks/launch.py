@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from study import launch
+from study import cluster, launch
 from study.lock import locked
 from study.plan import Planned, Request, plan_trial
 from study.results import compact, read_table
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=2000)
     count = parser.parse_args().trials
     ends: list[float] = []
-    with tempfile.TemporaryDirectory() as name, launch.connected(None), locked(Path(name)) as claim:
+    with tempfile.TemporaryDirectory() as name, cluster.connected(None), locked(Path(name)) as claim:
         folder = Path(name)
         todo = trials(folder, count)
         slots = make_slots(*local_resources())
