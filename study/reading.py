@@ -1,12 +1,11 @@
 """Reads a results folder that others write meanwhile; takes no lock and writes nothing."""
 
-import errno
 import re
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from study import lock
 from study.names import InputError
@@ -16,8 +15,6 @@ from study.status import Found
 
 ATTEMPTS, BETWEEN = 3, 0.1
 """How often a file is read that cannot be, and the seconds in between: on shared storage it may just be replaced."""
-AWAY = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN})
-"""What reading a file fails with while its storage is away; with anything else the file is left out."""
 _PART = re.compile(r"[0-9a-f]{16}-[0-9a-f]{12}\.json")
 _STATE = re.compile(r"([0-9a-f]{16})-[0-9a-f]{12}\.pt")
 
@@ -102,8 +99,6 @@ class Reader:
             except FileNotFoundError:
                 return None
             except DamagedFile as error:
-                if attempt == ATTEMPTS - 1 and _failed(error.__cause__):
-                    raise error.__cause__ from error
                 if attempt == ATTEMPTS - 1 and str(error) not in self._told:
                     self._told.add(str(error))
                     self._say(f"left out: {' '.join(str(error).split())}")
@@ -115,11 +110,6 @@ def _version(path: Path) -> tuple[Path, int, int]:
     """What changes with a part: after a retry, another may have the name of one that was merged."""
     found = path.stat()
     return path, getattr(found, "st_mtime_ns", 0), found.st_size
-
-
-def _failed(cause: BaseException | None) -> TypeGuard[OSError]:
-    """Whether the storage was the cause, and not what the file holds, of which pyarrow raises OSErrors, too."""
-    return isinstance(cause, OSError) and cause.errno in AWAY
 
 
 def _names(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ from study import lock, reading
 from study.memberships import add_memberships
 from study.pace import Pace, measure, worked
 from study.reading import Reader
-from study.results import DamagedFile, compact, part_path, read_table, trial_folder, unfinished_path
+from study.results import compact, part_path, read_table, trial_folder, unfinished_path
 from study.status import Found, device_seconds_left, summarize, troubles
 from study.status_display import line, lines, rendered
 from study.trial import Hyperparameters, Method, Training, Trial
@@ -357,8 +357,6 @@ def test_storage_that_fails_for_a_while_ends_no_watch(
         def call(*arguments: object):  # type: ignore[no-untyped-def]
             if left[0]:
                 left[0] -= 1
-                if what == "a table":
-                    raise DamagedFile(folder / "trials.parquet", "not a readable parquet file") from stale
                 raise stale
             return whole(*arguments)
 
