@@ -106,7 +106,7 @@ def test_a_node_that_joins_is_used(nodes: Cluster, tmp_path: Path) -> None:
     assert len(read_table(tmp_path / "results", "trials")) == 3
 
 
-QUICK = ("run", "grid", "--methods", "none", "--n-dis", 1, "--settings", 12, "--seeds", 40, "--keep", "none")
+QUICK = ("run", "grid", "--methods", "none", "--n-dis", 1, "--settings", 12, "--seeds", 200, "--keep", "none")
 QUICK += ("--discriminator-steps", 10, "--n-real", 100, "--n-fake", 100, "--metrics", "none")
 """Far quicker than a worker's start."""
 

@@ -4,11 +4,13 @@ import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -386,14 +388,14 @@ def test_a_watch_on_a_terminal_redraws_and_ends_with_the_interrupt_key(folder: P
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "study", "status", "--watch", "--every", "0.2", "--results", str(folder)]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-    watching = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=environment
-    )
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # who started the tests in the background ignores it
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    watching = subprocess.Popen(command, **streams, start_new_session=True, env=environment, preexec_fn=heard)
     os.close(theirs)
     seen = b""
     while seen.count(b"3/5") < 2:
         seen += os.read(ours, 4096)
-    watching.send_signal(2)
+    watching.send_signal(signal.SIGINT)
     assert watching.wait(timeout=30) == 0
     assert "━".encode() in seen
     os.close(ours)
