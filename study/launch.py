@@ -129,11 +129,16 @@ tune_controller.RayActorManager = Workers  # Tune takes no other by its own inte
 
 
 class Watcher(tune.Callback):
-    """Tells the feed what has become of trials."""
+    """Tells the feed what has become of trials, each when its worker is free.
+
+    Told before, the feed would hand out a trial for which Tune asks Ray for a further worker, only to take back some
+    such wish when the free one is there: on a busy machine it took back that of a node that had just joined, each time.
+    """
 
     def __init__(self, feed: Feed, asked: Asked) -> None:
         self._feed, self._asked = feed, asked
         self._progress: dict[str, Progress] = {}
+        self._outcomes: dict[str, Outcome] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as of the feed."""
@@ -153,21 +158,25 @@ class Watcher(tune.Callback):
             self._progress[trial.trial_id] = Progress(**result["study_progress"])
         elif "study_status" in result:
             outcome = Outcome(**{field.name: result[f"study_{field.name}"] for field in fields(Outcome)})
-            self._progress.pop(trial.trial_id, None)
-            self._feed.end(trial.trial_id, outcome)
+            self._outcomes[trial.trial_id] = outcome
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Tune is done with a trial; if that did not end by itself, it was stopped."""
         planned, made = self._feed.running(trial.trial_id), self._progress.pop(trial.trial_id, None)
-        if planned and made:
+        if outcome := self._outcomes.pop(trial.trial_id, None):
+            self._feed.end(trial.trial_id, outcome)
+        elif planned and made:
             self._feed.end(trial.trial_id, record_stopped(planned.trial, planned.context, made))
         elif planned:
             self._feed.died(trial.trial_id, "it ended without a word")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """A trial's worker died."""
+        """A trial's worker died, be it when the trial had ended."""
         self._progress.pop(trial.trial_id, None)
-        tell_death(self._feed, trial)
+        if outcome := self._outcomes.pop(trial.trial_id, None):
+            self._feed.end(trial.trial_id, outcome)
+        else:
+            tell_death(self._feed, trial)
 
 
 class NewestFirst(FIFOScheduler):
