@@ -11,7 +11,8 @@
 
 from analysis.load import load, select
 from analysis.report import Report, SearchReport, report, search_report
-from analysis.top import BEST, FINAL, SelectionRule, top_fraction, top_table
+from analysis.scores import BEST, FINAL, SelectionRule
+from analysis.top import top_fraction, top_table
 
 __all__ = [
     "BEST",

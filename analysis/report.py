@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.figures import check_format, save, top_figure
+from analysis.figures.bo import round_figure
+from analysis.figures.top import top_figure
+from analysis.ink import check_format, save
 from analysis.load import Names, load, select
 from analysis.random_search import random_best
-from analysis.round_figure import round_figure
 from analysis.rounds import chosen_settings, round_caption, round_table, searched
-from analysis.top import BEST, SelectionRule, top_caption, top_fraction, top_table
+from analysis.scores import BEST, SelectionRule
+from analysis.top import top_caption, top_fraction, top_table
 
 
 @dataclass(frozen=True, kw_only=True)

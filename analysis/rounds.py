@@ -10,8 +10,9 @@ import pandas as pd
 
 from analysis.load import describe_protocol
 from analysis.random_search import NAME, QUANTILES
+from analysis.scores import with_context
 from analysis.style import abbreviations, method_label, place
-from analysis.top import ABOVE_AXIS, setting, with_context
+from analysis.top import ABOVE_AXIS, setting
 from search_spaces.ranges import BO
 from study.names import InputError, unknown
 from study.results import read_table

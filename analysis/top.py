@@ -1,42 +1,23 @@
 """The study's summary of a method: the scores of the best 5 % of its trials (section 3, item 1; Figure 1)."""
 
 import math
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from analysis.load import describe_protocol
-from analysis.style import CONTEXT, abbreviations, method_label, place
-from study.names import InputError
-from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
-from study.trial import Training, field_names
-
-SPLIT_BY_N_DIS = ("gradient_penalty",)
-"""Penalties whose methods are one box per n_dis, as GP and GP5 in the paper's Figure 1. All others pool their n_dis;
-of the paper's other boxes it is not known whether they do, or show n_dis 1 only."""
+from analysis.captions import of_datasets
+from analysis.compare import top_count
+from analysis.scores import BEST, SPLIT_BY_N_DIS, TRAININGS, Pool, SelectionRule, labels, scored
+from analysis.style import abbreviations, place
+from study.rows import DIVERGED, FAILED, STOPPED, score_label
 
 ABOVE_AXIS = 3
 """Scores beyond this many times the worst one in any top k are counted above the figure's axis, not drawn."""
 
 
-@dataclass(frozen=True)
-class SelectionRule:
-    """Which of a trial's scores stands for the trial."""
-
-    name: str
-    column: str
-    words: str
-
-
-BEST = SelectionRule("best", "best_frechet_distance", "best scored checkpoint")
-"""As the study scored: the lowest score over a trial's checkpoints (LIKELY also in its figures)."""
-FINAL = SelectionRule("final", "final_frechet_distance", "final score")
-
-
-def top_fraction(frame: pd.DataFrame, fraction: float = 0.05, rule: SelectionRule = BEST) -> pd.DataFrame:
+def top_fraction(
+    frame: pd.DataFrame, fraction: float = 0.05, rule: SelectionRule = BEST, pool: Pool = TRAININGS
+) -> pd.DataFrame:
     """Mark the best `fraction` of the trials of each method on each dataset.
 
     Diverged and failed trials, and finished ones without a finite score, rank last and count in n. Stopped trials have
@@ -45,31 +26,27 @@ def top_fraction(frame: pd.DataFrame, fraction: float = 0.05, rule: SelectionRul
     Args:
         frame: rows of `select`.
         fraction: in (0, 1].
-        rule: which score counts.
+        rule, pool: which score counts, and what is one in n; as `analysis.scores.scored`.
 
     Returns:
-        The rows, best first within a dataset, with method_label, score (NaN: none), rank (from 1, ties by trial id),
-        n (trials of the method that were not stopped), k = ceil(fraction n), top (among the k, and scored), above (the
-        axis), and the fraction and rule that were used.
+        The rows, best first within a dataset, with the columns of `scored`, rank (from 1, ties by trial id), n (of the
+        method, without those that were stopped), k = ceil(fraction n), top (among the k, and scored), above (the axis),
+        and the fraction that was used.
 
     Raises:
         InputError: fraction out of range.
     """
-    if not 0 < fraction <= 1:
-        raise InputError(f"fraction {fraction:g}: must be above 0 and at most 1; the paper takes 0.05.")
-    exact = Fraction(str(fraction))  # 0.07 * 100 is not 7 in floating point, and its ceiling is 8
-    usable = (frame["status"] == FINISHED) & np.isfinite(frame[rule.column])
-    marked = frame.assign(
-        method_label=_labels(frame),
-        score=frame[rule.column].where(usable),
-        counts=frame["status"] != STOPPED,
-        fraction=fraction,
-        rule=rule.words,
-    ).sort_values(["dataset", "score", "counts", "trial_id"], ascending=[True, True, False, True], ignore_index=True)
+    counted = scored(frame, rule, pool)
+    stopped = frame[frame["status"] == STOPPED]
+    stopped = stopped.assign(method_label=labels(frame).reindex(stopped.index), rule=rule.words, pool=pool.words)
+    marked = pd.concat([counted.assign(counts=True), stopped.assign(score=math.nan, seeds=1, counts=False)])
+    marked = marked.assign(fraction=fraction).sort_values(
+        ["dataset", "score", "counts", "trial_id"], ascending=[True, True, False, True], ignore_index=True
+    )
     groups = marked.groupby(["dataset", "method_label"])
     marked["rank"] = groups.cumcount() + 1
     marked["n"] = groups["counts"].transform("sum")
-    marked["k"] = -(-marked["n"] * exact.numerator // exact.denominator)
+    marked["k"] = marked["n"].map({n: top_count(n, fraction) for n in marked["n"].unique()})
     marked["top"] = (marked["rank"] <= marked["k"]) & marked["score"].notna()
     worst = marked["score"].where(marked["top"]).groupby(marked["dataset"]).transform("max")
     marked["above"] = (worst > 0) & (marked["score"] > ABOVE_AXIS * worst)
@@ -136,39 +113,7 @@ def top_caption(marked: pd.DataFrame) -> str:
             f"Box: the best {100 * first['fraction']:g} % (k, rounded up) of a method's n trials, by {first['rule']}; "
             "diverged, failed and unscored trials rank last."
         ),
-        f"Pool: settings and seeds of a method, whatever their n_dis{split}.",
+        f"Pool: {first['pool']}, of a method, whatever their n_dis{split}.",
     ]
-    for dataset, rows in marked.groupby("dataset"):
-        row, status = rows.iloc[0], rows["status"]
-        unscored, stopped = int(((status == FINISHED) & rows["score"].isna()).sum()), int((status == STOPPED).sum())
-        lines.append(
-            f"{dataset}: {len(rows) - stopped} trials, {(status == DIVERGED).sum()} diverged, "
-            f"{(status == FAILED).sum()} failed{f', {unscored} finished without a score' if unscored else ''}; "
-            f"{score_label(row['extractor'], row['weights_sha256'])}, protocol {row['protocol_id']} "
-            f"({describe_protocol(row)})."
-        )
-        if stopped:
-            lines.append(f"{stopped} more were stopped early and are left out, so that the others are a selection.")
+    lines += of_datasets(marked)
     return "\n".join([*lines, abbreviations(marked["method"].unique()) + "."])
-
-
-def _labels(frame: pd.DataFrame) -> "pd.Series[str]":
-    """The box that each trial belongs to: what is pooled are hyperparameters and seeds, and nothing else.
-
-    Where trials of one dataset differ in architecture or training, their labels say in what.
-    """
-    labels = frame["method"].map({name: method_label(name) for name in frame["method"].unique()})
-    split = frame["penalty"].isin(SPLIT_BY_N_DIS) & (frame["n_dis"] != 1)
-    labels = labels.where(~split, labels + " " + frame["n_dis"].astype(str))
-    return with_context(labels, frame)
-
-
-def with_context(labels: "pd.Series[str]", frame: pd.DataFrame) -> "pd.Series[str]":
-    """The labels of rows, with their architecture and training wherever a dataset has more than one of it."""
-    for column in ("architecture", *field_names(Training)):
-        if frame.groupby("dataset")[column].nunique().max() < 2:
-            continue
-        varies = frame.groupby("dataset")[column].transform("nunique") > 1
-        word = "" if column == "architecture" else f"{column.replace('_', ' ')} "
-        labels = labels.where(~varies, labels + CONTEXT + word + frame[column].astype(str))
-    return labels

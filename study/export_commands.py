@@ -52,7 +52,7 @@ def export(
 def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.DataFrame"]]:
     """The Optuna studies: a name, and rows of trials in order, with round, which is 0 outside of searches."""
     from analysis.rounds import searched
-    from analysis.top import with_context
+    from analysis.scores import with_context
     from search_spaces.ranges import BO
     from study.results import read_table
 

@@ -8,7 +8,8 @@ from matplotlib.text import Text
 from rich.console import Console
 
 from analysis import load, report, top_fraction, top_table
-from analysis.figures import save, top_figure
+from analysis.figures.top import top_figure
+from analysis.ink import save
 from analysis.tables import plain_table, terminal_table, words
 from analysis.top import top_caption
 from study.names import InputError

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.text import Text
 
 from analysis import load, search_report, select
+from analysis.figures.bo import round_figure
 from analysis.random_search import best_of
-from analysis.round_figure import round_figure
 from analysis.rounds import searched
 from analysis.tables import plain_table, search_words
 from study.memberships import add_memberships

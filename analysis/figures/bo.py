@@ -13,14 +13,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures import captioned, scale_scores
+from analysis.ink import COLUMN, PAPER, captioned, scale_scores
 from analysis.rounds import UNSCORED
 from analysis.style import CONTEXT, PAGE, n_dis_colour, place
 from study.rows import DIVERGED, FAILED, STOPPED, score_label
 
 ABREAST = 3
-COLUMN, PAPER = 3.4, 6.9
-"""Inches: a paper's column, and its page."""
 STRIP = {DIVERGED: "x", FAILED: "+", UNSCORED: "+", STOPPED: "v", "above": "^"}
 """Marks of trials that have no place on the axis, in a strip above it."""
 LEGEND = (

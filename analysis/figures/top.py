@@ -1,8 +1,7 @@
-"""Figures, drawn from finished frames: nothing is computed here but where ink goes."""
+"""The study's first figure: the best trials of each method as box plots, over all of them."""
 
 import math
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -10,22 +9,21 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from analysis.figures.kind import FigureKind, Frames
+from analysis.ink import captioned, scale_scores
+from analysis.rows import Rows
 from analysis.style import CONTEXT, PAGE, colour
-from study.files import replace
-from study.names import InputError
+from analysis.top import top_caption, top_fraction, top_table
 
-FORMATS = (".png", ".svg", ".pdf")
 FEW = 5
 """A box of fewer trials than this is dashed and hollow, since it is no distribution."""
 LEGEND = (
     f"Points: all trials, the k marked. Whiskers: 1.5 interquartile ranges; dashed: under {FEW} trials. "
-    "↑: trials above the axis."
+    "\N{UPWARDS ARROW}: trials above the axis."
 )
 FACETS_ABREAST = 2
-LABEL_LETTERS, CAPTION_LETTERS = 13, 20  # at most on a line of a label; per inch of caption
-CAPTION_SIZE, CAPTION_LINE = 6.5, 0.115  # points; inches
+LABEL_LETTERS = 13  # at most on a line of a label
 
 
 def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str) -> Figure:
@@ -50,14 +48,6 @@ def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str) -> Figur
             ax.set_title(str(dataset), loc="left", fontweight="bold", pad=11)
         for ax in axes[len(facets) :]:
             ax.set_axis_off()
-    return figure
-
-
-def captioned(width: float, height: float, caption: str) -> Figure:
-    """An empty figure of so many inches, and below them the caption."""
-    text = textwrap.wrap(caption, int(width * CAPTION_LETTERS))
-    figure = Figure(figsize=(width, height + CAPTION_LINE * len(text) + 0.1), layout="constrained")
-    figure.supxlabel("\n".join(text), x=0.01, ha="left", fontsize=CAPTION_SIZE, color="0.25", linespacing=1.25)
     return figure
 
 
@@ -140,37 +130,16 @@ def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
     scale_scores(ax, shown)
 
 
-def scale_scores(ax: Axes, shown: "pd.Series[float]") -> None:
-    """A logarithmic axis for these scores with plain numbers; a linear one where some are 0 or below."""
-    ax.yaxis.grid(visible=True, which="both", color="0.92", lw=0.5)
-    ax.set_axisbelow(True)
-    if shown.min() <= 0:
-        return
-    ax.set_yscale("log")
-    spread = shown.max() / shown.min()
-    ticks = LogLocator(subs=(1, 2, 5) if spread > 10 else (1, 1.5, 2, 3, 5, 7))
-    ax.yaxis.set_major_locator(ticks if spread > 2.5 else MaxNLocator(6))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.minorticks_off()
+def compute(rows: Rows) -> Frames:
+    """marked: rows of `top_fraction`; table: their `top_table`."""
+    marked = top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool)
+    return {"marked": marked, "table": top_table(marked)}
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write the figure under `path`, all of it or nothing, in the format of its suffix; makes the folder.
-
-    Raises:
-        InputError: a suffix other than .png, .svg or .pdf, or a place that cannot be written to.
-    """
-    check_format(path)
-    try:
-        with mpl.rc_context(PAGE):
-            replace(path, lambda file: figure.savefig(file, format=path.suffix[1:]))
-    except OSError as error:
-        raise InputError(f"{path}: the figure cannot be written ({error.strerror or error}).") from error
-    return path
-
-
-def check_format(path: Path) -> None:
-    """Raise InputError unless the suffix of `path` is one of FORMATS."""
-    if path.suffix not in FORMATS:
-        raise InputError(f"{path}: no figure has this suffix. Known: {', '.join(FORMATS)}.")
+FIGURE = FigureKind(
+    name="top",
+    title="The best trials of each method",
+    compute=compute,
+    caption=lambda rows, frames: top_caption(frames["marked"]),
+    draw=lambda frames, caption: top_figure(frames["marked"], frames["table"], caption),
+)

@@ -1,0 +1,45 @@
+"""What a reader must know beside any figure or table: rule, pool, what did not finish, and the metric protocol."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.load import describe_protocol
+from analysis.rows import Rows
+from analysis.style import abbreviations
+from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
+
+
+def rule_and_pool(rows: Rows) -> str:
+    """Which score stands for a trial, and what counts as one."""
+    return f"Score: {rows.rule.words}; pool: {rows.pool.words}."
+
+
+def adaptive(rows: Rows) -> list[str]:
+    """A sentence, where Bayesian searches proposed some of the trials."""
+    count = int(rows.adaptive.sum())
+    return [f"{count} trials were proposed by Bayesian searches: adaptive, not exchangeable."] if count else []
+
+
+def of_datasets(trials: pd.DataFrame) -> list[str]:
+    """A sentence or two per dataset: trials by how they ended, score and protocol."""
+    lines = []
+    for dataset, rows in trials.groupby("dataset"):
+        row, status = rows.iloc[0], rows["status"]
+        scored = np.isfinite(rows["best_frechet_distance"])
+        unscored, stopped = int(((status == FINISHED) & ~scored).sum()), int((status == STOPPED).sum())
+        lines.append(
+            f"{dataset}: {len(rows) - stopped} trials, {(status == DIVERGED).sum()} diverged, "
+            f"{(status == FAILED).sum()} failed{f', {unscored} finished without a score' if unscored else ''}; "
+            f"{score_label(row['extractor'], row['weights_sha256'])}, protocol {row['protocol_id']} "
+            f"({describe_protocol(row)})."
+        )
+        if stopped:
+            lines.append(f"{stopped} more were stopped early and are left out, so that the others are a selection.")
+    return lines
+
+
+def common(rows: Rows, *first: str) -> str:
+    """The sentences `first`, which are the figure's own, and those that all figures of methods need; one per line."""
+    known = abbreviations(rows.trials["method"].unique())
+    lines = [*first, rule_and_pool(rows), *adaptive(rows), *of_datasets(rows.trials), *([known + "."] if known else [])]
+    return "\n".join(lines)

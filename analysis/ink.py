@@ -1,0 +1,94 @@
+"""What all figures share: a page with its caption, an axis for scores, and files. Nothing is computed here."""
+
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from analysis.style import PAGE
+from study.files import replace
+from study.names import InputError
+from study.rows import score_label
+
+FORMATS = (".png", ".svg", ".pdf")
+COLUMN, PAPER = 3.4, 6.9
+"""Inches: a paper's column, and its page."""
+CAPTION_LETTERS = 20  # at most on a line, per inch
+CAPTION_SIZE, CAPTION_LINE = 6.5, 0.115  # points; inches
+
+
+def captioned(width: float, height: float, caption: str) -> Figure:
+    """An empty figure of so many inches, and below them the caption."""
+    text = textwrap.wrap(caption, int(width * CAPTION_LETTERS))
+    figure = Figure(figsize=(width, height + CAPTION_LINE * len(text) + 0.1), layout="constrained")
+    figure.supxlabel("\n".join(text), x=0.01, ha="left", fontsize=CAPTION_SIZE, color="0.25", linespacing=1.25)
+    return figure
+
+
+def datasets_abreast(
+    datasets: Iterable[str], height: float, caption: str, width: float = COLUMN
+) -> tuple[Figure, dict[str, Axes]]:
+    """A captioned figure with a panel per dataset, at most two abreast: one of `width`, two of the page's.
+
+    Args:
+        datasets: their names; titles of the panels.
+        height: of a panel, in inches.
+        caption: under the figure.
+    """
+    names = list(dict.fromkeys(datasets))
+    columns = min(2, len(names))
+    lines = -(-len(names) // columns)
+    figure = captioned(width if columns == 1 else max(PAPER, 2 * width), height * lines, caption)
+    axes = figure.subplots(lines, columns, squeeze=False).flatten()
+    for name, ax in zip(names, axes, strict=False):
+        ax.set_title(name, loc="left", fontweight="bold")
+    for ax in axes[len(names) :]:
+        ax.set_axis_off()
+    return figure, dict(zip(names, axes, strict=False))
+
+
+def score_name(trials: pd.DataFrame) -> dict[str, str]:
+    """What the score of each dataset may be called."""
+    first = trials.groupby("dataset")[["extractor", "weights_sha256"]].first()
+    return {str(dataset): score_label(*row) for dataset, row in first.iterrows()}
+
+
+def scale_scores(ax: Axes, shown: "pd.Series[float]") -> None:
+    """A logarithmic axis for these scores with plain numbers; a linear one where some are 0 or below."""
+    ax.yaxis.grid(visible=True, which="both", color="0.92", lw=0.5)
+    ax.set_axisbelow(True)
+    if shown.min() <= 0:
+        return
+    ax.set_yscale("log")
+    spread = shown.max() / shown.min()
+    ticks = LogLocator(subs=(1, 2, 5) if spread > 10 else (1, 1.5, 2, 3, 5, 7))
+    ax.yaxis.set_major_locator(ticks if spread > 2.5 else MaxNLocator(6))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.minorticks_off()
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write the figure under `path`, all of it or nothing, in the format of its suffix; makes the folder.
+
+    Raises:
+        InputError: a suffix other than .png, .svg or .pdf, or a place that cannot be written to.
+    """
+    check_format(path)
+    try:
+        with mpl.rc_context(PAGE):
+            replace(path, lambda file: figure.savefig(file, format=path.suffix[1:]))
+    except OSError as error:
+        raise InputError(f"{path}: the figure cannot be written ({error.strerror or error}).") from error
+    return path
+
+
+def check_format(path: Path) -> None:
+    """Raise InputError unless the suffix of `path` is one of FORMATS."""
+    if path.suffix not in FORMATS:
+        raise InputError(f"{path}: no figure has this suffix. Known: {', '.join(FORMATS)}.")

@@ -1,0 +1,83 @@
+"""What all analyses of a results folder start from: its rows, and how they are to be looked at."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.load import Names, load, load_checkpoints, select
+from analysis.scores import BEST, TRAININGS, Pool, SelectionRule, scored
+from search_spaces.ranges import BO
+from study.results import read_table
+from study.rows import EVALUATIONS, MEMBERSHIPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The rows of a study, and how scores are chosen, pooled and compared.
+
+    Attributes:
+        trials: of `select`: one protocol per dataset.
+        everything: of `load`: all protocols.
+        members: of memberships.parquet; empty where only a parquet file was given.
+        folder: the results folder; None where only a parquet file was given.
+        rule, pool: as `analysis.scores.scored`.
+        fraction: the share of a method's trials that counts as its best, in (0, 1].
+        level: of intervals.
+        seed: of what is resampled.
+    """
+
+    trials: pd.DataFrame
+    everything: pd.DataFrame
+    members: pd.DataFrame
+    folder: Path | None = None
+    rule: SelectionRule = BEST
+    pool: Pool = TRAININGS
+    fraction: float = 0.05
+    level: float = 0.95
+    seed: int = 0
+
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """The trials that count, with label and score."""
+        return scored(self.trials, self.rule, self.pool)
+
+    @cached_property
+    def checkpoints(self) -> pd.DataFrame:
+        """The scored checkpoints of the trials; empty where only a parquet file was given."""
+        if self.folder is None:
+            empty: pd.DataFrame = EVALUATIONS.empty_table().to_pandas()
+            return empty
+        keys = ["trial_id", "protocol_id"]
+        return load_checkpoints(self.folder).merge(self.trials[keys], on=keys)
+
+    @cached_property
+    def adaptive(self) -> "pd.Series[bool]":
+        """Of the trials: whether only Bayesian searches proposed them, so that they are not exchangeable."""
+        proposed = self.members["space"] == BO
+        own, others = self.members["trial_id"][proposed], self.members["trial_id"][~proposed]
+        return self.trials["trial_id"].isin(own) & ~self.trials["trial_id"].isin(others)
+
+    def rng(self) -> np.random.Generator:
+        """A fresh stream of random numbers, the same each time, so that no result depends on what was asked before."""
+        return np.random.default_rng(self.seed)
+
+
+def open_rows(path: Path, *, dataset: Names = None, protocol: Names = None, **how: object) -> Rows:
+    """The rows of a results folder, or of a parquet file alone. Works on a study that is still running.
+
+    Args:
+        path: a results folder or a parquet file of trials.
+        dataset, protocol: as `select`.
+        how: of `Rows`: rule, pool, fraction, level, seed.
+
+    Raises:
+        InputError, DamagedFile: as `load` and `select`.
+    """
+    everything = load(path)
+    folder = path if path.is_dir() or not path.suffix else None
+    members = read_table(folder, "memberships") if folder else MEMBERSHIPS.empty_table()
+    trials = select(everything, dataset=dataset, protocol=protocol)
+    return Rows(trials=trials, everything=everything, members=members.to_pandas(), folder=folder, **how)  # type: ignore[arg-type]
