@@ -145,7 +145,9 @@ class Watcher(tune.Callback):
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        """Before Tune asks for trials."""
+        """Before Tune asks for trials. What ends the study is raised here, since Tune survives it where a trial ends."""
+        if self._feed.error:
+            raise self._feed.error
         self._asked.see(trials)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
@@ -292,8 +294,9 @@ def launch(
                 ),
             ).fit()
     except tune.TuneError:
-        if feed.error:
-            raise feed.error from None
-        raise
+        if not feed.error:
+            raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if feed.error:
+        raise feed.error
