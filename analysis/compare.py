@@ -67,8 +67,8 @@ def expected_top_median(scores: Any, fraction: float, budget: int | None = None)
 def compare_scores(a: Any, b: Any, fraction: float = 0.05, level: float = 0.95) -> dict[str, Any]:
     """Whether the best of method `a` are lower than those of `b`: one row of `compare`, without names.
 
-    The interval is that of the difference of the two quantiles at half the fraction, which no pool's size changes; where
-    the medians expected at equal budgets differ by more than that, it is widened to hold their difference.
+    The interval is that of the difference of the two quantiles at half the fraction, which depends on no pool's size;
+    where the medians expected at equal budgets differ by more, it is widened to hold their difference.
 
     Args:
         a, b: [n_a], [n_b]; scores, NaN where there is none.
