@@ -1,20 +1,39 @@
 """From a results folder or parquet files to rows that may be compared with each other."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
-from study.files import place, read
+from study.files import exists, place, read
 from study.names import InputError, unknown
-from study.results import DamagedFile, read_parts, read_table, with_later_columns
-from study.rows import EVALUATIONS, KEYS, OPEN, TRIALS
+from study.results import DamagedFile, read_parts, with_later_columns
+from study.rows import EVALUATIONS, KEYS, OPEN, STATUSES, TABLES, TRIALS
 
 Names = str | Iterable[str] | None
+NEEDED = {
+    "trials": (
+        *("trial_id", "protocol_id", "dataset", "method", "architecture", "learning_rate", "beta1", "beta2", "n_dis"),
+        *("discriminator_steps", "seed", "status", "extractor", "weights_sha256", "dataset_sha256", "semantics"),
+    ),
+    "evaluations": KEYS["evaluations"],
+    "memberships": KEYS["memberships"],
+}
+"""Columns without an empty cell."""
+DISTANCES = {
+    "trials": ("final_frechet_distance", "best_frechet_distance"),
+    "evaluations": ("frechet_distance",),
+    "memberships": (),
+}
+LEAST_DISTANCE = -1e-3
+"""A Frechet distance of nearly equal images may be so much below 0 by rounding, but not more."""
+OUTCOME = ["status", "best_frechet_distance", "final_frechet_distance", "dataset_sha256"]
 
 
 def load(path: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -26,35 +45,62 @@ def load(path: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
     Returns:
         One row per (trial_id, protocol_id) with the columns of trials.parquet; of two rows for one key the first
-        stays, but a failed or stopped one gives way to what came later.
+        stays, but a failed or stopped one gives way to what came later. Where both had ended, with other outcomes, a
+        warning counts them.
 
     Raises:
-        InputError: nothing there, or no trials in it.
+        InputError: nothing there, or no trials in it; rows of a newer schema, an unknown status, an empty cell where
+            there must be none, a negative distance.
         DamagedFile: a file that is cut short or of another schema; nothing is touched.
     """
     paths = [path] if isinstance(path, str | Path | UPath) else list(path)
     if not paths:
         raise InputError("load: no path given; name a results folder or parquet files.")
-    rows: pd.DataFrame = pa.concat_tables([_read(place(each)) for each in paths]).to_pandas()
+    tables = [_read(place(each)) for each in paths]
+    rows: pd.DataFrame = (tables[0] if len(tables) == 1 else pa.concat_tables(tables)).to_pandas()
+    return _one_outcome(rows)
+
+
+def _one_outcome(rows: pd.DataFrame) -> pd.DataFrame:
+    """The row that counts of each trial under each protocol."""
+    keys = list(KEYS["trials"])
+    if not rows.duplicated(keys).any():
+        return rows
     is_open = rows["status"].isin(OPEN)
     preferred = pd.concat([rows[~is_open], rows[is_open].iloc[::-1]])
-    return preferred.drop_duplicates(list(KEYS["trials"])).sort_index().reset_index(drop=True)
+    ended = rows.loc[~is_open, [*keys, *OUTCOME]].drop_duplicates()
+    contradicted = ended.loc[ended.duplicated(keys), keys].drop_duplicates()
+    if len(contradicted):
+        first = contradicted["trial_id"].iloc[0]
+        warnings.warn(
+            f"{len(contradicted)} trials stand twice, with different outcomes ({first} is one); of each the row that "
+            "was read first is kept.",
+            stacklevel=3,
+        )
+    return preferred.drop_duplicates(keys).sort_index().reset_index(drop=True)
 
 
-def load_checkpoints(folder: Path) -> pd.DataFrame:
-    """All scored checkpoints of a results folder, parts included.
+def load_checkpoints(path: str | Path) -> pd.DataFrame:
+    """All scored checkpoints of a results folder, parts included, or those beside a parquet file of trials.
+
+    Args:
+        path: a results folder, or a parquet file in a folder with an evaluations.parquet.
 
     Returns:
         One row per (trial_id, discriminator_step, protocol_id) with the columns of evaluations.parquet; those of a
-        trial are all of the one outcome that `load` shows.
+        trial are all of the one outcome that `load` shows. Empty where there are none.
 
     Raises:
-        DamagedFile: as `load`.
+        InputError, DamagedFile: as `load`.
     """
-    parts = list(read_parts(folder))
-    trials: pd.DataFrame = read_table(folder, "trials").to_pandas()
-    table: pd.DataFrame = read_table(folder, "evaluations").to_pandas()
-    closed = set(map(tuple, trials.loc[~trials["status"].isin(OPEN), ["trial_id", "protocol_id"]].to_numpy()))
+    path = place(path)
+    folder = path if is_folder(path) else path.parent
+    parts = list(read_parts(folder)) if is_folder(path) else []
+    table: pd.DataFrame = load_table(folder, "evaluations").to_pandas()
+    if not parts:
+        return table
+    trials = load_table(folder, "trials").select([*KEYS["trials"], "status"]).to_pandas()
+    closed = set(map(tuple, trials.loc[~trials["status"].isin(OPEN), list(KEYS["trials"])].to_numpy()))
     newer = {key: scores for _, row, scores in parts if (key := (row["trial_id"], row["protocol_id"])) not in closed}
     added = pa.Table.from_pylist([score for scores in newer.values() for score in scores], schema=EVALUATIONS)
     stays = table[~pd.MultiIndex.from_frame(table[["trial_id", "protocol_id"]]).isin(list(newer))]
@@ -113,12 +159,38 @@ def _refuse_mixture(dataset: str, rows: pd.DataFrame) -> None:
             groups = [f"{column} {value}: {size} rows" for value, size in sizes.items()]
             raise InputError(
                 f"{dataset} has rows of {len(groups)} {words}, which are never mixed: {'; '.join(groups)}. "
-                "Keep each in a results folder of its own."
+                f"Take the rows of one, as in `rows[rows.{column} == {_literal(sizes.index[0])}]`, or keep each in a "
+                "results folder of its own."
             )
 
 
+def _literal(value: Any) -> str:
+    """As it is written in Python."""
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path means a results folder, which need not be there yet; else it means a parquet file."""
+    return path.is_dir() or not path.suffix
+
+
+def load_table(folder: Path, name: str) -> pa.Table:
+    """`trials`, `evaluations` or `memberships` of a folder, checked; empty where there is no such file.
+
+    Raises:
+        InputError, DamagedFile: as `load`.
+    """
+    path = folder / f"{name}.parquet"
+    return _read_file(path, name) if exists(path) else TABLES[name].empty_table()
+
+
 def _read(path: Path) -> pa.Table:
-    table = _read_folder(path) if path.is_dir() or not path.suffix else _read_file(path)
+    if is_folder(path):
+        table = _read_folder(path)
+    elif exists(path):
+        table = _read_file(path, "trials")
+    else:
+        raise InputError(f"{path}: no such file; `study run grid --results DIR` makes DIR/trials.parquet.")
     if not table.num_rows:
         raise InputError(f"{path}: nothing has been run there; `study run grid --results DIR` does it.")
     return table
@@ -126,16 +198,59 @@ def _read(path: Path) -> pa.Table:
 
 def _read_folder(folder: Path) -> pa.Table:
     """Parts first: a study that runs meanwhile moves them into the table, and a row seen twice is kept once."""
-    rows = [row for _, row, _ in read_parts(folder)]
-    return pa.concat_tables([read_table(folder, "trials"), pa.Table.from_pylist(rows, schema=TRIALS)])
+    parts = pa.Table.from_pylist([row for _, row, _ in read_parts(folder)], schema=TRIALS)
+    return pa.concat_tables([load_table(folder, "trials"), _checked(folder / "parts", "trials", parts)])
 
 
-def _read_file(path: Path) -> pa.Table:
-    """A parquet file of any name, held against the schema of trials.parquet."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file; `study run grid --results DIR` makes DIR/trials.parquet.")
+def _read_file(path: Path, name: str) -> pa.Table:
+    """A parquet file of any name, held against the schema of one of a study's tables."""
+    schema = TABLES[name]
+    if path.is_dir():
+        raise DamagedFile(path, "a folder, not a parquet file")
+    content = pa.BufferReader(read(path))
     try:
-        table = pq.read_table(pa.BufferReader(read(path)), use_threads=False)  # as `study.results.read_table` does
-        return with_later_columns(table, "trials").select(TRIALS.names).cast(TRIALS)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise DamagedFile(path, f"not a table of trials ({str(error).splitlines()[0]})") from error
+        table = pq.read_table(content, use_threads=False)  # as `study.results.read_table` does
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedFile(path, f"not a readable parquet file ({str(error).splitlines()[0]})") from error
+    version, known = _version(table.schema), _version(schema)
+    if version.isdigit() and int(version) > int(known):
+        raise InputError(
+            f"{path}: rows of study-schema {version}; this version reads up to {known}. Install a newer gan-study."
+        )
+    table = with_later_columns(table, name)
+    missing = [column for column in schema.names if column not in table.column_names]
+    versions = f"study-schema {version}; {known} is known"
+    if missing:
+        raise DamagedFile(path, f"not a table of {name}: has no column {', '.join(missing)} ({versions})")
+    try:
+        return _checked(path, name, table.select(schema.names).cast(schema))
+    except pa.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise DamagedFile(path, f"not a table of {name}: has columns of other types ({reason}; {versions})") from error
+
+
+def _version(schema: pa.Schema) -> str:
+    """The schema that a file says its rows have."""
+    return str((schema.metadata or {}).get(b"study-schema", b"not stated").decode(errors="replace"))
+
+
+def _checked(path: Path, name: str, table: pa.Table) -> pa.Table:
+    """The table; raises InputError where a cell holds what no study writes."""
+    for column in NEEDED[name]:
+        empty = table[column].null_count
+        if pa.types.is_floating(table[column].type):
+            empty += pc.sum(pc.is_nan(table[column])).as_py() or 0
+        if empty:
+            raise InputError(f"{path}: {column} is empty in {empty} of {len(table)} rows; leave them out.")
+    for status in pc.unique(table["status"]).to_pylist() if name == "trials" else ():
+        if status not in STATUSES:
+            raise unknown(f"{path}: status", status, STATUSES)
+    for column in DISTANCES[name]:
+        wrong = table.filter(pc.field(column) < LEAST_DISTANCE)
+        if len(wrong):
+            row = wrong.slice(0, 1).to_pylist()[0]
+            raise InputError(
+                f"{path}: {column} {row[column]:g} of trial {row['trial_id']} ({len(wrong)} such rows): no distance is "
+                "negative; leave them out."
+            )
+    return table

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.load import Names, load, load_checkpoints, select
+from analysis.load import Names, is_folder, load, load_checkpoints, load_table, select
 from analysis.scores import BEST, TRAININGS, Pool, SelectionRule, scored
 from search_spaces.ranges import BO
-from study.results import read_table
+from study.files import exists, place
 from study.rows import EVALUATIONS, MEMBERSHIPS
 
 
@@ -21,8 +21,9 @@ class Rows:
     Attributes:
         trials: of `select`: one protocol per dataset.
         everything: of `load`: all protocols.
-        members: of memberships.parquet; empty where only a parquet file was given.
-        folder: the results folder; None where only a parquet file was given.
+        members: of memberships.parquet; empty where there is none.
+        folder: the results folder, or that of a parquet file of trials with others of the study beside it; None where
+            the file stands alone.
         rule, pool: as `analysis.scores.scored`.
         fraction: the share of a method's trials that counts as its best, in (0, 1].
         level: of intervals.
@@ -46,7 +47,7 @@ class Rows:
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:
-        """The scored checkpoints of the trials; empty where only a parquet file was given."""
+        """The scored checkpoints of the trials; empty where there are none beside them."""
         if self.folder is None:
             empty: pd.DataFrame = EVALUATIONS.empty_table().to_pandas()
             return empty
@@ -65,19 +66,29 @@ class Rows:
         return np.random.default_rng(self.seed)
 
 
-def open_rows(path: Path, *, dataset: Names = None, protocol: Names = None, **how: object) -> Rows:
-    """The rows of a results folder, or of a parquet file alone. Works on a study that is still running.
+def open_rows(path: str | Path, *, dataset: Names = None, protocol: Names = None, **how: object) -> Rows:
+    """The rows of a results folder or a parquet file of trials. Works on a study that is still running.
 
     Args:
-        path: a results folder or a parquet file of trials.
+        path: a results folder, or a parquet file of trials; an evaluations.parquet or memberships.parquet beside it is
+            read as well. A path or an address.
         dataset, protocol: as `select`.
         how: of `Rows`: rule, pool, fraction, level, seed.
 
     Raises:
         InputError, DamagedFile: as `load` and `select`.
     """
+    path = place(path)
     everything = load(path)
-    folder = path if path.is_dir() or not path.suffix else None
-    members = read_table(folder, "memberships") if folder else MEMBERSHIPS.empty_table()
+    folder = _folder(path)
+    members = load_table(folder, "memberships") if folder else MEMBERSHIPS.empty_table()
     trials = select(everything, dataset=dataset, protocol=protocol)
     return Rows(trials=trials, everything=everything, members=members.to_pandas(), folder=folder, **how)  # type: ignore[arg-type]
+
+
+def _folder(path: Path) -> Path | None:
+    """The results folder of what was given; None of a parquet file that stands alone."""
+    if is_folder(path):
+        return path
+    beside = any(exists(path.with_name(f"{name}.parquet")) for name in ("evaluations", "memberships"))
+    return path.parent if beside else None
