@@ -75,10 +75,13 @@ def beside_caption(beside: pd.DataFrame) -> list[str]:
     found, shown = beside[beside["method_label"].notna()], comparable(beside)
     lines = []
     if len(shown):
-        numbers = ", ".join(str(number) for number in sorted(shown["figure"].unique()))
-        errors = shown.groupby("dataset")["error"].max()
-        said = ", ".join(f"{error:g} on {dataset}" for dataset, error in errors.items())
-        lines.append(f"Paper: Figure {numbers} of Kurach et al. (2019), LIKELY, read off the plots, about +-{said}.")
+        errors = shown.groupby(["figure", "dataset"])["error"].max().unstack("figure")
+        said = [
+            f"Figure {figure} (+-{', '.join(f'{error:g} on {dataset}' for dataset, error in of.dropna().items())})"
+            for figure, of in errors.items()
+        ]
+        sure = ", ".join(sorted(set(shown["certainty"])))
+        lines.append(f"The paper's boxes: {'; '.join(said)} of Kurach et al. (2019), {sure}, read off the plots.")
     for column, words in (("protocol", "not shown, since"), ("training", "trained otherwise:")):
         for dataset, rows in (found if column == "protocol" else shown).groupby("dataset"):
             differences = sorted(set(rows[column]) - {""})

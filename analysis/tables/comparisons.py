@@ -1,5 +1,6 @@
 """Methods against each other at equal numbers of trainings, with intervals that hold together."""
 
+import itertools
 from collections.abc import Iterator
 
 import pandas as pd
@@ -10,15 +11,16 @@ from analysis.figures.kind import NotEnough
 from analysis.ink import score_name
 from analysis.rows import Rows
 from analysis.scores import pools
+from analysis.style import CONTEXT
 from analysis.tables.formats import interval, number
 from analysis.tables.kind import Block, TableKind
 
-MOST = 15
-"""Methods of a dataset of which all pairs are compared; of more each is compared with the first alone."""
+MOST = 120
+"""Pairs of a dataset; where there would be more, each method is compared with the first of its context alone."""
 
 
 def compute(rows: Rows) -> pd.DataFrame:
-    """`analysis.compare.compare` and score_label; of more than 15 methods of a dataset the pairs with its first.
+    """`analysis.compare.compare` of the pairs of `compared`, and score_label.
 
     Raises:
         NotEnough: no dataset has two methods, or nothing was scored.
@@ -28,15 +30,35 @@ def compute(rows: Rows) -> pd.DataFrame:
     labels: dict[str, list[str]] = {}
     for dataset, label in pools(rows.scored):
         labels.setdefault(dataset, []).append(label)
-    made = []
-    for dataset, names in labels.items():
-        pairs = None if len(names) <= MOST else [(name, names[0]) for name in names[1:]]
-        here = rows.scored[rows.scored["dataset"] == dataset]
-        made.append(compare(here, rows.fraction, rows.level, pairs))
-    table = pd.concat([each for each in made if len(each)] or made, ignore_index=True)
-    if table.empty:
-        raise NotEnough("A comparison needs two methods on a dataset; these rows have one.")
+    made = [
+        compare(rows.scored[rows.scored["dataset"] == dataset], rows.fraction, rows.level, pairs)
+        for dataset, names in labels.items()
+        if (pairs := compared(names))
+    ]
+    if not made:
+        raise NotEnough("A comparison needs two methods on a dataset, or one in two contexts; there is no such pair.")
+    table = pd.concat(made, ignore_index=True)
     return table.assign(score_label=table["dataset"].map(score_name(rows.trials)))
+
+
+def compared(names: list[str]) -> list[tuple[str, str]]:
+    """The pairs of labels that differ in the method or in its context (architecture, training), not in both.
+
+    Of more than MOST pairs those of each method and the first of its context.
+
+    >>> compared(["W/O, sndcgan", "SN, sndcgan", "SN, resnet19"])
+    [('W/O, sndcgan', 'SN, sndcgan'), ('SN, sndcgan', 'SN, resnet19')]
+    """
+    parts = {name: name.partition(CONTEXT) for name in names}
+    pairs = [
+        (a, b) for a, b in itertools.combinations(names, 2) if parts[a][2] == parts[b][2] or parts[a][0] == parts[b][0]
+    ]
+    if len(pairs) <= MOST:
+        return pairs
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(parts[name][2], name)
+    return [(name, first[parts[name][2]]) for name in names if first[parts[name][2]] != name]
 
 
 def words(table: pd.DataFrame) -> Iterator[Block]:
@@ -68,7 +90,6 @@ def _verdict(verdict: str, a: str, b: str) -> str:
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
     """How they are compared."""
-    first = table.groupby("dataset")["b"].nunique().eq(1) & table.groupby("dataset").size().gt(MOST - 1)
     return common(
         rows,
         f"Raw: the median of the best {100 * rows.fraction:g} % of all trainings of a and of b.",
@@ -77,7 +98,8 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
         "P(a better): the chance that a training of a is lower than one of b.",
         f"Intervals hold together with {100 * rows.level:g} % for all pairs of a dataset (Bonferroni); order "
         "statistics and MOVER. Not resolved: the interval spans zero; no interval: too few trainings for any.",
-        *(f"{dataset}: more than {MOST} methods, each against the first alone." for dataset in first.index[first]),
+        "Compared are methods of one architecture and training, and a method in two of them; of more than "
+        f"{MOST} pairs those of each method and the first of its architecture and training.",
     )
 
 

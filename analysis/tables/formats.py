@@ -134,7 +134,8 @@ def markdown(blocks: Iterable[Block], caption: str) -> str:
 
 
 def _markdown_cell(text: str) -> str:
-    return re.sub(r"([\\|*_`<\[])", r"\\\1", text)
+    """An underscore within a word is one in GitHub's Markdown as well."""
+    return re.sub(r"([\\|*`<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def latex(blocks: Iterable[Block], caption: str) -> str:
