@@ -75,13 +75,14 @@ def beside_caption(beside: pd.DataFrame) -> list[str]:
     found, shown = beside[beside["method_label"].notna()], comparable(beside)
     lines = []
     if len(shown):
-        errors = shown.groupby(["figure", "dataset"])["error"].max().unstack("figure")
-        said = [
-            f"Figure {figure} (+-{', '.join(f'{error:g} on {dataset}' for dataset, error in of.dropna().items())})"
-            for figure, of in errors.items()
-        ]
+        errors: dict[str, list[str]] = {}
+        for number, rows in shown.groupby("figure"):
+            of = rows.groupby("dataset")["error"].max()
+            said = ", ".join(f"{error:g} on {dataset}" for dataset, error in of.items())
+            errors.setdefault(said, []).append(str(number))
+        figures = "; ".join(f"Figure {', '.join(numbers)} (+-{said})" for said, numbers in errors.items())
         sure = ", ".join(sorted(set(shown["certainty"])))
-        lines.append(f"The paper's boxes: {'; '.join(said)} of Kurach et al. (2019), {sure}, read off the plots.")
+        lines.append(f"The paper's boxes: {figures} of Kurach et al. (2019), {sure}, read off the plots.")
     for column, words in (("protocol", "not shown, since"), ("training", "trained otherwise:")):
         for dataset, rows in (found if column == "protocol" else shown).groupby("dataset"):
             differences = sorted(set(rows[column]) - {""})

@@ -79,13 +79,9 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
                 f"{row['improvement']:.2f} [{row['improvement_low']:.2f}, {row['improvement_high']:.2f}]"
                 for row in lines
             ],
-            "verdict": [_verdict(row["verdict"], row["a"], row["b"]) for row in lines],
+            "verdict": [{LOWER: "a lower", HIGHER: "b lower"}.get(row["verdict"], row["verdict"]) for row in lines],
         }
         yield f"{dataset}: {rows['score_label'].iloc[0]}, medians of the best of each method", cells
-
-
-def _verdict(verdict: str, a: str, b: str) -> str:
-    return {LOWER: f"{a} lower", HIGHER: f"{b} lower"}.get(verdict, verdict)
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
