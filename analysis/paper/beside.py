@@ -22,7 +22,7 @@ def protocol_difference(row: "pd.Series[Any]") -> str:
     said = [] if label == "FID" else [f"{label} is no FID"]
     for column, words in (("n_real", "real"), ("n_fake", "generated")):
         if images is not None and row[column] != images:
-            said.append(f"{row[column]:,} {words} images instead of {images:,.0f}")
+            said.append(f"{row[column]:,.0f} {words} images instead of {images:,.0f}")
     said += [f"real images of the {row['split']} split"] if row["split"] != "test" else []
     said += ["rounded to uint8"] if row["quantize"] else []
     return ", ".join(said)
