@@ -319,7 +319,8 @@ def main() -> None:
     import study.plan_commands
     import study.score_commands
     import study.space_commands
-    import study.status_commands  # noqa: F401  the other commands: they add themselves to `app`
+    import study.status_commands
+    import study.table_commands  # noqa: F401  the other commands: they add themselves to `app`
 
     try:
         code = app(standalone_mode=False)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.kind import FigureKind, Frames
 from analysis.ink import captioned, scale_scores
+from analysis.paper.beside import beside_caption, boxes_beside, comparable
 from analysis.rows import Rows
 from analysis.style import CONTEXT, PAGE, colour
 from analysis.top import top_caption, top_fraction, top_table
@@ -22,11 +23,14 @@ LEGEND = (
     f"Points: all trials, the k marked. Whiskers: 1.5 interquartile ranges; dashed: under {FEW} trials. "
     "\N{UPWARDS ARROW}: trials above the axis."
 )
+PAPER_LEGEND = "Narrow and hollow: the paper's boxes, a figure of it each, in their order."
+PAPER_AT, PAPER_STEP = 0.4, 0.11
+"""Where the paper's boxes of a method stand on its right: the first, and the next, in places of methods."""
 FACETS_ABREAST = 2
 LABEL_LETTERS = 13  # at most on a line of a label
 
 
-def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str) -> Figure:
+def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str, paper: pd.DataFrame | None = None) -> Figure:
     """Box plots of the top trials of each method, one facet per dataset, in the style of the paper's Figure 1.
 
     Behind each box stand all of the method's trials, faint; the top k are marked, and n and k stand under the label.
@@ -35,6 +39,7 @@ def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str) -> Figur
         marked: rows of `analysis.top.top_fraction`.
         table: its `analysis.top.top_table`; boxes come in its order.
         caption: of `analysis.top.top_caption`; printed under the figure with the meaning of the marks.
+        paper: boxes of the paper's (`analysis.paper.beside.comparable`), drawn narrow and hollow on the right of ours.
     """
     facets = list(table.groupby("dataset", sort=False))
     columns = min(FACETS_ABREAST, len(facets))
@@ -45,6 +50,8 @@ def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str) -> Figur
         axes = figure.subplots(lines, columns, squeeze=False).flatten()
         for ax, (dataset, rows) in zip(axes, facets, strict=False):
             _top_facet(ax, marked[marked["dataset"] == dataset], rows)
+            if paper is not None:
+                _paper_boxes(ax, paper[paper["dataset"] == dataset], list(rows["method"]))
             ax.set_title(str(dataset), loc="left", fontweight="bold", pad=11)
         for ax in axes[len(facets) :]:
             ax.set_axis_off()
@@ -98,6 +105,23 @@ def _boxes(ax: Axes, top: pd.DataFrame, order: list[str], few: bool) -> None:
     )
 
 
+def _paper_boxes(ax: Axes, boxes: pd.DataFrame, order: list[str]) -> None:
+    """A narrow box for each of the paper's figures that has the method, side by side; open where the plot ended."""
+    for label, rows in boxes.groupby("method_label"):
+        for number, (_, row) in enumerate(rows.iterrows()):
+            x, half = order.index(str(label)) + PAPER_AT + PAPER_STEP * number, PAPER_STEP * 0.36
+            line: dict[str, Any] = {"color": "0.15", "lw": 0.6, "zorder": 5}
+            top = row["whisker_high"] if row["at_least"] != "q3" else row["q3"]
+            for low, high in ((row["whisker_low"], row["q1"]), (row["q3"], top)):
+                ax.plot([x, x], [low, high], **line)
+            sides = ([x - half, x - half, x + half, x + half], [row["q3"], row["q1"], row["q1"], row["q3"]])
+            ax.plot(*sides, **line)
+            if row["at_least"] != "q3":
+                ax.plot([x - half, x + half], [row["q3"]] * 2, **line)
+            ax.plot([x - half, x + half], [row["median"]] * 2, **{**line, "lw": 1.3})
+    ax.set_xlim(-0.6, len(order) - (0.4 if boxes.empty else 0.25))
+
+
 def _spread(place: int, points: pd.DataFrame) -> "pd.Series[float]":
     """Horizontal positions about `place`, the same every time: steps of the golden ratio keep neighbours apart."""
     if len(points) == 1:
@@ -131,15 +155,22 @@ def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
 
 
 def compute(rows: Rows) -> Frames:
-    """marked: rows of `top_fraction`; table: their `top_table`."""
+    """marked: rows of `top_fraction`; table: their `top_table`; beside: of `boxes_beside`; paper: the shown of them."""
     marked = top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool)
-    return {"marked": marked, "table": top_table(marked)}
+    beside = boxes_beside(marked)
+    return {"marked": marked, "table": top_table(marked), "beside": beside, "paper": comparable(beside)}
+
+
+def caption(rows: Rows, frames: Frames) -> str:
+    """What the boxes are, ours and the paper's."""
+    legend = [PAPER_LEGEND] if len(frames["paper"]) else []
+    return "\n".join([top_caption(frames["marked"]), *legend, *beside_caption(frames["beside"])])
 
 
 FIGURE = FigureKind(
     name="top",
     title="The best trials of each method",
     compute=compute,
-    caption=lambda rows, frames: top_caption(frames["marked"]),
-    draw=lambda frames, caption: top_figure(frames["marked"], frames["table"], caption),
+    caption=caption,
+    draw=lambda frames, caption: top_figure(frames["marked"], frames["table"], caption, frames["paper"]),
 )
