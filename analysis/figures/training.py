@@ -1,5 +1,8 @@
 """The course of trainings: score against discriminator updates, for each method."""
 
+from collections.abc import Hashable
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -49,9 +52,15 @@ def caption(rows: Rows, frames: Frames) -> str:
 
 def draw(frames: Frames, caption: str) -> Figure:
     """A small panel per method."""
-    ends = frames["outcomes"].set_index(POOL)
+    ends = dict(
+        zip(
+            frames["outcomes"][POOL].itertuples(index=False, name=None),
+            frames["outcomes"].to_dict("records"),
+            strict=True,
+        )
+    )
     with mpl.rc_context(PAGE):
-        figure, panels = method_panels(ends.index, (1.25,), caption)
+        figure, panels = method_panels(ends, (1.25,), caption)
         for dataset, curve in frames["curve"].groupby("dataset"):
             lines = dict(iter(curve.groupby("method")))
             shown = frames["shown"][frames["shown"]["dataset"] == dataset]
@@ -62,7 +71,7 @@ def draw(frames: Frames, caption: str) -> Figure:
                 if method in lines:
                     _spread(ax, lines[method], colour(method))
                 _trainings(ax, shown[shown["method"] == method], colour(method))
-                _count(ax, ends.loc[(dataset, method)], method in lines)
+                _count(ax, ends[(str(dataset), method)], method in lines)
             first = next(iter(mine.values()))
             first.set_ylim(*_limits(curve, shown))
             first.set_ylabel(curve["score_label"].iloc[0])
@@ -98,7 +107,7 @@ def _trainings(ax: Axes, shown: pd.DataFrame, ink: str) -> None:
         )
 
 
-def _count(ax: Axes, ends: "pd.Series[int]", any_scored: bool) -> None:
+def _count(ax: Axes, ends: dict[Hashable, Any], any_scored: bool) -> None:
     words = [f"n={ends['trainings']}", *(f"{ends[name]} {name}" for name in (DIVERGED, FAILED) if ends[name])]
     words += [] if any_scored else ["none scored"]
     ax.text(0.97, 0.97, "\n".join(words), transform=ax.transAxes, ha="right", va="top", fontsize=6, color="0.35")
@@ -106,8 +115,8 @@ def _count(ax: Axes, ends: "pd.Series[int]", any_scored: bool) -> None:
 
 def _limits(curve: pd.DataFrame, shown: pd.DataFrame) -> tuple[float, float]:
     best = shown.loc[shown["shown"] == "best", "frechet_distance"]
-    low = min(curve["q1"].min(), best.min())
-    high = curve[["q1", "median", "q3"]].stack().loc[lambda each: np.isfinite(each)].max()
+    low = float(np.fmin(curve["q1"].min(), best.min()))
+    high = float(curve[["q1", "median", "q3"]].replace(np.inf, np.nan).max().max())
     return (low / 1.15, high * 1.3) if low > 0 else (low - 0.05 * (high - low), high + 0.1 * (high - low))
 
 
