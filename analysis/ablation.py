@@ -149,7 +149,7 @@ def _independent(pairs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _table(pairs: pd.DataFrame, keys: list[str], level: float) -> pd.DataFrame:
-    """The rows of a dataset: factors and what they change to in the order in which they were found."""
+    """The rows of a dataset: factors in the order in which they were found, what they change to by number or name."""
     groups = pairs.groupby(keys, sort=False)
     counted = groups.agg(pairs=("change", "size"), unscored=("unscored", "sum")).reset_index()
     counted["improved"] = groups["change"].agg(lambda change: float((change < 0).mean())).to_numpy()
@@ -160,4 +160,9 @@ def _table(pairs: pd.DataFrame, keys: list[str], level: float) -> pd.DataFrame:
     values = pairs.rename(columns={"change": "value"})
     table = counted.merge(summary(values, keys, None, corrected)[[*keys, "median", "low", "high"]], on=keys)
     said = [verdict(low, high) for low, high in zip(table["low"], table["high"], strict=True)]
-    return table.assign(level=corrected, verdict=np.where(few, NO_INTERVAL, said))
+    table = table.assign(level=corrected, verdict=np.where(few, NO_INTERVAL, said))
+    order = table.assign(
+        factor=table["factor"].map({factor: at for at, factor in enumerate(table["factor"].unique())}),
+        number=pd.to_numeric(table["to"], errors="coerce"),
+    )
+    return table.loc[order.sort_values([*keys[:-3], "factor", "number", "to"]).index]
