@@ -48,16 +48,17 @@ def score_curve(trials: pd.DataFrame, checkpoints: pd.DataFrame, level: float = 
 
     Returns:
         One row per dataset, method (its label) and discriminator_step at which one of its trainings has a score: n
-        (trainings), scored (how many of them have one), q1, median, q3 (linear interpolation; inf where that many have
-        none), low and high (of the median, by order statistics; infinite where there are too few trainings).
+        (trainings that came to it or ended before), scored (how many of them have one), q1, median, q3 (linear
+        interpolation; inf where that many have none), low and high (of the median, by order statistics; infinite where
+        there are too few trainings).
     """
     run = trainings(trials)
     rows = run.merge(checkpoints[["trial_id", "protocol_id", STEP, "frechet_distance"]], on=["trial_id", "protocol_id"])
     rows = rows.assign(value=rows["frechet_distance"].where(np.isfinite(rows["frechet_distance"])))
     last = rows[rows["value"].notna()].groupby("trial_id")[STEP].max()
-    run = run.assign(last=run["trial_id"].map(last).fillna(0))
+    run = run.assign(last=run["trial_id"].map(last).astype(float).fillna(0))
     ended = run[run["status"] != FINISHED]
-    over = rows["trial_id"].map(ended.set_index("trial_id")["last"]).fillna(math.inf) < rows[STEP]
+    over = rows["trial_id"].map(ended.set_index("trial_id")["last"]).astype(float).fillna(math.inf) < rows[STEP]
     rows = rows[~over]
     keys = [*POOL, STEP]
     curve = summary(rows[rows["value"].notna()], keys, _unscored(rows, ended), level)

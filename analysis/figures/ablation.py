@@ -45,8 +45,8 @@ def caption(rows: Rows, frames: Frames) -> str:
         replace(rows, pool=TRAININGS),
         "Dot: median relative change of the score when one factor changes, over pairs (n) of trainings equal in all "
         "else, seed and hyperparameters included; left is better. Line: its interval by order statistics, all of a "
-        f"dataset holding together at {100 * rows.level:g} % ({each}); to the edge where it has no end. Blue: lower; red: "
-        "higher; grey: not resolved; hollow: too few pairs for an interval.",
+        f"dataset holding together at {100 * rows.level:g} % ({each}); to the edge where it has no end. Blue: lower; "
+        "red: higher; grey: not resolved; hollow: too few pairs for an interval.",
         "A training without a score is worse than any, and a pair of two such is a tie.",
     )
 

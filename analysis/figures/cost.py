@@ -88,7 +88,13 @@ def _cloud(ax: Axes, trainings: pd.DataFrame) -> None:
         )
     if trainings["score"].notna().any():
         scale_scores(ax, trainings["score"])
-    _logarithmic(ax)
+    else:
+        ax.set_yticks([])
+        ax.text(0.5, 0.5, "No training has a score", transform=ax.transAxes, ha="center", va="center")
+    least, most = trainings["seconds"].min(), trainings["seconds"].max()
+    if least > 0:
+        _logarithmic(ax)
+        ax.set_xlim(least / 1.15, most * 1.15)
     ax.set_xlabel("seconds of training")
     ax.set_ylabel(trainings["score_label"].iloc[0])
 

@@ -66,7 +66,7 @@ def draw(frames: Frames, caption: str) -> Figure:
             shown = frames["shown"][frames["shown"]["dataset"] == dataset]
             mine = {method: ax for (each, method), (ax,) in panels.items() if each == dataset}
             for method, ax in mine.items():
-                scale_scores(ax, curve["q1"])
+                scale_scores(ax, pd.concat([curve["q1"], shown["frechet_distance"]]))
                 _others(ax, [line for name, line in lines.items() if name != method])
                 if method in lines:
                     _spread(ax, lines[method], colour(method))
