@@ -1,0 +1,114 @@
+"""Whether the Frechet and the kernel distance rank trainings alike (section 2.4 and appendix B)."""
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from analysis.agreement import ALL, both_distances, rank_correlation, top_overlap
+from analysis.captions import common
+from analysis.figures.kind import FigureKind, Frames, NotEnough
+from analysis.ink import PAPER, captioned, scale_scores, score_name
+from analysis.rows import Rows
+from analysis.style import PAGE, colour
+from study.rows import FINISHED
+
+MANY = 2000
+LABEL_LETTERS = 22
+
+
+def compute(rows: Rows) -> Frames:
+    """pairs: of `both_distances`, with score_label; correlation: of `rank_correlation`; overlap: of `top_overlap`."""
+    pairs = both_distances(rows.trials, rows.checkpoints)
+    if pairs.empty:
+        raise NotEnough("No training has a kernel distance at its best checkpoint; `--metrics kid` computes it.")
+    return {
+        "pairs": pairs.assign(score_label=pairs["dataset"].map(score_name(rows.trials))),
+        "correlation": rank_correlation(pairs, rows.level),
+        "overlap": top_overlap(pairs, level=rows.level),
+    }
+
+
+def caption(rows: Rows, frames: Frames) -> str:
+    """What is compared, and what the interval rests on."""
+    level, finished = f"{100 * rows.level:g} %", int((rows.trials["status"] == FINISHED).sum())
+    return common(
+        rows,
+        f"Left: the {len(frames['pairs'])} of {finished} finished trainings that have both distances, each at its best "
+        "checkpoint by the Frechet distance. Middle: Spearman's rank correlation of all and of each method's, with its "
+        f"{level} interval (Fisher's z, standard error of Bonett and Wright); the paper has 0.994 and 0.995.",
+        "Right: the share of the K best by one distance that are among the K best by the other; grey: what unrelated "
+        f"rankings share, their mean and {level} of them.",
+    )
+
+
+def draw(frames: Frames, caption: str) -> Figure:
+    """A line of three panels per dataset: the cloud, the correlations, the overlap."""
+    groups = [dict(iter(frames[name].groupby("dataset"))) for name in ("pairs", "correlation", "overlap")]
+    heights = [max(2.2, 0.5 + 0.14 * len(table)) for table in groups[1].values()]
+    with mpl.rc_context(PAGE):
+        figure = captioned(PAPER, sum(heights), caption)
+        lines = figure.subplots(len(heights), 3, squeeze=False, height_ratios=heights, width_ratios=(1.2, 1, 1))
+        for (dataset, pairs), (cloud, dots, curve) in zip(groups[0].items(), lines, strict=True):
+            cloud.set_title(str(dataset), loc="left", fontweight="bold")
+            _cloud(cloud, pairs)
+            _correlations(dots, groups[1][dataset])
+            _overlap(curve, groups[2].get(dataset))
+    return figure
+
+
+def _cloud(ax: Axes, pairs: pd.DataFrame) -> None:
+    for method, points in pairs.groupby("method"):
+        many = len(pairs) > MANY
+        ax.scatter(
+            points["frechet"], points["kernel"], s=6, color=colour(str(method)), alpha=0.6, lw=0, rasterized=many
+        )
+    scale_scores(ax, pairs["kernel"])
+    if pairs["frechet"].min() > 0:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.minorticks_off()
+    ax.set_xlabel(pairs["score_label"].iloc[0])
+    ax.set_ylabel("kernel distance")
+
+
+def _correlations(ax: Axes, table: pd.DataFrame) -> None:
+    for place, (_, row) in enumerate(table.iterrows()):
+        ink = "black" if row["method"] == ALL else colour(row["method"])
+        ax.plot([row["low"], row["high"]], [place, place], color=ink, lw=1.1, solid_capstyle="butt")
+        ax.plot(row["correlation"], place, "o", ms=3.5, color=ink)
+    names = [
+        f"{method if len(method) <= LABEL_LETTERS else method[: LABEL_LETTERS - 1] + '…'} ({n})"
+        for method, n in zip(table["method"], table["n"], strict=True)
+    ]
+    ax.set_yticks(range(len(table)), names)
+    ax.set_ylim(len(table) - 0.5, -0.5)
+    known = table["low"][table["low"] > -1]  # where there is an interval
+    ax.set_xlim(min(0.9, known.min()) - 0.02 if len(known) else -1.02, 1.01)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    row = table.iloc[0]
+    ax.set_title(f"{ALL}: {row['correlation']:.3f} [{row['low']:.3f}, {row['high']:.3f}]", loc="left", fontsize=7)
+    ax.xaxis.grid(visible=True, color="0.92", lw=0.5)
+    ax.set_axisbelow(True)
+    ax.set_xlabel("rank correlation")
+
+
+def _overlap(ax: Axes, curve: pd.DataFrame | None) -> None:
+    ax.set_xlabel("K best")
+    ax.set_ylabel("share in common")
+    ax.set_ylim(0, 1.02)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if curve is None or curve.empty:
+        ax.text(0.5, 0.5, "fewer than\nfive trainings", transform=ax.transAxes, ha="center", va="center")
+        return
+    ax.plot(curve["k"], curve["overlap"], color="black", lw=1.2)
+    ax.plot(curve["k"], curve["chance"], color="0.6", lw=0.8)
+    ax.fill_between(curve["k"], curve["chance"], curve["chance_high"], color="0.6", alpha=0.25, lw=0)
+
+
+FIGURE = FigureKind(
+    name="agreement", title="Frechet against kernel distance", compute=compute, caption=caption, draw=draw
+)

@@ -1,0 +1,67 @@
+"""Small panels, one per method: what figures share that show more of a method than one line."""
+
+import textwrap
+from collections.abc import Iterable
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from analysis.ink import COLUMN, PAPER, captioned
+from analysis.style import place
+
+ABREAST = 4
+TITLE_LETTERS = 26
+
+Pool = tuple[str, str]
+"""A dataset and the label of a method."""
+
+
+def method_panels(
+    pools: Iterable[Pool], heights: tuple[float, ...], caption: str
+) -> tuple[Figure, dict[Pool, list[Axes]]]:
+    """A captioned figure with a stack of panels for each method, four abreast; every dataset starts on a new line.
+
+    Args:
+        pools: each once or more often; methods come in the order of the paper's Figure 1.
+        heights: of the panels of a stack, in inches; their vertical axes are those of all methods of the dataset.
+        caption: under the figure.
+    """
+    pools = sorted(set(pools), key=lambda pool: (pool[0], place(pool[1])))
+    datasets = list(dict.fromkeys(dataset for dataset, _ in pools))
+    of = {dataset: [pool for pool in pools if pool[0] == dataset] for dataset in datasets}
+    columns = min(ABREAST, max(map(len, of.values())))
+    lines = [group[at : at + columns] for group in of.values() for at in range(0, len(group), columns)]
+    stack = len(heights)
+    figure = captioned(COLUMN if columns < 3 else PAPER, sum(heights) * len(lines) + 0.3, caption)
+    axes = figure.subplots(stack * len(lines), columns, squeeze=False, height_ratios=list(heights) * len(lines))
+    panels: dict[Pool, list[Axes]] = {}
+    for number, line in enumerate(lines):
+        below = len(lines[number + 1]) if number + 1 < len(lines) and lines[number + 1][0][0] == line[0][0] else 0
+        for column in range(columns):
+            mine = list(axes[stack * number : stack * (number + 1), column])
+            if column < len(line):
+                panels[line[column]] = mine
+                first = panels[of[line[column][0]][0]]
+                _prepare(mine, first, line[column], column == 0, column >= below, len(datasets) > 1)
+            else:
+                for ax in mine:
+                    ax.set_axis_off()
+    return figure, panels
+
+
+def _prepare(mine: list[Axes], first: list[Axes], pool: Pool, leftmost: bool, lowest: bool, several: bool) -> None:
+    """Axes shared within a dataset; numbers at the left and at the foot only."""
+    for ax, other in zip(mine, first, strict=True):
+        if ax is not other:
+            ax.sharey(other)
+            ax.sharex(other)
+        ax.tick_params(labelleft=leftmost, labelbottom=lowest and ax is mine[-1])
+        ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+        ax.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
+        )
+    if lowest:
+        mine[-1].set_xlabel("D updates", fontsize=7)
+    title = f"{pool[0]}: {pool[1]}" if several else pool[1]
+    mine[0].set_title("\n".join(textwrap.wrap(title, TITLE_LETTERS)), loc="left", fontweight="bold", fontsize=7.5)
