@@ -100,6 +100,36 @@ def score_axis(axis: Axis, low: float, high: float) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
+def forest(ax: Axes, rows: pd.DataFrame, value: str, methods: list[str], filled: str | None = None) -> None:
+    """A line per method with a dot at `value` and a bar from `value`_low to `value`_high, clipped to the axis.
+
+    Args:
+        ax: whose x axis has its limits.
+        rows: at most one per method: method (its label) and those columns; a value that is NaN is said to be unknown.
+        value: a column.
+        methods: their labels, from the top.
+        filled: a column that says whether a dot is filled; all are where None.
+    """
+    left, right = ax.get_xlim()
+    known = rows.set_index("method")
+    for at, method in enumerate(methods):
+        ax.axhline(at, color="0.94", lw=0.5, zorder=0)
+        if method not in known.index:
+            continue
+        row, ink = known.loc[method], colour(method)
+        if pd.isna(row[value]):
+            ax.text(0.5, at, "unknown", transform=ax.get_yaxis_transform(), size=6, color="0.6", ha="center", va="center")
+            continue
+        ends = [max(row[f"{value}_low"], left), min(row[f"{value}_high"], right)]
+        ax.plot(ends, [at, at], color=ink, lw=1.2, solid_capstyle="butt")
+        face = ink if filled is None or row[filled] else "white"
+        ax.plot(row[value], at, "o", ms=4, mfc=face, mec=ink, mew=1, clip_on=False)
+    ax.set_ylim(len(methods) - 0.5, -0.5)
+    ax.tick_params(labelsize=6.5, left=False)
+    ax.xaxis.grid(visible=True, color="0.92", lw=0.5)
+    ax.set_axisbelow(True)
+
+
 def name_ends(ax: Axes, ends: pd.DataFrame, size: float = 6.5) -> None:
     """Names to the right of the axes, each joined to the end of its line, moved apart where they would overlap.
 

@@ -89,8 +89,8 @@ def importance(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
 
     Returns:
         One row per dataset, method and hyperparameter that varies: dataset, method (its label), hyperparameter, n
-        (settings), groups, share, low, high (all in [0, 1]; NaN, 0, 1 where there are not two settings more than
-        groups), resolved (whether low is above 0), tied_to (hyperparameters that do not come in all combinations with
+        (settings), groups, share, share_low, share_high (all in [0, 1]; NaN, 0, 1 where there are not two settings more than
+        groups), resolved (whether share_low is above 0), tied_to (hyperparameters that do not come in all combinations with
         this one, separated by commas; empty for none).
     """
     check_level(level)
@@ -100,8 +100,8 @@ def importance(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
         share, (low, high) = _share(ranks, codes, rng, level)
         counts = {"n": len(pool), "groups": int(codes.max()) + 1}
         tied = ", ".join(_tied_to(pool, key["hyperparameter"]))
-        made.append({**key, **counts, "share": share, "low": low, "high": high, "resolved": low > 0, "tied_to": tied})
-    columns = ["n", "groups", "share", "low", "high", "resolved", "tied_to"]
+        made.append({**key, **counts, "share": share, "share_low": low, "share_high": high, "resolved": low > 0, "tied_to": tied})
+    columns = ["n", "groups", "share", "share_low", "share_high", "resolved", "tied_to"]
     return pd.DataFrame(made, columns=["dataset", "method", "hyperparameter", *columns])
 
 

@@ -68,7 +68,8 @@ def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
     - cv: likewise of sd / mean of each setting;
     - range: (highest - lowest) / median over its seeds, the median over settings; grows with the number of seeds;
     - between: the intraclass correlation of ranks, the share of their variance that lies between settings and not
-      between seeds of one; seeds without a score rank last.
+      between seeds of one; seeds without a score rank last. Below 0 where seeds of one setting differ more than
+      settings do, as where a seed does the same in all settings.
 
     Intervals of sd and cv are studentised bootstraps of the logarithm of the pooled variance, settings resampled with
     replacement: simulated with 12 settings of 3 seeds they cover 95 % where all settings vary alike, 89 % where their
@@ -85,7 +86,7 @@ def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
         One row per dataset and method, in the order of the paper's Figure 1: dataset, method (its label), settings
         (with several seeds), trainings, partly (settings of which some, not all, seeds have a score), unscored
         (trainings), sd, sd_low, sd_high, cv, cv_low, cv_high, range, range_low, range_high, between, between_low,
-        between_high, score_label. NaN where a measure has nothing to go by; ends are 0, 1 or inf where open.
+        between_high, score_label. NaN where a measure has nothing to go by; ends are 0, -1, 1 or inf where open.
     """
     check_level(level)
     spread = setting_spread(rows)
@@ -120,16 +121,24 @@ def _measures(spread: pd.DataFrame, pool: pd.DataFrame, rng: np.random.Generator
     found = {
         "sd": pooled_sd(variance, freedom, rng, level),
         "cv": pooled_sd(relative, freedom[positive], rng, level),
-        "range": (float(ranges.median()), quantile_interval(ranges, 0.5, level)) if len(ranges) else NOTHING,
+        "range": typical(ranges, level),
         "between": intraclass(stats.rankdata(pool["score"].fillna(math.inf)), pool["setting"], level),
     }
     made: dict[str, float] = {}
     for name, (value, (low, high)) in found.items():
-        made |= {name: value, f"{name}_low": max(low, 0.0), f"{name}_high": high}
+        made |= {name: value, f"{name}_low": low, f"{name}_high": high}
     return made
 
 
 NOTHING: tuple[float, Interval] = (math.nan, (0.0, math.inf))
+
+
+def typical(ranges: "pd.Series[float]", level: float) -> tuple[float, Interval]:
+    """The median of what cannot be negative, with its interval by order statistics."""
+    if ranges.empty:
+        return NOTHING
+    low, high = quantile_interval(ranges, 0.5, level)
+    return float(ranges.median()), (max(low, 0.0), high)
 
 
 def pooled_sd(
@@ -170,32 +179,34 @@ def _log_ratio(pairs: Array) -> tuple[Array, Array]:
 
 
 def intraclass(values: Any, groups: Any, level: float = 0.95) -> tuple[float, tuple[float, float]]:
-    """The share of variance between groups: one-way random effects, ICC(1) (Shrout and Fleiss, 1979), not below 0.
+    """The share of variance between groups: one-way random effects, ICC(1) (Shrout and Fleiss, 1979).
+
+    It can be negative, down to -1 / (size - 1), where groups are more alike than chance would have them.
 
     Args:
         values: [n].
         groups: [n]; of unequal sizes n_i the mean n_0 = (n - sum n_i^2 / n) / (groups - 1) stands for the size.
 
     Returns:
-        (share, (low, high)); NaN, 0 and 1 where there are fewer than two groups, or nothing varies. The interval is
+        (share, (low, high)); NaN, -1 and 1 where there are fewer than two groups, or nothing varies. The interval is
         Searle's (1971, chapter 9), exact for normal effects and equal sizes.
     """
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     x, sizes = np.asarray(values, dtype=float), np.bincount(codes).astype(float)
     n, count = len(x), len(sizes)
     if count < 2 or n == count or x.min() == x.max():
-        return math.nan, (0.0, 1.0)
+        return math.nan, (-1.0, 1.0)
     means = np.bincount(codes, x) / sizes
     between = float((sizes * (means - x.mean()) ** 2).sum()) / (count - 1)
     within = float(((x - means[codes]) ** 2).sum()) / (n - count)
     size = (n - float((sizes**2).sum()) / n) / (count - 1)
     if within == 0:
-        return 1.0, (0.0, 1.0)
+        return 1.0, (-1.0, 1.0)
     ratio, side = between / within, (1 + level) / 2
     ends = (
         ratio,
         ratio / float(stats.f.ppf(side, count - 1, n - count)),
         ratio * float(stats.f.ppf(side, n - count, count - 1)),
     )
-    share, low, high = (max(0.0, (each - 1) / (each + size - 1)) for each in ends)
+    share, low, high = ((each - 1) / (each + size - 1) for each in ends)
     return share, (low, high)

@@ -2,16 +2,15 @@
 
 import matplotlib as mpl
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.panels import blocks
+from analysis.panels import blocks, forest
 from analysis.response import MOST, importance
 from analysis.rows import Rows
 from analysis.scores import HYPERPARAMETERS, SETTINGS, scored
-from analysis.style import HYPERPARAMETER_LABELS, HYPERPARAMETERS_IN_WORDS, PAGE, colour
+from analysis.style import HYPERPARAMETER_LABELS, HYPERPARAMETERS_IN_WORDS, PAGE
 
 
 def compute(rows: Rows) -> Frames:
@@ -43,7 +42,7 @@ def caption(rows: Rows, frames: Frames) -> str:
         "effect of a functional analysis of variance); the rest to 1 is interactions and noise; settings by the median "
         "over their seeds, their number beside the method, those without a score last.",
         f"Bar: {100 * rows.level:g} % of bootstraps of settings, for each dot by itself; hollow: not resolved from 0; "
-        "none: too few settings; empty: the method has one value only.",
+        "unknown: too few settings; empty: the method has one value only.",
         *lines,
         HYPERPARAMETERS_IN_WORDS + ".",
     )
@@ -66,29 +65,12 @@ def _block(part: SubFigure | Figure, shares: pd.DataFrame) -> None:
     names = [name for name in HYPERPARAMETERS if (shares["hyperparameter"] == name).any()]
     axes = part.subplots(1, len(names), squeeze=False, sharey=True)[0]
     for ax, name in zip(axes, names, strict=True):
-        _column(ax, shares[shares["hyperparameter"] == name], list(methods.index))
+        ax.set_xlim(0, 1)
+        ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        forest(ax, shares[shares["hyperparameter"] == name], "share", list(methods.index), "resolved")
         ax.set_title(HYPERPARAMETER_LABELS[name], fontsize=7.5)
     axes[0].set_yticks(range(len(methods)), [f"{method} ({n})" for method, n in methods.items()])
-    axes[0].set_ylim(len(methods) - 0.5, -0.5)
     part.supxlabel("share of the variance of ranked scores", fontsize=7.5)
-
-
-def _column(ax: Axes, shares: pd.DataFrame, methods: list[str]) -> None:
-    """One hyperparameter of all methods."""
-    for at, method in enumerate(methods):
-        ax.axhline(at, color="0.94", lw=0.5, zorder=0)
-        for row in shares[shares["method"] == method].itertuples():
-            ink = colour(method)
-            if pd.isna(row.share):
-                ax.text(0.5, at, "none", fontsize=6, color="0.6", ha="center", va="center")
-                continue
-            ax.plot([row.low, row.high], [at, at], color=ink, lw=1.2, solid_capstyle="butt")
-            ax.plot(row.share, at, "o", ms=4, mfc=ink if row.resolved else "white", mec=ink, mew=1, clip_on=False)
-    ax.set_xlim(0, 1)
-    ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    ax.tick_params(labelsize=6.5, left=False)
-    ax.xaxis.grid(visible=True, color="0.92", lw=0.5)
-    ax.set_axisbelow(True)
 
 
 FIGURE = FigureKind(

@@ -50,7 +50,8 @@ def caption(rows: Rows, frames: Frames) -> str:
         f"Dots and bars, at up to {FEW_VALUES} values: the median and quartiles of all trials there, whatever their "
         "other hyperparameters; line and band, over ranges: those of neighbours, in groups of about equal size. "
         "Trials without a score rank last; a bar or band that ends above the axis ends among them or beyond.",
-        *(["Of a method with many trials some are drawn at random as points; all others numbers are of all."] * drawn),
+        "\N{EN DASH}: one value, or none.",
+        *(["Of a method with many trials some are drawn at random as points; all other numbers are of all."] * drawn),
         HYPERPARAMETERS_IN_WORDS + ".",
     )
 
@@ -97,7 +98,7 @@ def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame)
 def _panel(ax: Axes, groups: pd.DataFrame, points: pd.DataFrame, steps: Any, ink: str) -> None:
     """One method and hyperparameter. Where there are few values they stand evenly spaced."""
     if groups.empty:
-        ax.text(0.5, 0.5, "fixed", transform=ax.transAxes, ha="center", va="center", fontsize=6, color="0.6")
+        ax.text(0.5, 0.5, "\N{EN DASH}", transform=ax.transAxes, ha="center", va="center", fontsize=6, color="0.6")
         return
     golden = (np.arange(len(points)) * 0.6180339887 % 1 - 0.5) * 0.55
     x = points["value"].to_numpy() if steps is None else np.searchsorted(steps, points["value"]) + golden

@@ -6,11 +6,12 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import NullLocator
 
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.panels import CLOUD, blocks, panel_each, rows_of, score_axis
+from analysis.panels import CLOUD, blocks, forest, panel_each, rows_of, score_axis
 from analysis.rows import Rows
 from analysis.scores import TRAININGS, scored
 from analysis.seeds import repeated, seed_table, setting_spread
@@ -47,9 +48,10 @@ def caption(rows: Rows, frames: Frames) -> str:
         rows,
         "Points: the seeds of each setting that was trained with several, settings in the order of their medians; "
         f"line: from the lowest to the highest; above the axis: x seeds without a score{some}, \N{BLACK UP-POINTING SMALL TRIANGLE} beyond it.",
-        f"Between: the share of the variance of ranked scores that lies between settings, not seeds of one (intraclass "
-        f"correlation, {100 * rows.level:g} % by Searle); cv: the standard deviation within settings over their mean, "
-        f"pooled ({100 * rows.level:g} % by a studentised bootstrap of settings).",
+        "cv: the standard deviation within settings over their mean, pooled; bar: a studentised bootstrap of settings. "
+        "Variance between settings: its share for ranked scores, the rest lies between seeds of one setting (intraclass "
+        "correlation; below 0 where a seed does the same in all settings); bar: Searle's interval. Both bars "
+        f"{100 * rows.level:g} %; few settings, or few that vary most, make them wide.",
     )
 
 
@@ -58,24 +60,27 @@ def draw(frames: Frames, caption: str) -> Figure:
     table = frames["table"]
     sizes = table.groupby("dataset", sort=False).size()
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(sizes.index, [0.6 + 1.2 * rows_of(size) for size in sizes], caption)
+        large, small = 1.0 * sizes.map(rows_of) + 0.4, 0.15 * sizes + 0.45
+        figure, parts = blocks(sizes.index, 0.3 + large + small, caption)
         for dataset, part in parts:
             points, settings, rows = (frame[frame["dataset"] == dataset] for frame in frames.values())
-            axes = panel_each(part, list(rows["method"]))
+            grid = part.add_gridspec(2, 1, height_ratios=[large[dataset], small[dataset]])
+            axes = panel_each(part, list(rows["method"]), grid[0])
+            _measures(part, grid[1], rows)
             for (_, row), ax in zip(rows.iterrows(), axes.values(), strict=True):
                 mine = (frame[frame["method"] == row["method"]] for frame in (points, settings))
-                _panel(ax, *mine, row)
+                _panel(ax, *mine, colour(row["method"]))
             first = next(iter(axes.values()))
             score_axis(first.yaxis, points["score"].min(), points["far"].iloc[0])
             first.set_xlim(0, settings["place"].max() + 1)
-            part.supxlabel("settings, best first", fontsize=8)
-            part.supylabel(rows["score_label"].iloc[0], fontsize=8)
+            first.set_ylabel(rows["score_label"].iloc[0], fontsize=7)
+            list(axes.values())[-1].set_xlabel("settings, best first", fontsize=7)
     return figure
 
 
-def _panel(ax: Axes, points: pd.DataFrame, settings: pd.DataFrame, row: "pd.Series[Any]") -> None:
+def _panel(ax: Axes, points: pd.DataFrame, settings: pd.DataFrame, ink: str) -> None:
     """One method."""
-    ink, many = colour(row["method"]), len(points) > CLOUD
+    many = len(points) > CLOUD
     ranges = settings[settings["scored"] > 1]
     ax.vlines(ranges["place"], ranges["lowest"], ranges["highest"], color=ink, lw=0.8, alpha=0.6, rasterized=many)
     shown = points["score"] <= points["far"]
@@ -86,18 +91,22 @@ def _panel(ax: Axes, points: pd.DataFrame, settings: pd.DataFrame, row: "pd.Seri
         ax.scatter(at, [1.04] * len(at), marker=mark, transform=ax.get_xaxis_transform(), rasterized=many, **look)
     ax.yaxis.grid(visible=True, color="0.92", lw=0.5)
     ax.set_axisbelow(True)
-    texts = [_measure("between", row, "between", 1), _measure("cv", row, "cv", 100)]
-    ax.text(0.98, 0.03, "\n".join(texts), transform=ax.transAxes, ha="right", va="bottom", fontsize=5.5, color="0.3")
 
 
-def _measure(word: str, row: "pd.Series[Any]", name: str, factor: float) -> str:
-    """`between 0.81 [0.60, 0.93]`, and per cent where the factor is 100."""
-    if pd.isna(row[name]):
-        return f"{word}: unknown"
-    unit, digits = (" %", 0) if factor == 100 else ("", 2)
-    value, low, high = (factor * row[each] for each in (name, f"{name}_low", f"{name}_high"))
-    top = f"{high:.{digits}f}" if np.isfinite(high) else "\N{INFINITY}"
-    return f"{word} {value:.{digits}f} [{low:.{digits}f}, {top}]{unit}"
+def _measures(part: SubFigure | Figure, grid: Any, table: pd.DataFrame) -> None:
+    """The numbers of all methods, side by side."""
+    cells, methods = grid.subgridspec(1, 2), list(table["method"])
+    left, right = part.add_subplot(cells[0]), part.add_subplot(cells[1])
+    left.set_xscale("log")
+    left.set_xlim(0.001, 1)
+    left.set_xticks([0.001, 0.01, 0.1, 1], ["0.1", "1", "10", "100"])
+    left.set_xlabel("cv within settings, %", fontsize=7)
+    right.set_xlim(min(0.0, table["between_low"].min()), 1)
+    right.set_xlabel("variance between settings", fontsize=7)
+    for ax, value in ((left, "cv"), (right, "between")):
+        forest(ax, table, value, methods)
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_yticks(range(len(methods)), methods if ax is left else [])
 
 
 FIGURE = FigureKind(
