@@ -43,6 +43,10 @@ OTHER_COLOURS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#DDCC77", "#CC6677
 N_DIS_COLOURS = {1: "#332288", 5: "#CC6677"}
 """Of Tol's muted set, one dark and one light: they tell lines apart in print without colour as well."""
 
+HYPERPARAMETER_LABELS = {"learning_rate": "lr", "beta1": "β1", "beta2": "β2", "n_dis": "n_dis", "penalty_weight": "λ"}
+"""As `analysis.top.setting` writes them."""
+HYPERPARAMETERS_IN_WORDS = "lr: learning rate, β1, β2: Adam's, n_dis: updates of D per update of G, λ: penalty weight"
+
 CONTEXT = ", "
 """Between a label and what tells its trials from others of the same method (`SN, resnet19`)."""
 

@@ -11,67 +11,116 @@ from matplotlib.figure import Figure
 from analysis.budget import budget_curve
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.ink import datasets_abreast, scale_scores, score_name
+from analysis.ink import scale_scores, score_name
+from analysis.panels import blocks, counting_axis, name_ends, panel_each, rows_of, score_axis
 from analysis.paper.beside import beside_caption, boxes_beside, comparable
 from analysis.rows import Rows
+from analysis.scores import pools
 from analysis.style import PAGE, colour
 
 PAPER_LEGEND = (
-    "Diamonds at the right: the median of the paper's best 5 %, a figure of it each; of a pool, and so of no one "
-    "budget."
+    "Diamonds on the axis: the median of the paper's best 5 %, a figure of it each; of a pool, and so of no one budget."
 )
+FAR = 10
+"""The axis ends at this many times the lowest score, or above the ends of all lines where that is higher."""
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (4, 1, 1, 1)))
+"""Of methods that have the same colour."""
 
 
 def compute(rows: Rows) -> Frames:
-    """curve: of `budget_curve`, with score_label; beside: of `boxes_beside`; paper: what is shown of them."""
+    """curve: of `budget_curve`, with score_label and far (the end of the dataset's axis); without: of methods that have
+    no score, and so no line: dataset, method, n; beside: of `boxes_beside`; paper: what is shown of them."""
     curve = budget_curve(rows.scored)
     if curve.empty:
-        raise NotEnough("No trial has a score.")
+        raise NotEnough("No trial has a score, so there is no best of a budget to show.")
+    means = curve.groupby("dataset")["mean"]
+    ends = curve.groupby(["dataset", "method"])["mean"].last().groupby("dataset").max()
+    far = np.minimum(means.max(), np.maximum(ends, FAR * means.min()))
+    labels = curve["dataset"].map(score_name(rows.trials))
+    without = [(*key, len(pool)) for key, pool in pools(rows.scored).items() if pool["score"].isna().all()]
     beside = boxes_beside(rows.scored)
-    curve = curve.assign(score_label=curve["dataset"].map(score_name(rows.trials)))
-    return {"curve": curve, "beside": beside, "paper": comparable(beside)}
+    return {
+        "curve": curve.assign(score_label=labels, far=curve["dataset"].map(far)),
+        "without": pd.DataFrame(without, columns=["dataset", "method", "n"]),
+        "beside": beside,
+        "paper": comparable(beside),
+    }
 
 
 def caption(rows: Rows, frames: Frames) -> str:
     """What the lines are."""
     return common(
         rows,
-        "Line: the lowest score of k trainings, its mean over all random orders of a method's pool; band: 5 to 95 % of "
-        "orders, which closes towards the size of the pool, since all of it is drawn.",
-        "Trainings without a score count; an order that has none by then counts as the dataset's worst score.",
+        "Line: the lowest score of k trainings, its mean over all random orders of a method's pool, whose size stands "
+        "by its name (in the small panels, grey: the other methods'); band: 5 to 95 % of orders, which closes towards "
+        "the size of the pool, since all of it is drawn.",
+        "Trainings without a score count; an order that has none by then counts as the dataset's worst score, and the "
+        "band is open there.",
+        *(
+            f"{row.dataset}: no training of {row.method} has a score ({row.n})."
+            for row in frames["without"].itertuples()
+        ),
         *([PAPER_LEGEND] if len(frames["paper"]) else []),
         *beside_caption(frames["beside"]),
     )
 
 
 def draw(frames: Frames, caption: str) -> Figure:
-    """A panel per dataset, a line per method."""
+    """A block per dataset: all methods in one panel, and below it a small one for the band of each."""
     curve = frames["curve"]
+    counts = curve.groupby("dataset", sort=False)["method"].nunique()
+    large = {dataset: max(2.2, 0.9 + 0.1 * count) for dataset, count in counts.items()}
+    small = {dataset: 0.85 * rows_of(count) + 0.2 for dataset, count in counts.items()}
     with mpl.rc_context(PAGE):
-        figure, axes = datasets_abreast(curve["dataset"].unique(), 2.4, caption)
-        for dataset, ax in axes.items():
-            _panel(ax, curve[curve["dataset"] == dataset])
-            _paper_medians(ax, frames["paper"][frames["paper"]["dataset"] == dataset])
+        figure, parts = blocks(counts.index, [0.3 + large[name] + small[name] for name in counts.index], caption)
+        overviews = []
+        for dataset, part in parts:
+            here = curve[curve["dataset"] == dataset]
+            grid = part.add_gridspec(2, 1, height_ratios=[large[dataset], small[dataset]])
+            overviews.append((_overview(part.add_subplot(grid[0]), here), here))
+            _paper_medians(overviews[-1][0], frames["paper"][frames["paper"]["dataset"] == dataset])
+            axes = panel_each(part, list(here["method"].unique()), grid[1])
+            for method, ax in axes.items():
+                _panel(ax, method, here)
+        figure.draw_without_rendering()  # where the names go depends on where the panels are
+        for ax, here in overviews:
+            ends = here.groupby("method", sort=False).last().reset_index()
+            texts = ends["method"] + " (" + ends["n"].astype(str) + ")"
+            name_ends(ax, pd.DataFrame({"method": ends["method"], "text": texts, "x": ends["k"], "y": ends["mean"]}))
     return figure
 
 
-def _panel(ax: Axes, curve: pd.DataFrame) -> None:
-    top = 3 * curve["mean"].min()
-    for label, line in curve.groupby("method", sort=False):
-        ink = colour(str(label))
-        ax.plot(line["k"], line["mean"], color=ink, lw=1.2, label=f"{label} ({line['n'].iloc[0]})", zorder=3)
-        shown = line[np.isfinite(line["low"])]
-        ax.fill_between(
-            shown["k"], shown["low"], shown["high"].clip(upper=curve["mean"].max()), color=ink, alpha=0.1, lw=0
-        )
-    ax.set_xscale("log")
+def _overview(ax: Axes, curve: pd.DataFrame) -> Axes:
+    """The lines of all methods; those of one colour differ in their dashes."""
+    seen: dict[str, int] = {}
+    for method, line in curve.groupby("method", sort=False):
+        ink = colour(str(method))
+        seen[ink] = seen.get(ink, -1) + 1
+        ax.plot(line["k"], line["mean"], color=ink, lw=1.3, ls=DASHES[seen[ink] % len(DASHES)])
+        ax.plot(line["k"].iloc[-1], line["mean"].iloc[-1], "o", ms=2.5, mew=0, color=ink)
+    _scale(ax, curve)
+    scale_scores(ax, curve["mean"])
     ax.set_xlabel("budget k: trainings")
     ax.set_ylabel(curve["score_label"].iloc[0])
-    low, high = curve["low"].min(), min(curve["mean"].max(), max(top, curve["mean"].median()))
-    if low > 0:
-        ax.set_ylim(low * 0.97, high * 1.05)
-    scale_scores(ax, curve["mean"])
-    ax.legend(frameon=False, fontsize=6.5, title="method (pool)", title_fontsize=6.5)
+    return ax
+
+
+def _panel(ax: Axes, method: str, curve: pd.DataFrame) -> None:
+    """One method's line with its band, before all the others."""
+    for other, line in curve.groupby("method", sort=False):
+        mine = other == method
+        ink = colour(method) if mine else "0.8"
+        ax.plot(line["k"], line["mean"], color=ink, lw=1.2 if mine else 0.5, zorder=3 if mine else 1)
+    band = curve[curve["method"] == method]
+    open_end = band["high"].where(np.isfinite(band["high"]), 2 * band["far"])
+    shown = np.isfinite(band["low"])
+    ax.fill_between(band["k"][shown], band["low"][shown], open_end[shown], color=colour(method), alpha=0.2, lw=0)
+    _scale(ax, curve)
+
+
+def _scale(ax: Axes, curve: pd.DataFrame) -> None:
+    counting_axis(ax, curve["k"].max())
+    score_axis(ax.yaxis, curve["mean"].min(), curve["far"].iloc[0])
 
 
 def _paper_medians(ax: Axes, boxes: pd.DataFrame) -> None:
@@ -85,7 +134,7 @@ def _paper_medians(ax: Axes, boxes: pd.DataFrame) -> None:
             "mew": 0.8,
             "color": colour(row["method_label"]),
         }
-        ax.plot(1.025, row["median"], transform=ax.get_yaxis_transform(), clip_on=False, **look)
+        ax.plot(0, row["median"], transform=ax.get_yaxis_transform(), clip_on=False, **look)
 
 
 FIGURE = FigureKind(

@@ -1,0 +1,97 @@
+"""How the scores of each method's trainings are distributed: an ECDF per method, with a band, before all the others."""
+
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.captions import common
+from analysis.distribution import distribution_table, ecdf
+from analysis.figures.kind import FigureKind, Frames, NotEnough
+from analysis.panels import blocks, panel_each, rows_of, score_axis
+from analysis.rows import Rows
+from analysis.style import PAGE, colour
+
+FAR = 10
+"""The axis ends at this many times the lowest median, where scores go beyond."""
+
+
+def compute(rows: Rows) -> Frames:
+    """curves: of `ecdf`; table: of `distribution_table`, with far (the end of the dataset's axis)."""
+    curves, table = ecdf(rows.scored, rows.level), distribution_table(rows.scored, rows.level)
+    if curves.empty:
+        raise NotEnough("No trial has a score, so there is no distribution of scores to show.")
+    highest = curves.groupby("dataset")["score"].max()
+    lowest = table.groupby("dataset")["median"].min()
+    far = pd.concat([highest, FAR * lowest], axis=1).min(axis=1)
+    return {"curves": curves, "table": table.assign(far=table["dataset"].map(far))}
+
+
+def caption(rows: Rows, frames: Frames) -> str:
+    """What the curves are."""
+    level = f"{100 * rows.level:g} %"
+    ends = frames["table"].groupby("dataset")["far"].first()
+    beyond = frames["curves"]["score"] > frames["curves"]["dataset"].map(ends)
+    return common(
+        rows,
+        "Curve: the share of all n trainings of a method that score at most so much (grey: the other methods'); one "
+        "that ends below 1 has trainings without a score, which count.",
+        f"Band: {level} for the whole curve (Dvoretzky, Kiefer and Wolfowitz).",
+        f"Dot and bar: the median and its {level} interval by order statistics, to the edge where it is open.",
+        *(["The axis ends before the highest scores."] if beyond.any() else []),
+    )
+
+
+def draw(frames: Frames, caption: str) -> Figure:
+    """A panel per method, a block per dataset."""
+    curves, table = frames["curves"], frames["table"]
+    sizes = table.groupby("dataset", sort=False).size()
+    with mpl.rc_context(PAGE):
+        figure, parts = blocks(sizes.index, [0.6 + 0.95 * rows_of(size) for size in sizes], caption)
+        for dataset, part in parts:
+            here, rows = curves[curves["dataset"] == dataset], table[table["dataset"] == dataset]
+            axes = panel_each(part, list(rows["method"]))
+            for (_, row), ax in zip(rows.iterrows(), axes.values(), strict=True):
+                _panel(ax, row, here)
+            part.supxlabel(rows["score_label"].iloc[0], fontsize=8)
+            part.supylabel("share of trainings", fontsize=8)
+    return figure
+
+
+def _panel(ax: Axes, row: "pd.Series[Any]", curves: pd.DataFrame) -> None:
+    """One method before all the others."""
+    low, far, ink = curves["score"].min(), row["far"], colour(row["method"])
+    for method, curve in curves.groupby("method", sort=False):
+        x = [curve["score"].iloc[0], *curve["score"], max(far * 2, curve["score"].iloc[-1])]
+        y = [0, *curve["share"], curve["share"].iloc[-1]]
+        if method != row["method"]:
+            ax.step(x, y, where="post", color="0.8", lw=0.5, zorder=1)
+            continue
+        ends = [[curve[end].iloc[0], *curve[end], curve[end].iloc[-1]] for end in ("low", "high")]
+        ax.fill_between(x, *ends, step="post", color=ink, alpha=0.2, lw=0, zorder=2)
+        ax.step(x, y, where="post", color=ink, lw=1.3, zorder=3)
+    score_axis(ax.xaxis, low, far)
+    ax.set_ylim(0, 1.02)
+    ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    left, right = ax.get_xlim()
+    if row["median"] < right:
+        ax.plot([max(row["low"], left), min(row["high"], right)], [0.5, 0.5], color="0.15", lw=0.9, zorder=4)
+        ax.plot(row["median"], 0.5, "o", ms=3, mfc=ink, mec="0.15", mew=0.6, zorder=5)
+    ax.set_title(_counts(row), loc="right", fontsize=6, color="0.3", pad=4)
+
+
+def _counts(row: "pd.Series[Any]") -> str:
+    """n, and how many of them have no score."""
+    without = row["diverged"] + row["failed"] + row["unscored"]
+    return f"n={row['n']}" + (f", {without}\N{MULTIPLICATION SIGN}" if without else "")
+
+
+FIGURE = FigureKind(
+    name="distribution",
+    title="How the scores are distributed",
+    compute=compute,
+    caption=caption,
+    draw=draw,
+)

@@ -1,0 +1,145 @@
+"""How the scores of each method answer to each hyperparameter."""
+
+import itertools
+import textwrap
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from analysis.captions import common
+from analysis.figures.kind import FigureKind, Frames, NotEnough
+from analysis.ink import score_name
+from analysis.panels import CLOUD, blocks, score_axis
+from analysis.response import FEW_VALUES, response, response_points
+from analysis.rows import Rows
+from analysis.scores import HYPERPARAMETERS
+from analysis.style import HYPERPARAMETER_LABELS, HYPERPARAMETERS_IN_WORDS, PAGE, colour
+
+FAR = 10
+"""The axis ends at this many times the dataset's lowest median of a group, where scores go beyond."""
+LABEL_LETTERS = 11
+LOGARITHMIC = ("learning_rate", "penalty_weight")
+
+
+def compute(rows: Rows) -> Frames:
+    """groups: of `response`, with score_label, best and far (where the dataset's axis begins and ends); points: of
+    `response_points`, with above (the end of the axis)."""
+    groups = response(rows.scored)
+    if groups.empty or not groups["scored"].any():
+        raise NotEnough("No method has scores at more than one value of a hyperparameter.")
+    scores, lowest = rows.scored.groupby("dataset")["score"], groups.groupby("dataset")["median"].min()
+    best, far = scores.min(), pd.concat([scores.max(), FAR * lowest], axis=1).min(axis=1)
+    points = response_points(rows.scored, rows.rng())
+    names, dataset = score_name(rows.trials), groups["dataset"]
+    groups = groups.assign(score_label=dataset.map(names), best=dataset.map(best), far=dataset.map(far))
+    return {"groups": groups, "points": points.assign(above=points["score"] > points["dataset"].map(far))}
+
+
+def caption(rows: Rows, frames: Frames) -> str:
+    """What the marks are, and what was left out of them."""
+    points = frames["points"]
+    drawn = int((points["drawn"] < points["pool"]).any())
+    return common(
+        rows,
+        "Points: trials; above the axis: x without a score, \N{BLACK UP-POINTING SMALL TRIANGLE} beyond it.",
+        f"Dots and bars, at up to {FEW_VALUES} values: the median and quartiles of all trials there, whatever their "
+        "other hyperparameters; line and band, over ranges: those of neighbours, in groups of about equal size. "
+        "Trials without a score rank last; a bar or band that ends above the axis ends among them or beyond.",
+        "\N{EN DASH}: one value, or none.",
+        *(["Of a method with many trials some are drawn at random as points; all other numbers are of all."] * drawn),
+        HYPERPARAMETERS_IN_WORDS + ".",
+    )
+
+
+def draw(frames: Frames, caption: str) -> Figure:
+    """A line of panels per method, a column per hyperparameter, a block per dataset."""
+    groups, points = frames["groups"], frames["points"]
+    counts = groups.groupby("dataset", sort=False)["method"].nunique()
+    with mpl.rc_context(PAGE):
+        figure, parts = blocks(counts.index, [0.85 + 0.58 * count for count in counts], caption)
+        for dataset, part in parts:
+            _block(part, *(frame[frame["dataset"] == dataset] for frame in (groups, points)))
+    return figure
+
+
+def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame) -> None:
+    """One dataset."""
+    methods = list(groups["method"].unique())
+    names = [name for name in HYPERPARAMETERS if (groups["hyperparameter"] == name).any()]
+    axes = part.subplots(len(methods), len(names), squeeze=False, sharey=True, sharex="col")
+    for (line, method), (column, name) in itertools.product(enumerate(methods), enumerate(names)):
+        ax = axes[line, column]
+        inside, cloud = (
+            frame[(frame["method"] == method) & (frame["hyperparameter"] == name)] for frame in (groups, points)
+        )
+        values = np.unique(groups["value"][groups["hyperparameter"] == name])
+        steps = None if (groups["lowest"] < groups["highest"])[groups["hyperparameter"] == name].any() else values
+        _panel(ax, inside, cloud, steps, colour(method))
+        _values_axis(ax, name, steps)
+        ax.tick_params(labelsize=6, labelleft=column == 0, labelbottom=line == len(methods) - 1)
+        if line == 0:
+            ax.set_title(HYPERPARAMETER_LABELS[name], fontsize=7.5, pad=8)
+        if column == len(names) - 1:
+            text = "\n".join(textwrap.wrap(method, LABEL_LETTERS))
+            look: dict[str, Any] = {"fontsize": 7, "fontweight": "bold", "color": colour(method), "linespacing": 1.0}
+            ax.text(1.06, 0.5, text, rotation=270, va="center", transform=ax.transAxes, ma="center", **look)
+    score_axis(axes[0, 0].yaxis, groups["best"].iloc[0], groups["far"].iloc[0])
+    for ax in axes.flat:
+        ax.yaxis.grid(visible=True, color="0.92", lw=0.5)
+        ax.set_axisbelow(True)
+    part.supylabel(groups["score_label"].iloc[0], fontsize=8)
+
+
+def _panel(ax: Axes, groups: pd.DataFrame, points: pd.DataFrame, steps: Any, ink: str) -> None:
+    """One method and hyperparameter. Where there are few values they stand evenly spaced."""
+    if groups.empty:
+        ax.text(0.5, 0.5, "\N{EN DASH}", transform=ax.transAxes, ha="center", va="center", fontsize=6, color="0.6")
+        return
+    golden = (np.arange(len(points)) * 0.6180339887 % 1 - 0.5) * 0.55
+    x = points["value"].to_numpy() if steps is None else np.searchsorted(steps, points["value"]) + golden
+    shown = (points["score"].notna() & ~points["above"]).to_numpy()
+    faint = float(np.clip(30 / max(len(points), 1), 0.12, 0.35))
+    ax.scatter(x[shown], points["score"][shown], s=3, color=ink, alpha=faint, lw=0, rasterized=len(points) > CLOUD)
+    for mark, where in (("x", points["score"].isna()), ("^", points["above"])):
+        at = x[where.to_numpy()]
+        look: dict[str, Any] = {"s": 5, "lw": 0.5 if mark == "x" else 0, "color": ink, "alpha": 0.7, "clip_on": False}
+        ax.scatter(at, [1.07] * len(at), marker=mark, transform=ax.get_xaxis_transform(), **look)
+    high = groups["q3"].where(np.isfinite(groups["q3"]), 2 * groups["far"])
+    low = groups["q1"].where(np.isfinite(groups["q1"]), 2 * groups["far"])
+    if steps is None:
+        ax.fill_between(groups["value"], low, high, color=ink, alpha=0.25, lw=0)
+        ax.plot(groups["value"], groups["median"].where(np.isfinite(groups["median"])), color=ink, lw=1.3)
+        return
+    at = np.searchsorted(steps, groups["value"])
+    ax.plot(at, groups["median"].where(np.isfinite(groups["median"])), color=ink, lw=0.7)
+    ax.vlines(at, low, high, color=ink, lw=1.6)
+    ax.plot(at, groups["median"].where(np.isfinite(groups["median"])), "o", ms=3.2, mfc="white", mec=ink, mew=0.9)
+
+
+def _values_axis(ax: Axes, name: str, steps: Any) -> None:
+    """The values, one by one where they are few, else a logarithmic or linear axis."""
+    if steps is not None:
+        ax.set_xlim(-0.5, len(steps) - 0.5)
+        ax.set_xticks(range(len(steps)), [_short(value) for value in steps], rotation=90)
+        return
+    if name in LOGARITHMIC:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(numticks=4))
+        ax.xaxis.set_minor_locator(NullLocator())
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(2))
+    ax.xaxis.set_major_formatter(lambda value, _: _short(value))
+    ax.tick_params(axis="x", rotation=90)
+
+
+def _short(value: float) -> str:
+    """`1e-4`, `0.999`, `10`."""
+    return f"{value:g}" if value == 0 or 0.01 <= abs(value) < 1e4 else f"{value:.0e}".replace("e-0", "e-")
+
+
+FIGURE = FigureKind(name="response", title="What each hyperparameter does", compute=compute, caption=caption, draw=draw)

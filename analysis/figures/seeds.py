@@ -1,0 +1,114 @@
+"""How much scores vary with the seed alone: the seeds of each setting, settings in the order of their medians."""
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import NullLocator
+
+from analysis.captions import common
+from analysis.figures.kind import FigureKind, Frames, NotEnough
+from analysis.panels import CLOUD, blocks, forest, panel_each, rows_of, score_axis
+from analysis.rows import Rows
+from analysis.scores import TRAININGS, scored
+from analysis.seeds import repeated, seed_table, setting_spread
+from analysis.style import PAGE, colour
+
+FAR = 10
+"""The axis ends at this many times the dataset's lowest score, or above half of all, where scores go beyond."""
+
+
+def compute(rows: Rows) -> Frames:
+    """points: of `repeated`, with far (the end of the dataset's axis); settings: of `setting_spread`; table: of
+    `seed_table`. Of trainings, whatever the pool of the rows."""
+    trainings = rows.scored if rows.pool == TRAININGS else scored(rows.trials, rows.rule, TRAININGS)
+    points = repeated(trainings)
+    if points["score"].isna().all():
+        raise NotEnough(
+            "No setting has been trained with several seeds and been scored; `study run grid --seeds 3` does it."
+        )
+    scores = points.groupby("dataset")["score"]
+    far = np.minimum(scores.max(), np.maximum(FAR * scores.min(), 2 * scores.median()))
+    kept = ["dataset", "method_label", "place", "score"]
+    return {
+        "points": points[kept].rename(columns={"method_label": "method"}).assign(far=points["dataset"].map(far)),
+        "settings": setting_spread(points),
+        "table": seed_table(points, rows.rng(), rows.level),
+    }
+
+
+def caption(rows: Rows, frames: Frames) -> str:
+    """What the points are, and what the numbers."""
+    partly = int(frames["table"]["partly"].sum())
+    some = f", of which {partly} settings have some beside others that are scored" if partly else ""
+    return common(
+        rows,
+        "Points: the seeds of each setting that was trained with several, settings in the order of their medians; "
+        f"line: from the lowest to the highest; above the axis: x seeds without a score{some}, \N{BLACK UP-POINTING SMALL TRIANGLE} beyond it.",
+        "cv: the standard deviation within settings over their mean, pooled; bar: a studentised bootstrap of settings. "
+        "Variance between settings: its share for ranked scores, the rest lies between seeds of one setting (intraclass "
+        "correlation; below 0 where a seed does the same in all settings); bar: Searle's interval. Both bars "
+        f"{100 * rows.level:g} %; few settings, or few that vary most, make them wide.",
+    )
+
+
+def draw(frames: Frames, caption: str) -> Figure:
+    """A panel per method, a block per dataset."""
+    table = frames["table"]
+    sizes = table.groupby("dataset", sort=False).size()
+    with mpl.rc_context(PAGE):
+        large, small = 1.0 * sizes.map(rows_of) + 0.4, 0.15 * sizes + 0.45
+        figure, parts = blocks(sizes.index, 0.3 + large + small, caption)
+        for dataset, part in parts:
+            points, settings, rows = (frame[frame["dataset"] == dataset] for frame in frames.values())
+            grid = part.add_gridspec(2, 1, height_ratios=[large[dataset], small[dataset]])
+            axes = panel_each(part, list(rows["method"]), grid[0])
+            _measures(part, grid[1], rows)
+            for (_, row), ax in zip(rows.iterrows(), axes.values(), strict=True):
+                mine = (frame[frame["method"] == row["method"]] for frame in (points, settings))
+                _panel(ax, *mine, colour(row["method"]))
+            first = next(iter(axes.values()))
+            score_axis(first.yaxis, points["score"].min(), points["far"].iloc[0])
+            first.set_xlim(0, settings["place"].max() + 1)
+            first.set_ylabel(rows["score_label"].iloc[0], fontsize=7)
+            list(axes.values())[-1].set_xlabel("settings, best first", fontsize=7)
+    return figure
+
+
+def _panel(ax: Axes, points: pd.DataFrame, settings: pd.DataFrame, ink: str) -> None:
+    """One method."""
+    many = len(points) > CLOUD
+    ranges = settings[settings["scored"] > 1]
+    ax.vlines(ranges["place"], ranges["lowest"], ranges["highest"], color=ink, lw=0.8, alpha=0.6, rasterized=many)
+    shown = points["score"] <= points["far"]
+    ax.scatter(points["place"][shown], points["score"][shown], s=4, color=ink, lw=0, rasterized=many)
+    for mark, where in (("x", points["score"].isna()), ("^", points["score"] > points["far"])):
+        at = points["place"][where]
+        look: dict[str, Any] = {"s": 5, "lw": 0.5 if mark == "x" else 0, "color": ink, "clip_on": False}
+        ax.scatter(at, [1.04] * len(at), marker=mark, transform=ax.get_xaxis_transform(), rasterized=many, **look)
+    ax.yaxis.grid(visible=True, color="0.92", lw=0.5)
+    ax.set_axisbelow(True)
+
+
+def _measures(part: SubFigure | Figure, grid: Any, table: pd.DataFrame) -> None:
+    """The numbers of all methods, side by side."""
+    cells, methods = grid.subgridspec(1, 2), list(table["method"])
+    left, right = part.add_subplot(cells[0]), part.add_subplot(cells[1])
+    left.set_xscale("log")
+    left.set_xlim(0.001, 1)
+    left.set_xticks([0.001, 0.01, 0.1, 1], ["0.1", "1", "10", "100"])
+    left.set_xlabel("cv within settings, %", fontsize=7)
+    right.set_xlim(min(0.0, table["between_low"].min()), 1)
+    right.set_xlabel("variance between settings", fontsize=7)
+    for ax, value in ((left, "cv"), (right, "between")):
+        forest(ax, table, value, methods)
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_yticks(range(len(methods)), methods if ax is left else [])
+
+
+FIGURE = FigureKind(
+    name="seeds", title="How much scores vary with the seed", compute=compute, caption=caption, draw=draw
+)

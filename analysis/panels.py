@@ -1,0 +1,174 @@
+"""Small multiples, a panel per method and a block per dataset, and names at the ends of lines. Nothing is computed."""
+
+import math
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from analysis.ink import COLUMN, PAPER, captioned
+from analysis.style import colour
+
+ABREAST = 3  # panels in a paper's column
+TITLE_LETTERS = 17
+CLOUD = 2000
+"""Points in one panel from which on they are drawn as pixels, also in PDF and SVG."""
+
+
+def blocks(
+    datasets: Iterable[str], inches: Iterable[float], caption: str
+) -> tuple[Figure, list[tuple[str, SubFigure | Figure]]]:
+    """A captioned figure with a titled part per dataset: one as wide as a paper's column, or two abreast.
+
+    Args:
+        datasets: their names.
+        inches: the height of each one's part.
+        caption: under the figure.
+    """
+    names, heights = list(datasets), list(inches)
+    abreast = min(2, len(names))
+    rows = [max(heights[at : at + abreast]) for at in range(0, len(names), abreast)]
+    figure = captioned(COLUMN if abreast == 1 else PAPER, sum(rows), caption)
+    parts = figure.subfigures(len(rows), abreast, squeeze=False, height_ratios=rows).flatten()
+    for name, part in zip(names, parts, strict=False):
+        part.suptitle(name, x=0.02, ha="left", fontsize=8.5, fontweight="bold")
+    return figure, list(zip(names, parts, strict=False))
+
+
+def rows_of(methods: int) -> int:
+    """Rows of panels that so many methods take."""
+    return math.ceil(methods / ABREAST)
+
+
+def panel_each(part: SubFigure | Figure, methods: list[str], grid: Any = None) -> dict[str, Axes]:
+    """A panel per method on shared axes, each under its name in its colour; ticks at the outer edges only.
+
+    Args:
+        part: of a figure, all of it free unless `grid` is given.
+        methods: their labels.
+        grid: a subplot specification in the part, to be divided.
+    """
+    lines, columns = rows_of(len(methods)), min(ABREAST, len(methods))
+    spec = part.add_gridspec(lines, columns) if grid is None else grid.subgridspec(lines, columns)
+    axes: dict[str, Axes] = {}
+    for at, method in enumerate(methods):
+        first = next(iter(axes.values()), None)
+        ax = part.add_subplot(spec[at // columns, at % columns], sharex=first, sharey=first)
+        title = "\n".join(textwrap.wrap(method, TITLE_LETTERS))
+        ax.set_title(title, loc="left", fontsize=7, color=colour(method), fontweight="bold", pad=4)
+        ax.tick_params(labelsize=6, labelleft=at % columns == 0, labelbottom=at + columns >= len(methods))
+        axes[method] = ax
+    return axes
+
+
+def counting_axis(ax: Axes, most: int) -> None:
+    """A logarithmic x axis for whole numbers from 1 to `most`, ticked 1, 2, 5, 10, ..., or 1, 10, 100, ... if many."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if most <= 500 else (1,)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def score_axis(axis: Axis, low: float, high: float) -> None:
+    """The x or y axis of small panels, from a little below the lowest score to a little above the highest.
+
+    Logarithmic with a few plain numbers, where both are above 0.
+    """
+    if not (np.isfinite(low) and np.isfinite(high)):
+        axis.set_ticks([])
+        return
+    limits = axis.axes.set_xlim if axis.axis_name == "x" else axis.axes.set_ylim
+    axis.grid(visible=True, color="0.92", lw=0.5)
+    axis.axes.set_axisbelow(True)
+    if low <= 0:
+        pad = 0.04 * (high - low) or 0.05
+        limits(low - pad, high + pad)
+        axis.set_major_locator(MaxNLocator(3))
+        return
+    spread, pad = high / low, 0.04 * math.log(high / low) or 0.05
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    limits(low * math.exp(-pad), high * math.exp(pad))
+    subs = (1,) if spread > 200 else (1, 3) if spread > 12 else (1, 2, 5)
+    axis.set_major_locator(LogLocator(subs=subs) if spread > 3.5 else MaxNLocator(3))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def forest(ax: Axes, rows: pd.DataFrame, value: str, methods: list[str], filled: str | None = None) -> None:
+    """A line per method with a dot at `value` and a bar from `value`_low to `value`_high, clipped to the axis.
+
+    Args:
+        ax: whose x axis has its limits.
+        rows: at most one per method: method (its label) and those columns; a value that is NaN is said to be unknown.
+        value: a column.
+        methods: their labels, from the top.
+        filled: a column that says whether a dot is filled; all are where None.
+    """
+    left, right = ax.get_xlim()
+    known = rows.set_index("method")
+    for at, method in enumerate(methods):
+        ax.axhline(at, color="0.94", lw=0.5, zorder=0)
+        if method not in known.index:
+            continue
+        row, ink = known.loc[method], colour(method)
+        if pd.isna(row[value]):
+            ax.text(
+                0.5, at, "unknown", transform=ax.get_yaxis_transform(), size=6, color="0.6", ha="center", va="center"
+            )
+            continue
+        ends = [max(row[f"{value}_low"], left), min(row[f"{value}_high"], right)]
+        ax.plot(ends, [at, at], color=ink, lw=1.2, solid_capstyle="butt")
+        face = ink if filled is None or row[filled] else "white"
+        ax.plot(row[value], at, "o", ms=4, mfc=face, mec=ink, mew=1, clip_on=False)
+    ax.set_ylim(len(methods) - 0.5, -0.5)
+    ax.tick_params(labelsize=6.5, left=False)
+    ax.xaxis.grid(visible=True, color="0.92", lw=0.5)
+    ax.set_axisbelow(True)
+
+
+def name_ends(ax: Axes, ends: pd.DataFrame, size: float = 6.5) -> None:
+    """Names to the right of the axes, each joined to the end of its line, moved apart where they would overlap.
+
+    To be called when limits and the figure's size stand.
+
+    Args:
+        ends: method (its label), text, x, y: where each line ends, in data coordinates.
+        size: of the text, in points.
+    """
+    step = 1.25 * size / 72 * ax.figure.dpi / ax.bbox.height
+    to_axes = (ax.transData + ax.transAxes.inverted()).transform
+    ordered = ends.assign(at=[float(to_axes((x, y))[1]) for x, y in zip(ends["x"], ends["y"], strict=True)])
+    ordered = ordered.sort_values("at", kind="stable")
+    for (_, end), place in zip(ordered.iterrows(), _apart(list(ordered["at"].clip(0, 1)), step), strict=True):
+        ink = colour(end["method"])
+        ax.annotate(
+            end["text"],
+            (end["x"], end["y"]),
+            xytext=(1.1, place),
+            xycoords="data",
+            textcoords="axes fraction",
+            fontsize=size,
+            color=ink,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": ink, "lw": 0.5, "alpha": 0.6, "shrinkA": 1, "shrinkB": 1},
+        )
+
+
+def _apart(places: list[float], step: float) -> list[float]:
+    """Ascending places moved as little as it takes to be `step` apart: clusters stay centred where they were wanted."""
+    clusters: list[tuple[float, int]] = []  # centre, size
+    for place in places:
+        clusters.append((place, 1))
+        while len(clusters) > 1:
+            (a, m), (b, n) = clusters[-2:]
+            if b - a >= step * (m + n) / 2:
+                break
+            clusters[-2:] = [((a * m + b * n) / (m + n), m + n)]
+    return [centre + step * (at - (size - 1) / 2) for centre, size in clusters for at in range(size)]
