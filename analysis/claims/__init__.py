@@ -52,7 +52,8 @@ def evidence(rows: Rows) -> pd.DataFrame:
         One row per claim and inequality: claim, part, dataset, architecture, loss, training (what differs within a
         dataset), a, b, statistic, n_a, n_b (trainings, settings or pairs), fraction (share of the best), claimed (below
         or above), bound, estimate, low, high (at the level), low_together, high_together (at that at which all of a
-        claim hold together), outcome (for, against, not resolved, not enough data).
+        claim hold together), outcome (for, against, not resolved, not enough data), words (all of it,
+        for people).
     """
     material = _material(rows)
     found = [evidence_row(claim, each) for claim in CLAIMS for each in decide(claim.lines(material), rows.level)]

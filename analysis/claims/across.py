@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.claim import Claim, Line, Reading
-from analysis.claims.material import GP, GP5, HINGE, LN, LS, NONE, NS, SN, WGAN, Cell, Material, label
+from analysis.claims.material import GP, GP5, HINGE, LN, LS, NONE, NS, SN, WGAN, Cell, Material, Place, label
 from analysis.claims.medians import TEST, Term, difference, weighed
 from analysis.claims.quantities import best, combine, largest
 from analysis.intervals import resolved_fraction
@@ -20,31 +20,27 @@ LEAST_SETTINGS = 3
 """With two seeds or more, for the noise between seeds to be known."""
 
 
-def _place(cell: Cell) -> tuple[str, str, str]:
-    return cell.dataset, cell.architecture, cell.training
-
-
 def _losses(material: Material) -> list[Line]:
     """Of the boxes of Figure 2: SN gains under other losses, too, and LS with GP5 is the highest, so none of NS is."""
     fraction, lines = material.rows.fraction, []
-    places = {_place(cell) for cell in material.of_loss()}
-    cells = [cell for cell in material.of_loss(NS, LS, WGAN) if _place(cell) in places]
-    for cell in (cell for cell in cells if cell.loss != NS):
+    places = {cell.across_losses for cell in material.of_loss()}
+    cells = [cell for cell in material.of_loss(NS, LS, WGAN) if cell.across_losses in places]
+    for cell in (cell for cell in cells if cell.place.loss != NS):
         lines += difference(cell, SN, NONE, fraction, below=True, part="SN gains under other losses")
     for cell, other in itertools.product(cells, cells):
-        if cell.loss == LS and GP5 in cell.pools and _place(cell) == _place(other):
+        if cell.place.loss == LS and GP5 in cell.pools and cell.across_losses == other.across_losses:
             for variant in (NONE, SN, GP5):
-                if variant in other.pools and (variant, other.loss) != (GP5, LS):
+                if variant in other.pools and (variant, other.place.loss) != (GP5, LS):
                     lines.append(_worst(cell, other, variant, fraction))
     return lines
 
 
 def _worst(cell: Cell, other: Cell, variant: str, fraction: float) -> Line:
     """That LS with GP5 scores higher than a variant under some loss."""
-    own, name = (f"{loss_label(loss)} {label(box)}" for loss, box in ((LS, GP5), (other.loss, variant)))
+    own, name = (f"{loss_label(loss)} {label(box)}" for loss, box in ((LS, GP5), (other.place.loss, variant)))
     terms = [Term(own, 1, cell.pools[GP5]), Term(name, -1, other.pools[variant])]
-    part, where = "LS with GP5 is worst", {**cell.names(), "loss": ""}
-    return weighed(where, terms, fraction, statistic=f"{own} - {name}", below=False, part=part)
+    part, place = "LS with GP5 is worst", cell.across_losses
+    return weighed(place, terms, fraction, statistic=f"{own} - {name}", below=False, part=part)
 
 
 def loss_label(loss: str) -> str:
@@ -64,11 +60,11 @@ def _architectures(material: Material) -> list[Line]:
     fraction, lines = material.rows.fraction, []
     cells = [cell for cell in material.of_loss() if NONE in cell.pools and SN in cell.pools]
     for one, two in itertools.permutations(cells, 2):
-        if (one.dataset, one.training) != (two.dataset, two.training):
+        if one.place._replace(architecture="") != two.place._replace(architecture=""):
             continue
-        where = {**one.names(), "architecture": ""}
+        place = one.place._replace(architecture="")
         s1, w1, s2, w2 = (
-            Term(f"{cell.architecture} {label(variant)}", 1, cell.pools[variant])
+            Term(f"{cell.place.architecture} {label(variant)}", 1, cell.pools[variant])
             for cell in (one, two)
             for variant in (SN, NONE)
         )
@@ -78,7 +74,7 @@ def _architectures(material: Material) -> list[Line]:
             [s1._replace(factor=2), *(t._replace(factor=-1) for t in (s2, w1))],
         ):
             statistic = " - ".join(("2 " if term.factor == 2 else "") + term.name for term in terms)
-            lines.append(weighed(where, terms, fraction, statistic=statistic, below=True, part="gap below the gains"))
+            lines.append(weighed(place, terms, fraction, statistic=statistic, below=True, part="gap below the gains"))
     return lines
 
 
@@ -110,7 +106,7 @@ def _marginal(cell: Cell, pair: str, singles: list[str], fraction: float) -> Lin
         return Reading(*found, used, ", ".join([f"{label(pair)} {number(own.value)}", *words]))
 
     return Line(
-        **cell.names(),
+        place=cell.place,
         part="gain is marginal",
         a=label(pair),
         b=", ".join(map(label, singles)),
@@ -125,12 +121,12 @@ def _marginal(cell: Cell, pair: str, singles: list[str], fraction: float) -> Lin
 def _hinge(material: Material) -> list[Line]:
     """Equivalence: m(hinge) within the factor exp(2 s) of m(NS), s being how far seeds of one setting are apart."""
     fraction, lines, noise = material.rows.fraction, [], _seed_noise(material.trainings())
-    others = {_place(cell): cell for cell in material.of_loss()}
+    others = {cell.across_losses: cell for cell in material.of_loss()}
     for cell in material.of_loss(HINGE):
-        if (other := others.get(_place(cell))) is None:
+        if (other := others.get(cell.across_losses)) is None:
             continue
         for variant in (NONE, SN, GP):
-            seen = noise[(noise["place"] == _place(cell)) & (noise["variant"] == variant)]["variance"]
+            seen = noise[(noise["place"] == cell.across_losses) & (noise["variant"] == variant)]["variance"]
             if variant in cell.pools and variant in other.pools and len(seen) >= LEAST_SETTINGS:
                 factor = math.exp(2 * math.sqrt(seen.median()))
                 lines += _within(cell, other, variant, factor, fraction)
@@ -138,11 +134,11 @@ def _hinge(material: Material) -> list[Line]:
 
 
 def _within(cell: Cell, other: Cell, variant: str, factor: float, fraction: float) -> list[Line]:
-    where, names = {**cell.names(), "loss": ""}, [f"{loss} {label(variant)}" for loss in (HINGE, "NS")]
+    names = [f"{loss} {label(variant)}" for loss in (HINGE, "NS")]
     own = Term(names[0], 1, cell.pools[variant])
     return [
         weighed(
-            where,
+            cell.across_losses,
             [own, Term(names[1], -times, other.pools[variant])],
             fraction,
             statistic=f"{names[0]} - {times:.3g} {names[1]}",
@@ -158,7 +154,7 @@ def _seed_noise(trainings: pd.DataFrame) -> pd.DataFrame:
     rows = trainings[trainings["loss"].isin([NS, HINGE]) & (trainings["score"] > 0) & trainings["variant"].notna()]
     groups = rows.assign(log=np.log(rows["score"])).groupby([*SETTING, "training", "variant"], dropna=False)["log"]
     found = groups.var(ddof=1).dropna().rename("variance").reset_index()
-    places = list(zip(found["dataset"], found["architecture"], found["training"], strict=True))
+    places = [Place(*names) for names in zip(found["dataset"], found["architecture"], found["training"], strict=True)]
     return found.assign(place=pd.Series(places, index=found.index, dtype=object))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from analysis.claims.material import Material
+from analysis.claims.material import Material, Place
 from analysis.tables import number
 
 HOLDS, DOES_NOT_HOLD, NOT_RESOLVED, NOT_ENOUGH = "holds", "does not hold", "not resolved", "not enough data"
@@ -28,8 +28,8 @@ class Line:
 
     Attributes:
         part: which part of the claim it belongs to; a claim of one part has "".
-        dataset, architecture, loss, training: the cell; "" where the inequality is across several.
-        a, b: what is compared, in the labels of figures; b is "" where nothing is compared.
+        place: where.
+        a, b: what is compared, in the labels of figures; "" where nothing is.
         n_a, n_b: trainings (or settings, pairs) behind each.
         statistic: the quantity, in words.
         below: whether the claim has it below the bound, or above.
@@ -40,11 +40,8 @@ class Line:
     """
 
     part: str = ""
-    dataset: str
-    architecture: str = ""
-    loss: str = ""
-    training: str = ""
-    a: str
+    place: Place
+    a: str = ""
     b: str = ""
     n_a: int
     n_b: int = 0
@@ -53,12 +50,6 @@ class Line:
     bound: float = 0.0
     measure: Callable[[float, float], Reading | None]
     show: Callable[[float], str] = number
-
-    @property
-    def cell(self) -> str:
-        """The cell in words."""
-        loss = "" if self.loss == "non_saturating" else self.loss.replace("_", " ")
-        return " ".join(filter(None, (self.dataset, self.architecture, loss, self.training)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -18,22 +19,34 @@ GP1, GP5 = "gradient_penalty 1", "gradient_penalty 5"
 """The paper's GP and GP5, by n_dis; GP pools them. Other methods pool their n_dis, as in `analysis.scores`."""
 NS, LS, WGAN, HINGE = NON_SATURATING, "least_squares", "wasserstein", "hinge"
 PLAIN = "{}"
-CELL = ["dataset", "architecture", "training", "loss"]
+
+
+class Place(NamedTuple):
+    """Where something is compared; "" where that is across several. `training` is what differs within a dataset."""
+
+    dataset: str
+    architecture: str = ""
+    training: str = ""
+    loss: str = ""
+
+    @property
+    def words(self) -> str:
+        """For people; the loss of most of the paper's figures goes without saying."""
+        loss = "" if self.loss == NS else self.loss.replace("_", " ")
+        return " ".join(filter(None, (self.dataset, self.architecture, loss, self.training)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One dataset, architecture, training and loss, and the scores of its methods, NaN where a training has none."""
+    """A place and the scores of its methods, NaN where a training has none."""
 
-    dataset: str
-    architecture: str
-    loss: str
-    training: str
+    place: Place
     pools: Mapping[str, Array]
 
-    def names(self) -> dict[str, str]:
-        """The fields of a `Line` that say where it is."""
-        return {name: getattr(self, name) for name in ("dataset", "architecture", "loss", "training")}
+    @property
+    def across_losses(self) -> Place:
+        """The place of whatever its loss."""
+        return self.place._replace(loss="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +96,13 @@ class Material:
         """All cells, in the order of their names."""
         known = self.pooled[self.pooled["variant"].notna()]
         return [
-            Cell(dataset=dataset, architecture=architecture, training=training, loss=loss, pools=dict(_pools(group)))
-            for (dataset, architecture, training, loss), group in known.groupby(CELL)
+            Cell(place=Place(*map(str, key)), pools=dict(_pools(group)))
+            for key, group in known.groupby(list(Place._fields))
         ]
 
     def of_loss(self, *losses: str) -> list[Cell]:
         """The cells of these losses; of the non-saturating one, which most of the paper's figures show, where none."""
-        return [cell for cell in self.cells if cell.loss in (losses or (NS,))]
+        return [cell for cell in self.cells if cell.place.loss in (losses or (NS,))]
 
     @cached_property
     def is_fid(self) -> dict[str, bool]:

@@ -1,10 +1,10 @@
 """Claims about which method scores lower: medians of the best few per cent, at equal numbers of trainings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from analysis.claims.claim import Claim, Line, Reading
-from analysis.claims.material import BN, GP1, GP5, L2, LS, NONE, NS, SN, Cell, Material, label
+from analysis.claims.material import BN, GP1, GP5, L2, LS, NONE, NS, SN, Cell, Material, Place, label
 from analysis.claims.quantities import best, combine
 from analysis.intervals import Array, resolved_fraction
 from analysis.tables import number
@@ -24,15 +24,14 @@ class Term(NamedTuple):
 
 
 def weighed(
-    where: Mapping[str, str], terms: Sequence[Term], fraction: float, *, statistic: str, below: bool, part: str = ""
+    place: Place, terms: Sequence[Term], fraction: float, *, statistic: str, below: bool, part: str = ""
 ) -> Line:
     """The line that a sum of terms is below 0, or above.
 
     Args:
-        where: the fields of a line that say where it is.
+        place, statistic, below, part: of the line.
         terms: the first is a, the others are b.
         fraction: the share of the best that is wanted; the least larger one that all pools resolve is used.
-        statistic, below, part: of the line.
     """
     first, *others = terms
     budget = min(len(term.scores) for term in terms)
@@ -47,7 +46,7 @@ def weighed(
         return Reading(*combine(*zip(factors, found, strict=True)), used, words)
 
     return Line(
-        **where,
+        place=place,
         part=part,
         a=first.name,
         b=", ".join(term.name for term in others),
@@ -65,7 +64,7 @@ def difference(cell: Cell, a: str, b: str, fraction: float, *, below: bool, part
         return []
     terms = [Term(label(a), 1, cell.pools[a]), Term(label(b), -1, cell.pools[b])]
     statistic = f"{label(a)} - {label(b)}"
-    return [weighed(cell.names(), terms, fraction, statistic=statistic, below=below, part=part)]
+    return [weighed(cell.place, terms, fraction, statistic=statistic, below=below, part=part)]
 
 
 def _pairs(material: Material, a: str, b: str, *losses: str, below: bool) -> list[Line]:

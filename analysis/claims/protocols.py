@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.claim import Claim, Line, Reading, change, percent
-from analysis.claims.material import Material
+from analysis.claims.material import Material, Place
 from analysis.claims.quantities import Estimate, largest, quantile, rank_correlation
 from analysis.intervals import Array, least_quantile
 from study.baselines import read_baselines
@@ -43,8 +43,7 @@ def _correlation(dataset: str, found: pd.DataFrame) -> Line:
         return Reading(*rank_correlation(x, y, level)) if len(x) >= LEAST_TRIALS else None
 
     return Line(
-        dataset=dataset,
-        a="",
+        place=Place(dataset),
         n_a=len(x),
         statistic="rank correlation of Frechet and kernel distance",
         below=False,
@@ -72,7 +71,7 @@ def _baselines(material: Material) -> list[Line]:
 def _baseline(dataset: str, distance: float, paper: float, n: int, *, below: bool) -> Line:
     off = distance / paper - 1
     return Line(
-        dataset=dataset,
+        place=Place(dataset),
         a="train",
         b="test",
         n_a=n,
@@ -95,7 +94,7 @@ def _definitions(material: Material) -> list[Line]:
     for (dataset, extractor, _), group in trials.groupby(["dataset", "extractor", "weights_sha256"]):
         wide = group.pivot_table(index=["trial_id", "best_step"], columns="protocol_id", values="best_frechet_distance")
         pairs = {
-            f"{one} and {two}": np.abs(np.log(wide[two] / wide[one])).dropna().to_numpy()
+            f"{one} and {two}": np.abs(np.log((wide[two] / wide[one]).dropna().to_numpy()))
             for one, two in itertools.combinations(wide.columns, 2)
         }
         pairs = {name: values for name, values in pairs.items() if len(values)}
@@ -115,7 +114,7 @@ def _most(dataset: str, extractor: str, pairs: dict[str, Array]) -> Line:
         return Reading(*largest(list(found.values())), words=f"protocols {most}")
 
     return Line(
-        dataset=dataset,
+        place=Place(dataset),
         a=extractor,
         n_a=max(map(len, pairs.values())),
         statistic="median change of the score between protocols",

@@ -3,18 +3,17 @@
 import itertools
 import json
 import math
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from analysis.claims.claim import Claim, Line, Reading, change, percent
-from analysis.claims.material import CELL, GP, NS, SN, Material, label
+from analysis.claims.material import GP, NS, SN, Material, Place, label
 from analysis.claims.quantities import combine, quantile, welch
 from analysis.intervals import Array, least_quantile
 from analysis.scores import HYPERPARAMETERS, SETTING
 from study.rows import FINISHED, KEPT_GENERATOR
 
+CELL = list(Place._fields)
 TWICE = (1.5, 2.5)
 """How many times as long the longer of two trials is; twice in the paper."""
 CODES = ("DEF", "RES", "OPT", "CIN_OPT", "SUM", "TAN", "EPS", "ALL")
@@ -23,10 +22,6 @@ LITTLE = 0.1
 """Variants that differ by less than a tenth matter little; the paper gives no number."""
 NOTHING = 1e-6
 """Relative ranges below a millionth are rounding."""
-
-
-def _cells(rows: pd.DataFrame) -> "pd.api.typing.DataFrameGroupBy[Any, Any]":
-    return rows.groupby(CELL)
 
 
 def _longer(material: Material) -> list[Line]:
@@ -41,8 +36,8 @@ def _longer(material: Material) -> list[Line]:
     times = longer["discriminator_steps"] / rows["discriminator_steps"]
     pairs = rows.assign(longer=longer["ranked"])[times.between(*TWICE)]
     return [
-        _change(dict(zip(CELL, map(str, key), strict=True)), group["ranked"].to_numpy(), group["longer"].to_numpy())
-        for key, group in _cells(pairs)
+        _change(Place(*map(str, key)), group["ranked"].to_numpy(), group["longer"].to_numpy())
+        for key, group in pairs.groupby(CELL)
     ]
 
 
@@ -59,7 +54,8 @@ def balance(before: Array, after: Array) -> Array:
         made = np.asarray((after - before) / (after + before), dtype=float)
     made[np.isinf(after) & np.isfinite(before)] = 1.0
     made[np.isinf(before) & np.isfinite(after)] = -1.0
-    return np.nan_to_num(made, nan=0.0)
+    made[np.isnan(made)] = 0.0
+    return made
 
 
 def _relative(value: float) -> float:
@@ -67,16 +63,17 @@ def _relative(value: float) -> float:
     return 2 * value / (1 - value) if value < 1 else math.inf
 
 
-def _change(where: dict[str, str], before: Array, after: Array) -> Line:
+def _change(place: Place, before: Array, after: Array) -> Line:
     values = balance(before, after)
 
     def measure(level: float, least: float) -> Reading | None:
         if least_quantile(len(values), least) > 0.5:
             return None
-        return Reading(*(_relative(min(max(each, -1.0), 1.0)) for each in quantile(values, 0.5, level)))
+        value, low, high = (_relative(min(max(each, -1.0), 1.0)) for each in quantile(values, 0.5, level))
+        return Reading(value, low, high)
 
     return Line(
-        **where,
+        place=place,
         a="GP, longer",
         b="GP",
         n_a=len(values),
@@ -97,18 +94,18 @@ def _ablation(material: Material) -> list[Line]:
     rows = rows.assign(code=rows["options"].map(codes)).dropna(subset="code")
     lines = []
     for key, group in rows.groupby([*CELL, *HYPERPARAMETERS], dropna=False):
-        where = dict(zip(CELL, map(str, key), strict=False))
+        place = Place(*map(str, key[: len(CELL)]))
         scores = {str(code): np.log(of_code["score"].to_numpy()) for code, of_code in group.groupby("code")}
         repeated = {code: values for code, values in scores.items() if len(values) > 1}
         if "CIN" not in repeated:
             continue
         others = [code for code in CODES if code in repeated]
         for code in others:
-            lines.append(_repeats(where, repeated, ("CIN", code), 0.0, below=False, part="CIN is worst"))
+            lines.append(_repeats(place, repeated, ("CIN", code), 0.0, below=False, part="CIN is worst"))
         for code, below in itertools.product(others, (True, False)):
             if code != "DEF" and "DEF" in others:
                 bound = math.log(1 + LITTLE) if below else -math.log(1 + LITTLE)
-                lines.append(_repeats(where, repeated, (code, "DEF"), bound, below=below, part="others matter little"))
+                lines.append(_repeats(place, repeated, (code, "DEF"), bound, below=below, part="others matter little"))
     return lines
 
 
@@ -119,7 +116,7 @@ def _code(options: str) -> str | None:
 
 
 def _repeats(
-    where: dict[str, str], scores: dict[str, Array], pair: tuple[str, str], bound: float, *, below: bool, part: str
+    place: Place, scores: dict[str, Array], pair: tuple[str, str], bound: float, *, below: bool, part: str
 ) -> Line:
     a, b = (scores[code] for code in pair)
 
@@ -129,7 +126,7 @@ def _repeats(
         return Reading(*welch(a, b, level))
 
     return Line(
-        **where,
+        place=place,
         part=part,
         a=pair[0],
         b=pair[1],
@@ -153,14 +150,14 @@ def _cost(material: Material) -> list[Line]:
     keys = ["dataset", "architecture", "loss", "training", "device", "width", "batch_size", "n_dis"]
     for key, group in rows.groupby(keys):
         named = dict(zip(keys, map(str, key), strict=True))
-        where = {name: named[name] for name in CELL}
+        place = Place(*(named[name] for name in CELL))
         values = {str(variant): of["log"].to_numpy() for variant, of in group.groupby("variant")}
         if len(values) == 2:
-            lines.append(_cheaper(where, values[SN], values[GP], f"{named['device']}, n_dis {named['n_dis']}"))
+            lines.append(_cheaper(place, values[SN], values[GP], f"{named['device']}, n_dis {named['n_dis']}"))
     return lines
 
 
-def _cheaper(where: dict[str, str], a: Array, b: Array, on: str) -> Line:
+def _cheaper(place: Place, a: Array, b: Array, on: str) -> Line:
     def measure(level: float, least: float) -> Reading | None:
         if least_quantile(min(len(a), len(b)), least) > 0.5:
             return None
@@ -168,9 +165,17 @@ def _cheaper(where: dict[str, str], a: Array, b: Array, on: str) -> Line:
         words = f"{1e3 * math.exp(of_a.value):.3g} and {1e3 * math.exp(of_b.value):.3g} ms on {on}"
         return Reading(*combine((1, of_a), (-1, of_b)), words=words)
 
-    names, counts = {"a": label(SN), "b": label(GP)}, {"n_a": len(a), "n_b": len(b)}
-    statistic = "median time per D update, SN over GP"
-    return Line(**where, **names, **counts, statistic=statistic, below=True, measure=measure, show=change)
+    return Line(
+        place=place,
+        a=label(SN),
+        b=label(GP),
+        n_a=len(a),
+        n_b=len(b),
+        statistic="median time per D update, SN over GP",
+        below=True,
+        measure=measure,
+        show=change,
+    )
 
 
 def _seeds(material: Material) -> list[Line]:
@@ -182,20 +187,25 @@ def _seeds(material: Material) -> list[Line]:
     span = ((found["max"] - found["min"]) / found["median"]).where(found["count"] == found["size"], math.inf)
     found = found.assign(span=span.fillna(0.0))  # all seeds at 0
     return [
-        _range(dict(zip(("dataset", "architecture", "training"), map(str, key), strict=True)), group["span"].to_numpy())
+        _range(Place(*map(str, key)), group["span"].to_numpy())
         for key, group in found.groupby(["dataset", "architecture", "training"])
     ]
 
 
-def _range(where: dict[str, str], spans: Array) -> Line:
+def _range(place: Place, spans: Array) -> Line:
     def measure(level: float, least: float) -> Reading | None:
         if least_quantile(len(spans), least) > 0.5:
             return None
         return Reading(*quantile(spans, 0.5, level))
 
-    statistic = "median over settings of the relative range over seeds"
     return Line(
-        **where, a="", n_a=len(spans), statistic=statistic, below=False, bound=NOTHING, measure=measure, show=percent
+        place=place,
+        n_a=len(spans),
+        statistic="median over settings of the relative range over seeds",
+        below=False,
+        bound=NOTHING,
+        measure=measure,
+        show=percent,
     )
 
 

@@ -43,10 +43,16 @@ def _scatter(cell: Cell, fraction: float) -> Line:
         words = f"GP {number(of_a.value)}, SN {number(of_b.value)}"
         return Reading(*combine((1, of_a), (-1, of_b)), used, words)
 
-    names, counts = {"a": label(GP1), "b": label(SN)}, {"n_a": len(a), "n_b": len(b)}
-    statistic = "interquartile range, GP - SN"
     return Line(
-        **cell.names(), **names, **counts, part="GP scatters more", statistic=statistic, below=False, measure=measure
+        place=cell.place,
+        part="GP scatters more",
+        a=label(GP1),
+        b=label(SN),
+        n_a=len(a),
+        n_b=len(b),
+        statistic="interquartile range, GP - SN",
+        below=False,
+        measure=measure,
     )
 
 
@@ -80,9 +86,16 @@ def _budget(cell: Cell, k: int) -> Line:
         words = f"SN {number(of_a.value)}, GP {number(of_b.value)}"
         return Reading(*combine((1, of_a), (-1, of_b)), words=words)
 
-    names, counts = {"a": label(SN), "b": label(GP1)}, {"n_a": len(a), "n_b": len(b)}
-    statistic = f"best of {k}, SN - GP"
-    return Line(**cell.names(), **names, **counts, statistic=statistic, below=True, measure=measure)
+    return Line(
+        place=cell.place,
+        a=label(SN),
+        b=label(GP1),
+        n_a=len(a),
+        n_b=len(b),
+        statistic=f"best of {k}, SN - GP",
+        below=True,
+        measure=measure,
+    )
 
 
 def _targets(material: Material) -> list[Line]:
@@ -92,7 +105,7 @@ def _targets(material: Material) -> list[Line]:
             continue
         a, b = cell.pools[SN], cell.pools[GP1]
         middle = float(np.quantile(ranked(np.concatenate([a, b])), 0.5, method="inverted_cdf"))
-        paper = TARGETS.get(cell.dataset) if material.is_fid[cell.dataset] else None
+        paper = TARGETS.get(cell.place.dataset) if material.is_fid[cell.place.dataset] else None
         lines.append(_target(cell, a, b, paper or middle))
     return lines
 
@@ -110,9 +123,17 @@ def _target(cell: Cell, a: Array, b: Array, target: float) -> Line:
         )
         return Reading(*combine((1, of_a), (-1, of_b)), words=words)
 
-    names, counts = {"a": label(SN), "b": label(GP1)}, {"n_a": len(a), "n_b": len(b)}
-    statistic = f"share of trainings that score {number(target)} or less, SN - GP"
-    return Line(**cell.names(), **names, **counts, statistic=statistic, below=False, measure=measure, show=percent)
+    return Line(
+        place=cell.place,
+        a=label(SN),
+        b=label(GP1),
+        n_a=len(a),
+        n_b=len(b),
+        statistic=f"share of trainings that score {number(target)} or less, SN - GP",
+        below=False,
+        measure=measure,
+        show=percent,
+    )
 
 
 def needed(hit: float) -> str:
@@ -145,7 +166,7 @@ def _unstable(cell: Cell, variant: str, scores: Array, fraction: float) -> Line:
         return Reading(*share(failed, level)) if len(scores) >= LEAST_POOL else None
 
     return Line(
-        **cell.names(),
+        place=cell.place,
         a=label(variant),
         n_a=len(scores),
         statistic=f"share of {label(variant)} without a score or above {number(worst)}",

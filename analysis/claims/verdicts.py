@@ -28,7 +28,7 @@ from analysis.claims.material import Material
 JUDGED = ("id", "claim", "verdict", "numbers", "cells", "against", "left_out", "needs", "paper", "test")
 EVIDENCE = (
     *("claim", "part", "dataset", "architecture", "loss", "training", "a", "b", "statistic", "n_a", "n_b", "fraction"),
-    *("claimed", "bound", "estimate", "low", "high", "low_together", "high_together", "outcome"),
+    *("claimed", "bound", "estimate", "low", "high", "low_together", "high_together", "outcome", "words"),
 )
 
 
@@ -89,9 +89,10 @@ def evidence_row(claim: Claim, decided: Decided) -> dict[str, Any]:
     line, alone, together, outcome = decided
     nothing = Reading(math.nan, math.nan, math.nan)
     alone, together = alone or nothing, together or nothing
-    names = ("part", "dataset", "architecture", "loss", "training", "a", "b", "statistic", "n_a", "n_b", "bound")
+    names = ("part", "a", "b", "statistic", "n_a", "n_b", "bound")
     return {
         "claim": claim.id,
+        **line.place._asdict(),
         **{name: getattr(line, name) for name in names},
         "claimed": "below" if line.below else "above",
         "fraction": alone.fraction,
@@ -101,22 +102,23 @@ def evidence_row(claim: Claim, decided: Decided) -> dict[str, Any]:
         "low_together": together.low,
         "high_together": together.high,
         "outcome": outcome,
+        "words": evidence_words(decided),
     }
 
 
 def evidence_words(decided: Decided) -> str:
     """A line with its numbers, for people."""
-    line, alone, together, outcome = decided
+    line, alone, together, _ = decided
     counts = f"n {line.n_a:,}" + (f" and {line.n_b:,}" if line.b else "")
     if alone is None or together is None:
-        return f"{line.cell}, {line.statistic}: too few for an interval ({counts})"
+        return f"{line.place.words}, {line.statistic}: too few for an interval ({counts})"
     leans = alone.low > line.bound if line.below else alone.high < line.bound
     used = together if leans else alone  # against is decided by all together
     ends = f"[{line.show(used.low)}, {line.show(used.high)}]"
     best = f", best {100 * used.fraction:.3g} %" if math.isfinite(used.fraction) else ""
     asked = f"{'below' if line.below else 'above'} {line.show(line.bound) if line.bound else 0}"
-    words = f"; {used.words}" if used.words else ""
-    return f"{line.cell}, {line.statistic}: {line.show(used.estimate)} {ends}, claimed {asked} ({counts}{best}{words})"
+    about = f"({counts}{best}{f'; {used.words}' if used.words else ''})"
+    return f"{line.place.words}, {line.statistic}: {line.show(used.estimate)} {ends}, claimed {asked} {about}"
 
 
 def _numbers(claim: Claim, found: str, decided: Sequence[Decided]) -> str:
