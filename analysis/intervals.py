@@ -47,11 +47,11 @@ def quantile_interval(scores: Any, q: float, level: float = 0.95) -> Interval:
     check_level(level)
     if not 0 < q < 1:
         raise InputError(f"q {q:g}: must be between 0 and 1.")
-    values, side = ranked(scores), (1 - level) / 2
+    values, side = ranked(scores), (1 - level) / 2 * (1 + 1e-9)  # so that rounding costs no end: see `least_quantile`
     n = len(values)
     below = stats.binom.cdf(np.arange(n + 1), n, q)  # P(at most i scores lie below the quantile)
     low = int(np.searchsorted(below, side, side="right"))  # the low-th score exceeds the quantile with at most `side`
-    high = int(np.searchsorted(below, 1 - side - 1e-15)) + 1
+    high = int(np.searchsorted(below, 1 - side)) + 1
     return (float(values[low - 1]) if low else -math.inf), (float(values[high - 1]) if high <= n else math.inf)
 
 

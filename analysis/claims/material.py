@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.intervals import Array
 from analysis.rows import Rows
-from analysis.scores import FINAL, TRAININGS, SelectionRule, scored
+from analysis.scores import FINAL, TRAININGS, scored
 from analysis.style import method_label
 from study.rows import score_label
 from study.trial import NON_SATURATING, Training, field_names
@@ -78,18 +78,20 @@ class Material:
         return frame.assign(variant=variant.where(plain), training=_training(frame))
 
     @cached_property
+    def trainings(self) -> pd.DataFrame:
+        """One row per training with its score, whatever the pool."""
+        return scored(self.trials, self.rows.rule, TRAININGS)
+
+    @cached_property
     def pooled(self) -> pd.DataFrame:
         """One row per training, or per setting, as the rows are pooled; with its score."""
-        return scored(self.trials, self.rows.rule, self.rows.pool)
-
-    def trainings(self, rule: SelectionRule | None = None) -> pd.DataFrame:
-        """One row per training, whatever the pool, by the rows' rule or another."""
-        return scored(self.trials, rule or self.rows.rule, TRAININGS)
+        pool = self.rows.pool
+        return self.trainings if pool == TRAININGS else scored(self.trials, self.rows.rule, pool)
 
     @cached_property
     def finals(self) -> pd.DataFrame:
         """One row per training with its final score."""
-        return self.trainings(FINAL)
+        return scored(self.trials, FINAL, TRAININGS)
 
     @cached_property
     def cells(self) -> list[Cell]:

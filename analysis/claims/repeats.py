@@ -87,7 +87,7 @@ def _change(place: Place, before: Array, after: Array) -> Line:
 
 def _ablation(material: Material) -> list[Line]:
     """CIN against each other code, and each other code within a tenth of DEF; repeats of one setting over seeds."""
-    rows = material.trainings()
+    rows = material.trainings
     rows = rows[(rows["architecture"] == "resnet_cifar") & (rows["loss"] == NS) & (rows["normalizations"] == SN)]
     rows = rows[rows["penalty"].isna() & rows["constraint"].isna()]
     codes = {text: _code(text) for text in rows["options"].unique()}
@@ -180,7 +180,7 @@ def _cheaper(place: Place, a: Array, b: Array, on: str) -> Line:
 
 def _seeds(material: Material) -> list[Line]:
     """The relative range of a setting over its seeds; inf where some of them have no score, left out where none has."""
-    rows = material.trainings()
+    rows = material.trainings
     groups = rows.groupby([*SETTING, "training"], dropna=False)["score"]
     found = groups.agg(["size", "count", "min", "median", "max"]).reset_index()
     found = found[(found["size"] > 1) & (found["count"] > 0)]

@@ -63,7 +63,8 @@ def _budgets(material: Material) -> list[Line]:
     lines = []
     for cell in cells:
         n = min(len(cell.pools[SN]), len(cell.pools[GP1]))
-        lines += [_budget(cell, k) for k in BUDGETS if k == 1 or of_best(k) >= least_quantile(n, least)]
+        resolved = [k for k in BUDGETS if k == 1 or of_best(k) >= least_quantile(n, least)]
+        lines += [_budget(cell, k, resolved[-1]) for k in resolved]
     return lines
 
 
@@ -76,14 +77,14 @@ def of_best(k: int) -> float:
     return -math.expm1(-math.log(2) / k)
 
 
-def _budget(cell: Cell, k: int) -> Line:
+def _budget(cell: Cell, k: int, last: int) -> Line:
     a, b = cell.pools[SN], cell.pools[GP1]
 
     def measure(level: float, least: float) -> Reading | None:
         if of_best(k) < least_quantile(min(len(a), len(b)), least):
             return None
         of_a, of_b = (quantile(scores, of_best(k), level) for scores in (a, b))
-        words = f"SN {number(of_a.value)}, GP {number(of_b.value)}"
+        words = f"SN {number(of_a.value)}, GP {number(of_b.value)}; budgets up to {last} are resolved"
         return Reading(*combine((1, of_a), (-1, of_b)), words=words)
 
     return Line(
