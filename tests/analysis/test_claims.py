@@ -1,0 +1,463 @@
+"""Claims: statistics by hand, verdicts on planted truths, and how often labels without meaning resolve them."""
+
+import json
+import math
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis.claims import CLAIMS, DOES_NOT_HOLD, HOLDS, NOT_ENOUGH, NOT_RESOLVED, evidence, judge
+from analysis.claims.claim import Claim, Line, Reading
+from analysis.claims.material import Material, Place
+from analysis.claims.protocols import PAPER
+from analysis.claims.quantities import Estimate, combine, largest, quantile, rank_correlation, spread, welch
+from analysis.claims.repeats import balance
+from analysis.claims.tuning import needed, of_best
+from analysis.claims.verdicts import decide, verdict
+from analysis.compare import compare_scores
+from analysis.intervals import difference_interval
+from analysis.rows import open_rows
+from analysis.scores import SETTINGS
+from study.baselines import Baseline, read_baselines, record_baseline
+from study.names import InputError
+from study.trial import Method
+from tests.analysis.planted import TRUE_IN_A, A, B, finished, planted, rows_of, shuffled
+
+SN, GP = {"normalizations": "spectral_norm"}, {"penalty": "gradient_penalty", "penalty_weight": 10.0}
+IDS = [f"C{number}" for number in range(1, 21)]
+
+
+def trainings(scores, **columns):
+    """One trial per score, each with a setting of its own unless a learning rate is given."""
+    rates = columns.pop("learning_rate", [1e-4 * (1 + i) for i in range(len(scores))])
+    return pd.DataFrame({"score": scores, "learning_rate": rates, "options": "{}", **columns})
+
+
+def made(*parts, **how):
+    return rows_of(finished(pd.concat(parts, ignore_index=True)), **how)
+
+
+def row(rows, claim):
+    return judge(rows).set_index("id").loc[claim]
+
+
+def verdicts(rows):
+    return judge(rows).set_index("id")["verdict"].to_dict()
+
+
+def lines_of(rows, claim):
+    found = evidence(rows)
+    return found[found["claim"] == claim]
+
+
+# --- the statistics, by hand
+
+
+def test_two_terms_are_the_house_s_difference_and_three_add_in_quadrature():
+    a, b, c = Estimate(10, 8, 13), Estimate(4, 3, 4.5), Estimate(1, 0.5, 3)
+    assert combine((1, a), (-1, b))[1:] == pytest.approx(difference_interval(10, (8, 13), 4, (3, 4.5)))
+    made = combine((2, a), (-1, b), (-1, c))
+    assert made == pytest.approx((15, 15 - math.sqrt(16 + 0.25 + 4), 15 + math.sqrt(36 + 1 + 0.25)))
+
+
+def test_a_quantile_on_trainings_without_a_score_leaves_the_ends_that_are_there():
+    scored, diverges = Estimate(10, 8, 13), Estimate(math.inf, 20, math.inf)
+    assert combine((1, scored), (-1, diverges)) == (-math.inf, -math.inf, -7)
+    assert combine((1, diverges), (-1, scored)) == (math.inf, 7, math.inf)
+    value, low, high = combine((1, diverges), (-1, diverges))
+    assert math.isnan(value) and (low, high) == (-math.inf, math.inf)
+    assert combine((1, scored), (-1, scored), (-1, diverges))[1:] == (-math.inf, math.inf)
+
+
+def test_the_largest_takes_the_largest_of_each():
+    assert largest([Estimate(1, 0, 5), Estimate(2, 1.5, 3)]) == (2, 1.5, 5)
+
+
+def test_welch_is_scipy_s():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 1, 5), rng.normal(1, 3, 7)
+    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.9)
+    assert welch(a, b, 0.9)[1:] == pytest.approx((theirs.low, theirs.high))
+    assert welch(np.array([2.0, 2.0]), np.array([1.0, 1.0]), 0.95) == (1, 1, 1)
+
+
+def test_rank_correlation_by_hand():
+    x = np.arange(13.0)
+    y = x.copy()
+    y[[0, 12]] = y[[12, 0]]  # two ranks swapped: 1 - 6 * 288 / (13 * 168)
+    r = 1 - 6 * 2 * 144 / (13 * (169 - 1))
+    half = stats.norm.ppf(0.975) * math.sqrt((1 + r**2 / 2) / 10)
+    expected = (r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half))
+    assert rank_correlation(x, y, 0.95) == pytest.approx(expected)
+
+
+def test_a_quantile_is_a_score_that_was_seen_between_its_order_statistics():
+    assert quantile(range(1, 21), 0.5, 0.95) == (10, 6, 15)
+    assert quantile([math.nan, 1, 2], 0.9, 0.95).value == math.inf
+
+
+def test_the_spread_of_the_best_half_is_between_its_quartiles():
+    found = spread(range(1, 401), 0.5, 0.95)
+    assert found.value == 150 - 50
+    (_, low3, high3), (_, low1, high1) = (quantile(range(1, 401), q, 0.95) for q in (0.375, 0.125))
+    assert found.low == pytest.approx(100 - math.hypot(150 - low3, high1 - 50))
+    assert found.high == pytest.approx(100 + math.hypot(high3 - 150, 50 - low1))
+
+
+def test_the_median_best_of_k_is_the_quantile_that_half_of_all_draws_of_k_reach():
+    for k in (1, 3, 10):
+        assert 1 - (1 - of_best(k)) ** k == pytest.approx(0.5)
+    assert [needed(share) for share in (1, 0.5, 0.3, 0.2929, 0.0)] == ["1", "1", "2", "2", "none suffice"]
+
+
+def test_a_change_bears_scores_that_are_missing():
+    before, after = np.array([2, math.inf, 2, math.inf, 0.0]), np.array([1, 1, math.inf, math.inf, 0.0])
+    assert balance(before, after).tolist() == pytest.approx([-1 / 3, -1, 1, 0, 0])
+
+
+# --- from inequalities to a verdict
+
+
+def line(low, high, *, together=None, part="", below=True, few=False):
+    """An inequality with these intervals at the level and at that of all together."""
+    ends = {0.95: (low, high)}
+
+    def measure(level, least):
+        return None if few else Reading(0, *ends.get(level, together or (low, high)))
+
+    return Line(place=Place("digits"), part=part, n_a=1, statistic="x", below=below, measure=measure)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], NOT_ENOUGH),
+        ([line(0, 0, few=True)], NOT_ENOUGH),
+        ([line(-2, -1), line(-3, -1)], HOLDS),
+        ([line(-2, -1), line(0, 0, few=True)], HOLDS),
+        ([line(-2, -1), line(-1, 1)], NOT_RESOLVED),
+        ([line(-2, -1), line(1, 2)], DOES_NOT_HOLD),
+        ([line(-2, -1), line(1, 2, together=(-1, 4))], NOT_RESOLVED),
+        ([line(1, 2, below=False), line(1, 2, below=False)], HOLDS),
+        ([line(-2, -1, below=False), line(1, 2, below=False)], DOES_NOT_HOLD),
+    ],
+)
+def test_all_must_be_for_and_one_against_suffices_when_all_are_corrected(lines, expected):
+    claim = Claim(id="C0", statement="", test="", needs="", paper="", lines=lambda _: lines)
+    assert verdict(claim, decide(lines, 0.95)) == expected
+
+
+def test_a_claim_of_two_parts_needs_both_to_hold_and_one_not_to():
+    claim = Claim(id="C0", statement="", test="", needs="", paper="", lines=lambda _: [], parts=("one", "two"))
+    assert verdict(claim, decide([line(-2, -1, part="one")], 0.95)) == NOT_ENOUGH
+    assert verdict(claim, decide([line(-2, -1, part="one"), line(-2, -1, part="two")], 0.95)) == HOLDS
+    assert verdict(claim, decide([line(1, 2, part="one")], 0.95)) == DOES_NOT_HOLD
+
+
+def test_the_level_of_all_together_is_bonferroni_s():
+    seen = []
+
+    def measure(level, least):
+        seen.append((level, least))
+        return Reading(0, -1, 1)
+
+    decide([replace(line(0, 0), measure=measure)] * 5, 0.9)
+    assert np.array(seen) == pytest.approx(np.array([(0.9, 0.98), (0.98, 0.98)] * 5))
+
+
+# --- claims on small studies
+
+
+def test_the_comparison_of_medians_is_that_of_the_house():
+    low, high = list(range(40, 80)), list(range(60, 100))
+    rows = made(trainings(low, **SN), trainings(high))
+    found = lines_of(rows, "C1").iloc[0]
+    theirs = compare_scores(low, high, 0.05, 0.95)
+    assert found[["estimate", "low", "high", "fraction"]].tolist() == pytest.approx(
+        [theirs[name] for name in ("difference", "low", "high", "fraction")]
+    )
+    assert (found["outcome"], found["a"], found["b"], found["n_a"], found["n_b"]) == ("for", "SN", "W/O", 40, 40)
+    assert row(rows, "C1")["verdict"] == HOLDS
+
+
+def test_one_cell_against_makes_a_claim_of_all_cells_fail():
+    parts = [
+        trainings(range(low, low + 40), architecture=architecture, **method)
+        for architecture, low, method in (
+            ("sndcgan", 10, SN),
+            ("sndcgan", 60, {}),
+            ("dcgan", 60, SN),
+            ("dcgan", 10, {}),
+        )
+    ]
+    found = row(made(*parts), "C1")
+    assert (found["verdict"], found["cells"], found["against"]) == (DOES_NOT_HOLD, 2, 1)
+    assert "1 of 2 for, 1 against; strongest against: cifar10 dcgan, SN - W/O: 50" in found["numbers"]
+    assert row(made(*parts[:2]), "C1")["verdict"] == HOLDS
+
+
+def test_gp_is_parted_by_n_dis_and_options_and_constraints_are_other_methods():
+    parts = [
+        trainings(range(50, 90), **GP, n_dis=1),
+        trainings(range(10, 50), **GP, n_dis=5),
+        trainings(range(1, 41), **GP, n_dis=1, constraint="weight_clipping"),
+        trainings(range(1, 41), **GP, n_dis=2),
+    ]
+    rows = made(*parts)
+    assert row(rows, "C4")["verdict"] == HOLDS
+    assert lines_of(rows, "C4")[["n_a", "n_b"]].to_numpy().tolist() == [[40, 40]]
+    iterated = trainings(range(1, 41), **SN).assign(options='{"power_iterations": 2}')
+    assert row(made(iterated, trainings(range(50, 90))), "C1")["verdict"] == NOT_ENOUGH
+
+
+def test_trainings_of_different_lengths_are_different_cells():
+    parts = [trainings(range(10, 50), **SN), trainings(range(60, 100), discriminator_steps=400)]
+    assert row(made(*parts), "C1")["verdict"] == NOT_ENOUGH
+
+
+def test_a_method_that_always_diverges_loses():
+    rows = made(trainings(range(10, 50), **SN), trainings([math.nan] * 40))
+    assert row(rows, "C1")["verdict"] == HOLDS
+    rows = made(trainings(range(10, 50), **SN), trainings([90.0] * 10 + [math.nan] * 30))
+    assert row(rows, "C1")["verdict"] == HOLDS
+
+
+def test_budgets_go_as_far_as_the_pools_resolve():
+    rows = made(trainings(range(10, 34), **SN), trainings(range(60, 84), **GP))
+    assert lines_of(rows, "C5")["statistic"].tolist() == [f"best of {k}, SN - GP" for k in (1, 2)]
+    assert row(rows, "C5")["verdict"] == HOLDS
+    assert "budgets up to 2" in row(rows, "C5")["numbers"]
+
+
+def test_the_target_is_the_paper_s_where_the_score_is_its_fid():
+    parts = [trainings([50.0] * 20, **SN), trainings([90.0] * 4 + [110.0] * 16, **GP)]
+    found = row(made(*(part.assign(dataset="celeba-hq-128") for part in parts)), "C6")
+    assert "score 100.00 or less" in found["numbers"] and "SN 1, GP 4" in found["numbers"]
+    assert found["verdict"] == HOLDS
+    other = [part.assign(dataset="celeba-hq-128", extractor="mine") for part in parts]
+    assert "score 50.00 or less" in row(made(*other), "C6")["numbers"]
+
+
+def test_longer_training_is_compared_trial_by_trial():
+    short = trainings([10.0] * 10, **GP)
+    longer = short.assign(score=[5.0] * 9 + [math.nan], discriminator_steps=400)
+    rows = made(short, longer)
+    found = lines_of(rows, "C7").iloc[0]
+    assert found[["estimate", "low", "high", "n_a"]].tolist() == [-0.5, -0.5, -0.5, 10]
+    assert row(rows, "C7")["verdict"] == HOLDS
+    worse = made(short, longer.assign(score=[20.0] * 9 + [math.nan]))
+    assert row(worse, "C7")["verdict"] == DOES_NOT_HOLD
+    thrice = made(short, longer.assign(discriminator_steps=600))
+    assert row(thrice, "C7")["verdict"] == NOT_ENOUGH
+
+
+def test_a_method_is_stable_when_few_trainings_fail():
+    rows = made(trainings([50.0] * 200, **SN))
+    found = row(rows, "C12")
+    assert (found["verdict"], found["cells"]) == (DOES_NOT_HOLD, 1)
+    half = made(trainings([50.0] * 20 + [101.0] * 10 + [math.nan] * 10, **SN))
+    assert lines_of(half, "C12")["estimate"].tolist() == [0.5]
+    assert row(half, "C12")["verdict"] == HOLDS
+
+
+def test_ablation_codes_are_repeats_of_one_setting():
+    values = np.array([0.99, 1.0, 1.01])
+    codes = {"DEF": 30, "CIN": 60, "OPT": 30.3, "SUM": 29.7}
+    parts = [
+        trainings(level * values, architecture="resnet_cifar", learning_rate=2e-4, seed=[0, 1, 2], **SN).assign(
+            options="{}" if code == "DEF" else json.dumps({"ablation": code})
+        )
+        for code, level in codes.items()
+    ]
+    rows = made(*parts)
+    assert row(rows, "C13")["verdict"] == HOLDS
+    assert len(lines_of(rows, "C13")) == 3 + 2 * 2
+    first = lines_of(rows, "C13").iloc[0]
+    logs = np.log(values)
+    assert first[["estimate", "low", "high"]].tolist() == pytest.approx(
+        welch(logs + math.log(60), logs + math.log(30), 0.95)
+    )
+    parts[3]["score"] *= 1.3
+    assert row(made(*parts), "C13")["verdict"] == DOES_NOT_HOLD
+    parts[3]["score"] = [30.0, math.nan, 30.0]
+    assert row(made(*parts), "C13")["verdict"] == NOT_RESOLVED
+
+
+def test_the_same_number_each_time_is_no_difference():
+    same = trainings([5.0] * 20, learning_rate=[r for r in range(1, 11) for _ in (0, 1)], seed=[0, 1] * 10)
+    assert row(made(same), "C20")["verdict"] == DOES_NOT_HOLD
+    differs = same.assign(score=[4.0, 6.0] * 10)
+    assert lines_of(made(differs), "C20")["estimate"].tolist() == [0.4]
+    assert row(made(differs), "C20")["verdict"] == HOLDS
+
+
+def test_protocols_are_compared_at_the_same_generators():
+    first = finished(trainings(range(10, 30)))
+    second = first.assign(protocol_id="q", best_frechet_distance=first["best_frechet_distance"] * 1.2)
+    rows = rows_of(first, everything=pd.concat([first, second]))
+    found = lines_of(rows, "C18").iloc[0]
+    assert found[["estimate", "low", "high", "n_a"]].tolist() == pytest.approx([math.log(1.2)] * 3 + [20])
+    assert row(rows, "C18")["verdict"] == HOLDS
+    little = second.assign(best_frechet_distance=first["best_frechet_distance"] * 1.05)
+    assert row(rows_of(first, everything=pd.concat([first, little])), "C18")["verdict"] == DOES_NOT_HOLD
+    elsewhere = second.assign(best_step=100)
+    assert row(rows_of(first, everything=pd.concat([first, elsewhere])), "C18")["verdict"] == NOT_ENOUGH
+    other = second.assign(extractor="mine")
+    assert row(rows_of(first, everything=pd.concat([first, other])), "C18")["verdict"] == NOT_ENOUGH
+
+
+def test_time_is_compared_on_one_device_at_one_n_dis():
+    slow, quick = trainings([1.0] * 10, **GP, training_seconds=20.0), trainings([1.0] * 10, **SN, training_seconds=10.0)
+    rows = made(slow, quick)
+    assert lines_of(rows, "C19")[["estimate", "low", "high"]].to_numpy() == pytest.approx(math.log(0.5))
+    assert row(rows, "C19")["verdict"] == HOLDS
+    assert "50 and 100 ms" in row(rows, "C19")["numbers"]
+    for other in ({"device": "H100"}, {"n_dis": 5}, {"source": "kept generator"}):
+        assert row(made(slow, quick.assign(**other)), "C19")["verdict"] == NOT_ENOUGH
+
+
+def baseline(distance, **other):
+    first = finished(trainings([1.0])).iloc[0]
+    names = ("dataset", "protocol_id", "dataset_sha256", "extractor", "weights_sha256", "split")
+    numbers = {"n_real": 10_000, "n_other": 10_000, "frechet_distance": distance}
+    return Baseline(**{**{name: first[name] for name in names}, **numbers, **other})
+
+
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        (baseline(5.3), HOLDS),
+        (baseline(5.6), DOES_NOT_HOLD),
+        (baseline(4.6), DOES_NOT_HOLD),
+        (baseline(5.2, extractor="mine"), NOT_ENOUGH),
+        (baseline(5.2, n_real=5_000), NOT_ENOUGH),
+        (baseline(5.2, dataset_sha256="other"), NOT_ENOUGH),
+        (baseline(5.2, dataset="digits"), NOT_ENOUGH),
+    ],
+)
+def test_the_baseline_on_record_is_held_against_the_paper_s(tmp_path, recorded, expected):
+    record_baseline(tmp_path, recorded)
+    assert row(made(trainings([1.0] * 3), folder=tmp_path), "C17")["verdict"] == expected
+
+
+def test_a_baseline_takes_the_place_of_an_earlier_one_and_no_other_s(tmp_path):
+    record_baseline(tmp_path, baseline(5.0))
+    record_baseline(tmp_path, baseline(9.0, dataset="digits"))
+    record_baseline(tmp_path, baseline(6.0))
+    assert [found.frechet_distance for found in read_baselines(tmp_path)] == [6.0, 9.0]
+    assert [path.name for path in tmp_path.iterdir()] == ["baselines.json"]
+    (tmp_path / "baselines.json").write_text("[{}]")
+    with pytest.raises(InputError, match="not a list of baselines"):
+        read_baselines(tmp_path)
+
+
+def test_the_paper_s_baselines_are_those_of_the_command():
+    from study.metrics.baseline import PAPER as OF_COMMAND
+
+    assert {name: distance for name, (distance, _) in PAPER.items()} == OF_COMMAND
+
+
+# --- what is there and what is not
+
+
+def test_every_claim_has_a_row_in_order_and_says_what_it_needs():
+    judged = judge(made(trainings([1.0])))
+    assert judged["id"].tolist() == IDS == [claim.id for claim in CLAIMS]
+    assert set(judged["verdict"]) == {NOT_ENOUGH}
+    assert judged[["claim", "numbers", "needs", "paper", "test"]].map(lambda text: len(text) > 10).all(axis=None)
+    assert (judged["cells"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [trainings([math.nan] * 30, **SN), trainings([math.nan] * 30), trainings([math.nan] * 30, **GP)],
+        [trainings(range(1, 31), **SN)],
+        [trainings(range(1, 31), normalizations="mine"), trainings(range(1, 31), loss="new", penalty="odd")],
+        [trainings([math.inf] * 30, **SN), trainings([0.0] * 30)],
+        [trainings([1.0], **SN), trainings([2.0])],
+    ],
+    ids=["all diverged", "one method", "unknown methods", "infinities and zeros", "one training each"],
+)
+def test_odd_studies_are_judged_without_an_error(parts):
+    rows = made(*parts)
+    judged = judge(rows)
+    assert len(judged) == 20 and judged["numbers"].str.len().gt(5).all()
+    assert not set(judged["verdict"]) - {HOLDS, DOES_NOT_HOLD, NOT_RESOLVED, NOT_ENOUGH}
+    assert set(evidence(rows)["claim"]) <= set(IDS)
+
+
+def test_all_diverged_resolves_no_comparison():
+    assert verdicts(made(trainings([math.nan] * 30, **SN), trainings([math.nan] * 30)))["C1"] == NOT_RESOLVED
+
+
+def test_trials_of_bayesian_searches_are_left_out_and_counted():
+    rows = made(trainings(range(10, 50), **SN), trainings(range(60, 100)))
+    searched = replace(rows, members=rows_of(rows.trials, bayesian=rows.trials["trial_id"][:35]).members)
+    judged = judge(searched).set_index("id")
+    assert judged.loc["C1", "left_out"] == 35 and judged.loc["C1", "verdict"] == NOT_ENOUGH
+    assert "1 comparison with too few trainings" in judged.loc["C1", "numbers"]
+
+
+def test_settings_may_be_the_pool():
+    rows = planted(A, settings=40)
+    pooled = replace(rows, pool=SETTINGS)
+    assert lines_of(pooled, "C2")["n_a"].tolist() == [40] and lines_of(rows, "C2")["n_a"].tolist() == [160]
+
+
+def test_a_folder_and_a_parquet_file_are_judged_alike(study):
+    study.add_many(Method(architecture="sndcgan", normalizations=("spectral_norm",)), list(range(10, 40)))
+    study.add_many(None, list(range(60, 90)))
+    folder = study.compact()
+    first, second = (judge(open_rows(path)) for path in (folder, folder / "trials.parquet"))
+    pd.testing.assert_frame_equal(first, second)
+    assert first.set_index("id").loc["C1", "verdict"] == HOLDS
+
+
+@pytest.mark.parametrize("how", [{"level": 1.0}, {"fraction": 0.0}])
+def test_impossible_levels_and_fractions_are_refused(how):
+    with pytest.raises(InputError, match="must be"):
+        judge(made(trainings([1.0]), **how))
+
+
+# --- planted truths
+
+
+@pytest.mark.parametrize(("world", "truths"), [(A, TRUE_IN_A), (B, set(IDS) - TRUE_IN_A)], ids=["A", "swapped"])
+def test_planted_truths_are_found(tmp_path, world, truths):
+    found = verdicts(planted(world, settings=250, folder=tmp_path))
+    assert found == {name: HOLDS if name in truths else DOES_NOT_HOLD for name in IDS}
+
+
+COMPARED = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10", "C11", "C13", "C15", "C16", "C19")
+"""Those that compare labels; the others are of the score, of all trainings, or of each method by itself."""
+
+
+def rates(count, world=A, settings=15):
+    """How often shuffled labels resolve a claim, one way or the other; C15 holds where all are alike."""
+    base, rng, wrong = planted(world, settings=settings), np.random.default_rng(1), Counter()
+    for _ in range(count):
+        material = Material(rows=shuffled(base, rng))
+        for claim in CLAIMS:
+            if claim.id in COMPARED:
+                found = verdict(claim, decide(claim.lines(material), 0.95))
+                wrong[claim.id] += found == DOES_NOT_HOLD or (found == HOLDS and claim.id != "C15")
+    return {name: wrong[name] / count for name in COMPARED}
+
+
+def test_labels_without_meaning_seldom_resolve_a_claim():
+    found = rates(40)
+    assert max(found.values()) <= stats.binom.ppf(0.999, 40, 0.05) / 40, found
+    assert sum(found.values()) / len(found) < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [A, B], ids=["A", "B"])
+def test_labels_without_meaning_resolve_a_claim_no_more_often_than_the_level_says(world):
+    found = rates(400, world)
+    print(found)
+    assert max(found.values()) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400), found
