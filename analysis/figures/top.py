@@ -34,14 +34,14 @@ def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str) -> Figur
     Args:
         marked: rows of `analysis.top.top_fraction`.
         table: its `analysis.top.top_table`; boxes come in its order.
-        caption: of `analysis.top.top_caption`; printed under the figure with the meaning of the marks.
+        caption: printed under the figure.
     """
     facets = list(table.groupby("dataset", sort=False))
     columns = min(FACETS_ABREAST, len(facets))
     lines = math.ceil(len(facets) / columns)
     width = columns * max(_facet_width(rows) for _, rows in facets)
     with mpl.rc_context(PAGE):
-        figure = captioned(width, 2.6 * lines, f"{LEGEND} {caption}")
+        figure = captioned(width, 2.6 * lines, caption)
         axes = figure.subplots(lines, columns, squeeze=False).flatten()
         for ax, (dataset, rows) in zip(axes, facets, strict=False):
             _top_facet(ax, marked[marked["dataset"] == dataset], rows)
@@ -136,10 +136,15 @@ def compute(rows: Rows) -> Frames:
     return {"marked": marked, "table": top_table(marked)}
 
 
+def caption(marked: pd.DataFrame) -> str:
+    """What the marks are, and the sentences of `analysis.top.top_caption`."""
+    return f"{LEGEND}\n{top_caption(marked)}"
+
+
 FIGURE = FigureKind(
     name="top",
     title="The best trials of each method",
     compute=compute,
-    caption=lambda rows, frames: top_caption(frames["marked"]),
+    caption=lambda rows, frames: caption(frames["marked"]),
     draw=lambda frames, caption: top_figure(frames["marked"], frames["table"], caption),
 )
