@@ -94,9 +94,9 @@ def _summary(dataset: str, label: str, trials: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def setting(trial: "pd.Series[Any]") -> str:
-    """The searched hyperparameters of a row, as text: `lr=1e-3 β=(0.5, 0.9) n_dis=5 λ=10`."""
-    mantissa, exponent = f"{trial['learning_rate']:.2e}".split("e")
+def setting(trial: "pd.Series[Any]", digits: int = 3) -> str:
+    """The searched hyperparameters of a row, as text: `lr=1e-3 β=(0.5, 0.9) n_dis=5 λ=10`; so many digits of lr."""
+    mantissa, exponent = f"{trial['learning_rate']:.{digits - 1}e}".split("e")
     text = f"lr={float(mantissa):g}e{int(exponent)} β=({trial['beta1']:g}, {trial['beta2']:g}) n_dis={trial['n_dis']}"
     return text if pd.isna(trial["penalty_weight"]) else f"{text} λ={trial['penalty_weight']:g}"
 

@@ -1,0 +1,41 @@
+"""The tables, one file each: the folder listing is the menu, in the order of `ORDER`, others after them.
+
+A file of this folder that ends in a `TABLE` is a table of `study table`; nothing else needs to know of it.
+"""
+
+import importlib
+import pkgutil
+
+from analysis.tables.best import words
+from analysis.tables.formats import LAYOUTS, csv, latex, markdown, number, plain, plain_table, terminal_table
+from analysis.tables.kind import Block, TableKind
+from analysis.tables.searches import search_words
+
+ORDER = ("best", "settings", "comparisons", "published", "paper", "searches")
+
+__all__ = [
+    "LAYOUTS",
+    "Block",
+    "TableKind",
+    "csv",
+    "latex",
+    "markdown",
+    "number",
+    "plain",
+    "plain_table",
+    "search_words",
+    "tables",
+    "terminal_table",
+    "words",
+]
+
+
+def tables() -> dict[str, TableKind]:
+    """The menu: tables by name."""
+    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    kinds = {module.TABLE.name: module.TABLE for module in modules if hasattr(module, "TABLE")}
+    return {name: kinds[name] for name in sorted(kinds, key=lambda name: (_place(name), name))}
+
+
+def _place(name: str) -> int:
+    return ORDER.index(name) if name in ORDER else len(ORDER)

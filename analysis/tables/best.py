@@ -1,0 +1,51 @@
+"""The best few per cent of each method: their median, and the best of all with its setting."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from analysis.rows import Rows
+from analysis.tables.formats import number
+from analysis.tables.kind import Block, TableKind
+from analysis.top import top_caption, top_fraction, top_table
+
+
+def compute(rows: Rows) -> pd.DataFrame:
+    """`analysis.top.top_table`; where nothing was scored its rows say so."""
+    return top_table(top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool))
+
+
+def words(table: pd.DataFrame) -> Iterator[Block]:
+    """(title, column -> cells) per dataset of a table of `analysis.top.top_table`: all that is printed, as text.
+
+    A median of one trial has no quartiles, so none are shown.
+    """
+    for dataset, rows in table.groupby("dataset", sort=False):
+        cells = {
+            "method": list(rows["method"]),
+            "trials": [f"{n}" for n in rows["trials"]],
+            "diverged": [f"{n}" for n in rows["diverged"]],
+            "failed": [f"{n}" for n in rows["failed"]],
+            **({"stopped": [f"{n}" for n in rows["stopped"]]} if rows["stopped"].any() else {}),
+            "k": [f"{k}" if k == n else f"{k} ({n} scored)" for k, n in zip(rows["k"], rows["scored"], strict=True)],
+            "top-k median [q1, q3]": [_median(row) for _, row in rows.iterrows()],
+            "best": [number(score) for score in rows["best"]],
+            "best setting": list(rows["best_setting"].fillna("no trial has a score")),
+        }
+        first = rows.iloc[0]
+        title = f"{dataset}: {first['score_label']}, top {100 * first['fraction']:g} % of each method"
+        yield title, cells
+
+
+def _median(row: "pd.Series[Any]") -> str:
+    quartiles = f" [{number(row['q1'])}, {number(row['q3'])}]" if row["scored"] > 1 else ""
+    return f"{number(row['median'])}{quartiles}"
+
+
+def caption(rows: Rows, table: pd.DataFrame) -> str:
+    """That of the figure `top`."""
+    return top_caption(top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool))
+
+
+TABLE = TableKind(name="best", title="Best and median of each method", compute=compute, words=words, caption=caption)
