@@ -286,6 +286,7 @@ def main() -> None:
     Where who reads the output has gone, as in `study status | head -1`, the end is quiet.
     """
     import study.bo_commands
+    import study.claims_commands
     import study.commands
     import study.data_commands
     import study.export_commands

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from study import cli, session
+from study.baselines import Baseline, record_baseline
+from study.files import place
 from study.names import InputError
 
 if TYPE_CHECKING:
     from study.checkpoint import Generator
     from study.execute import Context
+    from study.metrics.baseline import Baseline as Between
     from study.metrics.scoring import Scored
     from study.plan import Planned, Request
 
@@ -115,6 +118,9 @@ def baseline(
     extractor_weights: cli.Weights = None,
     n_real: cli.NReal = None,
     n_fake: cli.NFake = None,
+    results: Annotated[
+        Path | None, typer.Option(parser=place, metavar="PATH", help="Put it on record there, in baselines.json.")
+    ] = None,
     data_dir: cli.DataDir = None,
 ) -> None:
     """Show the Frechet distance between the real images of the two splits: what a perfect generator could reach."""
@@ -124,7 +130,7 @@ def baseline(
 
     request = _request(
         dataset=name,
-        results=Path("results"),
+        results=results or Path("results"),
         data_dir=data_dir,
         protocol=protocol,
         extractor=extractor,
@@ -143,6 +149,23 @@ def baseline(
     print(f"{name}: {label} {found.distance:.2f} ({numbers})")
     if label == "FID" and name in PAPER:
         print(f"the paper's, section 2.5: {PAPER[name]} (10,000 or all {found.split} images on either side)")
+    if results is not None:
+        print(f"on record: {record_baseline(results, _recorded(context, loaded.sha256, found))}")
+
+
+def _recorded(context: "Context", dataset_sha256: str, found: "Between") -> Baseline:
+    protocol = context.protocol
+    return Baseline(
+        dataset=context.dataset,
+        protocol_id=protocol.id,
+        dataset_sha256=dataset_sha256,
+        extractor=protocol.extractor,
+        weights_sha256=protocol.weights_sha256,
+        split=found.split,
+        n_real=found.n_real,
+        n_other=found.n_other,
+        frechet_distance=found.distance,
+    )
 
 
 def _request(*, dataset: str, results: Path, data_dir: Path | None, **asked: Any) -> "Request":

@@ -1,0 +1,66 @@
+"""The paper's claims, each with a test that can say no.
+
+    from pathlib import Path
+    from analysis.claims import judge
+    from analysis.rows import open_rows
+
+    print(judge(open_rows(Path("results")))[["id", "verdict", "numbers"]])
+
+A claim is a list of inequalities, one for each cell that the study has; `verdicts` says how they become a verdict.
+"""
+
+import pandas as pd
+
+from analysis.claims.across import C8, C9, C10, C15
+from analysis.claims.advice import C16
+from analysis.claims.claim import DOES_NOT_HOLD, HOLDS, NOT_ENOUGH, NOT_RESOLVED, Claim
+from analysis.claims.material import Material
+from analysis.claims.medians import C1, C2, C4, C11
+from analysis.claims.protocols import C14, C17, C18
+from analysis.claims.repeats import C7, C13, C19, C20
+from analysis.claims.tuning import C3, C5, C6, C12
+from analysis.claims.verdicts import EVIDENCE, JUDGED, decide, evidence_row, frame, judged_row
+from analysis.intervals import check_level
+from analysis.rows import Rows
+from analysis.scores import check_fraction
+
+__all__ = ["CLAIMS", "DOES_NOT_HOLD", "HOLDS", "NOT_ENOUGH", "NOT_RESOLVED", "Claim", "evidence", "judge"]
+
+CLAIMS = (C1, C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12, C13, C14, C15, C16, C17, C18, C19, C20)
+
+
+def judge(rows: Rows) -> pd.DataFrame:
+    """What a study says of each claim.
+
+    Of trainings that only a Bayesian search proposed none counts. Each wrong verdict, holds or does not hold, has a
+    chance of at most 1 - rows.level for its claim.
+
+    Returns:
+        One row per claim, in order: id, claim (its statement), verdict (holds, does not hold, not resolved, not enough
+        data), numbers (how many comparisons are for and against, and the one that decides, with its interval), cells
+        (comparisons that could be made), against (of them resolved against the claim, all together), left_out (trials
+        of Bayesian searches), needs, paper (what its figures say, with the source) and test, all in words.
+    """
+    material = _material(rows)
+    return frame([judged_row(claim, decide(claim.lines(material), rows.level), material) for claim in CLAIMS], JUDGED)
+
+
+def evidence(rows: Rows) -> pd.DataFrame:
+    """The comparisons behind `judge`.
+
+    Returns:
+        One row per claim and inequality: claim, part, dataset, architecture, loss, training (what differs within a
+        dataset), a, b, statistic, n_a, n_b (trainings, settings or pairs), fraction (share of the best), claimed (below
+        or above), bound, estimate, low, high (at the level), low_together, high_together (at that at which all of a
+        claim hold together), outcome (for, against, not resolved, not enough data), words (all of it,
+        for people).
+    """
+    material = _material(rows)
+    found = [evidence_row(claim, each) for claim in CLAIMS for each in decide(claim.lines(material), rows.level)]
+    return frame(found, EVIDENCE)
+
+
+def _material(rows: Rows) -> Material:
+    check_level(rows.level)
+    check_fraction(rows.fraction)
+    return Material(rows=rows)
