@@ -47,7 +47,7 @@ def compose(
             all_tables(rows),
             all_claims(rows),
             samples(rows, images or {}),
-            *searches(rows),
+            searches(rows),
             covered(rows),
             not_finished(rows),
             origin(rows, command),

@@ -14,7 +14,7 @@ from study.names import InputError
 PIXELS = 140
 """Of a figure's inch on the page, so that its 7-point letters are as large as captions."""
 LONG, WIDE = 24, 9
-"""Rows of a table beyond which it scrolls within the page, though never in print; columns beyond which print is small."""
+"""Rows of a table beyond which it scrolls within the page, but not in print; columns beyond which print is small."""
 WORD = 20
 """Letters of one word beyond which a cell breaks it."""
 

@@ -9,7 +9,12 @@ from matplotlib.figure import Figure
 
 MISSING = ("", "-", "nan")
 """Cells that hold nothing; they sort last."""
-_NUMBER = re.compile(r"([-+\N{MINUS SIGN}]?)(\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|inf)(?=$|[\s%(\[])")
+_NUMBER = re.compile(
+    r"[\[<>]? ?(?P<sign>[-+\N{MINUS SIGN}]?)"
+    r"(?P<size>\d+(,\d{3})*(\.\d+)?([eE][-+]?\d+)?|inf|∞)"
+    r"(?=$|[\s%(\[\],])"
+)
+"""A cell's leading number, which may open an interval; not the start of a word or of an id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +141,9 @@ def sort_key(text: str, *, number: bool) -> str:
     >>> [sort_key(text, number=True) for text in ("1,200", "40.86 [40.74, 40.98]", "5 %", "-", "2e-4")]
     ['1200.0', '40.86', '5.0', '', '0.0002']
     """
-    if text in MISSING:
-        return ""
     match = _NUMBER.match(text) if number else None
-    return str(float(match[1].replace("\N{MINUS SIGN}", "-") + match[2].replace(",", ""))) if match else text
+    if text in MISSING or match is None:
+        return "" if text in MISSING else text
+    sign = "-" if match["sign"] in ("-", "\N{MINUS SIGN}") else ""
+    size = match["size"].replace(",", "")
+    return sign + ("Infinity" if size in ("inf", "∞") else str(float(size)))

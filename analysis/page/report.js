@@ -12,7 +12,7 @@ for (const table of document.querySelectorAll("table")) {
       const rows = [...body.rows].sort((a, b) => {
         const [left, right] = [key(a), key(b)];
         if (left === "" || right === "") return (left === "") - (right === "");
-        const order = number ? left - right : left.localeCompare(right, undefined, { numeric: true });
+        const order = number ? left - right || 0 : left.localeCompare(right, undefined, { numeric: true });
         return ascending ? order : -order;
       });
       body.append(...rows);

@@ -11,22 +11,24 @@ from analysis.coverage import BEGUN, MISSING, OTHER, PLACES, coverage, troubles
 from analysis.figures import NotEnough, figures
 from analysis.page.parts import Absent, Code, Drawing, Gallery, Item, Sample, Section, Table, Text
 from analysis.provenance import PROTOCOL, protocols, provenance, times
-from analysis.random_search import random_best
-from analysis.rounds import chosen_settings, round_caption, round_table, searched
 from analysis.rows import Rows
-from analysis.tables import number, search_words, tables
+from analysis.tables import number, tables
 from analysis.typical import typical_trials
 from search_spaces.ranges import BO
 from study.rows import DIVERGED, FAILED, FINISHED
 from study.words import duration
 
+SEARCHED = ("bo", "searches")
+"""The figure and the table of `study bo`, which have a section of their own."""
 ALWAYS = (FINISHED, DIVERGED, FAILED, MISSING)
 """Columns that coverage shows even where they hold nothing but zeros."""
 
 
 def drawings(rows: Rows) -> Section:
-    """Every figure of the menu, or what it would take."""
-    return Section(name="figures", title="Figures", items=[_drawing(rows, name) for name in figures()])
+    """Every figure of the menu but that of searches, or what it would take."""
+    return Section(
+        name="figures", title="Figures", items=[_drawing(rows, name) for name in figures() if name not in SEARCHED]
+    )
 
 
 def _drawing(rows: Rows, name: str) -> Item:
@@ -40,8 +42,9 @@ def _drawing(rows: Rows, name: str) -> Item:
 
 
 def all_tables(rows: Rows) -> Section:
-    """Every table of the menu, or what it would take."""
-    return Section(name="tables", title="Tables", items=[item for name in tables() for item in _table(rows, name)])
+    """Every table of the menu but that of searches, or what it would take."""
+    names = [name for name in tables() if name not in SEARCHED]
+    return Section(name="tables", title="Tables", items=[item for name in names for item in _table(rows, name)])
 
 
 def _table(rows: Rows, name: str) -> Iterator[Item]:
@@ -61,7 +64,7 @@ def _table(rows: Rows, name: str) -> Iterator[Item]:
 def all_claims(rows: Rows) -> Section:
     """The paper's claims on these rows."""
     judged = judge(rows)
-    shown = ["id", "claim", "verdict", "numbers", "cells", "against", "needs", "paper", "test"]
+    shown = ["id", "claim", "verdict", "numbers", "cells", "against", "left_out", "needs", "paper", "test"]
     cells = {name: [_text(value) for value in judged[name]] for name in shown}
     kept = {name: texts for name, texts in cells.items() if any(texts)}
     table = Table(title="The paper's claims on these data", cells=kept, caption=common(rows))
@@ -101,20 +104,11 @@ def _sample(trial: Mapping[str, object], images: Mapping[str, bytes | str]) -> S
     return Sample(title=title, caption=caption, trial_id=trial["trial_id"], image=image)
 
 
-def searches(rows: Rows) -> list[Section]:
-    """The rounds and chosen settings of `study bo`; no section where there are none."""
-    ids = rows.members["trial_id"][rows.members["space"] == BO]
-    if rows.folder is None or not rows.trials["trial_id"].isin(ids).any():
-        return []
-    trials = searched(rows.trials, rows.folder)
-    random = random_best(trials, rows.trials, rows.folder)
-    blocks = list(search_words(round_table(trials), chosen_settings(trials, random)))
-    caption = round_caption(trials, random)
-    items = [
-        Table(title=title, cells=cells, caption=caption if at == len(blocks) else "")
-        for at, (title, cells) in enumerate(blocks, 1)
-    ]
-    return [Section(name="searches", title="Searches", items=items)]
+def searches(rows: Rows) -> Section:
+    """What `study bo` found, as a figure and tables."""
+    items = [*(_drawing(rows, name) for name in SEARCHED if name in figures())]
+    items += [item for name in SEARCHED if name in tables() for item in _table(rows, name)]
+    return Section(name="searches", title="Searches", items=items)
 
 
 def covered(rows: Rows) -> Section:
