@@ -11,12 +11,12 @@ from analysis.page.picture import data_uri, figure_uri
 from study.files import replace
 from study.names import InputError
 
-PIXELS = 140
-"""Of a figure's inch on the page, so that its 7-point letters are as large as captions."""
+PIXELS, LEAST = 140, 88
+"""Of a figure's inch on the page, so that its 7-point letters are as large as captions; and on a narrow screen."""
 LONG, WIDE = 24, 9
 """Rows of a table beyond which it scrolls within the page, but not in print; columns beyond which print is small."""
-WORD = 20
-"""Letters of one word beyond which a cell breaks it."""
+SHORT, PROSE = 18, 60
+"""Letters up to which a cell stays on one line, and from which on it is given room for sentences."""
 
 
 def html(page: Document) -> str:
@@ -33,10 +33,20 @@ def html(page: Document) -> str:
         figure_uri=figure_uri,
         png_uri=lambda content: data_uri(content, "image/png"),
         pixels=PIXELS,
+        least=LEAST,
         long=LONG,
         wide=WIDE,
-        word=WORD,
+        cell=_cell,
     )
+
+
+def _cell(text: str, number: bool) -> str:
+    """The class of a cell: how it may be broken."""
+    if number:
+        return "number"
+    if len(text) <= SHORT:
+        return "short"
+    return "word" if " " not in text else "prose" if len(text) > PROSE else "words"
 
 
 def write_html(page: Document, path: Path) -> Path:

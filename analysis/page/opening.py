@@ -1,6 +1,5 @@
 """The summary of the page about a study: what was run, what leads, and what is not resolved."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +12,11 @@ from analysis.provenance import times
 from analysis.rows import Rows
 from analysis.scores import TRAININGS
 from analysis.summary import summary
-from analysis.tables import number
+from analysis.tables.formats import interval, number
 from study.words import duration
+
+NAMED = 8
+"""Methods that a sentence names, at most."""
 
 
 def opening(rows: Rows, at_work: Sequence[str]) -> Section:
@@ -70,23 +72,16 @@ def _of_dataset(row: "pd.Series[Any]", rows: Rows) -> list[str]:
         return [f"{head} no trial has a score: {counts}."]
     unit = "trainings" if rows.pool == TRAININGS else "settings"
     share, confidence = f"{100 * rows.fraction:g} %", f"{100 * rows.level:g} %"
+    bounds = f" {interval(row['low'], row['high'])}"
     leads = (
         f"{row['leader']} leads: the best {share} (k = {row['k']:.0f}) of its {row['n']:.0f} {unit} have the lowest "
-        f"median, {number(row['median'])}{_interval(row) if row['interval_fraction'] == rows.fraction else ''}."
+        f"median, {number(row['median'])}{bounds if row['interval_fraction'] == rows.fraction else ''}."
     )
     return [
         f"{head} {leads} {_wider(row, rows, unit, confidence)}".strip(),
         f"{_against(row, confidence)} The best single trial is one of {row['best_method']}: {number(row['best'])} at "
         f"{row['best_setting']} (trial {row['best_trial_id']}); the best of many noisy runs flatters itself.",
     ]
-
-
-def _interval(row: "pd.Series[Any]") -> str:
-    return f" [{_end(row['low'])}, {_end(row['high'])}]"
-
-
-def _end(value: float) -> str:
-    return number(value) if math.isfinite(value) else "\N{MINUS SIGN}∞" if value < 0 else "∞"
 
 
 def _wider(row: "pd.Series[Any]", rows: Rows, unit: str, confidence: str) -> str:
@@ -97,7 +92,8 @@ def _wider(row: "pd.Series[Any]", rows: Rows, unit: str, confidence: str) -> str
     if pd.isna(row["interval_fraction"]):
         return f"{few}, or of any."
     wider = f"{100 * row['interval_fraction']:.3g} %"
-    return f"{few}; of their best {wider} it is {number(row['interval_median'])}{_interval(row)} at {confidence}."
+    value, bounds = number(row["interval_median"]), interval(row["low"], row["high"])
+    return f"{few}; of their best {wider} it is {value} {bounds} at {confidence}."
 
 
 def _against(row: "pd.Series[Any]", confidence: str) -> str:
@@ -110,6 +106,9 @@ def _against(row: "pd.Series[Any]", confidence: str) -> str:
 
 
 def _listed(labels: Sequence[str]) -> str:
+    """Names in a sentence; of many the first few."""
+    if len(labels) > NAMED + 1:
+        return f"{', '.join(labels[:NAMED])} and {len(labels) - NAMED} more"
     *first, last = labels
     return f"{', '.join(first)} and {last}" if first else str(last)
 

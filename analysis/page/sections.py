@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,12 @@ from study.words import duration
 
 SEARCHED = ("bo", "searches")
 """The figure and the table of `study bo`, which have a section of their own."""
+CLAIM, VERDICTS, TESTS = (
+    ("id",),
+    ("claim", "verdict", "numbers", "paper"),
+    ("test", "needs", "cells", "against", "left_out"),
+)
+"""Columns of the two tables of claims."""
 ALWAYS = (FINISHED, DIVERGED, FAILED, MISSING)
 """Columns that coverage shows even where they hold nothing but zeros."""
 
@@ -58,17 +65,35 @@ def _table(rows: Rows, name: str) -> Iterator[Item]:
     blocks = list(kind.words(frame))
     for at, (title, cells) in enumerate(blocks, 1):
         last = at == len(blocks)
-        yield Table(title=kind.title if at == 1 else "", heading=title, cells=cells, caption=caption if last else "")
+        title_once = kind.title if at == 1 else ""
+        yield Table(title=title_once, heading=title, cells=_filled(cells), caption=caption if last else "")
+
+
+def _filled(cells: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """The cells with what lines leave out that repeat the method above them: sorted, they stand elsewhere."""
+    first = next(iter(cells.values()), [])
+    blank = [at for at, text in enumerate(first) if not text]
+    return {
+        column: [texts[_above(first, at)] for at in range(len(texts))] if all(not texts[at] for at in blank) else texts
+        for column, texts in cells.items()
+    }
+
+
+def _above(first: Sequence[str], at: int) -> int:
+    """The nearest line, upwards from this one, that names what it is of."""
+    return next((line for line in range(at, -1, -1) if first[line]), at)
 
 
 def all_claims(rows: Rows) -> Section:
-    """The paper's claims on these rows."""
+    """The paper's claims on these rows: what is said of each, and how it was tested."""
     judged = judge(rows)
-    shown = ["id", "claim", "verdict", "numbers", "cells", "against", "left_out", "needs", "paper", "test"]
-    cells = {name: [_text(value) for value in judged[name]] for name in shown}
-    kept = {name: texts for name, texts in cells.items() if any(texts)}
-    table = Table(title="The paper's claims on these data", cells=kept, caption=common(rows))
-    return Section(name="claims", title="Claims", items=[table])
+    verdicts = Table(title="The paper's claims on these data", cells=_columns(judged, VERDICTS), caption=common(rows))
+    tests = Table(title="How each claim is tested", cells=_columns(judged, TESTS))
+    return Section(name="claims", title="Claims", items=[verdicts, tests])
+
+
+def _columns(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
+    return {name.replace("_", " "): [_text(value) for value in frame[name]] for name in names}
 
 
 def samples(rows: Rows, images: Mapping[str, bytes | str]) -> Section:
@@ -94,13 +119,13 @@ def samples(rows: Rows, images: Mapping[str, bytes | str]) -> Section:
     return Section(name="samples", title="Samples", items=items)
 
 
-def _sample(trial: Mapping[str, object], images: Mapping[str, bytes | str]) -> Sample:
+def _sample(trial: Mapping[Any, Any], images: Mapping[str, bytes | str]) -> Sample:
     title = f"{trial['method']}, {trial['which']}"
     place = f"rank {trial['rank']} of {trial['n']}"
     if not isinstance(trial["trial_id"], str):
         return Sample(title=title, caption=place, trial_id="", image="The trial of this rank has no score.")
     image = images.get(trial["trial_id"], "No images were drawn.")
-    caption = f"{trial['score_label']} {number(float(str(trial['score'])))}, {place}; {trial['setting']}"
+    caption = f"{trial['score_label']} {number(trial['score'])}, {place}; {trial['setting']}"
     return Sample(title=title, caption=caption, trial_id=trial["trial_id"], image=image)
 
 
