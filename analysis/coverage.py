@@ -27,6 +27,8 @@ def coverage(rows: Rows) -> pd.DataFrame:
         them those finished, diverged, failed, stopped; other_protocol (a row under another protocol only), begun (no
         row, but a state: they run, or were interrupted) and missing (nothing yet). Empty where no plan was recorded.
     """
+    if rows.members.empty:
+        return pd.DataFrame(columns=["space", "context", "planned", *PLACES])
     left_out = set(rows.everything["dataset"]) - set(rows.trials["dataset"])
     members = rows.members[~rows.members["context"].str.partition(" ")[0].isin(left_out)]
     stands = members["trial_id"].map(rows.trials.set_index("trial_id")["status"]).astype(object)
@@ -34,12 +36,9 @@ def coverage(rows: Rows) -> pd.DataFrame:
     state = members["trial_id"].isin(_with_state(rows))
     stands = stands.where(stands.notna() | ~elsewhere, OTHER)
     stands = stands.where(stands.notna() | ~state, BEGUN).fillna(MISSING)
-    groups = members.assign(stands=stands).groupby(["space", "context"], sort=False)["stands"]
-    counts = groups.value_counts().unstack(fill_value=0).reindex(columns=list(PLACES), fill_value=0)
-    counts.insert(0, "planned", counts.sum(axis=1))
-    found: pd.DataFrame = counts.reindex(list(groups.groups)) if len(members) else counts
-    found.index = found.index.set_names(["space", "context"]) if len(members) else found.index
-    return found.reset_index() if len(members) else pd.DataFrame(columns=["space", "context", "planned", *PLACES])
+    places = pd.DataFrame({place: stands == place for place in PLACES})
+    told = pd.concat([members[["space", "context"]].assign(planned=1), places], axis=1)
+    return told.groupby(["space", "context"], sort=False, as_index=False).sum()
 
 
 def left(rows: Rows) -> int:

@@ -11,11 +11,12 @@ from analysis.page.parts import Facts, Item, Section, Text
 from analysis.provenance import times
 from analysis.rows import Rows
 from analysis.scores import TRAININGS
+from analysis.style import CONTEXT
 from analysis.summary import summary
 from analysis.tables.formats import interval, number
 from study.words import duration
 
-NAMED = 8
+NAMED = 6
 """Methods that a sentence names, at most."""
 
 
@@ -66,10 +67,10 @@ def _facts(rows: Rows, found: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _of_dataset(row: "pd.Series[Any]", rows: Rows) -> list[str]:
     """A paragraph on what leads, and one on what that is worth."""
-    head = f"On {row['dataset']}, by {row['score_label']},"
+    head = f"On {row['dataset']}, by {row['score_label']}:"
     if pd.isna(row.get("leader")):
         counts = f"{row['trials']:,} trials, {row['diverged']:,} diverged, {row['failed']:,} failed"
-        return [f"{head} no trial has a score: {counts}."]
+        return [f"{head} no trial has a score ({counts})."]
     unit = "trainings" if rows.pool == TRAININGS else "settings"
     share, confidence = f"{100 * rows.fraction:g} %", f"{100 * rows.level:g} %"
     bounds = f" {interval(row['low'], row['high'])}"
@@ -101,16 +102,17 @@ def _against(row: "pd.Series[Any]", confidence: str) -> str:
     if row["methods"] == 1:
         return "One method only: there is nothing to compare it with."
     better = f"better than {_listed(row['better_than'])}" if row["better_than"] else "better than no other method"
-    open_ = f"; not resolved against {_listed(row['not_resolved'])}" if row["not_resolved"] else ""
-    return f"At equal numbers of trainings it is {better}{open_} (all pairs together at {confidence})."
+    open_ = f". Not resolved are the comparisons with {_listed(row['not_resolved'])}" if row["not_resolved"] else ""
+    return f"At equal numbers of trainings it is {better}, all pairs together at {confidence}{open_}."
 
 
 def _listed(labels: Sequence[str]) -> str:
-    """Names in a sentence; of many the first few."""
+    """Names in a sentence, of many the first few; a label may have commas of its own."""
     if len(labels) > NAMED + 1:
-        return f"{', '.join(labels[:NAMED])} and {len(labels) - NAMED} more"
+        return f"{'; '.join(labels[:NAMED])}; and {len(labels) - NAMED} more"
     *first, last = labels
-    return f"{', '.join(first)} and {last}" if first else str(last)
+    between = "; " if any(CONTEXT in label for label in labels) else ", "
+    return f"{between.join(first)} and {last}" if first else str(last)
 
 
 def _of_claims(rows: Rows) -> str:

@@ -21,11 +21,8 @@ from study.words import duration
 
 SEARCHED = ("bo", "searches")
 """The figure and the table of `study bo`, which have a section of their own."""
-CLAIM, VERDICTS, TESTS = (
-    ("id",),
-    ("claim", "verdict", "numbers", "paper"),
-    ("test", "needs", "cells", "against", "left_out"),
-)
+VERDICTS = ("id", "claim", "verdict", "numbers", "paper")
+TESTS = ("id", "test", "needs", "cells", "against", "left_out")
 """Columns of the two tables of claims."""
 ALWAYS = (FINISHED, DIVERGED, FAILED, MISSING)
 """Columns that coverage shows even where they hold nothing but zeros."""
