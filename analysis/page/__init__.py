@@ -10,7 +10,7 @@ from datetime import datetime
 
 from analysis.page.html import write_html
 from analysis.page.markdown import write_markdown
-from analysis.page.opening import opening
+from analysis.page.opening import summarized
 from analysis.page.parts import Document
 from analysis.page.sections import all_claims, all_tables, covered, drawings, not_finished, origin, samples, searches
 from analysis.rows import Rows
@@ -42,7 +42,7 @@ def compose(
         title=f"GAN study: {datasets}",
         subtitle=f"As of {when:%Y-%m-%d %H:%M} UTC",
         sections=[
-            opening(rows, at_work),
+            summarized(rows, at_work),
             drawings(rows),
             all_tables(rows),
             all_claims(rows),

@@ -20,7 +20,7 @@ NAMED = 6
 """Methods that a sentence names, at most."""
 
 
-def opening(rows: Rows, at_work: Sequence[str]) -> Section:
+def summarized(rows: Rows, at_work: Sequence[str]) -> Section:
     """What a reader takes away who reads no further.
 
     Args:
