@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.figures.bo import round_figure
-from analysis.figures.top import top_figure
+from analysis.figures import bo, top
 from analysis.ink import check_format, save
 from analysis.load import Names, load, select
 from analysis.random_search import random_best
@@ -53,7 +52,7 @@ def report(
     check_format(output)
     frame = top_fraction(select(load(results), dataset=dataset, protocol=protocol), fraction, rule)
     table, caption = top_table(frame), top_caption(frame)
-    figure_path = save(top_figure(frame, table, caption), output)
+    figure_path = save(top.top_figure(frame, table, f"{top.LEGEND}\n{caption}"), output)
     return Report(frame=frame, table=table, caption=caption, figure_path=figure_path)
 
 
@@ -98,7 +97,7 @@ def search_report(
     trials = searched(frame, results, searches)
     random = random_best(trials, frame, results)
     rounds, chosen, caption = round_table(trials), chosen_settings(trials, random), round_caption(trials, random)
-    figure_path = save(round_figure(trials, rounds, random, caption), output)
+    figure_path = save(bo.round_figure(trials, rounds, random, bo.caption(trials, random)), output)
     return SearchReport(
         trials=trials, rounds=rounds, chosen=chosen, random=random, caption=caption, figure_path=figure_path
     )

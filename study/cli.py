@@ -257,22 +257,15 @@ def _run_trials(
 
 def _conclude(planned: list[Any], results: Path, *, alone: bool) -> None:
     """The table, the figure and the exit code of a study that has ended, or of a part that other drivers are not in."""
+    from study.report_commands import show_best
+
     if not alone:
         print(f"rows: {results / 'trials.parquet'}; `study report` shows the study when all parts are done.")
         session.exit_if_failed(planned, results)
         return
     datasets = list(dict.fromkeys(p.trial.dataset for p in planned))
-    _show_report(results, datasets, sorted({p.context.protocol.id for p in planned}))
+    show_best(results, datasets, sorted({p.context.protocol.id for p in planned}))
     session.exit_if_failed(planned, results)
-
-
-def _show_report(results: Path, datasets: list[str] | None, protocols: list[str] | None, **options: Any) -> None:
-    from analysis import report
-    from analysis.tables import words
-
-    made = report(results, dataset=datasets, protocol=protocols, **options)
-    print_tables(words(made.table))
-    print(f"rows: {results / 'trials.parquet'}\nfigure: {made.figure_path}")
 
 
 def print_tables(blocks: Iterable[Any]) -> None:
@@ -287,26 +280,6 @@ def print_tables(blocks: Iterable[Any]) -> None:
         print(plain_table(blocks))
 
 
-@app.command("report", epilog="Example: `study report --results results --fraction 0.1`")
-def report_command(
-    results: Results = Path("results"),
-    dataset: Annotated[str | None, typer.Option(help="Only these datasets, separated by commas.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="Only rows of this metric protocol id.")] = None,
-    fraction: Annotated[float, typer.Option(help="The share of each method's trials that counts as its best.")] = 0.05,
-    output: Annotated[Path | None, typer.Option(help="The figure: .png, .svg or .pdf.")] = None,
-    searches: Annotated[bool, typer.Option("--bo", help="What `study bo` found: rounds and chosen settings.")] = False,
-) -> None:
-    """Show the best trials of each method, as a table and a figure, from the rows alone."""
-    chosen = split(dataset) if dataset else None
-    protocols = [protocol] if protocol else None
-    if searches:
-        from study.bo_commands import show_searches
-
-        show_searches(results, chosen, protocols, output=output)
-        return
-    _show_report(results, chosen, protocols, fraction=fraction, output=output)
-
-
 def main() -> None:
     """Run the command line; an error of the user's is one line on standard error and exit code 2, the system's 1.
 
@@ -318,6 +291,7 @@ def main() -> None:
     import study.data_commands
     import study.export_commands
     import study.plan_commands
+    import study.report_commands
     import study.score_commands
     import study.space_commands
     import study.status_commands

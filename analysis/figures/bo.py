@@ -1,4 +1,4 @@
-"""The figure of what searches found round by round: where ink goes, and nothing else."""
+"""What searches found round by round: the best score so far against trials run."""
 
 import itertools
 import math
@@ -13,9 +13,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.ink import COLUMN, PAPER, captioned, scale_scores
-from analysis.rounds import UNSCORED
+from analysis.random_search import random_best
+from analysis.rounds import UNSCORED, round_caption, round_table, searched
+from analysis.rows import Rows
 from analysis.style import CONTEXT, PAGE, n_dis_colour, place
+from search_spaces.ranges import BO
 from study.rows import DIVERGED, FAILED, STOPPED, score_label
 
 ABREAST = 3
@@ -37,13 +41,13 @@ def round_figure(trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFram
         trials: rows of `analysis.rounds.searched`.
         rounds: their `analysis.rounds.round_table`.
         random: of `analysis.random_search.random_best`; drawn dotted, on a band, in the colour of its n_dis.
-        caption: of `analysis.rounds.round_caption`; printed under the figure with the meaning of the marks.
+        caption: printed under the figure.
     """
     lines = _layout(trials)
     columns = max(len(labels) for _, labels in lines)
     dashes = dict(zip(sorted({_rest(line) for line in trials["line"]}), itertools.cycle(DASHES), strict=False))
     with mpl.rc_context(PAGE):
-        figure = captioned(COLUMN if columns == 1 else PAPER, 0.4 + 2.0 * len(lines), f"{LEGEND} {caption}")
+        figure = captioned(COLUMN if columns == 1 else PAPER, 0.4 + 2.0 * len(lines), caption)
         axes = figure.subplots(len(lines), columns, squeeze=False)
         for (line, column), ax in np.ndenumerate(axes):
             dataset, labels = lines[line]
@@ -140,3 +144,26 @@ def _handles(trials: pd.DataFrame, random: pd.DataFrame, dashes: dict[str, Any])
         handles.append(Line2D([], [], color="0.4", ls=DOTS, lw=1.1, label="as many at random, median"))
         handles.append(Patch(color="0.2", **BAND, label="and 5-95 %"))
     return handles
+
+
+def compute(rows: Rows) -> Frames:
+    """trials: of `searched`; rounds: their `round_table`; random: their `random_best`."""
+    proposed = rows.members["trial_id"][rows.members["space"] == BO]
+    if rows.folder is None or not rows.trials["trial_id"].isin(proposed).any():
+        raise NotEnough("No search has a trial here; `study bo` runs some.")
+    trials = searched(rows.trials, rows.folder)
+    return {"trials": trials, "rounds": round_table(trials), "random": random_best(trials, rows.trials, rows.folder)}
+
+
+def caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
+    """What the marks are, and the sentences of `analysis.rounds.round_caption`."""
+    return f"{LEGEND}\n{round_caption(trials, random)}"
+
+
+FIGURE = FigureKind(
+    name="bo",
+    title="What searches found, round by round",
+    compute=compute,
+    caption=lambda rows, frames: caption(frames["trials"], frames["random"]),
+    draw=lambda frames, caption: round_figure(frames["trials"], frames["rounds"], frames["random"], caption),
+)

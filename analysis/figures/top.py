@@ -38,7 +38,7 @@ def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str, paper: p
     Args:
         marked: rows of `analysis.top.top_fraction`.
         table: its `analysis.top.top_table`; boxes come in its order.
-        caption: of `analysis.top.top_caption`; printed under the figure with the meaning of the marks.
+        caption: printed under the figure.
         paper: boxes of the paper's (`analysis.paper.beside.comparable`), drawn narrow and hollow on the right of ours.
     """
     facets = list(table.groupby("dataset", sort=False))
@@ -46,7 +46,7 @@ def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str, paper: p
     lines = math.ceil(len(facets) / columns)
     width = columns * max(_facet_width(rows) for _, rows in facets)
     with mpl.rc_context(PAGE):
-        figure = captioned(width, 2.6 * lines, f"{LEGEND} {caption}")
+        figure = captioned(width, 2.6 * lines, caption)
         axes = figure.subplots(lines, columns, squeeze=False).flatten()
         for ax, (dataset, rows) in zip(axes, facets, strict=False):
             _top_facet(ax, marked[marked["dataset"] == dataset], rows)
@@ -164,7 +164,7 @@ def compute(rows: Rows) -> Frames:
 def caption(rows: Rows, frames: Frames) -> str:
     """What the boxes are, ours and the paper's."""
     legend = [PAPER_LEGEND] if len(frames["paper"]) else []
-    return "\n".join([top_caption(frames["marked"]), *legend, *beside_caption(frames["beside"])])
+    return "\n".join([LEGEND, *legend, top_caption(frames["marked"]), *beside_caption(frames["beside"])])
 
 
 FIGURE = FigureKind(

@@ -1,0 +1,55 @@
+"""A page about a study: what it says is decided in `compose`, how it looks in `html` and `markdown`.
+
+from analysis.page import compose, write_html
+
+write_html(compose(open_rows(Path("results"))), Path("page.html"))
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from analysis.page.html import write_html
+from analysis.page.markdown import write_markdown
+from analysis.page.opening import summarized
+from analysis.page.parts import Document
+from analysis.page.sections import all_claims, all_tables, covered, drawings, not_finished, origin, samples, searches
+from analysis.rows import Rows
+
+__all__ = ["Document", "compose", "write_html", "write_markdown"]
+
+
+def compose(
+    rows: Rows,
+    *,
+    images: Mapping[str, bytes | str] | None = None,
+    command: Sequence[str] = ("study", "report"),
+    at_work: Sequence[str] = (),
+    now: datetime | None = None,
+) -> Document:
+    """All that a page about these rows says. Works on a study that is still running, and says so.
+
+    Args:
+        rows: of `analysis.rows.open_rows`.
+        images: of `analysis.typical.typical_trials` by trial id: the bytes of a PNG, or in words why there are none.
+        command: that makes the page again.
+        at_work: in words, who is running trials of the folder now.
+        now: when the page is made, UTC; the time at which the last trial ended where None, so that the same rows give
+            the same page.
+    """
+    datasets = ", ".join(sorted(rows.trials["dataset"].unique()))
+    when = rows.trials["finished_at"].max() if now is None else now
+    return Document(
+        title=f"GAN study: {datasets}",
+        subtitle=f"As of {when:%Y-%m-%d %H:%M} UTC",
+        sections=[
+            summarized(rows, at_work),
+            drawings(rows),
+            all_tables(rows),
+            all_claims(rows),
+            samples(rows, images or {}),
+            searches(rows),
+            covered(rows),
+            not_finished(rows),
+            origin(rows, command),
+        ],
+    )

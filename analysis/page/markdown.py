@@ -1,0 +1,104 @@
+"""A page as Markdown, with its figures and sample grids as files beside it."""
+
+import html
+from collections.abc import Iterator
+from pathlib import Path
+
+from analysis.page.parts import Absent, Code, Document, Drawing, Facts, Gallery, Item, Section, Table, Text
+from analysis.page.picture import png
+from study.files import replace
+from study.names import InputError
+
+FIGURES, SAMPLES = "figures", "samples"
+"""Folders beside the page."""
+
+
+def markdown(page: Document) -> tuple[str, dict[str, bytes]]:
+    """The text of the page, and the files that it shows by their paths beside it. Names are shown as they are."""
+    files: dict[str, bytes] = {}
+    blocks = [f"# {plain(page.title)}", plain(page.subtitle)]
+    for section in page.sections:
+        blocks += [f"## {plain(section.title)}", *_blocks(section, files)]
+    return "\n\n".join(blocks) + "\n", files
+
+
+def write_markdown(page: Document, path: Path) -> Path:
+    """Write the page after its files, each whole or not at all. Raises InputError where one cannot be written."""
+    text, files = markdown(page)
+    try:
+        for name, content in {**files, path.name: text.encode()}.items():
+            replace(path.parent / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
+    except OSError as error:
+        raise InputError(f"--output {path}: cannot be written ({error.strerror or error}).") from error
+    return path
+
+
+def plain(text: str) -> str:
+    """Text of which Markdown makes neither HTML nor marks."""
+    return prose(text).replace("`", "\\`")
+
+
+def prose(text: str) -> str:
+    """A sentence, in which only backticks mark something: commands."""
+    escaped = html.escape(" ".join(text.split()), quote=False)
+    for mark in ("\\", "*", "|", "]("):
+        escaped = escaped.replace(mark, f"\\{mark}" if len(mark) == 1 else "]\\(")
+    return escaped
+
+
+def _blocks(section: Section, files: dict[str, bytes]) -> Iterator[str]:
+    for item in section.items:
+        yield from _block(item, files)
+
+
+def _block(item: Item, files: dict[str, bytes]) -> Iterator[str]:
+    match item:
+        case Text(paragraphs=paragraphs, note=note):
+            yield from (f"{'> ' if note else ''}{prose(paragraph)}" for paragraph in paragraphs)
+        case Facts(pairs=pairs):
+            yield "; ".join(f"{plain(name)}: **{plain(value)}**" for name, value in pairs)
+        case Code(lines=lines):
+            yield "\n".join(f"    {' '.join(line.splitlines())}" for line in lines)
+        case Absent(title=title, sentence=sentence):
+            yield f"### {plain(title)}"
+            yield prose(sentence)
+        case Drawing():
+            files[f"{FIGURES}/{item.name}.png"] = png(item.figure)
+            yield f"### {plain(item.title)}"
+            yield f"![{plain(item.title)}]({FIGURES}/{item.name}.png)"
+            yield from _caption(item.caption)
+        case Table():
+            yield from (f"### {plain(item.title)}" for _ in range(bool(item.title)))
+            yield from (f"**{plain(item.heading)}**" for _ in range(bool(item.heading)))
+            yield _table(item)
+            yield from _caption(item.caption)
+        case Gallery():
+            yield from _gallery(item, files)
+
+
+def _table(table: Table) -> str:
+    right = table.numeric.values()
+    lines = [
+        list(map(plain, table.cells)),
+        ["---:" if number else "---" for number in right],
+        *([plain(text) for text, _, _ in line] for line in table.lines()),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _caption(caption: str) -> Iterator[str]:
+    if caption:
+        yield prose(caption)
+
+
+def _gallery(gallery: Gallery, files: dict[str, bytes]) -> Iterator[str]:
+    yield f"### {plain(gallery.title)}"
+    for sample in gallery.samples:
+        said = f"{plain(sample.title)}: {plain(sample.caption)}"
+        if isinstance(sample.image, str):
+            yield f"{said}. {plain(sample.image)}"
+            continue
+        name = f"{SAMPLES}/{sample.trial_id}.png"
+        files[name] = sample.image
+        yield f"![{plain(sample.title)}]({name})"
+        yield f"{said}; trial {plain(sample.trial_id)}"

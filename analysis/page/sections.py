@@ -1,0 +1,247 @@
+"""The sections of the page about a study, after its summary."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.captions import common
+from analysis.claims import judge
+from analysis.coverage import BEGUN, MISSING, OTHER, PLACES, coverage, troubles
+from analysis.figures import NotEnough, figures
+from analysis.page.parts import Absent, Code, Drawing, Gallery, Item, Sample, Section, Table, Text
+from analysis.provenance import PROTOCOL, protocols, provenance, times
+from analysis.rows import Rows
+from analysis.tables import number, tables
+from analysis.typical import typical_trials
+from search_spaces.ranges import BO
+from study.rows import DIVERGED, FAILED, FINISHED
+from study.words import duration
+
+SEARCHED = ("bo", "searches")
+"""The figure and the table of `study bo`, which have a section of their own."""
+VERDICTS = ("id", "claim", "verdict", "numbers", "paper")
+TESTS = ("id", "test", "needs", "cells", "against", "left_out")
+"""Columns of the two tables of claims."""
+ALWAYS = (FINISHED, DIVERGED, FAILED, MISSING)
+"""Columns that coverage shows even where they hold nothing but zeros."""
+
+
+def drawings(rows: Rows) -> Section:
+    """Every figure of the menu but that of searches, or what it would take."""
+    return Section(
+        name="figures", title="Figures", items=[_drawing(rows, name) for name in figures() if name not in SEARCHED]
+    )
+
+
+def _drawing(rows: Rows, name: str) -> Item:
+    kind = figures()[name]
+    try:
+        frames = kind.compute(rows)
+    except NotEnough as lacking:
+        return Absent(title=kind.title, sentence=str(lacking))
+    figure = kind.draw(frames, "")
+    return Drawing(name=name, title=kind.title, caption=kind.caption(rows, frames), figure=figure)
+
+
+def all_tables(rows: Rows) -> Section:
+    """Every table of the menu but that of searches, or what it would take."""
+    names = [name for name in tables() if name not in SEARCHED]
+    return Section(name="tables", title="Tables", items=[item for name in names for item in _table(rows, name)])
+
+
+def _table(rows: Rows, name: str) -> Iterator[Item]:
+    kind = tables()[name]
+    try:
+        frame = kind.compute(rows)
+    except NotEnough as lacking:
+        yield Absent(title=kind.title, sentence=str(lacking))
+        return
+    caption = kind.caption(rows, frame)
+    blocks = list(kind.words(frame))
+    for at, (title, cells) in enumerate(blocks, 1):
+        last = at == len(blocks)
+        title_once = kind.title if at == 1 else ""
+        yield Table(title=title_once, heading=title, cells=_filled(cells), caption=caption if last else "")
+
+
+def _filled(cells: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """The cells with what lines leave out that repeat the method above them: sorted, they stand elsewhere."""
+    first = next(iter(cells.values()), [])
+    blank = [at for at, text in enumerate(first) if not text]
+    return {
+        column: [texts[_above(first, at)] for at in range(len(texts))] if all(not texts[at] for at in blank) else texts
+        for column, texts in cells.items()
+    }
+
+
+def _above(first: Sequence[str], at: int) -> int:
+    """The nearest line, upwards from this one, that names what it is of."""
+    return next((line for line in range(at, -1, -1) if first[line]), at)
+
+
+def all_claims(rows: Rows) -> Section:
+    """The paper's claims on these rows: what is said of each, and how it was tested."""
+    judged = judge(rows)
+    verdicts = Table(title="The paper's claims on these data", cells=_columns(judged, VERDICTS), caption=common(rows))
+    tests = Table(title="How each claim is tested", cells=_columns(judged, TESTS))
+    return Section(name="claims", title="Claims", items=[verdicts, tests])
+
+
+def _columns(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
+    return {name.replace("_", " "): [_text(value) for value in frame[name]] for name in names}
+
+
+def samples(rows: Rows, images: Mapping[str, bytes | str]) -> Section:
+    """What the best and the median trial of each method generate.
+
+    Args:
+        rows: the rows.
+        images: by trial id, the bytes of a PNG, or in words why there are none.
+    """
+    typical = typical_trials(rows.scored)
+    items: list[Item] = [
+        Text(
+            paragraphs=[
+                "The best trial of each method beside its median one: half of a method's trials score at least as well "
+                "as the latter, diverged and failed ones ranking last. Each grid is of the generator that was kept, "
+                "that of the trial's best checkpoint; all start from the same latents."
+            ]
+        )
+    ]
+    for dataset, trials in typical.groupby("dataset", sort=False):
+        shown = [_sample(trial, images) for trial in trials.to_dict("records")]
+        items.append(Gallery(title=str(dataset), samples=shown))
+    return Section(name="samples", title="Samples", items=items)
+
+
+def _sample(trial: Mapping[Any, Any], images: Mapping[str, bytes | str]) -> Sample:
+    title = f"{trial['method']}, {trial['which']}"
+    place = f"rank {trial['rank']} of {trial['n']}"
+    if not isinstance(trial["trial_id"], str):
+        return Sample(title=title, caption=place, trial_id="", image="The trial of this rank has no score.")
+    image = images.get(trial["trial_id"], "No images were drawn.")
+    caption = f"{trial['score_label']} {number(trial['score'])}, {place}; {trial['setting']}"
+    return Sample(title=title, caption=caption, trial_id=trial["trial_id"], image=image)
+
+
+def searches(rows: Rows) -> Section:
+    """What `study bo` found, as a figure and tables."""
+    items = [*(_drawing(rows, name) for name in SEARCHED if name in figures())]
+    items += [item for name in SEARCHED if name in tables() for item in _table(rows, name)]
+    return Section(name="searches", title="Searches", items=items)
+
+
+def covered(rows: Rows) -> Section:
+    """What of the plan is there."""
+    frame = coverage(rows)
+    if frame.empty:
+        sentence = "No plan was recorded with these rows, so that what is missing of it is not known."
+        return Section(name="coverage", title="Coverage", items=[Text(paragraphs=[sentence])])
+    share = 1 - frame[[OTHER, BEGUN, MISSING]].sum(axis=1) / frame["planned"]
+    shown = [name for name in ("planned", *PLACES) if frame[name].any() or name in ALWAYS]
+    cells = {
+        "space": list(frame["space"]),
+        "context": list(frame["context"]),
+        **{name.replace("_", " "): [f"{n:,}" for n in frame[name]] for name in shown},
+        "done": [f"{100 * part:.4g} %" for part in share],
+    }
+    caption = (
+        "Planned: what was recorded before it ran (memberships.parquet); a trial that spaces share counts in each.\n"
+        "Begun: no row, but a training state: it runs, or was interrupted. Missing: nothing yet. "
+        "Other protocol: a row, but not under the protocol of this page."
+    )
+    table = Table(title="What was planned, and what is there", cells=cells, caption=caption)
+    return Section(name="coverage", title="Coverage", items=[table])
+
+
+def not_finished(rows: Rows) -> Section:
+    """What diverged or failed, and why."""
+    frame = troubles(rows)
+    name, title = "failures", "Divergences and failures"
+    if frame.empty:
+        return Section(name=name, title=title, items=[Text(paragraphs=["No trial diverged, and none failed."])])
+    cells = {
+        "dataset": list(frame["dataset"]),
+        "how": list(frame["status"]),
+        "reason": list(frame["reason"]),
+        "trials": [f"{n:,}" for n in frame["trials"]],
+        "at steps": [_steps(first, last) for first, last in zip(frame["first_step"], frame["last_step"], strict=True)],
+        "methods": list(frame["methods"]),
+        "first trial": list(frame["trial_id"]),
+    }
+    counted = (
+        "both count in every denominator, and rank last"
+        if (frame["status"] == FAILED).any()
+        else ("they count in every denominator, and rank last")
+    )
+    caption = f"Reasons that differ in numbers alone are one; {counted}."
+    return Section(name=name, title=title, items=[Table(title="By reason", cells=cells, caption=caption)])
+
+
+def _steps(first: float, last: float) -> str:
+    if pd.isna(first):
+        return "-"
+    return f"{first:.0f}" if first == last else f"{first:.0f} to {last:.0f}"
+
+
+def origin(rows: Rows, command: Sequence[str]) -> Section:
+    """Protocols, versions, machines and images, and how the page is made again."""
+    by_what = provenance(rows)
+    run = {
+        "what": [field.replace("_", " ") for field in by_what["field"]],
+        "value": list(by_what["value"]),
+        "trials": [f"{n:,}" for n in by_what["trials"]],
+    }
+    items: list[Item] = [
+        _protocols(rows),
+        Table(title="Images, versions and machines", cells=run, caption=_when(rows)),
+        Text(paragraphs=["This page is made again by"]),
+        Code(lines=[shlex.join(command)]),
+        *_to_run(rows),
+    ]
+    return Section(name="provenance", title="Protocol and provenance", items=items)
+
+
+def _protocols(rows: Rows) -> Table:
+    """A column per protocol."""
+    found = protocols(rows)
+    said = ("on_this_page", "trials", "score", *PROTOCOL)
+    cells = {"field": [name.replace("_", " ") for name in said]}
+    for row in found.rename(columns={"shown": "on_this_page", "score_label": "score"}).to_dict("records"):
+        cells[f"{row['dataset']}, {row['protocol_id']}"] = [_text(row[name]) for name in said]
+    return Table(title="Metric protocols", cells=cells, caption="A score holds under its protocol only.")
+
+
+def _to_run(rows: Rows) -> list[Item]:
+    """How the spaces are run: the options of a run are not recorded, its trials are."""
+    spaces = [str(space) for space in rows.members["space"].unique() if space not in (BO, "train")]
+    if not spaces or rows.folder is None:
+        return []
+    said = (
+        "What is missing of a space is run, and nothing twice, by the command that it was begun with. Options of a run "
+        "are not recorded, its trials are; without further options it is"
+    )
+    told = rows.members[rows.members["space"].isin(spaces)].drop_duplicates(["space", "context"])
+    lines = [
+        shlex.join(["study", "run", str(space), "--dataset", str(context), "--results", str(rows.folder)])
+        for space, context in zip(told["space"], told["context"], strict=True)
+    ]
+    return [Text(paragraphs=[said]), Code(lines=lines)]
+
+
+def _when(rows: Rows) -> str:
+    found = times(rows)
+    begun, ended = (f"{found[name]:%Y-%m-%d %H:%M}" for name in ("started", "ended"))
+    training, scoring = (duration(float(str(found[f"{name}_seconds"]))) for name in ("training", "scoring"))
+    return f"Run from {begun} to {ended} UTC; {training} of training and {scoring} of scoring, over all workers."
+
+
+def _text(value: object) -> str:
+    """A cell of any value; empty where there is none."""
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.0f}" if isinstance(value, float) and value.is_integer() else str(value)

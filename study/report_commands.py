@@ -1,0 +1,210 @@
+"""The commands that show what a study found: its best trials, a page, and figures."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from study import cli
+from study.names import InputError, look_up
+
+HTML, MARKDOWN = "html", "markdown"
+SUFFIXES = {HTML: (".html", ".htm"), MARKDOWN: (".md", ".markdown")}
+"""Of pages, by format."""
+IMAGES = 36
+"""In a sample grid."""
+
+Datasets = Annotated[str | None, typer.Option("--dataset", help="Only these datasets, separated by commas.")]
+Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of this metric protocol id.")]
+Fraction = Annotated[float, typer.Option(help="The share of each method's trials that counts as its best.")]
+Rule = Annotated[str, typer.Option(help="Which score stands for a trial: its best checkpoint's, or the final one.")]
+PoolName = Annotated[str, typer.Option(help="What counts as one: trainings, or settings by their median over seeds.")]
+Level = Annotated[float, typer.Option(help="Of intervals, between 0 and 1.")]
+
+
+@cli.app.command("report", epilog="Example: `study report --results results --fraction 0.1`")
+def report_command(
+    results: cli.Results = Path("results"),
+    dataset: Datasets = None,
+    protocol: Protocol = None,
+    fraction: Fraction = 0.05,
+    rule: Rule = "best",
+    pool: PoolName = "trainings",
+    level: Level = 0.95,
+    page_format: Annotated[
+        str | None, typer.Option("--format", help="Of the page: html or markdown.  [default: html]")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The page.  [default: report/index.html in the results folder]")
+    ] = None,
+    searches: Annotated[
+        bool, typer.Option("--bo", help="Only what `study bo` found, here and as a figure, which --output names.")
+    ] = False,
+) -> None:
+    """Show the best trials of each method, and write a page of all figures, tables and claims, from the rows alone.
+
+    Works on a study that is still running, and says so.
+    """
+    if searches:
+        from study.bo_commands import show_searches
+
+        show_searches(results, *_chosen(dataset, protocol), output=output)
+        return
+    path = _page_path(results, page_format, output)
+    rows = _open(results, dataset, protocol, fraction=fraction, rule=rule, pool=pool, level=level)
+    _print_best(rows)
+    print(f"rows: {_rows_path(results)}\npage: {_write_page(rows, results, path)}")
+
+
+@cli.app.command("figures", epilog="Example: `study figures top budget --format pdf,svg`")
+def figures_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Figures.  [default: all that the rows allow]")] = None,
+    results: cli.Results = Path("results"),
+    dataset: Datasets = None,
+    protocol: Protocol = None,
+    fraction: Fraction = 0.05,
+    rule: Rule = "best",
+    pool: PoolName = "trainings",
+    level: Level = 0.95,
+    formats: Annotated[str, typer.Option("--format", help="png, svg and pdf, separated by commas.")] = "png",
+    output: Annotated[Path | None, typer.Option(help="A folder.  [default: figures in the results folder]")] = None,
+) -> None:
+    """Draw figures of a study, each to a file of its name."""
+    from analysis.figures import NotEnough, figures
+    from analysis.ink import check_format, save
+
+    menu = figures()
+    wanted = [look_up("NAME", name, menu) for name in dict.fromkeys(names or menu)]
+    suffixes = [f".{each}" for each in cli.split(formats)]
+    folder = output or _beside(results) / "figures"
+    for suffix in suffixes:
+        check_format(folder / f"figure{suffix}")
+    rows = _open(results, dataset, protocol, fraction=fraction, rule=rule, pool=pool, level=level)
+    lacking = []
+    for kind in wanted:
+        try:
+            frames = kind.compute(rows)
+        except NotEnough as reason:
+            lacking.append(f"{kind.name}: {reason}")
+            continue
+        figure = kind.draw(frames, kind.caption(rows, frames))
+        for suffix in suffixes:
+            print(save(figure, folder / f"{kind.name}{suffix}"), flush=True)
+    for line in lacking:
+        print(f"left out: {line}", file=sys.stderr)
+    if names and len(lacking) == len(wanted):
+        raise InputError(f"NAME {' '.join(names)}: these rows hold none of what was asked for.")
+
+
+def show_best(results: Path, datasets: list[str] | None, protocols: list[str] | None) -> None:
+    """Print the table of the best trials of each method, and draw its figure; how `study run` ends."""
+    from analysis import report
+    from analysis.tables import words
+
+    made = report(results, dataset=datasets, protocol=protocols)
+    cli.print_tables(words(made.table))
+    print(f"rows: {_rows_path(results)}\nfigure: {made.figure_path}")
+
+
+def _chosen(dataset: str | None, protocol: str | None) -> tuple[list[str] | None, list[str] | None]:
+    return cli.split(dataset) if dataset else None, cli.split(protocol) if protocol else None
+
+
+def _open(results: Path, dataset: str | None, protocol: str | None, *, rule: str, pool: str, **how: Any) -> Any:
+    """The rows, looked at as the options say; nothing is read before all of them are checked."""
+    from analysis.intervals import check_level
+    from analysis.rows import open_rows
+    from analysis.scores import POOLS, RULES, check_fraction
+
+    check_fraction(how["fraction"])
+    check_level(how["level"])
+    how |= {"rule": look_up("--rule", rule, RULES), "pool": look_up("--pool", pool, POOLS)}
+    datasets, protocols = _chosen(dataset, protocol)
+    return open_rows(results, dataset=datasets, protocol=protocols, **how)
+
+
+def _print_best(rows: Any) -> None:
+    from analysis.tables import words
+    from analysis.top import top_fraction, top_table
+
+    cli.print_tables(words(top_table(top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool))))
+
+
+def _page_path(results: Path, page_format: str | None, output: Path | None) -> Path:
+    """Where the page is written: the format follows the suffix of `output`, unless it is given."""
+    if page_format is not None:
+        look_up("--format", page_format, SUFFIXES)
+    if output is None:
+        return _beside(results) / "report" / f"index{SUFFIXES[page_format or HTML][0]}"
+    allowed = SUFFIXES[page_format] if page_format else [suffix for some in SUFFIXES.values() for suffix in some]
+    if output.suffix not in allowed:
+        raise InputError(
+            f"--output {output}: a page ends in {' or '.join(allowed)}; `study figures top` draws the figure alone."
+        )
+    return output
+
+
+def _write_page(rows: Any, results: Path, path: Path) -> Path:
+    """The page with all that is not in the rows: sample grids, who is at work, and the command that makes it again."""
+    from datetime import UTC, datetime
+
+    from analysis.page import compose, write_html, write_markdown
+    from study.lock import holders
+
+    at_work = holders(results) if rows.folder is not None else []
+    page = compose(
+        rows,
+        images=sample_grids(rows, path.parent / "samples"),
+        command=["study", *sys.argv[1:]],
+        at_work=[f"{each['what']}, process {each['pid']} on {each['host']}" for each in at_work],
+        now=datetime.now(UTC),
+    )
+    write = write_markdown if path.suffix in SUFFIXES[MARKDOWN] else write_html
+    return write(page, path)
+
+
+def sample_grids(rows: Any, folder: Path) -> dict[str, bytes | str]:
+    """Grids of the best and the median trial of each method, drawn from their kept generators to TRIAL_ID.png.
+
+    A grid that is newer than its generator is not drawn again.
+
+    Returns:
+        By trial id, the bytes of a PNG; or in words, why there are none.
+    """
+    from analysis.typical import typical_trials
+
+    wanted = typical_trials(rows.scored)["trial_id"].dropna().unique()
+    if rows.folder is None:
+        return dict.fromkeys(wanted, "Images need the results folder, not its table alone.")
+    try:
+        return {trial_id: _grid(rows.folder, trial_id, folder / f"{trial_id}.png") for trial_id in wanted}
+    except ImportError as error:
+        return dict.fromkeys(wanted, f"Images need PyTorch here ({error}).")
+
+
+def _grid(results: Path, trial_id: str, path: Path) -> bytes | str:
+    from study.results import generator_path
+
+    kept = generator_path(results, trial_id)
+    try:
+        if not kept.is_file():
+            return "No generator was kept of this trial."
+        if not path.is_file() or path.stat().st_mtime < kept.stat().st_mtime:
+            from study.checkpoint import load_generator
+            from study.samples import fixed_latents, save_grid
+
+            generator = load_generator(kept)
+            save_grid(path, generator(fixed_latents(IMAGES, generator.trial.training.latent_dim)))
+        return path.read_bytes()
+    except (InputError, OSError) as error:
+        return f"No images: {' '.join(str(error).split())}"
+
+
+def _beside(results: Path) -> Path:
+    """The results folder, or that of its table where only the table was named."""
+    return results.parent if results.suffix == ".parquet" else results
+
+
+def _rows_path(results: Path) -> Path:
+    return results if results.suffix == ".parquet" else results / "trials.parquet"
