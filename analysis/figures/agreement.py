@@ -1,6 +1,7 @@
 """Whether the Frechet and the kernel distance rank trainings alike (section 2.4 and appendix B)."""
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,13 +10,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from analysis.agreement import ALL, both_distances, rank_correlation, top_overlap
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
+from analysis.figures.panels import short
 from analysis.ink import PAPER, captioned, scale_scores, score_name
 from analysis.rows import Rows
 from analysis.style import PAGE, colour
 from study.rows import FINISHED
 
 MANY = 2000
-LABEL_LETTERS = 22
 
 
 def compute(rows: Rows) -> Frames:
@@ -35,26 +36,27 @@ def caption(rows: Rows, frames: Frames) -> str:
     level, finished = f"{100 * rows.level:g} %", int((rows.trials["status"] == FINISHED).sum())
     return common(
         rows,
-        f"Left: the {len(frames['pairs'])} of {finished} finished trainings that have both distances, each at its best "
-        "checkpoint by the Frechet distance. Middle: Spearman's rank correlation of all and of each method's, with its "
-        f"{level} interval (Fisher's z, standard error of Bonett and Wright); the paper has 0.994 and 0.995.",
-        "Right: the share of the K best by one distance that are among the K best by the other; grey: what unrelated "
-        f"rankings share, their mean and {level} of them.",
+        f"Above, left: the {len(frames['pairs'])} of {finished} finished trainings that have both distances, each at "
+        "its best checkpoint by the Frechet distance; right: the share of the K best by one distance that are among the "
+        f"K best by the other; grey: what unrelated rankings share, their mean and {level} of them.",
+        f"Below: Spearman's rank correlation of all and of each method's, with its {level} interval (Fisher's z, "
+        "standard error of Bonett and Wright); the paper has 0.994 and 0.995.",
     )
 
 
 def draw(frames: Frames, caption: str) -> Figure:
-    """A line of three panels per dataset: the cloud, the correlations, the overlap."""
+    """For each dataset the cloud beside the overlap, and the correlations below them."""
     groups = [dict(iter(frames[name].groupby("dataset"))) for name in ("pairs", "correlation", "overlap")]
-    heights = [max(2.2, 0.5 + 0.14 * len(table)) for table in groups[1].values()]
+    heights = [height for table in groups[1].values() for height in (2.2, 0.6 + 0.13 * len(table))]
     with mpl.rc_context(PAGE):
         figure = captioned(PAPER, sum(heights), caption)
-        lines = figure.subplots(len(heights), 3, squeeze=False, height_ratios=heights, width_ratios=(1.2, 1, 1))
-        for (dataset, pairs), (cloud, dots, curve) in zip(groups[0].items(), lines, strict=True):
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for line, (dataset, pairs) in enumerate(groups[0].items()):
+            cloud, overlap = parts[2 * line].subplots(1, 2, width_ratios=(1.2, 1))
             cloud.set_title(str(dataset), loc="left", fontweight="bold")
             _cloud(cloud, pairs)
-            _correlations(dots, groups[1][dataset])
-            _overlap(curve, groups[2].get(dataset))
+            _overlap(overlap, groups[2].get(dataset))
+            _correlations(parts[2 * line + 1].subplots(), groups[1][dataset])
     return figure
 
 
@@ -79,16 +81,15 @@ def _correlations(ax: Axes, table: pd.DataFrame) -> None:
     for place, (_, row) in enumerate(table.iterrows()):
         ink = "black" if row["method"] == ALL else colour(row["method"])
         ax.plot([row["low"], row["high"]], [place, place], color=ink, lw=1.1, solid_capstyle="butt")
-        ax.plot(row["correlation"], place, "o", ms=3.5, color=ink)
-    names = [
-        f"{method if len(method) <= LABEL_LETTERS else method[: LABEL_LETTERS - 1] + '…'} ({n})"
-        for method, n in zip(table["method"], table["n"], strict=True)
-    ]
+        ax.plot(row["correlation"], place, "o", ms=3.5, color=ink, clip_on=False, zorder=3)
+    names = [f"{short(method)} (n={n})" for method, n in zip(table["method"], table["n"], strict=True)]
     ax.set_yticks(range(len(table)), names)
     ax.set_ylim(len(table) - 0.5, -0.5)
-    known = table["low"][table["low"] > -1]  # where there is an interval
-    ax.set_xlim(min(0.9, known.min()) - 0.02 if len(known) else -1.02, 1.01)
-    ax.xaxis.set_major_locator(MaxNLocator(4))
+    known = np.fmax(
+        table["low"], np.fmin(table["correlation"] - 0.05, 0.5)
+    )  # of few trainings the line goes to the edge
+    ax.set_xlim(float(np.fmin(0.9, known.min())) - 0.02, 1.01)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
     row = table.iloc[0]
     ax.set_title(f"{ALL}: {row['correlation']:.3f} [{row['low']:.3f}, {row['high']:.3f}]", loc="left", fontsize=7)
     ax.xaxis.grid(visible=True, color="0.92", lw=0.5)

@@ -14,6 +14,7 @@ from analysis.captions import common
 from analysis.compare import NO_INTERVAL
 from analysis.cost import NO_BASELINE, seconds_and_scores, update_cost
 from analysis.figures.kind import FigureKind, Frames, NotEnough
+from analysis.figures.panels import short
 from analysis.ink import PAPER, captioned, scale_scores, score_name
 from analysis.rows import Rows
 from analysis.style import PAGE, colour
@@ -43,9 +44,9 @@ def caption(rows: Rows, frames: Frames) -> str:
     more = len(machines) - MACHINES
     return common(
         rows,
-        f"Left: seconds of training, without scoring, of the {len(trainings)} trainings that ran on one machine "
-        "without interruption; above the axis: x diverged, + failed, | unscored.",
-        "Right: milliseconds per discriminator update, generator updates included, over those of W/O that is otherwise "
+        f"Above: seconds of training, without scoring, of the {len(trainings)} trainings that ran on one machine "
+        "without interruption; over the axis: x diverged, + failed, | unscored.",
+        "Below: milliseconds per discriminator update, generator updates included, over those of W/O that is otherwise "
         "alike; median of n trainings, with intervals that hold together at "
         f"{100 * rows.level:g} % (order statistics; MOVER on logarithms); hollow: too few trainings for one.",
         *([f"{alone} methods have no W/O that is alike, and no ratio."] if alone else []),
@@ -54,18 +55,19 @@ def caption(rows: Rows, frames: Frames) -> str:
 
 
 def draw(frames: Frames, caption: str) -> Figure:
-    """A line of two panels per dataset and machine: the cloud, and the ratios."""
+    """For each dataset and machine the cloud, and the ratios below it."""
     clouds = dict(iter(frames["trainings"].groupby(PLACE)))
     places = sorted(sorted(clouds, key=lambda place: -len(clouds[place]))[:MACHINES])
     ratios = {place: _beside(frames["updates"], place) for place in places}
-    heights = [max(2.2, 0.6 + 0.13 * len(table)) for table in ratios.values()]
+    heights = [height for table in ratios.values() for height in (2.2, 0.6 + 0.13 * len(table))]
     with mpl.rc_context(PAGE):
         figure = captioned(PAPER, sum(heights), caption)
-        lines = figure.subplots(len(places), 2, squeeze=False, height_ratios=heights)
-        for place, (cloud, dots) in zip(places, lines, strict=True):
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for line, place in enumerate(places):
+            cloud = parts[2 * line].subplots()
             cloud.set_title(f"{place[0]}, {place[1]}", loc="left", fontweight="bold", pad=10)
             _cloud(cloud, clouds[place])
-            _ratios(dots, ratios[place])
+            _ratios(parts[2 * line + 1].subplots(), ratios[place])
     return figure
 
 
@@ -128,7 +130,7 @@ def _ratios(ax: Axes, table: pd.DataFrame) -> None:
         if known:
             ax.plot([max(row["low"], left), min(row["high"], right)], [place, place], color=ink, lw=1.1)
         ax.plot(row["ratio"], place, "o", ms=3.5, color=ink, mfc=ink if known else "white")
-    names = [f"{row['method']} (n={row['n']}): {row['milliseconds']:.3g} ms" for row in table.to_dict("records")]
+    names = [f"{short(row['method'])} (n={row['n']}): {row['milliseconds']:.3g} ms" for row in table.to_dict("records")]
     ax.set_yticks(range(len(table)), names)
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.axvline(1, color="0.3", lw=0.6)

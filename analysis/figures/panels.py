@@ -11,7 +11,7 @@ from analysis.ink import COLUMN, PAPER, captioned
 from analysis.style import place
 
 ABREAST = 4
-TITLE_LETTERS = 26
+TITLE_LETTERS = 23
 
 Pool = tuple[str, str]
 """A dataset and the label of a method."""
@@ -50,6 +50,15 @@ def method_panels(
     return figure, panels
 
 
+def short(label: str) -> str:
+    """A method's label where there is little room: only discriminator updates are called steps in this house.
+
+    >>> short("SN, resnet19, discriminator steps 200")
+    'SN, resnet19, steps\\xa0200'
+    """
+    return label.replace("discriminator steps ", "steps\N{NO-BREAK SPACE}")
+
+
 def _prepare(mine: list[Axes], first: list[Axes], pool: Pool, leftmost: bool, lowest: bool, several: bool) -> None:
     """Axes shared within a dataset; numbers at the left and at the foot only."""
     for ax, other in zip(mine, first, strict=True):
@@ -63,5 +72,5 @@ def _prepare(mine: list[Axes], first: list[Axes], pool: Pool, leftmost: bool, lo
         )
     if lowest:
         mine[-1].set_xlabel("D updates", fontsize=7)
-    title = f"{pool[0]}: {pool[1]}" if several else pool[1]
+    title = f"{pool[0]}: {short(pool[1])}" if several else short(pool[1])
     mine[0].set_title("\n".join(textwrap.wrap(title, TITLE_LETTERS)), loc="left", fontweight="bold", fontsize=7.5)
