@@ -96,7 +96,8 @@ def _row(dataset: str, label: str, pool: pd.DataFrame, best: float, level: float
 
 
 def quantiles(scores: Any, shares: Any) -> Array:
-    """Quantiles by linear interpolation, as `numpy.quantile`, but inf where they fall on missing scores, which are last.
+    """Quantiles by linear interpolation, as `numpy.quantile`, but inf where they fall on missing scores, which are
+    last.
 
     >>> quantiles([2, 1, math.nan], [0, 0.5, 0.75]).tolist()
     [1.0, 2.0, inf]

@@ -145,7 +145,7 @@ class Watcher(tune.Callback):
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        """Before Tune asks for trials. What ends the study is raised here, since Tune survives it where a trial ends."""
+        """Before Tune asks for trials. What ends the study is raised here: Tune survives it where a trial ends."""
         if self._feed.error:
             raise self._feed.error
         self._asked.see(trials)

@@ -3,11 +3,15 @@
 import importlib
 import pkgutil
 
+from matplotlib.figure import Figure
+
 from analysis.figures.kind import FigureKind, Frames, NotEnough
+from analysis.rows import Rows
+from study.names import look_up
 
 ORDER = ("top", "budget", "bo")
 
-__all__ = ["FigureKind", "Frames", "NotEnough", "figures"]
+__all__ = ["FigureKind", "Frames", "NotEnough", "draw", "figures"]
 
 
 def figures() -> dict[str, FigureKind]:
@@ -15,6 +19,18 @@ def figures() -> dict[str, FigureKind]:
     modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
     kinds = {module.FIGURE.name: module.FIGURE for module in modules if hasattr(module, "FIGURE")}
     return {name: kinds[name] for name in sorted(kinds, key=lambda name: (_place(name), name))}
+
+
+def draw(name: str, rows: Rows) -> Figure:
+    """The figure called `name` of these rows, with its caption.
+
+    Raises:
+        InputError: there is no such figure.
+        NotEnough: the rows hold nothing for it to show.
+    """
+    kind = look_up("figure", name, figures())
+    frames = kind.compute(rows)
+    return kind.draw(frames, kind.caption(rows, frames))
 
 
 def _place(name: str) -> int:
