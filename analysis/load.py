@@ -130,8 +130,9 @@ def select(frame: pd.DataFrame, *, dataset: Names = None, protocol: Names = None
         frame = frame[frame[column].isin(names)]
     if frame.empty:
         raise InputError("select: the frame holds no trials.")
-    for each, rows in frame.groupby("dataset"):
-        _refuse_mixture(str(each), rows)
+    kinds = frame.groupby("dataset")[["protocol_id", "semantics", "dataset_sha256"]].nunique()
+    for each in kinds.index[(kinds > 1).any(axis=1)]:
+        _refuse_mixture(str(each), frame[frame["dataset"] == each])
     return frame.reset_index(drop=True)
 
 

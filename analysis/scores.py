@@ -68,23 +68,20 @@ def scored(frame: pd.DataFrame, rule: SelectionRule = BEST, pool: Pool = TRAININ
     rows = frame.assign(
         method_label=labels(frame), score=frame[rule.column].where(usable), seeds=1, rule=rule.words, pool=pool.words
     )
-    rows = rows[rows["status"] != STOPPED]
-    return (_settings(rows) if pool == SETTINGS else rows).reset_index(drop=True)
+    rows = rows[rows["status"] != STOPPED].reset_index(drop=True)
+    return _settings(rows).reset_index(drop=True) if pool == SETTINGS else rows
 
 
 def _settings(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per setting: that of the seed nearest to the median, with the median for its score."""
-    keys = list(SETTING)
-    ranked = rows.assign(ranked=rows["score"].fillna(np.inf)).sort_values(["ranked", "trial_id"])
-    groups = ranked.groupby(keys, dropna=False, sort=False)
-    ranked["seeds"] = groups["seeds"].transform("size")
-    ranked["place"] = groups.cumcount()
-    low, high = (ranked["seeds"] - 1) // 2, ranked["seeds"] // 2
-    upper = ranked[ranked["place"] == high].set_index(keys)["ranked"]
-    middle = ranked[ranked["place"] == low].set_index(keys)
-    median = (middle["ranked"] + upper) / 2
-    middle["score"] = median.where(np.isfinite(median))
-    return middle.reset_index()[[*rows.columns]]
+    which = rows.groupby(list(SETTING), dropna=False, sort=False).ngroup()
+    ranked = pd.DataFrame({"which": which, "score": rows["score"].fillna(np.inf), "trial_id": rows["trial_id"]})
+    ranked = ranked.sort_values(["which", "score", "trial_id"])
+    seeds = ranked.groupby("which").size().to_numpy()
+    first = np.cumsum(seeds) - seeds
+    scores, low = ranked["score"].to_numpy(), first + (seeds - 1) // 2
+    median = (scores[low] + scores[first + seeds // 2]) / 2
+    return rows.loc[ranked.index[low]].assign(score=np.where(np.isfinite(median), median, np.nan), seeds=seeds)
 
 
 def labels(frame: pd.DataFrame) -> "pd.Series[str]":

@@ -7,8 +7,8 @@ import pandas as pd
 
 from analysis.captions import of_datasets
 from analysis.compare import top_count
-from analysis.scores import BEST, SPLIT_BY_N_DIS, TRAININGS, Pool, SelectionRule, labels, scored
-from analysis.style import abbreviations, place
+from analysis.scores import BEST, SPLIT_BY_N_DIS, TRAININGS, Pool, SelectionRule, labels, pools, scored
+from analysis.style import abbreviations
 from study.rows import DIVERGED, FAILED, STOPPED, score_label
 
 ABOVE_AXIS = 3
@@ -61,12 +61,7 @@ def top_table(marked: pd.DataFrame) -> pd.DataFrame:
         stopped (not in n), median, q1, q3 (of the top k, linear interpolation; NaN where scored is 0), best,
         best_setting, best_trial_id (None where scored is 0), above (the figure's axis), score_label, fraction.
     """
-    rows = [
-        _summary(str(dataset), label, marked[(marked["dataset"] == dataset) & (marked["method_label"] == label)])
-        for dataset, labels in marked.groupby("dataset")["method_label"]
-        for label in sorted(labels.unique(), key=place)
-    ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_summary(*key, trials) for key, trials in pools(marked).items()])
 
 
 def _summary(dataset: str, label: str, trials: pd.DataFrame) -> dict[str, Any]:
