@@ -23,8 +23,8 @@ LEGEND = (
     f"Points: all trials, the k marked. Whiskers: 1.5 interquartile ranges; dashed: under {FEW} trials. "
     "\N{UPWARDS ARROW}: trials above the axis."
 )
-PAPER_LEGEND = "Narrow and hollow: the paper's boxes, a figure of it each, in their order."
-PAPER_AT, PAPER_STEP = 0.4, 0.11
+PAPER_LEGEND = "Narrow and hollow, on the right of ours: the paper's boxes, a figure of it each, in their order."
+PAPER_AT, PAPER_STEP = 0.39, 0.095
 """Where the paper's boxes of a method stand on its right: the first, and the next, in places of methods."""
 FACETS_ABREAST = 2
 LABEL_LETTERS = 13  # at most on a line of a label
@@ -110,7 +110,7 @@ def _paper_boxes(ax: Axes, boxes: pd.DataFrame, order: list[str]) -> None:
     for label, rows in boxes.groupby("method_label"):
         for number, (_, row) in enumerate(rows.iterrows()):
             x, half = order.index(str(label)) + PAPER_AT + PAPER_STEP * number, PAPER_STEP * 0.36
-            line: dict[str, Any] = {"color": "0.15", "lw": 0.6, "zorder": 5}
+            line: dict[str, Any] = {"color": colour(str(label)), "lw": 0.7, "zorder": 5}
             top = row["whisker_high"] if row["at_least"] != "q3" else row["q3"]
             for low, high in ((row["whisker_low"], row["q1"]), (row["q3"], top)):
                 ax.plot([x, x], [low, high], **line)
@@ -118,7 +118,7 @@ def _paper_boxes(ax: Axes, boxes: pd.DataFrame, order: list[str]) -> None:
             ax.plot(*sides, **line)
             if row["at_least"] != "q3":
                 ax.plot([x - half, x + half], [row["q3"]] * 2, **line)
-            ax.plot([x - half, x + half], [row["median"]] * 2, **{**line, "lw": 1.3})
+            ax.plot([x - half, x + half], [row["median"]] * 2, **{**line, "lw": 1.5})
     ax.set_xlim(-0.6, len(order) - (0.4 if boxes.empty else 0.25))
 
 

@@ -6,6 +6,7 @@ the source named, LIKELY was read off a plot, with an error of about `error`.
 
 import io
 from collections.abc import Iterable
+from functools import cache
 from importlib import resources
 
 import numpy as np
@@ -65,7 +66,13 @@ def load_paper(name: str) -> pd.DataFrame:
     Raises:
         InputError: there is no such file.
     """
-    columns = look_up("load_paper", name, TABLES)
+    look_up("load_paper", name, TABLES)
+    return _read(name).copy()
+
+
+@cache
+def _read(name: str) -> pd.DataFrame:
+    columns = TABLES[name]
     text = resources.files(__name__).joinpath(f"{name}.csv").read_text("utf-8")
     empty = {column: [""] for column, kind in columns.items() if kind != WORD}
     frame = pd.read_csv(io.StringIO(text), dtype=columns, keep_default_na=False, na_values=empty)

@@ -12,13 +12,12 @@ FIXED = {"width": 64, "batch_size": 64, "latent_dim": 128}
 BOX_KEY = ["dataset", "architecture", "method", "box"]
 
 
-def protocol_difference(row: "pd.Series[Any]") -> str:
-    """In what the metric protocol of a row differs from the paper's (section 4); "" where in nothing.
+def protocol_difference(row: "pd.Series[Any]", images: float | None) -> str:
+    """In what the metric protocol of a row differs from the paper's, so many images a side (section 4); "" for nothing.
 
     Only where it is "" is a difference to the paper's FID taken: another protocol alone can change an FID by a tenth.
     """
     label = score_label(row["extractor"], row["weights_sha256"])
-    images = facts("fid_images").get(row["dataset"])
     said = [] if label == "FID" else [f"{label} is no FID"]
     for column, words in (("n_real", "real"), ("n_fake", "generated")):
         if images is not None and row[column] != images:
@@ -50,12 +49,12 @@ def boxes_beside(rows: pd.DataFrame) -> pd.DataFrame:
     """
     ours = rows.drop_duplicates(["dataset", "method_label"])
     ours = ours.assign(box=box_n_dis(ours).fillna(0), protocol="", training="")
-    steps = facts("discriminator_steps")
+    images, steps = facts("fid_images"), facts("discriminator_steps")
     if len(ours):
-        ours["protocol"] = [protocol_difference(row) for _, row in ours.iterrows()]
+        ours["protocol"] = [protocol_difference(row, images.get(row["dataset"])) for _, row in ours.iterrows()]
         ours["training"] = [training_difference(row, steps.get(row["dataset"])) for _, row in ours.iterrows()]
     theirs = boxes()
-    theirs = theirs[theirs["dataset"].isin(rows["dataset"])]
+    theirs = theirs[theirs["dataset"].isin(rows["dataset"].unique())]
     theirs = theirs.assign(box=box_n_dis(theirs).fillna(0))
     merged = theirs.merge(ours[[*BOX_KEY, "method_label", "protocol", "training"]], on=BOX_KEY, how="left")
     return merged.drop(columns="box")

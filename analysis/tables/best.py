@@ -44,8 +44,8 @@ def _median(row: "pd.Series[Any]") -> str:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """That of the figure `top`."""
-    return top_caption(top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool))
+    """That of the figure `top`, of all trials whatever the pool."""
+    return top_caption(rows.trials.assign(fraction=rows.fraction, rule=rows.rule.words, pool=rows.pool.words))
 
 
 TABLE = TableKind(name="best", title="Best and median of each method", compute=compute, words=words, caption=caption)

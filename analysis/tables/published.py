@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.captions import common
 from analysis.figures.kind import NotEnough
 from analysis.ink import score_name
-from analysis.paper import published
+from analysis.paper import facts, published
 from analysis.paper.beside import protocol_difference, training_difference
 from analysis.rows import Rows
 from analysis.scores import HYPERPARAMETERS, SETTINGS, scored
@@ -39,37 +39,35 @@ def compute(rows: Rows) -> pd.DataFrame:
         NotEnough: no model was published on any of the datasets.
     """
     models = published()
-    here = models[models["dataset"].isin(rows.trials["dataset"])]
+    here = models[models["dataset"].isin(rows.trials["dataset"].unique())]
     if here.empty:
         known = ", ".join(models["dataset"].unique())
         raise NotEnough(f"The published models are of {known}; these rows are of none of them.")
     table = here.assign(steps=here["discriminator_steps"]).drop(columns="discriminator_steps")
-    table = table.merge(_settings(rows), on=KEY, how="left")
-    lines = [row for _, row in table.iterrows()]
+    table = table.merge(_settings(rows, here[KEY].drop_duplicates()), on=KEY, how="left")
+    lines, images = [row for _, row in table.iterrows()], facts("fid_images")
     table["training"] = ["" if pd.isna(row["seeds"]) else training_difference(row, row["steps"]) for row in lines]
-    table["status"] = [_status(row) for row in lines]
+    table["status"] = [_status(row, images[row["dataset"]]) for row in lines]
     table["difference"] = (table["ours"] - table["fid"]).where(table["status"] == COMPARED)
     table["score_label"] = table["dataset"].map(score_name(rows.trials))
     table["discriminator_steps"] = table["steps"]
     return table[[*models.columns, *OURS]].sort_values("dataset", kind="stable", ignore_index=True)
 
 
-def _status(row: "pd.Series[Any]") -> str:
+def _status(row: "pd.Series[Any]", images: float) -> str:
     if pd.isna(row["seeds"]):
         return MISSING
-    difference = protocol_difference(row)
+    difference = protocol_difference(row, images)
     if difference:
         return f"not comparable: {difference}"
     return NO_SCORE if np.isnan(row["ours"]) else COMPARED
 
 
-def _settings(rows: Rows) -> pd.DataFrame:
-    """Our settings by KEY and training, with the median and the range over seeds, and the protocol."""
-    trials, cell = scored(rows.trials, rows.rule), [*KEY, *field_names(Training)]
-    seeds = trials.groupby(cell, dropna=False).agg(
-        scored=("score", "count"), low=("score", "min"), high=("score", "max")
-    )
-    middle = scored(rows.trials, rows.rule, SETTINGS).rename(columns={"score": "ours"})
+def _settings(rows: Rows, wanted: pd.DataFrame) -> pd.DataFrame:
+    """Our settings among those wanted, by KEY and training: the median and range over seeds, and the protocol."""
+    trials, cell = rows.trials.merge(wanted, on=KEY), [*KEY, *field_names(Training)]
+    seeds = scored(trials, rows.rule).groupby(cell, dropna=False)["score"].agg(scored="count", low="min", high="max")
+    middle = scored(trials, rows.rule, SETTINGS).rename(columns={"score": "ours"})
     return middle[[*cell, *PROTOCOL, "seeds", "ours"]].merge(seeds.reset_index(), on=cell)
 
 

@@ -183,7 +183,8 @@ def test_captions_say_which_figures_how_certain_and_what_differs(on_celeba):
     beside = boxes_beside(scored(select(load(on_celeba.folder))))
     first, second = beside_caption(beside)
     assert first == (
-        "The paper's boxes: Figure 1, 2, 3 (+-0.3 on celeba-hq-128) of Kurach et al. (2019), LIKELY, read off the plots."
+        "The paper's boxes: Figure 1, 2, 3 (+-0.3 on celeba-hq-128) of Kurach et al. (2019), LIKELY, "
+        "read off the plots."
     )
     assert second == (
         "The paper's boxes of celeba-hq-128 are trained otherwise: discriminator steps 250 instead of 100,000, "
