@@ -37,8 +37,8 @@ def caption(rows: Rows, frames: Frames) -> str:
     return common(
         rows,
         f"Above, left: the {len(frames['pairs'])} of {finished} finished trainings that have both distances, each at "
-        "its best checkpoint by the Frechet distance; right: the share of the K best by one distance that are among the "
-        f"K best by the other; grey: what unrelated rankings share, their mean and {level} of them.",
+        "its best checkpoint by the Frechet distance; right: the share of the K best by one distance that are among "
+        f"the K best by the other; grey: what unrelated rankings share, their mean and {level} of them.",
         f"Below: Spearman's rank correlation of all and of each method's, with its {level} interval (Fisher's z, "
         "standard error of Bonett and Wright); the paper has 0.994 and 0.995.",
     )

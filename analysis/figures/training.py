@@ -97,7 +97,8 @@ def _trainings(ax: Axes, shown: pd.DataFrame, ink: str) -> None:
     best = shown[shown["shown"] == "best"]
     ax.plot(best[STEP], best["frechet_distance"], color=ink, lw=1, ls=(0, (3, 1.2)), zorder=5)
     ended = shown[shown["shown"] != "best"]
-    lines = [line[[STEP, "frechet_distance"]].to_numpy() for _, line in ended.groupby("trial_id")]
+    after = np.flatnonzero(ended["end"].to_numpy()[:-1]) + 1
+    lines = np.split(ended[[STEP, "frechet_distance"]].to_numpy(), after)
     many = len(lines) > MANY
     ax.add_collection(LineCollection(lines, colors="0.25", linewidths=0.4, alpha=0.5, zorder=3, rasterized=many))
     for status, mark in ((DIVERGED, "x"), (FAILED, "+")):
