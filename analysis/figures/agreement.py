@@ -62,9 +62,9 @@ def draw(frames: Frames, caption: str) -> Figure:
 
 def _cloud(ax: Axes, pairs: pd.DataFrame) -> None:
     for method, points in pairs.groupby("method"):
-        many = len(pairs) > MANY
+        many, faint = len(pairs) > MANY, max(0.05, min(0.6, 600 / len(pairs)))
         ax.scatter(
-            points["frechet"], points["kernel"], s=6, color=colour(str(method)), alpha=0.6, lw=0, rasterized=many
+            points["frechet"], points["kernel"], s=6, color=colour(str(method)), alpha=faint, lw=0, rasterized=many
         )
     scale_scores(ax, pairs["kernel"])
     if pairs["frechet"].min() > 0:
