@@ -5,10 +5,12 @@ repeated is the training, its setting drawn from those of the method (`analysis.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.intervals import Array
 from analysis.scores import BEST, SelectionRule, labels, scored
 from analysis.summaries import SUMMARY, summary
 from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, STATUSES, STOPPED
@@ -125,22 +127,31 @@ def diagnostic_curve(trials: pd.DataFrame, checkpoints: pd.DataFrame, level: flo
         ..._between), layer (from 1; 0 for what is of the whole discriminator) and discriminator_step: n (trainings),
         q1, median, q3, low, high as `score_curve`. Gradient norms are those of D at images in [0, 1].
     """
-    keys = [*POOL, "quantity", "layer", STEP]
     columns = ["trial_id", "protocol_id", STEP, "sigmas", SIGMA_PRODUCT, *GRADIENT_NORMS]
-    rows = trainings(trials)[["trial_id", "protocol_id", *POOL]].merge(
-        checkpoints[columns], on=["trial_id", "protocol_id"]
-    )
-    whole = rows.melt([*POOL, STEP], [SIGMA_PRODUCT, *GRADIENT_NORMS], "quantity", "value").assign(layer=0)
-    values = pd.concat([whole, _layers(rows)], ignore_index=True)
-    table: pd.DataFrame = summary(values[values["value"].notna()], keys, None, level)
+    run = trainings(trials)
+    pools = run[POOL].drop_duplicates(ignore_index=True).reset_index(names="pool")
+    run = run.merge(pools, on=POOL)[["trial_id", "protocol_id", "pool"]]
+    rows = run.merge(checkpoints[columns], on=["trial_id", "protocol_id"])
+    sigmas = _layers(rows["sigmas"])
+    values = {(SIGMA, layer): column for layer, column in enumerate(sigmas.T, 1)}
+    values |= {(name, 0): rows[name].to_numpy(dtype=float) for name in (SIGMA_PRODUCT, *GRADIENT_NORMS)}
+    made = [
+        summary(rows[["pool", STEP]].assign(value=each).dropna(), ["pool", STEP], None, level).assign(
+            quantity=quantity, layer=layer
+        )
+        for (quantity, layer), each in values.items()
+    ]
+    keys = [*POOL, "quantity", "layer", STEP]
+    table = pd.concat(made, ignore_index=True).merge(pools, on="pool").sort_values(keys, ignore_index=True)
     return table[[*keys, *SUMMARY]]
 
 
-def _layers(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per checkpoint and layer."""
-    known = rows[rows["sigmas"].notna()].reset_index(drop=True)
-    sizes = known["sigmas"].str.len().to_numpy(dtype=int)
-    flat = known.loc[known.index.repeat(sizes), [*POOL, STEP]].assign(quantity=SIGMA)
-    layer = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes) + 1
-    values = np.concatenate([*known["sigmas"], np.empty(0)]).astype(float)
-    return flat.assign(layer=layer, value=values)
+def _layers(sigmas: "pd.Series[Any]") -> Array:
+    """[checkpoints, layers]: NaN where a discriminator has fewer layers or there are no diagnostics."""
+    known = sigmas[sigmas.notna()]
+    sizes = known.str.len().to_numpy(dtype=int)
+    table = np.full((len(sigmas), sizes.max(initial=0)), np.nan)
+    rows = np.repeat(np.flatnonzero(sigmas.notna()), sizes)
+    layer = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    table[rows, layer] = np.concatenate([*known, np.empty(0)])
+    return table

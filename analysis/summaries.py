@@ -25,12 +25,14 @@ def summary(
         One row per group: keys, scored (numbers), n (those and the unscored), q1, median, q3 (linear interpolation; inf
         where it leans on an unscored one), low, high (order statistics; infinite where n is too small).
     """
-    ordered = rows.sort_values([*keys, "value"])
-    table = ordered.groupby(keys).size().rename("scored").reset_index()
+    groups = rows.groupby(keys)
+    code, values = groups.ngroup().to_numpy(), rows["value"].to_numpy(dtype=float)
+    values = values[np.lexsort((values, code))]
+    table = groups.size().rename("scored").reset_index()
     size = table["scored"].to_numpy(dtype=int)
     more = 0 if unscored is None else unscored.reindex(pd.MultiIndex.from_frame(table[keys]), fill_value=0).to_numpy()
     n = size + more
-    values, start = ordered["value"].to_numpy(dtype=float), np.cumsum(size) - size
+    start = np.cumsum(size) - size
 
     def at(place: Array) -> Array:
         """The numbers at these places of their groups, counted from 0."""

@@ -24,6 +24,8 @@ INKS = {LOWER: "#0072B2", HIGHER: "#D55E00"}
 """Of changes that are resolved."""
 TICKS = (-0.99, -0.95, -0.9, -0.8, -0.6, -0.4, -0.2, 0, 0.25, 0.5, 1, 2, 4, 9, 19, 49, 99)
 """Changes that may be written at the axis; those within it are."""
+CLOSE = (-0.3, -0.2, -0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.3, 0.5)
+"""The same of an axis that spans less than 0.6."""
 
 
 def compute(rows: Rows) -> Frames:
@@ -81,7 +83,7 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_ylim(line - 0.8, -0.8)
     ax.set_xscale("function", functions=(np.log1p, np.expm1))
     ax.set_xlim(left, right)
-    ax.xaxis.set_major_locator(FixedLocator(TICKS))
+    ax.xaxis.set_major_locator(FixedLocator(CLOSE if right - left < 0.6 else TICKS))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.0f}" if value else "0"))
     ax.xaxis.grid(visible=True, color="0.92", lw=0.5)

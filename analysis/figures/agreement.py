@@ -37,8 +37,8 @@ def caption(rows: Rows, frames: Frames) -> str:
     return common(
         rows,
         f"Above, left: the {len(frames['pairs'])} of {finished} finished trainings that have both distances, each at "
-        "its best checkpoint by the Frechet distance; right: the share of the K best by one distance that are among the "
-        f"K best by the other; grey: what unrelated rankings share, their mean and {level} of them.",
+        "its best checkpoint by the Frechet distance; right: the share of the K best by one distance that are among "
+        f"the K best by the other; grey: what unrelated rankings share, their mean and {level} of them.",
         f"Below: Spearman's rank correlation of all and of each method's, with its {level} interval (Fisher's z, "
         "standard error of Bonett and Wright); the paper has 0.994 and 0.995.",
     )
@@ -62,9 +62,9 @@ def draw(frames: Frames, caption: str) -> Figure:
 
 def _cloud(ax: Axes, pairs: pd.DataFrame) -> None:
     for method, points in pairs.groupby("method"):
-        many = len(pairs) > MANY
+        many, faint = len(pairs) > MANY, max(0.05, min(0.6, 600 / len(pairs)))
         ax.scatter(
-            points["frechet"], points["kernel"], s=6, color=colour(str(method)), alpha=0.6, lw=0, rasterized=many
+            points["frechet"], points["kernel"], s=6, color=colour(str(method)), alpha=faint, lw=0, rasterized=many
         )
     scale_scores(ax, pairs["kernel"])
     if pairs["frechet"].min() > 0:

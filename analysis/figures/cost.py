@@ -77,10 +77,10 @@ def _beside(updates: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
 
 
 def _cloud(ax: Axes, trainings: pd.DataFrame) -> None:
-    many = len(trainings) > MANY
+    many, faint = len(trainings) > MANY, min(0.6, 600 / len(trainings))
     for method, points in trainings.groupby("method"):
         ink = colour(str(method))
-        ax.scatter(points["seconds"], points["score"], s=6, color=ink, alpha=0.6, lw=0, rasterized=many)
+        ax.scatter(points["seconds"], points["score"], s=6, color=ink, alpha=max(faint, 0.05), lw=0, rasterized=many)
     above = blended_transform_factory(ax.transData, ax.transAxes)
     without = trainings[trainings["score"].isna()]
     for status, mark in ((DIVERGED, "x"), (FAILED, "+"), (FINISHED, "|")):

@@ -18,7 +18,7 @@ Pool = tuple[str, str]
 
 
 def method_panels(
-    pools: Iterable[Pool], heights: tuple[float, ...], caption: str
+    pools: Iterable[Pool], heights: tuple[float, ...], caption: str, pad: float = 4
 ) -> tuple[Figure, dict[Pool, list[Axes]]]:
     """A captioned figure with a stack of panels for each method, four abreast; every dataset starts on a new line.
 
@@ -26,6 +26,7 @@ def method_panels(
         pools: each once or more often; methods come in the order of the paper's Figure 1.
         heights: of the panels of a stack, in inches; their vertical axes are those of all methods of the dataset.
         caption: under the figure.
+        pad: points between a title and its panel.
     """
     pools = sorted(set(pools), key=lambda pool: (pool[0], place(pool[1])))
     datasets = list(dict.fromkeys(dataset for dataset, _ in pools))
@@ -43,7 +44,7 @@ def method_panels(
             if column < len(line):
                 panels[line[column]] = mine
                 first = panels[of[line[column][0]][0]]
-                _prepare(mine, first, line[column], column == 0, column >= below, len(datasets) > 1)
+                _prepare(mine, first, line[column], column == 0, column >= below, len(datasets) > 1, pad)
             else:
                 for ax in mine:
                     ax.set_axis_off()
@@ -59,7 +60,9 @@ def short(label: str) -> str:
     return label.replace("discriminator steps ", "steps\N{NO-BREAK SPACE}")
 
 
-def _prepare(mine: list[Axes], first: list[Axes], pool: Pool, leftmost: bool, lowest: bool, several: bool) -> None:
+def _prepare(
+    mine: list[Axes], first: list[Axes], pool: Pool, leftmost: bool, lowest: bool, several: bool, pad: float
+) -> None:
     """Axes shared within a dataset; numbers at the left and at the foot only."""
     for ax, other in zip(mine, first, strict=True):
         if ax is not other:
@@ -73,4 +76,6 @@ def _prepare(mine: list[Axes], first: list[Axes], pool: Pool, leftmost: bool, lo
     if lowest:
         mine[-1].set_xlabel("D updates", fontsize=7)
     title = f"{pool[0]}: {short(pool[1])}" if several else short(pool[1])
-    mine[0].set_title("\n".join(textwrap.wrap(title, TITLE_LETTERS)), loc="left", fontweight="bold", fontsize=7.5)
+    mine[0].set_title(
+        "\n".join(textwrap.wrap(title, TITLE_LETTERS)), loc="left", fontweight="bold", fontsize=7.5, pad=pad
+    )

@@ -60,7 +60,7 @@ def draw(frames: Frames, caption: str) -> Figure:
         )
     )
     with mpl.rc_context(PAGE):
-        figure, panels = method_panels(ends, (1.25,), caption)
+        figure, panels = method_panels(ends, (1.25,), caption, pad=10)
         for dataset, curve in frames["curve"].groupby("dataset"):
             lines = dict(iter(curve.groupby("method")))
             shown = frames["shown"][frames["shown"]["dataset"] == dataset]
@@ -97,20 +97,29 @@ def _trainings(ax: Axes, shown: pd.DataFrame, ink: str) -> None:
     best = shown[shown["shown"] == "best"]
     ax.plot(best[STEP], best["frechet_distance"], color=ink, lw=1, ls=(0, (3, 1.2)), zorder=5)
     ended = shown[shown["shown"] != "best"]
-    lines = [line[[STEP, "frechet_distance"]].to_numpy() for _, line in ended.groupby("trial_id")]
-    many = len(lines) > MANY
-    ax.add_collection(LineCollection(lines, colors="0.25", linewidths=0.4, alpha=0.5, zorder=3, rasterized=many))
+    after = np.flatnonzero(ended["end"].to_numpy()[:-1]) + 1
+    lines = np.split(ended[[STEP, "frechet_distance"]].to_numpy(), after)
+    many, faint = len(lines) > MANY, min(0.6, 12 / max(len(lines), 1))
+    ax.add_collection(LineCollection(lines, colors="0.25", linewidths=0.4, alpha=faint, zorder=3, rasterized=many))
     for status, mark in ((DIVERGED, "x"), (FAILED, "+")):
         last = ended[ended["end"] & (ended["shown"] == status)]
         ax.scatter(
-            last[STEP], last["frechet_distance"], s=9, color="0.25", lw=0.6, marker=mark, zorder=6, rasterized=many
+            last[STEP],
+            last["frechet_distance"],
+            s=9,
+            color="0.25",
+            lw=0.6,
+            alpha=max(faint, 0.1),
+            marker=mark,
+            zorder=6,
+            rasterized=many,
         )
 
 
 def _count(ax: Axes, ends: dict[Hashable, Any], any_scored: bool) -> None:
     words = [f"n={ends['trainings']}", *(f"{ends[name]} {name}" for name in (DIVERGED, FAILED) if ends[name])]
     words += [] if any_scored else ["none scored"]
-    ax.text(0.97, 0.97, "\n".join(words), transform=ax.transAxes, ha="right", va="top", fontsize=6, color="0.35")
+    ax.text(0, 1.03, ", ".join(words), transform=ax.transAxes, fontsize=6, color="0.25")
 
 
 def _limits(curve: pd.DataFrame, shown: pd.DataFrame) -> tuple[float, float]:
