@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 
 from analysis.intervals import (
-    Interval,
-    difference_interval,
     improvement,
     improvement_interval,
     order_weights,
-    quantile_interval,
+    quantile_difference_interval,
     ranked,
     resolved_fraction,
 )
 from analysis.scores import check_fraction, pools
 
 LOWER, HIGHER, NOT_RESOLVED, NO_INTERVAL = "lower", "higher", "not resolved", "no interval"
+RARE = 1e-3
+"""Of all draws of a budget from a pool, the share that may fall on a training without a score and be left out."""
 
 
 def top_count(n: int, fraction: float) -> int:
@@ -43,7 +43,8 @@ def expected_top_median(scores: Any, fraction: float, budget: int | None = None)
     `order_weights`, so that nothing is drawn.
 
     Args:
-        scores: [n] of the pool; NaN ranks last and makes the result inf where it has weight.
+        scores: [n] of the pool; NaN ranks last. Where more than one draw in a thousand falls on one the result is inf;
+            rarer ones are left out, since otherwise a mean over draws would have no value in most pools.
         fraction: in (0, 1].
         budget: 1 to n; n where None.
 
@@ -57,50 +58,54 @@ def expected_top_median(scores: Any, fraction: float, budget: int | None = None)
     budget = n if budget is None else budget
     k = top_count(budget, fraction)
     weights = (order_weights(n, budget, (k + 1) // 2) + order_weights(n, budget, k // 2 + 1)) / 2
-    return float(np.dot(values[weights > 0], weights[weights > 0]))
+    finite = np.isfinite(values)
+    if weights[~finite].sum() > RARE:
+        return math.inf
+    return float(np.dot(values[finite], weights[finite]) / weights[finite].sum())
 
 
 def compare_scores(a: Any, b: Any, fraction: float = 0.05, level: float = 0.95) -> dict[str, Any]:
     """Whether the best of method `a` are lower than those of `b`: one row of `compare`, without names.
 
+    The interval is that of the difference of the two quantiles at half the fraction, which depends on no pool's size;
+    where the medians expected at equal budgets differ by more, it is widened to hold their difference.
+
     Args:
         a, b: [n_a], [n_b]; scores, NaN where there is none.
-        fraction: of which the median is taken; the least larger one that both pools give an interval for, where they
-            are too small for this one (`intervals.resolved_fraction`). It is returned.
+        fraction: of which the median is taken; the least larger one that both pools give an interval for with half of
+            each side's error, where they are too small for this one (`intervals.resolved_fraction`). It is returned.
         level: of the interval of the difference.
     """
     n_a, n_b = len(a), len(b)
     budget = min(n_a, n_b)
-    used = resolved_fraction(budget, fraction, level)
+    used = resolved_fraction(budget, fraction, (1 + level) / 2)
     share = fraction if used is None else used
-    of_a, of_b = (_median_interval(scores, used, level) for scores in (a, b))
     at_budget = [expected_top_median(scores, share, budget) if budget else math.nan for scores in (a, b)]
-    low, high = difference_interval(at_budget[0], of_a, at_budget[1], of_b)
+    low, high = (-math.inf, math.inf) if used is None else quantile_difference_interval(a, b, used / 2, level)
+    difference = at_budget[0] - at_budget[1] if np.isfinite(at_budget).all() else math.nan
+    low, high = np.fmin(low, difference), np.fmax(high, difference)
+    raw = [expected_top_median(scores, fraction) for scores in (a, b)]
+    raw_a, raw_b, equal_a, equal_b = (value if math.isfinite(value) else math.nan for value in (*raw, *at_budget))
     probability = improvement(a, b)
     probability_low, probability_high = improvement_interval(probability, n_a, n_b, level)
     return {
         "n_a": n_a,
         "n_b": n_b,
-        "raw_a": expected_top_median(a, fraction),
-        "raw_b": expected_top_median(b, fraction),
+        "raw_a": raw_a,
+        "raw_b": raw_b,
         "fraction": share,
         "budget": budget,
-        "equal_a": at_budget[0],
-        "equal_b": at_budget[1],
-        "difference": at_budget[0] - at_budget[1] if np.isfinite(at_budget).all() else math.nan,
-        "low": low,
-        "high": high,
+        "equal_a": equal_a,
+        "equal_b": equal_b,
+        "difference": difference,
+        "low": float(low),
+        "high": float(high),
         "level": level,
         "improvement": probability,
         "improvement_low": probability_low,
         "improvement_high": probability_high,
         "verdict": NO_INTERVAL if used is None else verdict(low, high),
     }
-
-
-def _median_interval(scores: Any, fraction: float | None, level: float) -> Interval:
-    """Of the median of the best `fraction`: the quantile at half of it. At 1 that is the median of all."""
-    return (-math.inf, math.inf) if fraction is None else quantile_interval(scores, fraction / 2, level)
 
 
 def verdict(low: float, high: float) -> str:
@@ -128,7 +133,8 @@ def compare(
     Returns:
         One row per dataset and pair: dataset, a, b; n_a, n_b (trainings); raw_a, raw_b (medians of the best `fraction`
         of all of them); fraction (that of what follows), budget (trainings compared: the smaller pool), equal_a,
-        equal_b (medians expected at that budget), difference (a - b; negative: a is better), low, high, level;
+        equal_b (medians expected at that budget; NaN, as raw_a and raw_b, where a median falls on a training without a
+        score), difference (a - b; negative: a is better), low, high (may be infinite), level;
         improvement (the chance that a training of a is better than one of b) with its interval; verdict (lower, higher,
         not resolved; no interval where the pools are too small for any).
     """
