@@ -62,12 +62,35 @@ class Belief(NamedTuple):
 
 def of_quantile(scores: Any, q: float) -> Belief:
     """What a sample says of a quantile; NaN and inf rank last."""
-    values, n = ranked(scores), len(scores)
-    first, last = (int(stats.binom.ppf(chance, n, q)) for chance in (ROUNDING, 1 - ROUNDING))
-    below = np.arange(first, last + 1)
-    weights = stats.binom.pmf(below, n, q)
-    ends = np.concatenate([[-math.inf], values, [math.inf]])
+    ends, below = _ends(scores), _likely(len(scores), q)
+    weights = stats.binom.pmf(below, len(scores), q)
     return Belief((ends[below], weights), (ends[below + 1], weights))
+
+
+def of_spread(scores: Any, low: float, high: float) -> Belief:
+    """What a sample says of how far two quantiles are apart; the numbers of scores below them rise and fall together.
+
+    Args:
+        low, high: in (0, 1), the first below the second.
+    """
+    n, ends = len(scores), _ends(scores)
+    first, second = (below.ravel() for below in np.meshgrid(_likely(n, low), _likely(n, high), indexing="ij"))
+    between = stats.binom.pmf(second - first, n - first, (high - low) / (1 - low))
+    weights = stats.binom.pmf(first, n, low) * between  # 0 where the second is below the first
+    with np.errstate(invalid="ignore"):
+        least, most = ends[second] - ends[np.minimum(first + 1, n + 1)], ends[second + 1] - ends[first]
+    return Belief((np.fmax(least, 0), weights), (np.where(np.isnan(most), math.inf, most), weights))
+
+
+def _ends(scores: Any) -> Array:
+    """The scores in order, between the bounds of what lies outside of them."""
+    return np.concatenate([[-math.inf], ranked(scores), [math.inf]])
+
+
+def _likely(n: int, q: float) -> Array:
+    """How many of n scores lie below their q-quantile, all but the least likely numbers."""
+    first, last = (int(stats.binom.ppf(chance, n, q)) for chance in (ROUNDING, 1 - ROUNDING))
+    return np.arange(first, last + 1)
 
 
 def _add(a: Weighted, b: Weighted, undefined: float) -> Weighted:
@@ -84,8 +107,7 @@ def _fewer(bound: Weighted, outside: float) -> Weighted:
         return bound
     order = np.argsort(values)
     values, weights = values[order], weights[order]
-    starts = np.searchsorted(np.cumsum(weights), np.linspace(0, weights.sum(), MOST, endpoint=False), side="right")
-    starts = np.unique(np.concatenate([[0], starts[starts < len(values)]]))
+    starts = np.arange(0, len(values), -(-len(values) // MOST))  # evenly, so that the unlikely ends stay apart
     ends = np.append(starts[1:], len(values)) - 1
     return values[starts if outside < 0 else ends], np.add.reduceat(weights, starts)
 
@@ -100,16 +122,27 @@ def _passed(values: Array, weights: Array, side: float) -> float:
 def quantile_sum(terms: Sequence[tuple[float, Any, float]], level: float, value: float | None = None) -> Estimate:
     """The sum of factor * quantile over (factor, scores, q), of independent samples.
 
-    Quantiles of one sample may be subtracted from each other as well: they rise and fall together, so that their
-    difference scatters less than is allowed for.
-
     Args:
         value: of the sum, where it is estimated in another way; the interval is widened to hold it.
     """
     if value is None:
         with np.errstate(invalid="ignore"):
             value = float(np.sum([factor * sample_quantile(scores, q) for factor, scores, q in terms]))
-    belief = reduce(Belief.plus, (of_quantile(scores, q).times(factor) for factor, scores, q in terms))
+    return widened(
+        value, reduce(Belief.plus, (of_quantile(scores, q).times(factor) for factor, scores, q in terms)), level
+    )
+
+
+def spread_difference(a: Any, b: Any, low: float, high: float, level: float) -> Estimate:
+    """How far two quantiles are apart in `a`, less how far they are in `b`."""
+    values = [sample_quantile(scores, q) for scores in (a, b) for q in (high, low)]
+    with np.errstate(invalid="ignore"):
+        value = float(np.dot(values, [1, -1, -1, 1]))
+    return widened(value, of_spread(a, low, high).plus(of_spread(b, low, high).times(-1)), level)
+
+
+def widened(value: float, belief: Belief, level: float) -> Estimate:
+    """A value with the interval of a belief, widened to hold it."""
     low, high = belief.interval(level)
     return Estimate(value, float(np.fmin(low, value)), float(np.fmax(high, value)))
 

@@ -13,6 +13,7 @@ from analysis.claims.quantities import (
     sample_quantile,
     share,
     share_difference,
+    spread_difference,
     spread_fraction,
 )
 from analysis.compare import expected_top_median
@@ -46,12 +47,10 @@ def _scatter(cell: Cell, fraction: float) -> Line:
         used = spread_fraction(min(len(a), len(b)), fraction, resolving(least))
         if used is None:
             return None
-        terms = [
-            (sign * side, pool, used * q) for sign, pool in ((1, a), (-1, b)) for side, q in ((1, 0.75), (-1, 0.25))
-        ]
-        values = [sample_quantile(pool, q) for _, pool, q in terms]
-        words = f"GP {number(values[0] - values[1])}, SN {number(values[2] - values[3])}"
-        return Reading(*quantile_sum(terms, level), used, words)
+        quartiles = used / 4, 3 * used / 4
+        spreads = [sample_quantile(pool, quartiles[1]) - sample_quantile(pool, quartiles[0]) for pool in (a, b)]
+        words = f"GP {number(spreads[0])}, SN {number(spreads[1])}"
+        return Reading(*spread_difference(a, b, *quartiles, level), used, words)
 
     return Line(
         place=cell.place,

@@ -14,7 +14,15 @@ from analysis.claims import CLAIMS, DOES_NOT_HOLD, HOLDS, NOT_ENOUGH, NOT_RESOLV
 from analysis.claims.claim import Claim, Line, Reading
 from analysis.claims.material import Material, Place
 from analysis.claims.protocols import PAPER
-from analysis.claims.quantities import Estimate, largest, quantile, quantile_sum, rank_correlation, welch
+from analysis.claims.quantities import (
+    Estimate,
+    largest,
+    quantile,
+    quantile_sum,
+    rank_correlation,
+    spread_difference,
+    welch,
+)
 from analysis.claims.repeats import balance
 from analysis.claims.tuning import needed, of_best
 from analysis.claims.verdicts import decide, verdict
@@ -89,9 +97,8 @@ def test_a_quantile_on_trainings_without_a_score_is_above_all_that_have_one():
 
 
 def test_large_samples_are_joined_to_wider_bounds_and_little_wider():
-    rng = np.random.default_rng(0)
-    a, b, c = rng.normal(size=(3, 3000))
-    _, low, high = quantile_sum([(2, a, 0.3), (-1, b, 0.3), (-1, c, 0.3)], 0.95)
+    scores = stats.norm.ppf((np.arange(3000) + 0.5) / 3000)
+    _, low, high = quantile_sum([(2, scores, 0.3), (-1, scores, 0.3), (-1, scores, 0.3)], 0.95)
     density = stats.norm.pdf(stats.norm.ppf(0.3))
     half = 1.96 * math.sqrt(6 * 0.3 * 0.7 / 3000) / density
     assert half < (high - low) / 2 < 1.1 * half
@@ -140,6 +147,19 @@ def test_the_spread_of_the_best_is_between_its_quartiles():
     (low, high) = (round(400 * found["fraction"] * q) for q in (0.25, 0.75))
     assert found["estimate"] == pytest.approx(39 * (high - low), abs=40)
     assert found["outcome"] == "for"
+
+
+def test_differences_of_spreads_cover_more_than_they_say_and_are_no_wider_than_theory():
+    rng, inside = np.random.default_rng(1), 0
+    for _ in range(300):
+        a, b = np.where(rng.random((2, 40)) < 0.5, 1.0, 3.0) * rng.lognormal(sigma=0.2, size=(2, 40))
+        _, low, high = spread_difference(a, b, 0.25, 0.75, 0.9)
+        inside += low <= 0 <= high
+    assert inside / 300 > 0.9
+    even, other = np.linspace(0, 1, 10_001), np.linspace(0, 3, 10_001)
+    value, low, high = spread_difference(even, other, 0.25, 0.75, 0.95)
+    half = 1.96 * math.sqrt(10 * 0.5 * 0.5 / 10_001)  # the share between two quantiles is binomial
+    assert (value, low, high) == pytest.approx((-1, -1 - half, -1 + half), abs=0.1 * half)
 
 
 def test_the_median_best_of_k_is_the_quantile_that_half_of_all_draws_of_k_reach():
