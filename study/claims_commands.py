@@ -49,7 +49,8 @@ def claims(
     else:
         print("\n".join(_lines(judged, found)))
     if left_out := int(judged["left_out"].iloc[0]):
-        print(f"{left_out} trials that only `study bo` proposed are left out", file=sys.stderr)
+        trials, are = ("trial", "is") if left_out == 1 else ("trials", "are")
+        print(f"{left_out} {trials} that only `study bo` proposed {are} left out", file=sys.stderr)
 
 
 def _plain(table: "pd.DataFrame") -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Kept generators and folders of images under other protocols, as a person asks for them."""
 
+import json
 import shutil
 
 import numpy as np
@@ -305,6 +306,22 @@ def test_the_baseline(study, tmp_path, monkeypatch):
     assert "5.19" not in study("data", "baseline", "digits", "--data-dir", tmp_path).out
     monkeypatch.setattr("study.rows.score_label", lambda *_: "FID")
     assert "paper's, section 2.5: 5.19" in study("data", "baseline", "digits", "--data-dir", tmp_path).out
+
+
+def test_the_baseline_on_record(study, tmp_path):
+    results = tmp_path / "new" / "results"
+    for arguments in ((), (), ("--protocol", "train-50k")):
+        answer = study("data", "baseline", "digits", "--data-dir", tmp_path, "--results", results, *arguments)
+        assert answer.code == 0, answer.err
+        assert f"on record: {results / 'baselines.json'}" in answer.out
+    found = json.loads((results / "baselines.json").read_text())
+    assert sorted((one["dataset"], one["split"], one["n_real"], one["n_other"]) for one in found) == [
+        ("digits", "test", 600, 600),
+        ("digits", "train", 1197, 600),
+    ]
+    study_s = next(one for one in found if one["split"] == "test")
+    assert study_s["frechet_distance"] == pytest.approx(0.2, abs=0.1)
+    assert study_s["extractor"] == "classifier" and len(study_s["weights_sha256"]) == 64
 
 
 def test_rows_of_before_these_columns_are_read(folder):

@@ -8,8 +8,9 @@ import pandas as pd
 
 from analysis.claims.claim import Claim, Line, Reading
 from analysis.claims.material import GP, GP5, HINGE, LN, LS, NONE, NS, SN, WGAN, Cell, Material, Place, label
-from analysis.claims.medians import TEST, Term, difference, weighed
-from analysis.claims.quantities import best, combine, largest
+from analysis.claims.medians import TEST, Term, difference, weighed, weighed_sum
+from analysis.claims.quantities import largest, resolving
+from analysis.compare import expected_top_median
 from analysis.intervals import resolved_fraction
 from analysis.scores import SETTING
 from analysis.tables import number
@@ -95,15 +96,21 @@ def _marginal(cell: Cell, pair: str, singles: list[str], fraction: float) -> Lin
     budget = min(len(cell.pools[variant]) for variant in (pair, *singles))
 
     def measure(level: float, least: float) -> Reading | None:
-        each = 1 - (1 - level) / len(singles)
-        used = resolved_fraction(budget, fraction, 1 - (1 - least) / len(singles))
+        each, corrected = (1 - (1 - one) / len(singles) for one in (level, least))
+        used = resolved_fraction(budget, fraction, resolving(corrected))
         if used is None:
             return None
-        own = best(scores, used, budget, each)
-        others = [best(cell.pools[variant], used, budget, each) for variant in singles]
-        found = largest([combine((1, own), (MARGINAL - 1, other)) for other in others])
-        words = [f"{label(variant)} {number(other.value)}" for variant, other in zip(singles, others, strict=True)]
-        return Reading(*found, used, ", ".join([f"{label(pair)} {number(own.value)}", *words]))
+        own, *others = terms = [
+            Term(label(variant), 1 if variant == pair else MARGINAL - 1, cell.pools[variant])
+            for variant in (pair, *singles)
+        ]
+        own_median, *medians = found = [expected_top_median(term.scores, used, budget) for term in terms]
+        sums = [
+            weighed_sum([own, other], [own_median, median], used, each)
+            for other, median in zip(others, medians, strict=True)
+        ]
+        words = [f"{term.name} {number(median)}" for term, median in zip(terms, found, strict=True)]
+        return Reading(*largest(sums), used, ", ".join(words))
 
     return Line(
         place=cell.place,

@@ -1,16 +1,18 @@
 """Claims about which method scores lower: medians of the best few per cent, at equal numbers of trainings."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from analysis.claims.claim import Claim, Line, Reading
 from analysis.claims.material import BN, GP1, GP5, L2, LS, NONE, NS, SN, Cell, Material, Place, label
-from analysis.claims.quantities import best, combine
+from analysis.claims.quantities import Estimate, quantile_sum, resolving
+from analysis.compare import expected_top_median
 from analysis.intervals import Array, resolved_fraction
 from analysis.tables import number
 
 TEST = (
-    "medians of the best of equal numbers of trainings, order-statistic intervals and MOVER, on each dataset, "
+    "medians of the best of equal numbers of trainings, intervals by order statistics, on each dataset, "
     "architecture and loss"
 )
 
@@ -37,13 +39,12 @@ def weighed(
     budget = min(len(term.scores) for term in terms)
 
     def measure(level: float, least: float) -> Reading | None:
-        used = resolved_fraction(budget, fraction, least)
+        used = resolved_fraction(budget, fraction, resolving(least, len(terms)))
         if used is None:
             return None
-        found = [best(term.scores, used, budget, level) for term in terms]
-        words = ", ".join(f"{term.name} {number(one.value)}" for term, one in zip(terms, found, strict=True))
-        factors = (term.factor for term in terms)
-        return Reading(*combine(*zip(factors, found, strict=True)), used, words)
+        medians = [expected_top_median(term.scores, used, budget) for term in terms]
+        words = ", ".join(f"{term.name} {number(one)}" for term, one in zip(terms, medians, strict=True))
+        return Reading(*weighed_sum(terms, medians, used, level), used, words)
 
     return Line(
         place=place,
@@ -56,6 +57,15 @@ def weighed(
         below=below,
         measure=measure,
     )
+
+
+def weighed_sum(terms: Sequence[Term], medians: Sequence[float], fraction: float, level: float) -> Estimate:
+    """Of the terms, with the interval of the quantiles at half the fraction, as `analysis.compare.compare_scores`."""
+    quantiles = [(term.factor, term.scores, fraction / 2) for term in terms]
+    value = sum(
+        term.factor * median if math.isfinite(median) else math.nan for term, median in zip(terms, medians, strict=True)
+    )
+    return quantile_sum(quantiles, level, value)
 
 
 def difference(cell: Cell, a: str, b: str, fraction: float, *, below: bool, part: str = "") -> list[Line]:

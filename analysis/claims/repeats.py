@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.claims.claim import Claim, Line, Reading, change, percent
 from analysis.claims.material import GP, NS, SN, Material, Place, label
-from analysis.claims.quantities import combine, quantile, welch
+from analysis.claims.quantities import quantile, quantile_sum, resolving, sample_quantile, welch
 from analysis.intervals import Array, least_quantile
 from analysis.scores import HYPERPARAMETERS, SETTING
 from study.rows import FINISHED, KEPT_GENERATOR
@@ -159,11 +159,10 @@ def _cost(material: Material) -> list[Line]:
 
 def _cheaper(place: Place, a: Array, b: Array, on: str) -> Line:
     def measure(level: float, least: float) -> Reading | None:
-        if least_quantile(min(len(a), len(b)), least) > 0.5:
+        if least_quantile(min(len(a), len(b)), resolving(least)) > 0.5:
             return None
-        of_a, of_b = (quantile(values, 0.5, level) for values in (a, b))
-        words = f"{1e3 * math.exp(of_a.value):.3g} and {1e3 * math.exp(of_b.value):.3g} ms on {on}"
-        return Reading(*combine((1, of_a), (-1, of_b)), words=words)
+        times = " and ".join(f"{1e3 * math.exp(sample_quantile(values, 0.5)):.3g}" for values in (a, b))
+        return Reading(*quantile_sum([(1, a, 0.5), (-1, b, 0.5)], level), words=f"{times} ms on {on}")
 
     return Line(
         place=place,

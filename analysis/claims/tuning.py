@@ -7,7 +7,15 @@ import numpy as np
 from analysis.claims.claim import Claim, Line, Reading, percent
 from analysis.claims.material import GP, GP1, NONE, SN, Cell, Material, label
 from analysis.claims.medians import TEST, difference
-from analysis.claims.quantities import combine, quantile, share, spread, spread_fraction
+from analysis.claims.quantities import (
+    quantile_sum,
+    resolving,
+    sample_quantile,
+    share,
+    share_difference,
+    spread_difference,
+    spread_fraction,
+)
 from analysis.compare import expected_top_median
 from analysis.intervals import Array, least_quantile, ranked
 from analysis.tables import number
@@ -36,12 +44,13 @@ def _scatter(cell: Cell, fraction: float) -> Line:
     a, b = cell.pools[GP1], cell.pools[SN]
 
     def measure(level: float, least: float) -> Reading | None:
-        used = spread_fraction(min(len(a), len(b)), fraction, least)
+        used = spread_fraction(min(len(a), len(b)), fraction, resolving(least))
         if used is None:
             return None
-        of_a, of_b = (spread(scores, used, level) for scores in (a, b))
-        words = f"GP {number(of_a.value)}, SN {number(of_b.value)}"
-        return Reading(*combine((1, of_a), (-1, of_b)), used, words)
+        quartiles = used / 4, 3 * used / 4
+        spreads = [sample_quantile(pool, quartiles[1]) - sample_quantile(pool, quartiles[0]) for pool in (a, b)]
+        words = f"GP {number(spreads[0])}, SN {number(spreads[1])}"
+        return Reading(*spread_difference(a, b, *quartiles, level), used, words)
 
     return Line(
         place=cell.place,
@@ -63,7 +72,7 @@ def _budgets(material: Material) -> list[Line]:
     lines = []
     for cell in cells:
         n = min(len(cell.pools[SN]), len(cell.pools[GP1]))
-        resolved = [k for k in BUDGETS if k == 1 or of_best(k) >= least_quantile(n, least)]
+        resolved = [k for k in BUDGETS if k == 1 or of_best(k) >= least_quantile(n, resolving(least))]
         lines += [_budget(cell, k, resolved[-1]) for k in resolved]
     return lines
 
@@ -81,11 +90,13 @@ def _budget(cell: Cell, k: int, last: int) -> Line:
     a, b = cell.pools[SN], cell.pools[GP1]
 
     def measure(level: float, least: float) -> Reading | None:
-        if of_best(k) < least_quantile(min(len(a), len(b)), least):
+        q = of_best(k)
+        if q < least_quantile(min(len(a), len(b)), resolving(least)):
             return None
-        of_a, of_b = (quantile(scores, of_best(k), level) for scores in (a, b))
-        words = f"SN {number(of_a.value)}, GP {number(of_b.value)}; budgets up to {last} are resolved"
-        return Reading(*combine((1, of_a), (-1, of_b)), words=words)
+        sides = f"SN {number(sample_quantile(a, q))}, GP {number(sample_quantile(b, q))}"
+        return Reading(
+            *quantile_sum([(1, a, q), (-1, b, q)], level), words=f"{sides}; budgets up to {last} are resolved"
+        )
 
     return Line(
         place=cell.place,
@@ -122,7 +133,7 @@ def _target(cell: Cell, a: Array, b: Array, target: float) -> Line:
             f"SN {percent(of_a.value)}, GP {percent(of_b.value)}; settings for an even chance of one: "
             f"SN {needed(of_a.value)}, GP {needed(of_b.value)}"
         )
-        return Reading(*combine((1, of_a), (-1, of_b)), words=words)
+        return Reading(*share_difference(a <= target, b <= target, level), words=words)
 
     return Line(
         place=cell.place,

@@ -14,12 +14,20 @@ from analysis.claims import CLAIMS, DOES_NOT_HOLD, HOLDS, NOT_ENOUGH, NOT_RESOLV
 from analysis.claims.claim import Claim, Line, Reading
 from analysis.claims.material import Material, Place
 from analysis.claims.protocols import PAPER
-from analysis.claims.quantities import Estimate, combine, largest, quantile, rank_correlation, spread, welch
+from analysis.claims.quantities import (
+    Estimate,
+    largest,
+    quantile,
+    quantile_sum,
+    rank_correlation,
+    spread_difference,
+    welch,
+)
 from analysis.claims.repeats import balance
 from analysis.claims.tuning import needed, of_best
 from analysis.claims.verdicts import decide, verdict
 from analysis.compare import compare_scores
-from analysis.intervals import difference_interval
+from analysis.intervals import quantile_difference_interval, quantile_interval
 from analysis.rows import open_rows
 from analysis.scores import SETTINGS
 from study.baselines import Baseline, read_baselines, record_baseline
@@ -57,20 +65,52 @@ def lines_of(rows, claim):
 # --- the statistics, by hand
 
 
-def test_two_terms_are_the_house_s_difference_and_three_add_in_quadrature():
-    a, b, c = Estimate(10, 8, 13), Estimate(4, 3, 4.5), Estimate(1, 0.5, 3)
-    assert combine((1, a), (-1, b))[1:] == pytest.approx(difference_interval(10, (8, 13), 4, (3, 4.5)))
-    made = combine((2, a), (-1, b), (-1, c))
-    assert made == pytest.approx((15, 15 - math.sqrt(16 + 0.25 + 4), 15 + math.sqrt(36 + 1 + 0.25)))
+def test_the_sum_of_quantiles_is_the_house_s_difference_for_two_terms():
+    rng = np.random.default_rng(0)
+    a, b = rng.lognormal(size=40), rng.lognormal(size=70)
+    expected = quantile_difference_interval(a, b, 0.2, 0.95)
+    assert quantile_sum([(1, a, 0.2), (-1, b, 0.2)], 0.95)[1:] == pytest.approx(expected)
+    scaled = quantile_difference_interval(2 * a, 0.9 * b, 0.2, 0.95)
+    assert quantile_sum([(2, a, 0.2), (-0.9, b, 0.2)], 0.95)[1:] == pytest.approx(scaled)
 
 
-def test_a_quantile_on_trainings_without_a_score_leaves_the_ends_that_are_there():
-    scored, diverges = Estimate(10, 8, 13), Estimate(math.inf, 20, math.inf)
-    assert combine((1, scored), (-1, diverges)) == (-math.inf, -math.inf, -7)
-    assert combine((1, diverges), (-1, scored)) == (math.inf, 7, math.inf)
-    value, low, high = combine((1, diverges), (-1, diverges))
+def test_of_one_term_it_is_the_interval_between_order_statistics():
+    for q in (0.1, 0.5):
+        assert quantile_sum([(1, np.arange(60), q)], 0.95)[1:] == quantile_interval(np.arange(60), q, 0.95)
+
+
+def test_three_terms_by_hand():
+    """Two scores and the median: below the lower, between or above with 1/4, 1/2, 1/4; the others are known."""
+    known = [7.0] * 5000
+    value, low, high = quantile_sum([(2, [1.0, 3.0], 0.5), (-1, known, 0.5), (-1, known, 0.5)], 0.4)
+    assert (value, low, high) == (2 - 14, 2 - 14, 6 - 14)  # 0.3 on either side: the lower bound is -inf, 1, 3
+    assert quantile_sum([(2, [1.0, 3.0], 0.5), (-1, known, 0.5), (-1, known, 0.5)], 0.6)[1:] == (-math.inf, math.inf)
+
+
+def test_a_quantile_on_trainings_without_a_score_is_above_all_that_have_one():
+    scored, never = np.arange(40.0), np.full(40, math.nan)
+    mostly = np.where(np.arange(40) < 10, 90.0, math.nan)
+    assert quantile_sum([(1, scored, 0.5), (-1, never, 0.5)], 0.95)[1:] == (-math.inf, -math.inf)
+    assert quantile_sum([(1, mostly, 0.1), (-1, scored, 0.1)], 0.95)[1] > 80
+    value, low, high = quantile_sum([(1, never, 0.5), (-1, never, 0.5)], 0.95)
     assert math.isnan(value) and (low, high) == (-math.inf, math.inf)
-    assert combine((1, scored), (-1, scored), (-1, diverges))[1:] == (-math.inf, math.inf)
+
+
+def test_large_samples_are_joined_to_wider_bounds_and_little_wider():
+    scores = stats.norm.ppf((np.arange(3000) + 0.5) / 3000)
+    _, low, high = quantile_sum([(2, scores, 0.3), (-1, scores, 0.3), (-1, scores, 0.3)], 0.95)
+    density = stats.norm.pdf(stats.norm.ppf(0.3))
+    half = 1.96 * math.sqrt(6 * 0.3 * 0.7 / 3000) / density
+    assert half < (high - low) / 2 < 1.1 * half
+
+
+def test_sums_of_quantiles_cover_more_than_they_say():
+    rng, inside = np.random.default_rng(1), 0
+    for _ in range(300):
+        a, b, c = np.where(rng.random((3, 30)) < 0.2, 1.0, 10.0) * rng.lognormal(sigma=0.1, size=(3, 30))
+        _, low, high = quantile_sum([(2, a, 0.25), (-1, b, 0.25), (-1, c, 0.25)], 0.9)
+        inside += low <= 0 <= high
+    assert inside / 300 > 0.9
 
 
 def test_the_largest_takes_the_largest_of_each():
@@ -100,12 +140,26 @@ def test_a_quantile_is_a_score_that_was_seen_between_its_order_statistics():
     assert quantile([math.nan, 1, 2], 0.9, 0.95).value == math.inf
 
 
-def test_the_spread_of_the_best_half_is_between_its_quartiles():
-    found = spread(range(1, 401), 0.5, 0.95)
-    assert found.value == 150 - 50
-    (_, low3, high3), (_, low1, high1) = (quantile(range(1, 401), q, 0.95) for q in (0.375, 0.125))
-    assert found.low == pytest.approx(100 - math.hypot(150 - low3, high1 - 50))
-    assert found.high == pytest.approx(100 + math.hypot(high3 - 150, 50 - low1))
+def test_the_spread_of_the_best_is_between_its_quartiles():
+    wide, narrow = np.arange(0, 16000, 40.0), np.arange(400.0)
+    found = lines_of(made(trainings(wide, **GP), trainings(narrow, **SN)), "C3")
+    found = found[found["part"] == "GP scatters more"].iloc[0]
+    (low, high) = (round(400 * found["fraction"] * q) for q in (0.25, 0.75))
+    assert found["estimate"] == pytest.approx(39 * (high - low), abs=40)
+    assert found["outcome"] == "for"
+
+
+def test_differences_of_spreads_cover_more_than_they_say_and_are_no_wider_than_theory():
+    rng, inside = np.random.default_rng(1), 0
+    for _ in range(300):
+        a, b = np.where(rng.random((2, 40)) < 0.5, 1.0, 3.0) * rng.lognormal(sigma=0.2, size=(2, 40))
+        _, low, high = spread_difference(a, b, 0.25, 0.75, 0.9)
+        inside += low <= 0 <= high
+    assert inside / 300 > 0.9
+    even, other = np.linspace(0, 1, 10_001), np.linspace(0, 3, 10_001)
+    value, low, high = spread_difference(even, other, 0.25, 0.75, 0.95)
+    half = 1.96 * math.sqrt(10 * 0.5 * 0.5 / 10_001)  # the share between two quantiles is binomial
+    assert (value, low, high) == pytest.approx((-1, -1 - half, -1 + half), abs=0.1 * half)
 
 
 def test_the_median_best_of_k_is_the_quantile_that_half_of_all_draws_of_k_reach():
