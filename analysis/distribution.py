@@ -34,7 +34,7 @@ def ecdf(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """
     check_level(level)
     curves = []
-    for (dataset, label), pool in pools(rows).items():
+    for (dataset, label), pool in pools(rows[["dataset", "method_label", "score"]]).items():
         n, values = len(pool), ranked(pool["score"])
         score, counts = np.unique(values[np.isfinite(values)], return_counts=True)
         if not len(score):
@@ -64,7 +64,8 @@ def distribution_table(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         and Pearson), score_label.
     """
     best = rows.groupby("dataset")["score"].min()
-    return pd.DataFrame([_row(*key, pool, best[key[0]], level) for key, pool in pools(rows).items()])
+    needed = ["dataset", "method_label", "score", "status", "extractor", "weights_sha256"]
+    return pd.DataFrame([_row(*key, pool, best[key[0]], level) for key, pool in pools(rows[needed]).items()])
 
 
 def _row(dataset: str, label: str, pool: pd.DataFrame, best: float, level: float) -> dict[str, Any]:

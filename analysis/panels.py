@@ -16,7 +16,8 @@ from analysis.ink import COLUMN, PAPER, captioned
 from analysis.style import colour
 
 ABREAST = 3  # panels in a paper's column
-TITLE_LETTERS = 17
+TITLE_LETTERS = 18
+INK = "0.15"  # of names: the lighter colours are hard to read as letters
 CLOUD = 2000
 """Points in one panel from which on they are drawn as pixels, also in PDF and SVG."""
 
@@ -46,30 +47,47 @@ def rows_of(methods: int) -> int:
     return math.ceil(methods / ABREAST)
 
 
-def panel_each(part: SubFigure | Figure, methods: list[str], grid: Any = None) -> dict[str, Axes]:
-    """A panel per method on shared axes, each under its name in its colour; ticks at the outer edges only.
+def panel_each(part: SubFigure | Figure, titles: dict[str, str], grid: Any = None) -> dict[str, Axes]:
+    """A panel per method, whose tick labels stand at the outer edges only.
+
+    Limits are each panel's own to set, before anything is drawn: axes that share or seek theirs cost seconds.
 
     Args:
         part: of a figure, all of it free unless `grid` is given.
-        methods: their labels.
+        titles: by method.
         grid: a subplot specification in the part, to be divided.
     """
-    lines, columns = rows_of(len(methods)), min(ABREAST, len(methods))
+    lines, columns = rows_of(len(titles)), min(ABREAST, len(titles))
     spec = part.add_gridspec(lines, columns) if grid is None else grid.subgridspec(lines, columns)
     axes: dict[str, Axes] = {}
-    for at, method in enumerate(methods):
-        first = next(iter(axes.values()), None)
-        ax = part.add_subplot(spec[at // columns, at % columns], sharex=first, sharey=first)
-        title = "\n".join(textwrap.wrap(method, TITLE_LETTERS))
-        ax.set_title(title, loc="left", fontsize=7, color=colour(method), fontweight="bold", pad=4)
-        ax.tick_params(labelsize=6, labelleft=at % columns == 0, labelbottom=at + columns >= len(methods))
+    for at, (method, title) in enumerate(titles.items()):
+        ax = part.add_subplot(spec[at // columns, at % columns], autoscale_on=False)
+        ax.set_title(wrapped(title, TITLE_LETTERS), loc="left", fontsize=7, fontweight="bold", color=INK, pad=4)
+        ax.tick_params(labelsize=6, labelleft=at % columns == 0, labelbottom=at + columns >= len(titles))
         axes[method] = ax
     return axes
+
+
+def wrapped(label: str, letters: int) -> str:
+    """The label on lines of at most so many letters, parted at blanks and after plus signs.
+
+    >>> wrapped("WGAN+SN+GP 5", 9)
+    'WGAN+SN+\\nGP 5'
+    """
+    return "\n".join(line.replace("+ ", "+") for line in textwrap.wrap(label.replace("+", "+ "), letters + 1))
+
+
+def strip(ax: Axes, x: Any, mark: str, ink: str, height: float = 1.05) -> None:
+    """Marks above the axis, for what has no place on it."""
+    if len(x):
+        look: dict[str, Any] = {"ms": 2.2, "mew": 0.5 if mark == "x" else 0, "color": ink, "clip_on": False}
+        ax.plot(x, [height] * len(x), mark, transform=ax.get_xaxis_transform(), rasterized=len(x) > CLOUD, **look)
 
 
 def counting_axis(ax: Axes, most: int) -> None:
     """A logarithmic x axis for whole numbers from 1 to `most`, ticked 1, 2, 5, 10, ..., or 1, 10, 100, ... if many."""
     ax.set_xscale("log")
+    ax.set_xlim(0.9, 1.1 * most)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if most <= 500 else (1,)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -154,10 +172,10 @@ def name_ends(ax: Axes, ends: pd.DataFrame, size: float = 6.5) -> None:
             xycoords="data",
             textcoords="axes fraction",
             fontsize=size,
-            color=ink,
+            color=INK,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": ink, "lw": 0.5, "alpha": 0.6, "shrinkA": 1, "shrinkB": 1},
+            arrowprops={"arrowstyle": "-", "color": ink, "lw": 0.6, "shrinkA": 1, "shrinkB": 1},
         )
 
 

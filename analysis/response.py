@@ -16,7 +16,7 @@ FEW_VALUES = 8
 """Up to so many values of a hyperparameter are groups of their own, as on a grid; more are cut into neighbours."""
 GROUPS, IN_GROUP = 12, 6
 """Neighbours in a range: at most so many groups, of at least so many trials."""
-MOST = 2000
+MOST = 1000
 """Settings of a method from which on as many are drawn at random for the intervals of importance."""
 RESAMPLES = 1000
 DRAWN = 400
@@ -79,7 +79,7 @@ def importance(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
 
     What is resampled: settings, with replacement, 1,000 times. Resampled groups scatter once more about their means,
     so that the percentile interval takes the correction twice; it then covers 91 to 99 % where it says 95 % (simulated,
-    12 to 120 settings of three laws). Of more than 2,000 settings 2,000 are drawn at random for it.
+    12 to 120 settings of three laws). Of more than 1,000 settings 1,000 are drawn at random for it, which widens it.
 
     Args:
         rows: of `analysis.scores.scored` with one row per setting (its pool SETTINGS): seeds of one setting have all
@@ -95,48 +95,46 @@ def importance(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
     """
     check_level(level)
     made = []
+    of_pool: dict[tuple[str, str], tuple[Array, Array]] = {}
     for key, pool, codes in _varying(rows):
         ranks = stats.rankdata(pool["score"].fillna(math.inf))
-        share, (low, high) = _share(ranks, codes, rng, level)
+        name = key["dataset"], key["method"]
+        if name not in of_pool:
+            of_pool[name] = _resampled(len(pool), rng)
+        share, (low, high) = _share(ranks, codes, *of_pool[name], level)
         counts = {"n": len(pool), "groups": int(codes.max()) + 1}
-        tied = ", ".join(_tied_to(pool, key["hyperparameter"]))
-        made.append(
-            {
-                **key,
-                **counts,
-                "share": share,
-                "share_low": low,
-                "share_high": high,
-                "resolved": low > 0,
-                "tied_to": tied,
-            }
-        )
+        ends = {"share": share, "share_low": low, "share_high": high, "resolved": low > 0}
+        made.append({**key, **counts, **ends, "tied_to": ", ".join(_tied_to(pool, key["hyperparameter"]))})
     columns = ["n", "groups", "share", "share_low", "share_high", "resolved", "tied_to"]
     return pd.DataFrame(made, columns=["dataset", "method", "hyperparameter", *columns])
 
 
 def _varying(rows: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame, Array]]:
     """(dataset, method and hyperparameter; the pool; its groups) wherever a hyperparameter varies."""
-    for (dataset, label), pool in pools(rows).items():
+    for (dataset, label), pool in pools(rows[["dataset", "method_label", "score", *HYPERPARAMETERS]]).items():
         for name in HYPERPARAMETERS:
             codes = grouped(pool[name])
             if codes is not None:
                 yield {"dataset": dataset, "method": label, "hyperparameter": name}, pool, codes
 
 
-def _share(ranks: Array, codes: Array, rng: np.random.Generator, level: float) -> tuple[float, Interval]:
+def _resampled(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """(which of n settings are resampled: all or 1,000 of them; [resamples, of them]: how often each one is drawn)."""
+    some = np.arange(n) if n <= MOST else np.sort(rng.choice(n, MOST, replace=False))
+    size = len(some)
+    drawn = rng.integers(0, size, (RESAMPLES, size)) + size * np.arange(RESAMPLES)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=RESAMPLES * size).reshape(RESAMPLES, size)
+    return some, times.astype(float)
+
+
+def _share(ranks: Array, codes: Array, some: Array, times: Array, level: float) -> tuple[float, Interval]:
     """Of one hyperparameter of one method, with its interval."""
     groups = int(codes.max()) + 1
     if len(ranks) < groups + 2 or ranks.min() == ranks.max():
         return math.nan, (0.0, 1.0)
     member = np.eye(groups)[codes]
     share = float(_epsilon_squared(np.ones((1, len(ranks))), ranks, member, corrections=1)[0])
-    if len(ranks) > MOST:
-        drawn = rng.choice(len(ranks), MOST, replace=False)
-        ranks, member = ranks[drawn], member[drawn]
-    n = len(ranks)
-    times = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(float)
-    resampled = _epsilon_squared(times, ranks, member, corrections=2)
+    resampled = _epsilon_squared(times, ranks[some], member[some], corrections=2)
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return share, (float(min(low, share)), float(max(high, share)))
 

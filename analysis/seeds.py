@@ -27,17 +27,19 @@ def repeated(rows: pd.DataFrame) -> pd.DataFrame:
         dataset and method, by the median over seeds, those without a score last) and median (inf where it falls on a
         seed without a score).
     """
-    groups = rows.groupby(list(SETTING), dropna=False, sort=False)
-    several = rows.assign(setting=groups.ngroup())[groups["seed"].transform("size") > 1]
+    setting = rows.groupby(list(SETTING), dropna=False, sort=False).ngroup()
+    several = rows.assign(setting=setting)[setting.map(setting.value_counts()) > 1]
     if several.empty:
         return several.assign(place=0, median=math.nan)
-    ranked = several.assign(filled=several["score"].fillna(math.inf)).sort_values("filled")
+    ranked = pd.DataFrame({"setting": several["setting"], "filled": several["score"].fillna(math.inf)})
+    ranked = ranked.sort_values("filled")
     within = ranked.groupby("setting")
     at, size = within.cumcount(), within["filled"].transform("size")
     middle = [ranked[at == where].set_index("setting")["filled"] for where in ((size - 1) // 2, size // 2)]
     median = (middle[0] + middle[1]) / 2
     several = several.assign(median=several["setting"].map(median))
-    order = several.drop_duplicates("setting").sort_values(["median", "trial_id"])
+    first = ["dataset", "method_label", "setting", "median", "trial_id"]
+    order = several[first].drop_duplicates("setting").sort_values(["median", "trial_id"])
     place = order.groupby(["dataset", "method_label"]).cumcount() + 1
     return several.assign(place=several["setting"].map(place.set_axis(order["setting"]))).reset_index(drop=True)
 
@@ -93,7 +95,8 @@ def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
     check_level(level)
     spread = setting_spread(rows)
     made = []
-    for (dataset, label), pool in pools(rows).items():
+    needed = ["dataset", "method_label", "setting", "score", "extractor", "weights_sha256"]
+    for (dataset, label), pool in pools(rows[needed]).items():
         mine = spread[(spread["dataset"] == dataset) & (spread["method"] == label)]
         first = pool.iloc[0]
         made.append(

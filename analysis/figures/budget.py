@@ -79,7 +79,7 @@ def draw(frames: Frames, caption: str) -> Figure:
             grid = part.add_gridspec(2, 1, height_ratios=[large[dataset], small[dataset]])
             overviews.append((_overview(part.add_subplot(grid[0]), here), here))
             _paper_medians(overviews[-1][0], frames["paper"][frames["paper"]["dataset"] == dataset])
-            axes = panel_each(part, list(here["method"].unique()), grid[1])
+            axes = panel_each(part, {method: method for method in here["method"].unique()}, grid[1])
             for method, ax in axes.items():
                 _panel(ax, method, here)
         figure.draw_without_rendering()  # where the names go depends on where the panels are
@@ -107,6 +107,7 @@ def _overview(ax: Axes, curve: pd.DataFrame) -> Axes:
 
 def _panel(ax: Axes, method: str, curve: pd.DataFrame) -> None:
     """One method's line with its band, before all the others."""
+    _scale(ax, curve)
     for other, line in curve.groupby("method", sort=False):
         mine = other == method
         ink = colour(method) if mine else "0.8"
@@ -115,10 +116,10 @@ def _panel(ax: Axes, method: str, curve: pd.DataFrame) -> None:
     open_end = band["high"].where(np.isfinite(band["high"]), 2 * band["far"])
     shown = np.isfinite(band["low"])
     ax.fill_between(band["k"][shown], band["low"][shown], open_end[shown], color=colour(method), alpha=0.2, lw=0)
-    _scale(ax, curve)
 
 
 def _scale(ax: Axes, curve: pd.DataFrame) -> None:
+    """The axes that all panels of a dataset have."""
     counting_axis(ax, curve["k"].max())
     score_axis(ax.yaxis, curve["mean"].min(), curve["far"].iloc[0])
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.captions import common
 from analysis.distribution import distribution_table, ecdf
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.panels import blocks, panel_each, rows_of, score_axis
+from analysis.panels import INK, blocks, panel_each, rows_of, score_axis
 from analysis.rows import Rows
 from analysis.style import PAGE, colour
 
@@ -36,8 +36,8 @@ def caption(rows: Rows, frames: Frames) -> str:
     beyond = frames["curves"]["score"] > frames["curves"]["dataset"].map(ends)
     return common(
         rows,
-        "Curve: the share of all n trainings of a method that score at most so much (grey: the other methods'); one "
-        "that ends below 1 has trainings without a score, which count.",
+        "Curve: the share of all trainings of a method (their number stands by its name) that score at most so much; "
+        "grey: the other methods'. One that ends below 1 has trainings without a score (so many not), which count.",
         f"Band: {level} for the whole curve (Dvoretzky, Kiefer and Wolfowitz).",
         f"Dot and bar: the median and its {level} interval by order statistics, to the edge where it is open.",
         *(["The axis ends before the highest scores."] if beyond.any() else []),
@@ -52,7 +52,7 @@ def draw(frames: Frames, caption: str) -> Figure:
         figure, parts = blocks(sizes.index, [0.6 + 0.95 * rows_of(size) for size in sizes], caption)
         for dataset, part in parts:
             here, rows = curves[curves["dataset"] == dataset], table[table["dataset"] == dataset]
-            axes = panel_each(part, list(rows["method"]))
+            axes = panel_each(part, {row["method"]: _title(row) for _, row in rows.iterrows()})
             for (_, row), ax in zip(rows.iterrows(), axes.values(), strict=True):
                 _panel(ax, row, here)
             part.supxlabel(rows["score_label"].iloc[0], fontsize=8)
@@ -62,9 +62,13 @@ def draw(frames: Frames, caption: str) -> Figure:
 
 def _panel(ax: Axes, row: "pd.Series[Any]", curves: pd.DataFrame) -> None:
     """One method before all the others."""
-    low, far, ink = curves["score"].min(), row["far"], colour(row["method"])
+    ink, far = colour(row["method"]), row["far"]
+    score_axis(ax.xaxis, curves["score"].min(), far)
+    ax.set_ylim(0, 1.02)
+    ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    left, right = ax.get_xlim()
     for method, curve in curves.groupby("method", sort=False):
-        x = [curve["score"].iloc[0], *curve["score"], max(far * 2, curve["score"].iloc[-1])]
+        x = [curve["score"].iloc[0], *curve["score"], max(2 * right, curve["score"].iloc[-1])]
         y = [0, *curve["share"], curve["share"].iloc[-1]]
         if method != row["method"]:
             ax.step(x, y, where="post", color="0.8", lw=0.5, zorder=1)
@@ -72,20 +76,15 @@ def _panel(ax: Axes, row: "pd.Series[Any]", curves: pd.DataFrame) -> None:
         ends = [[curve[end].iloc[0], *curve[end], curve[end].iloc[-1]] for end in ("low", "high")]
         ax.fill_between(x, *ends, step="post", color=ink, alpha=0.2, lw=0, zorder=2)
         ax.step(x, y, where="post", color=ink, lw=1.3, zorder=3)
-    score_axis(ax.xaxis, low, far)
-    ax.set_ylim(0, 1.02)
-    ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-    left, right = ax.get_xlim()
     if row["median"] < right:
-        ax.plot([max(row["low"], left), min(row["high"], right)], [0.5, 0.5], color="0.15", lw=0.9, zorder=4)
-        ax.plot(row["median"], 0.5, "o", ms=3, mfc=ink, mec="0.15", mew=0.6, zorder=5)
-    ax.set_title(_counts(row), loc="right", fontsize=6, color="0.3", pad=4)
+        ax.plot([max(row["low"], left), min(row["high"], right)], [0.5, 0.5], color=INK, lw=0.9, zorder=4)
+        ax.plot(row["median"], 0.5, "o", ms=3, mfc=ink, mec=INK, mew=0.6, zorder=5)
 
 
-def _counts(row: "pd.Series[Any]") -> str:
-    """n, and how many of them have no score."""
+def _title(row: "pd.Series[Any]") -> str:
+    """A method's label with its n, and how many of them have no score."""
     without = row["diverged"] + row["failed"] + row["unscored"]
-    return f"n={row['n']}" + (f", {without}\N{MULTIPLICATION SIGN}" if without else "")
+    return f"{row['method']} ({row['n']}{f', {without} not' if without else ''})"
 
 
 FIGURE = FigureKind(

@@ -1,7 +1,5 @@
 """How the scores of each method answer to each hyperparameter."""
 
-import itertools
-import textwrap
 from typing import Any
 
 import matplotlib as mpl
@@ -14,7 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.ink import score_name
-from analysis.panels import CLOUD, blocks, score_axis
+from analysis.panels import CLOUD, INK, blocks, score_axis, strip, wrapped
 from analysis.response import FEW_VALUES, response, response_points
 from analysis.rows import Rows
 from analysis.scores import HYPERPARAMETERS
@@ -22,7 +20,7 @@ from analysis.style import HYPERPARAMETER_LABELS, HYPERPARAMETERS_IN_WORDS, PAGE
 
 FAR = 10
 """The axis ends at this many times the dataset's lowest median of a group, where scores go beyond."""
-LABEL_LETTERS = 11
+LETTERS_PER_INCH = 20  # of the names beside the panels
 LOGARITHMIC = ("learning_rate", "penalty_weight")
 
 
@@ -43,7 +41,7 @@ def compute(rows: Rows) -> Frames:
 def caption(rows: Rows, frames: Frames) -> str:
     """What the marks are, and what was left out of them."""
     points = frames["points"]
-    drawn = int((points["drawn"] < points["pool"]).any())
+    some = int((points["drawn"] < points["pool"]).any())
     return common(
         rows,
         "Points: trials; above the axis: x without a score, \N{BLACK UP-POINTING SMALL TRIANGLE} beyond it.",
@@ -51,7 +49,7 @@ def caption(rows: Rows, frames: Frames) -> str:
         "other hyperparameters; line and band, over ranges: those of neighbours, in groups of about equal size. "
         "Trials without a score rank last; a bar or band that ends above the axis ends among them or beyond.",
         "\N{EN DASH}: one value, or none.",
-        *(["Of a method with many trials some are drawn at random as points; all other numbers are of all."] * drawn),
+        *(["Of a method with many trials some are drawn at random as points; all other numbers are of all."] * some),
         HYPERPARAMETERS_IN_WORDS + ".",
     )
 
@@ -61,67 +59,66 @@ def draw(frames: Frames, caption: str) -> Figure:
     groups, points = frames["groups"], frames["points"]
     counts = groups.groupby("dataset", sort=False)["method"].nunique()
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(counts.index, [0.85 + 0.58 * count for count in counts], caption)
+        figure, parts = blocks(counts.index, [0.85 + count * _height(count) for count in counts], caption)
         for dataset, part in parts:
             _block(part, *(frame[frame["dataset"] == dataset] for frame in (groups, points)))
     return figure
+
+
+def _height(methods: int) -> float:
+    """Inches of a line of panels: less where there are many, so that a page holds them."""
+    return max(0.42, min(0.58, 7 / methods))
 
 
 def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame) -> None:
     """One dataset."""
     methods = list(groups["method"].unique())
     names = [name for name in HYPERPARAMETERS if (groups["hyperparameter"] == name).any()]
-    axes = part.subplots(len(methods), len(names), squeeze=False, sharey=True, sharex="col")
-    for (line, method), (column, name) in itertools.product(enumerate(methods), enumerate(names)):
-        ax = axes[line, column]
-        inside, cloud = (
-            frame[(frame["method"] == method) & (frame["hyperparameter"] == name)] for frame in (groups, points)
-        )
-        values = np.unique(groups["value"][groups["hyperparameter"] == name])
-        steps = None if (groups["lowest"] < groups["highest"])[groups["hyperparameter"] == name].any() else values
-        _panel(ax, inside, cloud, steps, colour(method))
-        _values_axis(ax, name, steps)
-        ax.tick_params(labelsize=6, labelleft=column == 0, labelbottom=line == len(methods) - 1)
-        if line == 0:
-            ax.set_title(HYPERPARAMETER_LABELS[name], fontsize=7.5, pad=8)
-        if column == len(names) - 1:
-            text = "\n".join(textwrap.wrap(method, LABEL_LETTERS))
-            look: dict[str, Any] = {"fontsize": 7, "fontweight": "bold", "color": colour(method), "linespacing": 1.0}
-            ax.text(1.06, 0.5, text, rotation=270, va="center", transform=ax.transAxes, ma="center", **look)
-    score_axis(axes[0, 0].yaxis, groups["best"].iloc[0], groups["far"].iloc[0])
-    for ax in axes.flat:
-        ax.yaxis.grid(visible=True, color="0.92", lw=0.5)
-        ax.set_axisbelow(True)
+    axes = part.subplots(len(methods), len(names), squeeze=False, subplot_kw={"autoscale_on": False})
+    for column, name in enumerate(names):
+        here, cloud = (frame[frame["hyperparameter"] == name] for frame in (groups, points))
+        steps = None if (here["lowest"] < here["highest"]).any() else np.unique(here["value"])
+        ends = here["lowest"].min(), here["highest"].max()
+        for line, method in enumerate(methods):
+            ax = axes[line, column]
+            score_axis(ax.yaxis, groups["best"].iloc[0], groups["far"].iloc[0])
+            _values_axis(ax, name, steps, *ends)
+            _panel(ax, here[here["method"] == method], cloud[cloud["method"] == method], steps, colour(method))
+            ax.tick_params(labelsize=6, labelleft=column == 0, labelbottom=line == len(methods) - 1)
+        axes[0, column].set_title(HYPERPARAMETER_LABELS[name], fontsize=7.5, pad=8)
+    for ax, method in zip(axes[:, -1], methods, strict=True):
+        look: dict[str, Any] = {"fontsize": 6.5, "fontweight": "bold", "color": INK, "linespacing": 1.0}
+        text = wrapped(method, int(LETTERS_PER_INCH * _height(len(methods))))
+        ax.text(1.06, 0.5, text, rotation=270, va="center", transform=ax.transAxes, ma="center", **look)
     part.supylabel(groups["score_label"].iloc[0], fontsize=8)
 
 
 def _panel(ax: Axes, groups: pd.DataFrame, points: pd.DataFrame, steps: Any, ink: str) -> None:
     """One method and hyperparameter. Where there are few values they stand evenly spaced."""
     if groups.empty:
-        ax.text(0.5, 0.5, "\N{EN DASH}", transform=ax.transAxes, ha="center", va="center", fontsize=6, color="0.6")
+        ax.text(0.5, 0.5, "\N{EN DASH}", transform=ax.transAxes, ha="center", va="center", fontsize=7, color="0.5")
         return
     golden = (np.arange(len(points)) * 0.6180339887 % 1 - 0.5) * 0.55
     x = points["value"].to_numpy() if steps is None else np.searchsorted(steps, points["value"]) + golden
     shown = (points["score"].notna() & ~points["above"]).to_numpy()
     faint = float(np.clip(30 / max(len(points), 1), 0.12, 0.35))
-    ax.scatter(x[shown], points["score"][shown], s=3, color=ink, alpha=faint, lw=0, rasterized=len(points) > CLOUD)
-    for mark, where in (("x", points["score"].isna()), ("^", points["above"])):
-        at = x[where.to_numpy()]
-        look: dict[str, Any] = {"s": 5, "lw": 0.5 if mark == "x" else 0, "color": ink, "alpha": 0.7, "clip_on": False}
-        ax.scatter(at, [1.07] * len(at), marker=mark, transform=ax.get_xaxis_transform(), **look)
-    high = groups["q3"].where(np.isfinite(groups["q3"]), 2 * groups["far"])
-    low = groups["q1"].where(np.isfinite(groups["q1"]), 2 * groups["far"])
+    look: dict[str, Any] = {"ms": 1.7, "mew": 0, "color": ink, "alpha": faint, "rasterized": len(points) > CLOUD}
+    ax.plot(x[shown], points["score"][shown], "o", **look)
+    strip(ax, x[points["score"].isna()], "x", ink, 1.08)
+    strip(ax, x[points["above"]], "^", ink, 1.08)
+    ends = [groups[end].where(np.isfinite(groups[end]), 2 * groups["far"]) for end in ("q1", "q3")]
+    median = groups["median"].where(np.isfinite(groups["median"]))
     if steps is None:
-        ax.fill_between(groups["value"], low, high, color=ink, alpha=0.25, lw=0)
-        ax.plot(groups["value"], groups["median"].where(np.isfinite(groups["median"])), color=ink, lw=1.3)
+        ax.fill_between(groups["value"], *ends, color=ink, alpha=0.25, lw=0)
+        ax.plot(groups["value"], median, color=ink, lw=1.3)
         return
     at = np.searchsorted(steps, groups["value"])
-    ax.plot(at, groups["median"].where(np.isfinite(groups["median"])), color=ink, lw=0.7)
-    ax.vlines(at, low, high, color=ink, lw=1.6)
-    ax.plot(at, groups["median"].where(np.isfinite(groups["median"])), "o", ms=3.2, mfc="white", mec=ink, mew=0.9)
+    ax.plot(at, median, color=ink, lw=0.7)
+    ax.vlines(at, *ends, color=ink, lw=1.6)
+    ax.plot(at, median, "o", ms=3.2, mfc="white", mec=ink, mew=0.9)
 
 
-def _values_axis(ax: Axes, name: str, steps: Any) -> None:
+def _values_axis(ax: Axes, name: str, steps: Any, low: float, high: float) -> None:
     """The values, one by one where they are few, else a logarithmic or linear axis."""
     if steps is not None:
         ax.set_xlim(-0.5, len(steps) - 0.5)
@@ -129,9 +126,11 @@ def _values_axis(ax: Axes, name: str, steps: Any) -> None:
         return
     if name in LOGARITHMIC:
         ax.set_xscale("log")
+        ax.set_xlim(low / 1.3, high * 1.3)
         ax.xaxis.set_major_locator(LogLocator(numticks=4))
         ax.xaxis.set_minor_locator(NullLocator())
     else:
+        ax.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         ax.xaxis.set_major_locator(MaxNLocator(2))
     ax.xaxis.set_major_formatter(lambda value, _: _short(value))
     ax.tick_params(axis="x", rotation=90)

@@ -11,14 +11,14 @@ from matplotlib.ticker import NullLocator
 
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.panels import CLOUD, blocks, forest, panel_each, rows_of, score_axis
+from analysis.panels import CLOUD, blocks, forest, panel_each, rows_of, score_axis, strip
 from analysis.rows import Rows
 from analysis.scores import TRAININGS, scored
 from analysis.seeds import repeated, seed_table, setting_spread
 from analysis.style import PAGE, colour
 
 FAR = 10
-"""The axis ends at this many times the dataset's lowest score, or above half of all, where scores go beyond."""
+"""The axis ends at this many times the dataset's lowest median of a setting, where scores go beyond."""
 
 
 def compute(rows: Rows) -> Frames:
@@ -30,8 +30,8 @@ def compute(rows: Rows) -> Frames:
         raise NotEnough(
             "No setting has been trained with several seeds and been scored; `study run grid --seeds 3` does it."
         )
-    scores = points.groupby("dataset")["score"]
-    far = np.minimum(scores.max(), np.maximum(FAR * scores.min(), 2 * scores.median()))
+    found = points.groupby("dataset")
+    far = np.minimum(found["score"].max(), FAR * found["median"].min())
     kept = ["dataset", "method_label", "place", "score"]
     return {
         "points": points[kept].rename(columns={"method_label": "method"}).assign(far=points["dataset"].map(far)),
@@ -43,11 +43,12 @@ def compute(rows: Rows) -> Frames:
 def caption(rows: Rows, frames: Frames) -> str:
     """What the points are, and what the numbers."""
     partly = int(frames["table"]["partly"].sum())
-    some = f", of which {partly} settings have some beside others that are scored" if partly else ""
+    some = f" (in {partly} settings beside others that have one)" if partly else ""
     return common(
         rows,
         "Points: the seeds of each setting that was trained with several, settings in the order of their medians; "
-        f"line: from the lowest to the highest; above the axis: x seeds without a score{some}, \N{BLACK UP-POINTING SMALL TRIANGLE} beyond it.",
+        f"line: from the lowest to the highest; above the axis: x seeds without a score{some}, "
+        "\N{BLACK UP-POINTING SMALL TRIANGLE} beyond it.",
         "cv: the standard deviation within settings over their mean, pooled; bar: a studentised bootstrap of settings. "
         "Variance between settings: its share for ranked scores, the rest lies between seeds of one setting (intraclass "
         "correlation; below 0 where a seed does the same in all settings); bar: Searle's interval. Both bars "
@@ -65,15 +66,14 @@ def draw(frames: Frames, caption: str) -> Figure:
         for dataset, part in parts:
             points, settings, rows = (frame[frame["dataset"] == dataset] for frame in frames.values())
             grid = part.add_gridspec(2, 1, height_ratios=[large[dataset], small[dataset]])
-            axes = panel_each(part, list(rows["method"]), grid[0])
+            axes = panel_each(part, {method: method for method in rows["method"]}, grid[0])
             _measures(part, grid[1], rows)
             for (_, row), ax in zip(rows.iterrows(), axes.values(), strict=True):
+                score_axis(ax.yaxis, points["score"].min(), points["far"].iloc[0])
+                ax.set_xlim(0, settings["place"].max() + 1)
                 mine = (frame[frame["method"] == row["method"]] for frame in (points, settings))
                 _panel(ax, *mine, colour(row["method"]))
-            first = next(iter(axes.values()))
-            score_axis(first.yaxis, points["score"].min(), points["far"].iloc[0])
-            first.set_xlim(0, settings["place"].max() + 1)
-            first.set_ylabel(rows["score_label"].iloc[0], fontsize=7)
+            next(iter(axes.values())).set_ylabel(rows["score_label"].iloc[0], fontsize=7)
             list(axes.values())[-1].set_xlabel("settings, best first", fontsize=7)
     return figure
 
@@ -85,12 +85,8 @@ def _panel(ax: Axes, points: pd.DataFrame, settings: pd.DataFrame, ink: str) -> 
     ax.vlines(ranges["place"], ranges["lowest"], ranges["highest"], color=ink, lw=0.8, alpha=0.6, rasterized=many)
     shown = points["score"] <= points["far"]
     ax.scatter(points["place"][shown], points["score"][shown], s=4, color=ink, lw=0, rasterized=many)
-    for mark, where in (("x", points["score"].isna()), ("^", points["score"] > points["far"])):
-        at = points["place"][where]
-        look: dict[str, Any] = {"s": 5, "lw": 0.5 if mark == "x" else 0, "color": ink, "clip_on": False}
-        ax.scatter(at, [1.04] * len(at), marker=mark, transform=ax.get_xaxis_transform(), rasterized=many, **look)
-    ax.yaxis.grid(visible=True, color="0.92", lw=0.5)
-    ax.set_axisbelow(True)
+    strip(ax, points["place"][points["score"].isna()], "x", ink)
+    strip(ax, points["place"][points["score"] > points["far"]], "^", ink)
 
 
 def _measures(part: SubFigure | Figure, grid: Any, table: pd.DataFrame) -> None:

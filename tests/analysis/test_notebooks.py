@@ -54,7 +54,9 @@ def test_a_notebook_runs_on_a_real_study(path: Path, parquet: Path, monkeypatch:
     monkeypatch.setenv("STUDY_RESULTS", str(parquet))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert not any(output.output_type == "error" for output in shown)
     assert any("text/html" in output.get("data", {}) for output in shown)
