@@ -252,7 +252,18 @@ def test_status_and_datasets(study: Study, trained: Path, tmp_path: Path) -> Non
 
 
 def test_every_command_explains_itself_with_an_example(study: Study) -> None:
-    for command in ("run", "plan", "train", "sample", "report", "status", "datasets", "data prepare", "data verify"):
+    for command in (
+        "run",
+        "plan",
+        "train",
+        "sample",
+        "report",
+        "figures",
+        "status",
+        "datasets",
+        "data prepare",
+        "data verify",
+    ):
         answer = study(*command.split(), "--help")
         assert answer.code == 0
         assert f"study {command}" in answer.out.partition("Example")[2], command

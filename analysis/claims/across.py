@@ -127,7 +127,10 @@ def _marginal(cell: Cell, pair: str, singles: list[str], fraction: float) -> Lin
 
 def _hinge(material: Material) -> list[Line]:
     """Equivalence: m(hinge) within the factor exp(2 s) of m(NS), s being how far seeds of one setting are apart."""
-    fraction, lines, noise = material.rows.fraction, [], _seed_noise(material.trainings)
+    fraction, lines = material.rows.fraction, []
+    if not material.of_loss(HINGE):
+        return []
+    noise = _seed_noise(material.trainings)
     others = {cell.across_losses: cell for cell in material.of_loss()}
     for cell in material.of_loss(HINGE):
         if (other := others.get(cell.across_losses)) is None:

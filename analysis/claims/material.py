@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.intervals import Array
 from analysis.rows import Rows
-from analysis.scores import FINAL, TRAININGS, scored
+from analysis.scores import TRAININGS, scored
 from analysis.style import method_label
 from study.rows import score_label
 from study.trial import NON_SATURATING, Training, field_names
@@ -87,11 +87,6 @@ class Material:
         """One row per training, or per setting, as the rows are pooled; with its score."""
         pool = self.rows.pool
         return self.trainings if pool == TRAININGS else scored(self.trials, self.rows.rule, pool)
-
-    @cached_property
-    def finals(self) -> pd.DataFrame:
-        """One row per training with its final score."""
-        return scored(self.trials, FINAL, TRAININGS)
 
     @cached_property
     def cells(self) -> list[Cell]:

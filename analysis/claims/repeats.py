@@ -10,7 +10,7 @@ from analysis.claims.claim import Claim, Line, Reading, change, percent
 from analysis.claims.material import GP, NS, SN, Material, Place, label
 from analysis.claims.quantities import quantile, quantile_sum, resolving, sample_quantile, welch
 from analysis.intervals import Array, least_quantile
-from analysis.scores import HYPERPARAMETERS, SETTING
+from analysis.scores import FINAL, HYPERPARAMETERS, SETTING, scored
 from study.rows import FINISHED, KEPT_GENERATOR
 
 CELL = list(Place._fields)
@@ -26,7 +26,7 @@ NOTHING = 1e-6
 
 def _longer(material: Material) -> list[Line]:
     """Pairs of one trial and the same but about twice as long, by their final scores."""
-    rows = material.finals[material.finals["variant"] == GP].assign(
+    rows = scored(material.trials[material.trials["variant"] == GP], FINAL).assign(
         ranked=lambda frame: frame["score"].fillna(math.inf)
     )
     keys = [name for name in SETTING if name != "discriminator_steps"] + ["seed"]
@@ -92,8 +92,9 @@ def _ablation(material: Material) -> list[Line]:
     rows = rows[rows["penalty"].isna() & rows["constraint"].isna()]
     codes = {text: _code(text) for text in rows["options"].unique()}
     rows = rows.assign(code=rows["options"].map(codes)).dropna(subset="code")
-    lines = []
-    for key, group in rows.groupby([*CELL, *HYPERPARAMETERS], dropna=False):
+    keys, lines = [*CELL, *HYPERPARAMETERS], []
+    ablated = (rows["code"] == "CIN").groupby([rows[name] for name in keys], dropna=False).transform("any")
+    for key, group in rows[ablated].groupby(keys, dropna=False):
         place = Place(*map(str, key[: len(CELL)]))
         scores = {str(code): np.log(of_code["score"].to_numpy()) for code, of_code in group.groupby("code")}
         repeated = {code: values for code, values in scores.items() if len(values) > 1}

@@ -46,7 +46,8 @@ def decide(lines: Sequence[Line], level: float) -> list[Decided]:
     least = 1 - (1 - level) / max(len(lines), 1)
     decided = []
     for line in lines:
-        alone, together = (line.measure(each, least) for each in (level, least))
+        # small pools have an interval at the level by itself, of a larger share of the best than they would have else
+        alone, together = (line.measure(each, least) or line.measure(each, level) for each in (level, least))
         if alone is None or together is None:
             decided.append(Decided(line, None, None, NOT_ENOUGH))
             continue
@@ -132,7 +133,7 @@ def _numbers(claim: Claim, found: str, decided: Sequence[Decided]) -> str:
         counts.append(f"{against} against")
     if few:
         counts.append(f"{few} more with too few trainings")
-    if found == NOT_ENOUGH:
+    if found == NOT_ENOUGH and not few:
         counts.append(f"the rest needs {claim.needs}")
     least = "strongest against" if found == DOES_NOT_HOLD else "least for"
     which = f"{least}: " if len(tested) > 1 else ""

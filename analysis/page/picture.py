@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.style import PAGE
 
-LARGE = 300_000
+LARGE = 500_000
 """Bytes of an SVG beyond which a page takes the PNG: so many marks are drawn faster as pixels."""
 DOTS = 200  # per inch, of a PNG: of two pixels each on a fine screen
 
@@ -32,6 +32,7 @@ def svg(figure: Figure, name: str) -> bytes:
 def figure_uri(figure: Figure, name: str) -> str:
     """The figure as a data address: lines where they are few, else pixels."""
     lines = svg(figure, name)
+    figure.set_layout_engine("none")  # which has found its places, and takes most of the time
     return data_uri(lines, "image/svg+xml") if len(lines) <= LARGE else data_uri(png(figure), "image/png")
 
 

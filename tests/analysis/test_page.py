@@ -31,6 +31,15 @@ CLASSIFIER_ID = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, 
 PNG = b"\x89PNG not really"
 
 
+pytestmark = pytest.mark.usefixtures("few_figures")
+
+
+@pytest.fixture
+def few_figures(monkeypatch):
+    """The page with two figures of the menu, which is enough where figures are not what is tested, and quick."""
+    monkeypatch.setattr("analysis.page.sections.figures", lambda: {name: figures()[name] for name in ("top", "bo")})
+
+
 class Tags(html.parser.HTMLParser):
     """The tags, with attributes, and the text of a page."""
 
@@ -60,7 +69,8 @@ def section(page, name):
     return found
 
 
-def test_every_figure_and_table_of_the_menus_is_there_or_says_what_it_takes(small_study):
+def test_every_figure_and_table_of_the_menus_is_there_or_says_what_it_takes(small_study, monkeypatch):
+    monkeypatch.setattr("analysis.page.sections.figures", figures)
     page = compose(open_rows(small_study.folder))
     shown = [item.title for item in items(page, (Drawing, Table, Absent)) if item.title]
     wanted = [kind.title for kind in (*figures().values(), *tables().values())]
