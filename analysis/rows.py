@@ -11,6 +11,7 @@ from analysis.load import Names, is_folder, load, load_checkpoints, load_table, 
 from analysis.scores import BEST, TRAININGS, Pool, SelectionRule, scored
 from search_spaces.ranges import BO
 from study.files import exists, place
+from study.names import unknown
 from study.rows import EVALUATIONS, MEMBERSHIPS
 
 
@@ -66,24 +67,39 @@ class Rows:
         return np.random.default_rng(self.seed)
 
 
-def open_rows(path: str | Path, *, dataset: Names = None, protocol: Names = None, **how: object) -> Rows:
+def open_rows(
+    path: str | Path, *, space: Names = None, dataset: Names = None, protocol: Names = None, **how: object
+) -> Rows:
     """The rows of a results folder or a parquet file of trials. Works on a study that is still running.
 
     Args:
         path: a results folder, or a parquet file of trials; an evaluations.parquet or memberships.parquet beside it is
             read as well. A path or an address.
+        space: only trials that belong to one of these search spaces, by memberships.parquet.
         dataset, protocol: as `select`.
         how: of `Rows`: rule, pool, fraction, level, seed.
 
     Raises:
-        InputError, DamagedFile: as `load` and `select`.
+        InputError, DamagedFile: as `load` and `select`; and a space to which no trial there belongs.
     """
     path = place(path)
     everything = load(path)
     folder = _folder(path)
-    members = load_table(folder, "memberships") if folder else MEMBERSHIPS.empty_table()
+    members = (load_table(folder, "memberships") if folder else MEMBERSHIPS.empty_table()).to_pandas()
+    if space is not None:
+        everything, members = _of_spaces(everything, members, [space] if isinstance(space, str) else list(space))
     trials = select(everything, dataset=dataset, protocol=protocol)
-    return Rows(trials=trials, everything=everything, members=members.to_pandas(), folder=folder, **how)  # type: ignore[arg-type]
+    return Rows(trials=trials, everything=everything, members=members, folder=folder, **how)  # type: ignore[arg-type]
+
+
+def _of_spaces(everything: pd.DataFrame, members: pd.DataFrame, spaces: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows and memberships of these spaces alone."""
+    known = members["space"][members["trial_id"].isin(everything["trial_id"])].unique()
+    for name in spaces:
+        if name not in known:
+            raise unknown("--space", name, known)
+    members = members[members["space"].isin(spaces)].reset_index(drop=True)
+    return everything[everything["trial_id"].isin(members["trial_id"])].reset_index(drop=True), members
 
 
 def _folder(path: Path) -> Path | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study import cli
+from study import cli, viewing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,9 +21,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with the tests an
 @cli.app.command(epilog="Example: `study claims --results results --dataset digits`")
 def claims(
     results: cli.Results = Path("results"),
-    dataset: Annotated[str | None, typer.Option(help="Only these datasets, separated by commas.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="Only rows of this metric protocol id.")] = None,
-    fraction: Annotated[float, typer.Option(help="The share of each method's trials that counts as its best.")] = 0.05,
+    space: viewing.Spaces = None,
+    dataset: viewing.Datasets = None,
+    protocol: viewing.Protocol = None,
+    fraction: viewing.Fraction = 0.05,
     level: Annotated[float, typer.Option(help="Of a verdict: the chance that it is not wrong.")] = 0.95,
     every: Cells = False,
     as_json: AsJson = False,
@@ -34,10 +35,8 @@ def claims(
     together. Trials that only `study bo` proposed are left out.
     """
     from analysis.claims import evidence, judge
-    from analysis.rows import open_rows
 
-    chosen = cli.split(dataset) if dataset else None
-    rows = open_rows(results, dataset=chosen, protocol=protocol, fraction=fraction, level=level)
+    rows = viewing.opened(results, space, dataset, protocol, fraction=fraction, level=level)
     judged = judge(rows)
     found = evidence(rows) if every or as_json else None
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from study import cli
+from study import cli, viewing
 from study.names import InputError, look_up
 
 HTML, MARKDOWN = "html", "markdown"
@@ -15,23 +15,17 @@ SUFFIXES = {HTML: (".html", ".htm"), MARKDOWN: (".md", ".markdown")}
 IMAGES = 36
 """In a sample grid."""
 
-Datasets = Annotated[str | None, typer.Option("--dataset", help="Only these datasets, separated by commas.")]
-Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of this metric protocol id.")]
-Fraction = Annotated[float, typer.Option(help="The share of each method's trials that counts as its best.")]
-Rule = Annotated[str, typer.Option(help="Which score stands for a trial: its best checkpoint's, or the final one.")]
-PoolName = Annotated[str, typer.Option(help="What counts as one: trainings, or settings by their median over seeds.")]
-Level = Annotated[float, typer.Option(help="Of intervals, between 0 and 1.")]
-
 
 @cli.app.command("report", epilog="Example: `study report --results results --fraction 0.1`")
 def report_command(
     results: cli.Results = Path("results"),
-    dataset: Datasets = None,
-    protocol: Protocol = None,
-    fraction: Fraction = 0.05,
-    rule: Rule = "best",
-    pool: PoolName = "trainings",
-    level: Level = 0.95,
+    space: viewing.Spaces = None,
+    dataset: viewing.Datasets = None,
+    protocol: viewing.Protocol = None,
+    fraction: viewing.Fraction = 0.05,
+    rule: viewing.Rule = "best",
+    pool: viewing.PoolName = "trainings",
+    level: viewing.Level = 0.95,
     page_format: Annotated[
         str | None, typer.Option("--format", help="Of the page: html or markdown.  [default: html]")
     ] = None,
@@ -49,10 +43,10 @@ def report_command(
     if searches:
         from study.bo_commands import show_searches
 
-        show_searches(results, *_chosen(dataset, protocol), output=output)
+        show_searches(results, viewing.names(dataset), viewing.names(protocol), output=output)
         return
     path = _page_path(results, page_format, output)
-    rows = _open(results, dataset, protocol, fraction=fraction, rule=rule, pool=pool, level=level)
+    rows = viewing.opened(results, space, dataset, protocol, fraction=fraction, rule=rule, pool=pool, level=level)
     _print_best(rows)
     print(f"rows: {_rows_path(results)}\npage: {_write_page(rows, results, path)}")
 
@@ -61,12 +55,13 @@ def report_command(
 def figures_command(
     names: Annotated[list[str] | None, typer.Argument(help="Figures.  [default: all that the rows allow]")] = None,
     results: cli.Results = Path("results"),
-    dataset: Datasets = None,
-    protocol: Protocol = None,
-    fraction: Fraction = 0.05,
-    rule: Rule = "best",
-    pool: PoolName = "trainings",
-    level: Level = 0.95,
+    space: viewing.Spaces = None,
+    dataset: viewing.Datasets = None,
+    protocol: viewing.Protocol = None,
+    fraction: viewing.Fraction = 0.05,
+    rule: viewing.Rule = "best",
+    pool: viewing.PoolName = "trainings",
+    level: viewing.Level = 0.95,
     formats: Annotated[str, typer.Option("--format", help="png, svg and pdf, separated by commas.")] = "png",
     output: Annotated[Path | None, typer.Option(help="A folder.  [default: figures in the results folder]")] = None,
 ) -> None:
@@ -80,7 +75,7 @@ def figures_command(
     folder = output or _beside(results) / "figures"
     for suffix in suffixes:
         check_format(folder / f"figure{suffix}")
-    rows = _open(results, dataset, protocol, fraction=fraction, rule=rule, pool=pool, level=level)
+    rows = viewing.opened(results, space, dataset, protocol, fraction=fraction, rule=rule, pool=pool, level=level)
     lacking = []
     for kind in wanted:
         try:
@@ -105,23 +100,6 @@ def show_best(results: Path, datasets: list[str] | None, protocols: list[str] | 
     made = report(results, dataset=datasets, protocol=protocols)
     cli.print_tables(words(made.table))
     print(f"rows: {_rows_path(results)}\nfigure: {made.figure_path}")
-
-
-def _chosen(dataset: str | None, protocol: str | None) -> tuple[list[str] | None, list[str] | None]:
-    return cli.split(dataset) if dataset else None, cli.split(protocol) if protocol else None
-
-
-def _open(results: Path, dataset: str | None, protocol: str | None, *, rule: str, pool: str, **how: Any) -> Any:
-    """The rows, looked at as the options say; nothing is read before all of them are checked."""
-    from analysis.intervals import check_level
-    from analysis.rows import open_rows
-    from analysis.scores import POOLS, RULES, check_fraction
-
-    check_fraction(how["fraction"])
-    check_level(how["level"])
-    how |= {"rule": look_up("--rule", rule, RULES), "pool": look_up("--pool", pool, POOLS)}
-    datasets, protocols = _chosen(dataset, protocol)
-    return open_rows(results, dataset=datasets, protocol=protocols, **how)
 
 
 def _print_best(rows: Any) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study import cli
+from study import cli, viewing
 from study.names import InputError, look_up
 
 if TYPE_CHECKING:
@@ -24,14 +24,13 @@ SUFFIXES = {".csv": CSV, ".md": "markdown", ".tex": "latex", ".txt": PLAIN}
 def table(
     name: Annotated[str | None, typer.Argument(help="A table; without a name they are listed.")] = None,
     results: cli.Results = Path("results"),
-    dataset: Annotated[str | None, typer.Option(help="Only these datasets, separated by commas.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="Only rows of this metric protocol id.")] = None,
-    fraction: Annotated[float, typer.Option(help="The share of each method's trials that counts as its best.")] = 0.05,
-    rule: Annotated[str, typer.Option(help="Which score stands for a trial: best or final.")] = "best",
-    pool: Annotated[str, typer.Option(help="What counts as one: trainings, or settings by the median over seeds.")] = (
-        "trainings"
-    ),
-    level: Annotated[float, typer.Option(help="Of intervals.")] = 0.95,
+    space: viewing.Spaces = None,
+    dataset: viewing.Datasets = None,
+    protocol: viewing.Protocol = None,
+    fraction: viewing.Fraction = 0.05,
+    rule: viewing.Rule = "best",
+    pool: viewing.PoolName = "trainings",
+    level: viewing.Level = 0.95,
     format: Annotated[
         str | None,
         typer.Option(help="plain, markdown, latex (booktabs) or csv.  [default: by the output's suffix, or plain]"),
@@ -40,8 +39,6 @@ def table(
 ) -> None:
     """Show a table of a study with its caption, from the rows alone; csv is the whole frame at full precision."""
     from analysis.figures.kind import NotEnough
-    from analysis.rows import open_rows
-    from analysis.scores import POOLS, RULES, check_fraction
     from analysis.tables import tables
 
     if name is None:
@@ -49,16 +46,8 @@ def table(
         return
     kind = look_up("table", name, tables())
     layout = _format(format, output)
-    check_fraction(fraction)
-    rows = open_rows(
-        results,
-        dataset=cli.split(dataset) if dataset else None,
-        protocol=protocol,
-        rule=look_up("--rule", rule, RULES),
-        pool=look_up("--pool", pool, POOLS),
-        fraction=fraction,
-        level=_level(level),
-    )
+    how = {"fraction": fraction, "rule": rule, "pool": pool, "level": level}
+    rows = viewing.opened(results, space, dataset, protocol, **how)
     try:
         frame = kind.compute(rows)
     except NotEnough as error:
@@ -72,13 +61,6 @@ def table(
         print(text, end="")
     else:
         _write(output, text)
-
-
-def _level(level: float) -> float:
-    from analysis.intervals import check_level
-
-    check_level(level)
-    return level
 
 
 def _format(name: str | None, output: Path | None) -> str:

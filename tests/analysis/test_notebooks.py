@@ -60,7 +60,7 @@ def test_a_notebook_runs_on_a_real_study(path: Path, parquet: Path, monkeypatch:
     shown = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert not any(output.output_type == "error" for output in shown)
     assert any("text/html" in output.get("data", {}) for output in shown)
-    if path.stem != "claims":
+    if path.stem != "claims":  # whose answer is a table
         assert any("image/png" in output.get("data", {}) for output in shown)
 
 

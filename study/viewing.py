@@ -1,0 +1,49 @@
+"""What the commands that show a study have in common: which rows, and how they are looked at."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.names import look_up
+
+if TYPE_CHECKING:
+    from analysis.rows import Rows
+
+Spaces = Annotated[
+    str | None, typer.Option("--space", help="Only trials of these search spaces, separated by commas; `bo` is one.")
+]
+Datasets = Annotated[str | None, typer.Option("--dataset", help="Only these datasets, separated by commas.")]
+Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of this metric protocol id.")]
+Fraction = Annotated[float, typer.Option(help="The share of each method's trials that counts as its best.")]
+Rule = Annotated[str, typer.Option(help="Which score stands for a trial: its best checkpoint's, or the final one.")]
+PoolName = Annotated[str, typer.Option(help="What counts as one: trainings, or settings by their median over seeds.")]
+Level = Annotated[float, typer.Option(help="Of intervals, between 0 and 1.")]
+
+
+def names(text: str | None) -> list[str] | None:
+    """The names of a list separated by commas, each once; None for all."""
+    return list(dict.fromkeys(name.strip() for name in text.split(","))) if text else None
+
+
+def opened(
+    results: Path,
+    space: str | None,
+    dataset: str | None,
+    protocol: str | None,
+    *,
+    fraction: float,
+    level: float,
+    rule: str = "best",
+    pool: str = "trainings",
+) -> "Rows":
+    """The rows, looked at as the options say; nothing is read before all of them are checked."""
+    from analysis.intervals import check_level
+    from analysis.rows import open_rows
+    from analysis.scores import POOLS, RULES, check_fraction
+
+    check_fraction(fraction)
+    check_level(level)
+    how = {"rule": look_up("--rule", rule, RULES), "pool": look_up("--pool", pool, POOLS)}
+    which = {"space": names(space), "dataset": names(dataset), "protocol": names(protocol)}
+    return open_rows(results, **which, fraction=fraction, level=level, **how)
