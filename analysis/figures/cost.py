@@ -45,7 +45,7 @@ def caption(rows: Rows, frames: Frames) -> str:
     return common(
         rows,
         f"Above: seconds of training, without scoring, of the {len(trainings)} trainings that ran on one machine "
-        "without interruption; over the axis: x diverged, + failed, | unscored.",
+        "without interruption, coloured as below, W/O dark grey; over the axis: x diverged, + failed, | unscored.",
         "Below: milliseconds per discriminator update, generator updates included, over those of W/O that is otherwise "
         "alike; median of n trainings, with intervals that hold together at "
         f"{100 * rows.level:g} % (order statistics; MOVER on logarithms); hollow: too few trainings for one.",
