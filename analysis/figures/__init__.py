@@ -9,7 +9,10 @@ from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.rows import Rows
 from study.names import look_up
 
-ORDER = ("top", "budget", "bo")
+ORDER = (
+    *("top", "budget", "distribution", "response", "importance", "ablation", "seeds"),
+    *("training", "diagnostics", "agreement", "cost", "bo"),
+)
 
 __all__ = ["FigureKind", "Frames", "NotEnough", "draw", "figures"]
 

@@ -19,7 +19,7 @@ from search_spaces.ranges import BO
 from study.rows import DIVERGED, FAILED, FINISHED
 from study.words import duration
 
-SEARCHED = ("bo", "searches")
+ELSEWHERE = ("bo", "searches", "claims")
 """The figure and the table of `study bo`, which have a section of their own."""
 VERDICTS = ("id", "claim", "verdict", "numbers", "paper")
 TESTS = ("id", "test", "needs", "cells", "against", "left_out")
@@ -29,9 +29,9 @@ ALWAYS = (FINISHED, DIVERGED, FAILED, MISSING)
 
 
 def drawings(rows: Rows) -> Section:
-    """Every figure of the menu but that of searches, or what it would take."""
+    """Every figure of the menu but those of sections of their own, or what it would take."""
     return Section(
-        name="figures", title="Figures", items=[_drawing(rows, name) for name in figures() if name not in SEARCHED]
+        name="figures", title="Figures", items=[_drawing(rows, name) for name in figures() if name not in ELSEWHERE]
     )
 
 
@@ -46,8 +46,8 @@ def _drawing(rows: Rows, name: str) -> Item:
 
 
 def all_tables(rows: Rows) -> Section:
-    """Every table of the menu but that of searches, or what it would take."""
-    names = [name for name in tables() if name not in SEARCHED]
+    """Every table of the menu but those of sections of their own, or what it would take."""
+    names = [name for name in tables() if name not in ELSEWHERE]
     return Section(name="tables", title="Tables", items=[item for name in names for item in _table(rows, name)])
 
 
@@ -128,8 +128,8 @@ def _sample(trial: Mapping[Any, Any], images: Mapping[str, bytes | str]) -> Samp
 
 def searches(rows: Rows) -> Section:
     """What `study bo` found, as a figure and tables."""
-    items = [*(_drawing(rows, name) for name in SEARCHED if name in figures())]
-    items += [item for name in SEARCHED if name in tables() for item in _table(rows, name)]
+    items = [*(_drawing(rows, name) for name in ELSEWHERE if name in figures())]
+    items += [item for name in ELSEWHERE if name in tables() for item in _table(rows, name)]
     return Section(name="searches", title="Searches", items=items)
 
 

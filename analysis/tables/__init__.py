@@ -11,7 +11,10 @@ from analysis.tables.formats import LAYOUTS, csv, latex, markdown, number, plain
 from analysis.tables.kind import Block, TableKind
 from analysis.tables.searches import search_words
 
-ORDER = ("best", "settings", "comparisons", "published", "paper", "searches")
+ORDER = (
+    *("best", "settings", "comparisons", "distribution", "ablations", "seeds", "costs", "agreement"),
+    *("published", "paper", "searches", "claims"),
+)
 
 __all__ = [
     "LAYOUTS",

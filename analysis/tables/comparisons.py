@@ -92,8 +92,8 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
         "At equal budgets: the same of as many trainings of each, those of the smaller pool, its mean over all draws; "
         f"best: of which share, the least of {100 * rows.fraction:g} % or more that has an interval there.",
         "P(a better): the chance that a training of a is lower than one of b.",
-        f"Intervals hold together with {100 * rows.level:g} % for all pairs of a dataset (Bonferroni); order "
-        "statistics and MOVER. Not resolved: the interval spans zero; no interval: too few trainings for any.",
+        f"Intervals hold together with {100 * rows.level:g} % for all pairs of a dataset (Bonferroni), from "
+        "the ranks of both pools. Not resolved: the interval spans zero; no interval: too few trainings for any.",
         "Compared are methods of one architecture and training, and a method in two of them; of more than "
         f"{MOST} pairs those of each method and the first of its architecture and training.",
     )

@@ -1,0 +1,29 @@
+"""Which of the paper's claims hold on the rows."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analysis.captions import common
+from analysis.claims import judge
+from analysis.rows import Rows
+from analysis.tables.kind import Block, TableKind
+
+
+def words(table: pd.DataFrame) -> Iterator[Block]:
+    """One block, a line per claim."""
+    shown = ("id", "verdict", "claim", "numbers")
+    yield "The paper's claims", {column: list(table[column]) for column in shown}
+
+
+def caption(rows: Rows, table: pd.DataFrame) -> str:
+    """What a verdict means."""
+    return common(
+        rows,
+        "Holds: every comparison of the claim is resolved in its favour; does not hold: one is against it, all "
+        f"corrected together; the chance of a wrong verdict is at most {100 * (1 - rows.level):g} %.",
+        "Trials that only Bayesian searches proposed are left out.",
+    )
+
+
+TABLE = TableKind(name="claims", title="The paper's claims", compute=judge, words=words, caption=caption)
