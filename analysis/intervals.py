@@ -132,7 +132,7 @@ def difference_interval(a: float, of_a: Interval, b: float, of_b: Interval) -> I
     """An interval for a - b from those of two independent quantities (MOVER: Zou and Donner, 2008, equation 4).
 
     For estimates that scatter as smoothly as a mean does. Not for quantiles, which jump where a method collapses: there
-    it covers as little as 78 % at 95 (`tests/benchmarks/coverage.py`); `quantile_difference_interval` is for those.
+    it covers as little as 74 % at 95 (`tests/benchmarks/coverage.py`); `quantile_difference_interval` is for those.
     An end is infinite where it leans on one that is.
     """
     if not (math.isfinite(a) and math.isfinite(b)):

@@ -48,7 +48,7 @@ def fill(folder: Path, n: int) -> None:
     dataset, method = which % len(DATASETS), which // len(DATASETS)
     setting = COUPLED[number // SEEDS % len(COUPLED)]
     penalised = np.array([penalty is not None for _, _, penalty, _ in METHODS])[method]
-    settings = number // SEEDS * (len(DATASETS) * len(METHODS)) + which  # beyond the grid, as random ones
+    settings = number // SEEDS  # the same of all methods; beyond the grid, as random ones
     jitter = np.exp(rng.normal(0, 0.3, settings.max() + 1))[settings]
     level = np.array([location for *_, location in METHODS])[method]
     curves = np.exp(level[:, None] + 0.4 * rng.standard_normal((n, 1)) + np.linspace(1, 0, STEPS))
