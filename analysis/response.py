@@ -89,9 +89,9 @@ def importance(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
 
     Returns:
         One row per dataset, method and hyperparameter that varies: dataset, method (its label), hyperparameter, n
-        (settings), groups, share, share_low, share_high (all in [0, 1]; NaN, 0, 1 where there are not two settings more than
-        groups), resolved (whether share_low is above 0), tied_to (hyperparameters that do not come in all combinations with
-        this one, separated by commas; empty for none).
+        (settings), groups, share, share_low, share_high (all in [0, 1]; NaN, 0, 1 where there are not two settings more
+        than groups), resolved (whether share_low is above 0), tied_to (hyperparameters that do not come in all
+        combinations with this one, separated by commas; empty for none).
     """
     check_level(level)
     made = []
