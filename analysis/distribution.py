@@ -10,7 +10,7 @@ from analysis.intervals import Array, check_level, quantile_interval, ranked, sh
 from analysis.scores import pools
 from study.rows import DIVERGED, FAILED, score_label
 
-STEPS = 500
+STEPS = 200
 """Scores at which the curve of a larger pool is taken, evenly spaced in their rank."""
 CLOSE = 2
 """A score is close to the best one of its dataset within this factor."""
@@ -30,7 +30,7 @@ def ecdf(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     Returns:
         One row per dataset, method and distinct score, ascending: dataset, method (its label), n (the pool), score,
         share (of n that score at most this), low, high; methods in the order of the paper's Figure 1. A pool with more
-        than 500 scores has 500 rows, evenly spaced in rank, each exact. A method without any score has none.
+        than 200 scores has 200 rows, evenly spaced in rank, each exact. A method without any score has none.
     """
     check_level(level)
     curves = []
@@ -97,8 +97,7 @@ def _row(dataset: str, label: str, pool: pd.DataFrame, best: float, level: float
 
 
 def quantiles(scores: Any, shares: Any) -> Array:
-    """Quantiles by linear interpolation, as `numpy.quantile`, but inf where they fall on missing scores, which are
-    last.
+    """Quantiles as `numpy.quantile` interpolates them, but inf where they fall on missing scores, which rank last.
 
     >>> quantiles([2, 1, math.nan], [0, 0.5, 0.75]).tolist()
     [1.0, 2.0, inf]
@@ -106,6 +105,7 @@ def quantiles(scores: Any, shares: Any) -> Array:
     values = ranked(scores)
     place = np.asarray(shares, dtype=float) * (len(values) - 1)
     below, part = np.floor(place).astype(int), place % 1
-    between = part > 0
-    above: Array = np.where(between, values[np.minimum(below + 1, len(values) - 1)], 0.0)
-    return np.where(between, values[below] * (1 - part) + above * np.where(between, part, 1.0), values[below])
+    above = values[np.minimum(below + 1, len(values) - 1)]
+    with np.errstate(invalid="ignore"):  # inf times 0, which is not taken
+        found: Array = np.where(part > 0, values[below] * (1 - part) + above * part, values[below])
+    return found

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from analysis.ink import COLUMN, PAPER, captioned
+from analysis.intervals import Array
 from analysis.style import colour
 
 ABREAST = 3  # panels in a paper's column
@@ -47,25 +48,37 @@ def rows_of(methods: int) -> int:
     return math.ceil(methods / ABREAST)
 
 
-def panel_each(part: SubFigure | Figure, titles: dict[str, str], grid: Any = None) -> dict[str, Axes]:
-    """A panel per method, whose tick labels stand at the outer edges only.
+def panel_each(
+    part: SubFigure | Figure, methods: list[str], grid: Any = None, notes: dict[str, str] | None = None
+) -> dict[str, Axes]:
+    """A panel per method under its name, with room for a strip of marks; tick labels at the outer edges only.
 
     Limits are each panel's own to set, before anything is drawn: axes that share or seek theirs cost seconds.
 
     Args:
         part: of a figure, all of it free unless `grid` is given.
-        titles: by method.
+        methods: their labels.
         grid: a subplot specification in the part, to be divided.
+        notes: by method, a line between its name and the panel.
     """
-    lines, columns = rows_of(len(titles)), min(ABREAST, len(titles))
+    lines, columns = rows_of(len(methods)), min(ABREAST, len(methods))
     spec = part.add_gridspec(lines, columns) if grid is None else grid.subgridspec(lines, columns)
     axes: dict[str, Axes] = {}
-    for at, (method, title) in enumerate(titles.items()):
+    for at, method in enumerate(methods):
         ax = part.add_subplot(spec[at // columns, at % columns], autoscale_on=False)
-        ax.set_title(wrapped(title, TITLE_LETTERS), loc="left", fontsize=7, fontweight="bold", color=INK, pad=4)
-        ax.tick_params(labelsize=6, labelleft=at % columns == 0, labelbottom=at + columns >= len(titles))
+        look: dict[str, Any] = {"fontsize": 7, "fontweight": "bold", "color": INK}
+        ax.set_title(wrapped(method, TITLE_LETTERS), loc="left", pad=10 if notes else 7, **look)
+        if notes:
+            ax.text(0, 1.04, notes[method], transform=ax.transAxes, fontsize=6, color="0.35", va="bottom")
+        ax.tick_params(labelsize=6, labelleft=at % columns == 0, labelbottom=at + columns >= len(methods))
         axes[method] = ax
     return axes
+
+
+def together(x: Iterable[Any], y: Iterable[Any]) -> tuple[Array, Array]:
+    """Several lines as one, broken between them: drawn at once they cost what one costs."""
+    broken = [np.concatenate([np.append(np.asarray(each, dtype=float), np.nan) for each in ends]) for ends in (x, y)]
+    return broken[0], broken[1]
 
 
 def wrapped(label: str, letters: int) -> str:
@@ -77,11 +90,11 @@ def wrapped(label: str, letters: int) -> str:
     return "\n".join(line.replace("+ ", "+") for line in textwrap.wrap(label.replace("+", "+ "), letters + 1))
 
 
-def strip(ax: Axes, x: Any, mark: str, ink: str, height: float = 1.05) -> None:
+def strip(ax: Axes, x: Any, mark: str, ink: str) -> None:
     """Marks above the axis, for what has no place on it."""
     if len(x):
         look: dict[str, Any] = {"ms": 2.2, "mew": 0.5 if mark == "x" else 0, "color": ink, "clip_on": False}
-        ax.plot(x, [height] * len(x), mark, transform=ax.get_xaxis_transform(), rasterized=len(x) > CLOUD, **look)
+        ax.plot(x, [1.07] * len(x), mark, transform=ax.get_xaxis_transform(), rasterized=len(x) > CLOUD, **look)
 
 
 def counting_axis(ax: Axes, most: int) -> None:
@@ -93,24 +106,25 @@ def counting_axis(ax: Axes, most: int) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def score_axis(axis: Axis, low: float, high: float) -> None:
-    """The x or y axis of small panels, from a little below the lowest score to a little above the highest.
+def score_axis(ax: Axes, side: str, low: float, high: float) -> None:
+    """The x or y axis (`side`) of small panels, from a little below the lowest score to a little above the highest.
 
     Logarithmic with a few plain numbers, where both are above 0.
     """
+    axis: Axis = ax.xaxis if side == "x" else ax.yaxis
     if not (np.isfinite(low) and np.isfinite(high)):
         axis.set_ticks([])
         return
-    limits = axis.axes.set_xlim if axis.axis_name == "x" else axis.axes.set_ylim
+    limits = ax.set_xlim if side == "x" else ax.set_ylim
     axis.grid(visible=True, color="0.92", lw=0.5)
-    axis.axes.set_axisbelow(True)
+    ax.set_axisbelow(True)
     if low <= 0:
         pad = 0.04 * (high - low) or 0.05
         limits(low - pad, high + pad)
         axis.set_major_locator(MaxNLocator(3))
         return
     spread, pad = high / low, 0.04 * math.log(high / low) or 0.05
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    ax.set(**{f"{side}scale": "log"})
     limits(low * math.exp(-pad), high * math.exp(pad))
     subs = (1,) if spread > 200 else (1, 3) if spread > 12 else (1, 2, 5)
     axis.set_major_locator(LogLocator(subs=subs) if spread > 3.5 else MaxNLocator(3))
@@ -145,6 +159,7 @@ def forest(ax: Axes, rows: pd.DataFrame, value: str, methods: list[str], filled:
         face = ink if filled is None or row[filled] else "white"
         ax.plot(row[value], at, "o", ms=4, mfc=face, mec=ink, mew=1, clip_on=False)
     ax.set_ylim(len(methods) - 0.5, -0.5)
+    ax.set_yticks(range(len(methods)), [wrapped(method, TITLE_LETTERS) for method in methods])
     ax.tick_params(labelsize=6.5, left=False)
     ax.xaxis.grid(visible=True, color="0.92", lw=0.5)
     ax.set_axisbelow(True)

@@ -12,7 +12,7 @@ from analysis.budget import budget_curve
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.ink import scale_scores, score_name
-from analysis.panels import blocks, counting_axis, name_ends, panel_each, rows_of, score_axis
+from analysis.panels import blocks, counting_axis, name_ends, panel_each, rows_of, score_axis, together
 from analysis.paper.beside import beside_caption, boxes_beside, comparable
 from analysis.rows import Rows
 from analysis.scores import pools
@@ -30,14 +30,15 @@ DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 def compute(rows: Rows) -> Frames:
     """curve: of `budget_curve`, with score_label and far (the end of the dataset's axis); without: of methods that have
     no score, and so no line: dataset, method, n; beside: of `boxes_beside`; paper: what is shown of them."""
-    curve = budget_curve(rows.scored)
+    needed = rows.scored[["dataset", "method_label", "score"]]
+    curve = budget_curve(needed)
     if curve.empty:
         raise NotEnough("No trial has a score, so there is no best of a budget to show.")
     means = curve.groupby("dataset")["mean"]
     ends = curve.groupby(["dataset", "method"])["mean"].last().groupby("dataset").max()
-    far = np.minimum(means.max(), np.maximum(ends, FAR * means.min()))
+    far = pd.Series(np.minimum(means.max(), np.maximum(ends, FAR * means.min())))
     labels = curve["dataset"].map(score_name(rows.trials))
-    without = [(*key, len(pool)) for key, pool in pools(rows.scored).items() if pool["score"].isna().all()]
+    without = [(*key, len(pool)) for key, pool in pools(needed).items() if pool["score"].isna().all()]
     beside = boxes_beside(rows.scored)
     return {
         "curve": curve.assign(score_label=labels, far=curve["dataset"].map(far)),
@@ -79,7 +80,7 @@ def draw(frames: Frames, caption: str) -> Figure:
             grid = part.add_gridspec(2, 1, height_ratios=[large[dataset], small[dataset]])
             overviews.append((_overview(part.add_subplot(grid[0]), here), here))
             _paper_medians(overviews[-1][0], frames["paper"][frames["paper"]["dataset"] == dataset])
-            axes = panel_each(part, {method: method for method in here["method"].unique()}, grid[1])
+            axes = panel_each(part, list(here["method"].unique()), grid[1])
             for method, ax in axes.items():
                 _panel(ax, method, here)
         figure.draw_without_rendering()  # where the names go depends on where the panels are
@@ -108,20 +109,19 @@ def _overview(ax: Axes, curve: pd.DataFrame) -> Axes:
 def _panel(ax: Axes, method: str, curve: pd.DataFrame) -> None:
     """One method's line with its band, before all the others."""
     _scale(ax, curve)
-    for other, line in curve.groupby("method", sort=False):
-        mine = other == method
-        ink = colour(method) if mine else "0.8"
-        ax.plot(line["k"], line["mean"], color=ink, lw=1.2 if mine else 0.5, zorder=3 if mine else 1)
+    lines = [(line["k"], line["mean"]) for _, line in curve.groupby("method", sort=False)]
+    ax.plot(*together(*zip(*lines, strict=True)), color="0.8", lw=0.5, zorder=1)
     band = curve[curve["method"] == method]
     open_end = band["high"].where(np.isfinite(band["high"]), 2 * band["far"])
     shown = np.isfinite(band["low"])
+    ax.plot(band["k"], band["mean"], color=colour(method), lw=1.2, zorder=3)
     ax.fill_between(band["k"][shown], band["low"][shown], open_end[shown], color=colour(method), alpha=0.2, lw=0)
 
 
 def _scale(ax: Axes, curve: pd.DataFrame) -> None:
     """The axes that all panels of a dataset have."""
     counting_axis(ax, curve["k"].max())
-    score_axis(ax.yaxis, curve["mean"].min(), curve["far"].iloc[0])
+    score_axis(ax, "y", curve["mean"].min(), curve["far"].iloc[0])
 
 
 def _paper_medians(ax: Axes, boxes: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.captions import common
 from analysis.distribution import distribution_table, ecdf
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.panels import INK, blocks, panel_each, rows_of, score_axis
+from analysis.panels import INK, blocks, panel_each, rows_of, score_axis, together
 from analysis.rows import Rows
 from analysis.style import PAGE, colour
 
@@ -36,8 +36,8 @@ def caption(rows: Rows, frames: Frames) -> str:
     beyond = frames["curves"]["score"] > frames["curves"]["dataset"].map(ends)
     return common(
         rows,
-        "Curve: the share of all trainings of a method (their number stands by its name) that score at most so much; "
-        "grey: the other methods'. One that ends below 1 has trainings without a score (so many not), which count.",
+        "Curve: the share of all n trainings of a method that score at most so much; "
+        "grey: the other methods'. One that ends below 1 has trainings without a score, which count.",
         f"Band: {level} for the whole curve (Dvoretzky, Kiefer and Wolfowitz).",
         f"Dot and bar: the median and its {level} interval by order statistics, to the edge where it is open.",
         *(["The axis ends before the highest scores."] if beyond.any() else []),
@@ -49,10 +49,12 @@ def draw(frames: Frames, caption: str) -> Figure:
     curves, table = frames["curves"], frames["table"]
     sizes = table.groupby("dataset", sort=False).size()
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(sizes.index, [0.6 + 0.95 * rows_of(size) for size in sizes], caption)
+        figure, parts = blocks(sizes.index, [0.6 + 1.0 * rows_of(size) for size in sizes], caption)
         for dataset, part in parts:
             here, rows = curves[curves["dataset"] == dataset], table[table["dataset"] == dataset]
-            axes = panel_each(part, {row["method"]: _title(row) for _, row in rows.iterrows()})
+            axes = panel_each(
+                part, list(rows["method"]), notes={row["method"]: _counts(row) for _, row in rows.iterrows()}
+            )
             for (_, row), ax in zip(rows.iterrows(), axes.values(), strict=True):
                 _panel(ax, row, here)
             part.supxlabel(rows["score_label"].iloc[0], fontsize=8)
@@ -63,28 +65,32 @@ def draw(frames: Frames, caption: str) -> Figure:
 def _panel(ax: Axes, row: "pd.Series[Any]", curves: pd.DataFrame) -> None:
     """One method before all the others."""
     ink, far = colour(row["method"]), row["far"]
-    score_axis(ax.xaxis, curves["score"].min(), far)
+    score_axis(ax, "x", curves["score"].min(), far)
     ax.set_ylim(0, 1.02)
     ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     left, right = ax.get_xlim()
-    for method, curve in curves.groupby("method", sort=False):
-        x = [curve["score"].iloc[0], *curve["score"], max(2 * right, curve["score"].iloc[-1])]
-        y = [0, *curve["share"], curve["share"].iloc[-1]]
-        if method != row["method"]:
-            ax.step(x, y, where="post", color="0.8", lw=0.5, zorder=1)
-            continue
-        ends = [[curve[end].iloc[0], *curve[end], curve[end].iloc[-1]] for end in ("low", "high")]
-        ax.fill_between(x, *ends, step="post", color=ink, alpha=0.2, lw=0, zorder=2)
+    lines = {str(method): _steps(curve, right) for method, curve in curves.groupby("method", sort=False)}
+    ax.step(*together(*zip(*(line[:2] for line in lines.values()), strict=True)), where="post", color="0.8", lw=0.5)
+    if row["method"] in lines:
+        x, y, low, high = lines[row["method"]]
+        ax.fill_between(x, low, high, step="post", color=ink, alpha=0.2, lw=0, zorder=2)
         ax.step(x, y, where="post", color=ink, lw=1.3, zorder=3)
     if row["median"] < right:
         ax.plot([max(row["low"], left), min(row["high"], right)], [0.5, 0.5], color=INK, lw=0.9, zorder=4)
         ax.plot(row["median"], 0.5, "o", ms=3, mfc=ink, mec=INK, mew=0.6, zorder=5)
 
 
-def _title(row: "pd.Series[Any]") -> str:
-    """A method's label with its n, and how many of them have no score."""
+def _steps(curve: pd.DataFrame, right: float) -> tuple[list[float], ...]:
+    """(scores, shares, low, high) of a curve that rises from 0 and goes on to beyond the right end of the axis."""
+    x = [curve["score"].iloc[0], *curve["score"], max(2 * right, curve["score"].iloc[-1])]
+    low, high = ([curve[end].iloc[0], *curve[end], curve[end].iloc[-1]] for end in ("low", "high"))
+    return x, [0.0, *curve["share"], curve["share"].iloc[-1]], low, high
+
+
+def _counts(row: "pd.Series[Any]") -> str:
+    """How many trainings a method has, and how many of them no score."""
     without = row["diverged"] + row["failed"] + row["unscored"]
-    return f"{row['method']} ({row['n']}{f', {without} not' if without else ''})"
+    return f"n={row['n']}" + (f", {without} without score" if without else "")
 
 
 FIGURE = FigureKind(

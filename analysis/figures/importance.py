@@ -6,7 +6,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.panels import blocks, forest
+from analysis.panels import TITLE_LETTERS, blocks, forest, wrapped
 from analysis.response import MOST, importance
 from analysis.rows import Rows
 from analysis.scores import HYPERPARAMETERS, SETTINGS, scored
@@ -63,13 +63,16 @@ def _block(part: SubFigure | Figure, shares: pd.DataFrame) -> None:
     """One dataset."""
     methods = shares.groupby("method", sort=False)["n"].first()
     names = [name for name in HYPERPARAMETERS if (shares["hyperparameter"] == name).any()]
-    axes = part.subplots(1, len(names), squeeze=False, sharey=True)[0]
+    axes = part.subplots(1, len(names), squeeze=False)[0]
     for ax, name in zip(axes, names, strict=True):
         ax.set_xlim(0, 1)
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         forest(ax, shares[shares["hyperparameter"] == name], "share", list(methods.index), "resolved")
         ax.set_title(HYPERPARAMETER_LABELS[name], fontsize=7.5)
-    axes[0].set_yticks(range(len(methods)), [f"{method} ({n})" for method, n in methods.items()])
+    for ax in axes[1:]:
+        ax.tick_params(labelleft=False)
+    names_and_n = [wrapped(f"{method} ({n})", TITLE_LETTERS) for method, n in methods.items()]
+    axes[0].set_yticks(range(len(methods)), names_and_n)
     part.supxlabel("share of the variance of ranked scores", fontsize=7.5)
 
 

@@ -20,7 +20,8 @@ from analysis.style import HYPERPARAMETER_LABELS, HYPERPARAMETERS_IN_WORDS, PAGE
 
 FAR = 10
 """The axis ends at this many times the dataset's lowest median of a group, where scores go beyond."""
-LETTERS_PER_INCH = 20  # of the names beside the panels
+LABEL_LETTERS = 10
+NAME: dict[str, Any] = {"fontsize": 6.5, "fontweight": "bold", "color": INK, "va": "center", "linespacing": 1.0}
 LOGARITHMIC = ("learning_rate", "penalty_weight")
 
 
@@ -81,15 +82,13 @@ def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame)
         ends = here["lowest"].min(), here["highest"].max()
         for line, method in enumerate(methods):
             ax = axes[line, column]
-            score_axis(ax.yaxis, groups["best"].iloc[0], groups["far"].iloc[0])
+            score_axis(ax, "y", groups["best"].iloc[0], groups["far"].iloc[0])
             _values_axis(ax, name, steps, *ends)
             _panel(ax, here[here["method"] == method], cloud[cloud["method"] == method], steps, colour(method))
             ax.tick_params(labelsize=6, labelleft=column == 0, labelbottom=line == len(methods) - 1)
         axes[0, column].set_title(HYPERPARAMETER_LABELS[name], fontsize=7.5, pad=8)
     for ax, method in zip(axes[:, -1], methods, strict=True):
-        look: dict[str, Any] = {"fontsize": 6.5, "fontweight": "bold", "color": INK, "linespacing": 1.0}
-        text = wrapped(method, int(LETTERS_PER_INCH * _height(len(methods))))
-        ax.text(1.06, 0.5, text, rotation=270, va="center", transform=ax.transAxes, ma="center", **look)
+        ax.text(1.1, 0.5, wrapped(method, LABEL_LETTERS), transform=ax.transAxes, **NAME)
     part.supylabel(groups["score_label"].iloc[0], fontsize=8)
 
 
@@ -104,17 +103,17 @@ def _panel(ax: Axes, groups: pd.DataFrame, points: pd.DataFrame, steps: Any, ink
     faint = float(np.clip(30 / max(len(points), 1), 0.12, 0.35))
     look: dict[str, Any] = {"ms": 1.7, "mew": 0, "color": ink, "alpha": faint, "rasterized": len(points) > CLOUD}
     ax.plot(x[shown], points["score"][shown], "o", **look)
-    strip(ax, x[points["score"].isna()], "x", ink, 1.08)
-    strip(ax, x[points["above"]], "^", ink, 1.08)
-    ends = [groups[end].where(np.isfinite(groups[end]), 2 * groups["far"]) for end in ("q1", "q3")]
+    strip(ax, x[points["score"].isna()], "x", ink)
+    strip(ax, x[points["above"]], "^", ink)
+    low, high = (groups[end].where(np.isfinite(groups[end]), 2 * groups["far"]) for end in ("q1", "q3"))
     median = groups["median"].where(np.isfinite(groups["median"]))
     if steps is None:
-        ax.fill_between(groups["value"], *ends, color=ink, alpha=0.25, lw=0)
+        ax.fill_between(groups["value"], low, high, color=ink, alpha=0.25, lw=0)
         ax.plot(groups["value"], median, color=ink, lw=1.3)
         return
     at = np.searchsorted(steps, groups["value"])
     ax.plot(at, median, color=ink, lw=0.7)
-    ax.vlines(at, *ends, color=ink, lw=1.6)
+    ax.vlines(at, low, high, color=ink, lw=1.6)
     ax.plot(at, median, "o", ms=3.2, mfc="white", mec=ink, mew=0.9)
 
 

@@ -31,7 +31,7 @@ def compute(rows: Rows) -> Frames:
             "No setting has been trained with several seeds and been scored; `study run grid --seeds 3` does it."
         )
     found = points.groupby("dataset")
-    far = np.minimum(found["score"].max(), FAR * found["median"].min())
+    far = pd.Series(np.minimum(found["score"].max(), FAR * found["median"].min()))
     kept = ["dataset", "method_label", "place", "score"]
     return {
         "points": points[kept].rename(columns={"method_label": "method"}).assign(far=points["dataset"].map(far)),
@@ -50,9 +50,9 @@ def caption(rows: Rows, frames: Frames) -> str:
         f"line: from the lowest to the highest; above the axis: x seeds without a score{some}, "
         "\N{BLACK UP-POINTING SMALL TRIANGLE} beyond it.",
         "cv: the standard deviation within settings over their mean, pooled; bar: a studentised bootstrap of settings. "
-        "Variance between settings: its share for ranked scores, the rest lies between seeds of one setting (intraclass "
-        "correlation; below 0 where a seed does the same in all settings); bar: Searle's interval. Both bars "
-        f"{100 * rows.level:g} %; few settings, or few that vary most, make them wide.",
+        "Between settings: the share of the variance of ranked scores that lies there, not between seeds of one "
+        "(intraclass correlation; below 0 where a seed does the same in all settings); bar: Searle's interval. Both "
+        f"bars {100 * rows.level:g} %; few settings, or few that vary most, make them wide.",
     )
 
 
@@ -66,13 +66,13 @@ def draw(frames: Frames, caption: str) -> Figure:
         for dataset, part in parts:
             points, settings, rows = (frame[frame["dataset"] == dataset] for frame in frames.values())
             grid = part.add_gridspec(2, 1, height_ratios=[large[dataset], small[dataset]])
-            axes = panel_each(part, {method: method for method in rows["method"]}, grid[0])
+            axes = panel_each(part, list(rows["method"]), grid[0])
             _measures(part, grid[1], rows)
             for (_, row), ax in zip(rows.iterrows(), axes.values(), strict=True):
-                score_axis(ax.yaxis, points["score"].min(), points["far"].iloc[0])
+                score_axis(ax, "y", points["score"].min(), points["far"].iloc[0])
                 ax.set_xlim(0, settings["place"].max() + 1)
-                mine = (frame[frame["method"] == row["method"]] for frame in (points, settings))
-                _panel(ax, *mine, colour(row["method"]))
+                mine, theirs = (frame[frame["method"] == row["method"]] for frame in (points, settings))
+                _panel(ax, mine, theirs, colour(row["method"]))
             next(iter(axes.values())).set_ylabel(rows["score_label"].iloc[0], fontsize=7)
             list(axes.values())[-1].set_xlabel("settings, best first", fontsize=7)
     return figure
@@ -96,13 +96,13 @@ def _measures(part: SubFigure | Figure, grid: Any, table: pd.DataFrame) -> None:
     left.set_xscale("log")
     left.set_xlim(0.001, 1)
     left.set_xticks([0.001, 0.01, 0.1, 1], ["0.1", "1", "10", "100"])
-    left.set_xlabel("cv within settings, %", fontsize=7)
+    left.set_xlabel("cv, %", fontsize=7)
     right.set_xlim(min(0.0, table["between_low"].min()), 1)
-    right.set_xlabel("variance between settings", fontsize=7)
+    right.set_xlabel("between settings", fontsize=7)
     for ax, value in ((left, "cv"), (right, "between")):
         forest(ax, table, value, methods)
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_yticks(range(len(methods)), methods if ax is left else [])
+    right.tick_params(labelleft=False)
 
 
 FIGURE = FigureKind(

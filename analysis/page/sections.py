@@ -20,7 +20,7 @@ from study.rows import DIVERGED, FAILED, FINISHED
 from study.words import duration
 
 ELSEWHERE = ("bo", "searches", "claims")
-"""The figure and the table of `study bo`, which have a section of their own."""
+"""Figures and tables that have a section of their own: what `study bo` found, and the claims."""
 VERDICTS = ("id", "claim", "verdict", "numbers", "paper")
 TESTS = ("id", "test", "needs", "cells", "against", "left_out")
 """Columns of the two tables of claims."""

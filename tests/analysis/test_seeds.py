@@ -1,0 +1,122 @@
+"""Variation between seeds by hand, against closed forms, and by planted variances."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.figures import NotEnough, figures
+from analysis.rows import open_rows
+from analysis.seeds import intraclass, pooled_sd, repeated, seed_table, setting_spread
+from study.rows import DIVERGED, FAILED
+
+FIGURE = figures()["seeds"]
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def seeded(study):
+    """Three settings of three, two and two seeds, one of which diverged, and a setting of one seed."""
+    for rate, scores in ((1e-4, [10.0, 12.0, 14.0]), (2e-4, [20.0, 24.0]), (5e-4, [30.0, DIVERGED]), (1e-3, [1.0])):
+        study.add_many(None, scores, learning_rate=rate)
+    return study
+
+
+def test_settings_are_in_the_order_of_their_medians(seeded):
+    rows = repeated(open_rows(seeded.folder).scored)
+    assert len(rows) == 7, "the setting of one seed says nothing of seeds"
+    order = rows.drop_duplicates("place").sort_values("place")
+    assert order["learning_rate"].tolist() == [1e-4, 2e-4, 5e-4]
+    assert order["median"].tolist() == [12.0, 22.0, math.inf]
+
+
+def test_the_spread_of_each_setting_by_hand(seeded):
+    spread = setting_spread(repeated(open_rows(seeded.folder).scored)).sort_values("place").set_index("place")
+    assert spread["seeds"].tolist() == [3, 2, 2]
+    assert spread["scored"].tolist() == [3, 2, 1]
+    assert spread.loc[1, ["lowest", "highest", "mean", "sd"]].tolist() == [10.0, 14.0, 12.0, 2.0]
+    assert spread.loc[2, "sd"] == pytest.approx(math.sqrt(8))
+    assert math.isnan(spread.loc[3, "sd"])
+
+
+def test_the_table_by_hand(seeded):
+    row = seed_table(repeated(open_rows(seeded.folder).scored), rng()).iloc[0]
+    assert row[["method", "settings", "trainings", "partly", "unscored"]].tolist() == ["W/O", 3, 7, 1, 1]
+    assert row["sd"] == pytest.approx(math.sqrt((2 * 4 + 8) / 3))
+    assert row["cv"] == pytest.approx(math.sqrt((2 * 4 / 144 + 8 / 484) / 3))
+    assert row["range"] == pytest.approx((4 / 12 + 4 / 22) / 2)
+    assert (row["sd_low"], row["sd_high"]) == (0.0, math.inf), "two settings say nothing of others"
+
+
+def test_the_intraclass_correlation_by_hand():
+    """Groups (1, 2), (3, 4), (5, 6): mean squares 8 between and 0.5 within, so 7.5 / 8.5."""
+    share, (low, high) = intraclass([1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 2, 2])
+    assert share == pytest.approx(7.5 / 8.5)
+    ends = [16 / stats.f.ppf(0.975, 2, 3), 16 * stats.f.ppf(0.975, 3, 2)]
+    assert (low, high) == pytest.approx([(f - 1) / (f + 1) for f in ends])
+
+
+def test_a_seed_that_does_the_same_everywhere_is_below_zero():
+    assert intraclass([1, 5, 1, 5, 1, 5], [0, 0, 1, 1, 2, 2])[0] == -1
+
+
+def test_the_intraclass_interval_covers_what_it_says():
+    draw, held = rng(3), 0
+    for _ in range(500):
+        values = (draw.normal(size=(12, 1)) + draw.normal(size=(12, 3))).ravel()
+        low, high = intraclass(values, np.repeat(np.arange(12), 3))[1]
+        held += low <= 0.5 <= high
+    assert 0.92 <= held / 500 <= 0.975
+
+
+def test_the_interval_of_a_pooled_sd_covers_what_it_says():
+    draw, held = rng(4), 0
+    for _ in range(400):
+        variances = draw.normal(size=(24, 3)).var(axis=1, ddof=1)
+        low, high = pooled_sd(variances, np.full(24, 2.0), draw)[1]
+        held += low <= 1 <= high
+    assert 0.90 <= held / 400 <= 0.98
+
+
+def test_the_same_stream_gives_the_same_interval(seeded):
+    rows = repeated(open_rows(seeded.folder).scored)
+    assert seed_table(rows, rng(5)).equals(seed_table(rows, rng(5)))
+
+
+def test_equal_scores_have_no_variation_and_no_interval():
+    sd, ends = pooled_sd([0.0] * 5, [2.0] * 5, rng())
+    assert (sd, ends) == (0.0, (0.0, math.inf))
+    assert math.isnan(pooled_sd([], [], rng())[0])
+    assert math.isnan(intraclass([1, 1, 1, 1], [0, 0, 1, 1])[0])
+
+
+def test_settings_without_any_score_stand_last_and_count(study):
+    study.add_many(None, [5.0, 6.0], learning_rate=1e-4)
+    study.add_many(None, [DIVERGED, FAILED], learning_rate=1e-3)
+    rows = repeated(open_rows(study.folder).scored)
+    assert rows[rows["score"].isna()]["place"].tolist() == [2, 2]
+    row = seed_table(rows, rng()).iloc[0]
+    assert (row["settings"], row["partly"], row["unscored"]) == (2, 0, 2)
+
+
+def test_one_seed_only_is_said(study):
+    study.add(None, 1.0, learning_rate=1e-4)
+    study.add(None, 2.0, learning_rate=1e-3)
+    with pytest.raises(NotEnough, match="several seeds"):
+        FIGURE.compute(open_rows(study.folder))
+
+
+def test_the_figure_of_two_datasets_draws(seeded):
+    for rate in (1e-4, 1e-3):
+        seeded.add_many(None, [3.0, 400.0, DIVERGED], learning_rate=rate, dataset="cifar10")
+    rows = open_rows(seeded.folder)
+    frames = FIGURE.compute(rows)
+    caption = FIGURE.caption(rows, frames)
+    assert "in 3 settings beside others that have one" in caption
+    figure = FIGURE.draw(frames, caption)
+    figure.draw_without_rendering()
+    assert len(figure.subfigs) == 2
