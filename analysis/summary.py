@@ -21,8 +21,7 @@ def summary(rows: Rows) -> pd.DataFrame:
     one among all pairs (Bonferroni), so that all of them hold together in spite of the choice.
 
     Returns:
-        dataset, score_label, trials (rows), finished, diverged, failed, stopped, methods, adaptive (trials that only
-        Bayesian searches proposed); best, best_method, best_setting, best_trial_id (of the single best trial);
+        dataset, score_label, trials (rows), finished, diverged, failed, stopped, methods; best, best_method, best_setting, best_trial_id (of the single best trial);
         leader, n (its pool), k, median (of its best `rows.fraction`); interval_fraction (the least that its pool gives
         an interval for, at least `rows.fraction`), interval_median, low, high (the median of its best
         `interval_fraction`, with the interval of `rows.level`; NaN where there is none); better_than and not_resolved
@@ -41,7 +40,6 @@ def _of_dataset(rows: Rows, dataset: str, trials: pd.DataFrame) -> dict[str, Any
         "trials": len(trials),
         **{name: int(status.get(name, 0)) for name in (FINISHED, DIVERGED, FAILED, STOPPED)},
         "methods": len(scores),
-        "adaptive": int(rows.adaptive[trials.index].sum()),
     }
     medians = {label: expected_top_median(each, rows.fraction) for label, each in scores.items()}
     if not any(map(math.isfinite, medians.values())):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.captions import adaptive
 from analysis.claims import judge
 from analysis.coverage import left
 from analysis.page.parts import Facts, Item, Section, Text
@@ -31,7 +32,7 @@ def summarized(rows: Rows, at_work: Sequence[str]) -> Section:
     items: list[Item] = [*_unfinished(rows, at_work), Facts(pairs=_facts(rows, found))]
     for _, row in found.iterrows():
         items.append(Text(paragraphs=[*_of_dataset(row, rows)]))
-    items.append(Text(paragraphs=[_of_claims(rows)]))
+    items.append(Text(paragraphs=[*adaptive(rows), _of_claims(rows)]))
     return Section(name="summary", title="Summary", items=items)
 
 

@@ -313,7 +313,8 @@ def test_searches_have_their_figure_and_tables(study):
     page = compose(open_rows(study.folder))
     found = section(page, "searches").items
     assert [type(item) for item in found] == [Drawing, Table, Table]
-    assert "4 trials were proposed by Bayesian searches" in " ".join(item.caption for item in items(page, Drawing))
+    assert "4 trials were proposed by Bayesian searches" in said(page)
+    assert "Bayesian trials are adaptive" in found[0].caption
 
 
 def test_numbers_sort_by_size_and_what_is_missing_is_empty():
