@@ -105,9 +105,8 @@ def test_outliers_do_not_matter_and_the_stream_decides():
 
 
 def test_what_was_not_varied_by_itself_is_named():
-    rows = frame(
-        8, range(8), beta1=[0.5, 0.5, 0.9, 0.9] * 2, n_dis=[1, 5, 5, 5] * 2, learning_rate=[1e-4] * 4 + [1e-3] * 4
-    )
+    betas, rates = [0.5, 0.5, 0.9, 0.9] * 2, [1e-4] * 4 + [1e-3] * 4
+    rows = frame(8, range(8), beta1=betas, n_dis=[1, 5, 5, 5] * 2, learning_rate=rates)
     tied = importance(rows, rng()).set_index("hyperparameter")["tied_to"]
     assert tied.to_dict() == {"learning_rate": "", "beta1": "n_dis", "n_dis": "beta1"}
 

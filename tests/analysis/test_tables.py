@@ -12,7 +12,7 @@ import pytest
 from analysis.figures.kind import NotEnough
 from analysis.rows import open_rows
 from analysis.scores import SETTINGS
-from analysis.tables import LAYOUTS, csv, latex, markdown, plain, search_words, tables, words
+from analysis.tables import LAYOUTS, ORDER, csv, latex, markdown, plain, search_words, tables, words
 from analysis.tables.comparisons import MOST, compared
 from analysis.tables.formats import is_words, latex_text
 from study.memberships import add_memberships
