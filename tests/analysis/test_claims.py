@@ -104,6 +104,15 @@ def test_large_samples_are_joined_to_wider_bounds_and_little_wider():
     assert half < (high - low) / 2 < 1.1 * half
 
 
+def test_joining_bounds_never_narrows_an_interval(monkeypatch):
+    rng = np.random.default_rng(2)
+    terms = [(factor, rng.lognormal(size=400), 0.3) for factor in (2, -1, -1)]
+    joined = quantile_sum(terms, 0.95)
+    monkeypatch.setattr("analysis.claims.quantities.MOST", 10**6)
+    exact = quantile_sum(terms, 0.95)
+    assert joined.low <= exact.low < exact.high <= joined.high
+
+
 def test_sums_of_quantiles_cover_more_than_they_say():
     rng, inside = np.random.default_rng(1), 0
     for _ in range(300):
@@ -252,6 +261,30 @@ def test_one_cell_against_makes_a_claim_of_all_cells_fail():
     assert (found["verdict"], found["cells"], found["against"]) == (DOES_NOT_HOLD, 2, 1)
     assert "1 of 2 for, 1 against; strongest against: cifar10 dcgan, SN - W/O: 50" in found["numbers"]
     assert row(made(*parts[:2]), "C1")["verdict"] == HOLDS
+
+
+def test_the_gap_between_architectures_is_held_against_either_gain():
+    """Gains of 50 and 30, and a gap of 40 under spectral norm."""
+    parts = [
+        trainings([level + i / 100 for i in range(40)], architecture=architecture, **method)
+        for architecture, level, method in (
+            ("dcgan", 50, SN),
+            ("dcgan", 100, {}),
+            ("sndcgan", 10, SN),
+            ("sndcgan", 40, {}),
+        )
+    ]
+    rows = made(*parts)
+    gaps = lines_of(rows, "C9").query("part == 'gap below the gains'")
+    found = gaps.set_index("statistic")["estimate"].round(1).to_dict()
+    assert found == {
+        "dcgan SN - sndcgan W/O": 10.0,
+        "2 dcgan SN - sndcgan SN - dcgan W/O": -10.0,
+        "sndcgan SN - dcgan W/O": -90.0,
+        "2 sndcgan SN - dcgan SN - sndcgan W/O": -70.0,
+    }
+    judged = row(rows, "C9")
+    assert (judged["verdict"], judged["cells"], judged["against"]) == (DOES_NOT_HOLD, 6, 1)
 
 
 def test_gp_is_parted_by_n_dis_and_options_and_constraints_are_other_methods():
