@@ -21,11 +21,12 @@ def summary(rows: Rows) -> pd.DataFrame:
     one among all pairs (Bonferroni), so that all of them hold together in spite of the choice.
 
     Returns:
-        dataset, score_label, trials (rows), finished, diverged, failed, stopped, methods; best, best_method, best_setting, best_trial_id (of the single best trial);
-        leader, n (its pool), k, median (of its best `rows.fraction`); interval_fraction (the least that its pool gives
-        an interval for, at least `rows.fraction`), interval_median, low, high (the median of its best
-        `interval_fraction`, with the interval of `rows.level`; NaN where there is none); better_than and not_resolved
-        (tuples of the other methods' labels), level (of each comparison). Empty where no trial has a score.
+        dataset, score_label, trials (rows), finished, diverged, failed, stopped, methods; best, best_method,
+        best_setting, best_trial_id (of the single best trial); leader, n (its pool), k, median (of its best
+        `rows.fraction`); interval_fraction (the least that its pool gives an interval for, at least `rows.fraction`),
+        interval_median, low, high (the median of its best `interval_fraction`, with the interval of `rows.level`; NaN
+        where there is none); better_than and not_resolved (tuples of the other methods' labels), level (of each
+        comparison). From best on empty where no trial has a score.
     """
     return pd.DataFrame([_of_dataset(rows, str(dataset), group) for dataset, group in rows.trials.groupby("dataset")])
 
