@@ -26,7 +26,7 @@ def summary(rows: Rows) -> pd.DataFrame:
         `rows.fraction`); interval_fraction (the least that its pool gives an interval for, at least `rows.fraction`),
         interval_median, low, high (the median of its best `interval_fraction`, with the interval of `rows.level`; NaN
         where there is none); better_than and not_resolved (tuples of the other methods' labels), level (of each
-        comparison). Empty where no trial has a score.
+        comparison). From best on empty where no trial has a score.
     """
     return pd.DataFrame([_of_dataset(rows, str(dataset), group) for dataset, group in rows.trials.groupby("dataset")])
 

@@ -312,7 +312,8 @@ def test_searches_have_their_figure_and_tables(study):
     study.search([[5.0, 4.0], [3.0, DIVERGED]])
     page = compose(open_rows(study.folder))
     found = section(page, "searches").items
-    assert [type(item) for item in found] == [Drawing, Table, Table]
+    assert isinstance(found[0], Drawing) and len(found) > 2
+    assert all(isinstance(item, Table) for item in found[1:])
     assert "4 trials were proposed by Bayesian searches" in said(page)
     assert "Bayesian trials are adaptive" in found[0].caption
 
