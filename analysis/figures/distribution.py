@@ -37,7 +37,7 @@ def caption(rows: Rows, frames: Frames) -> str:
     return common(
         rows,
         "Curve: the share of all n trainings of a method that score at most so much; "
-        "grey: the other methods'. One that ends below 1 has trainings without a score, which count.",
+        "grey: the other methods'. One that ends below 1 has unscored trainings, which count.",
         f"Band: {level} for the whole curve (Dvoretzky, Kiefer and Wolfowitz).",
         f"Dot and bar: the median and its {level} interval by order statistics, to the edge where it is open.",
         *(["The axis ends before the highest scores."] if beyond.any() else []),
@@ -90,7 +90,7 @@ def _steps(curve: pd.DataFrame, right: float) -> tuple[list[float], ...]:
 def _counts(row: "pd.Series[Any]") -> str:
     """How many trainings a method has, and how many of them no score."""
     without = row["diverged"] + row["failed"] + row["unscored"]
-    return f"n={row['n']}" + (f", {without} without score" if without else "")
+    return f"n={row['n']}" + (f", {without} unscored" if without else "")
 
 
 FIGURE = FigureKind(
