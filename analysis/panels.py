@@ -18,13 +18,14 @@ from analysis.style import colour
 
 ABREAST = 3  # panels in a paper's column
 TITLE_LETTERS = 18
+LETTER, LINE = 0.055, 0.11  # inches
 INK = "0.15"  # of names: the lighter colours are hard to read as letters
 CLOUD = 2000
 """Points in one panel from which on they are drawn as pixels, also in PDF and SVG."""
 
 
 def blocks(
-    datasets: Iterable[str], inches: Iterable[float], caption: str
+    datasets: Iterable[str], inches: Iterable[float], caption: str, longest: int = 0
 ) -> tuple[Figure, list[tuple[str, SubFigure | Figure]]]:
     """A captioned figure with a titled part per dataset: one as wide as a paper's column, or two abreast.
 
@@ -32,11 +33,14 @@ def blocks(
         datasets: their names.
         inches: the height of each one's part.
         caption: under the figure.
+        longest: letters of the longest name on a line of its own beside the panels; what is more than usual widens
+            the figure.
     """
     names, heights = list(datasets), list(inches)
     abreast = min(2, len(names))
     rows = [max(heights[at : at + abreast]) for at in range(0, len(names), abreast)]
-    figure = captioned(COLUMN if abreast == 1 else PAPER, sum(rows), caption)
+    more = LETTER * max(0, longest - TITLE_LETTERS) * abreast
+    figure = captioned((COLUMN if abreast == 1 else PAPER) + more, sum(rows), caption)
     parts = figure.subfigures(len(rows), abreast, squeeze=False, height_ratios=rows).flatten()
     for name, part in zip(names, parts, strict=False):
         part.suptitle(name, x=0.02, ha="left", fontsize=8.5, fontweight="bold")
@@ -46,6 +50,13 @@ def blocks(
 def rows_of(methods: int) -> int:
     """Rows of panels that so many methods take."""
     return math.ceil(methods / ABREAST)
+
+
+def height_of(methods: Iterable[str], inches: float) -> float:
+    """Inches of the panels of these methods: `inches` a row, and more where names take several lines."""
+    names = list(methods)
+    lines = max(wrapped(name, TITLE_LETTERS).count("\n") for name in names)
+    return rows_of(len(names)) * (inches + LINE * lines)
 
 
 def panel_each(
@@ -66,8 +77,9 @@ def panel_each(
     axes: dict[str, Axes] = {}
     for at, method in enumerate(methods):
         ax = part.add_subplot(spec[at // columns, at % columns], autoscale_on=False)
-        look: dict[str, Any] = {"fontsize": 7, "fontweight": "bold", "color": INK}
-        ax.set_title(wrapped(method, TITLE_LETTERS), loc="left", pad=10 if notes else 7, **look)
+        title = wrapped(method, TITLE_LETTERS)
+        look: dict[str, Any] = {"fontsize": 6 if "\n" in title else 7, "fontweight": "bold", "color": INK}
+        ax.set_title(title, loc="left", pad=10 if notes else 7, **look)
         if notes:
             ax.text(0, 1.04, notes[method], transform=ax.transAxes, fontsize=6, color="0.35", va="bottom")
         ax.tick_params(labelsize=6, labelleft=at % columns == 0, labelbottom=at + columns >= len(methods))
@@ -159,7 +171,7 @@ def forest(ax: Axes, rows: pd.DataFrame, value: str, methods: list[str], filled:
         face = ink if filled is None or row[filled] else "white"
         ax.plot(row[value], at, "o", ms=4, mfc=face, mec=ink, mew=1, clip_on=False)
     ax.set_ylim(len(methods) - 0.5, -0.5)
-    ax.set_yticks(range(len(methods)), [wrapped(method, TITLE_LETTERS) for method in methods])
+    ax.set_yticks(range(len(methods)), methods)
     ax.tick_params(labelsize=6.5, left=False)
     ax.xaxis.grid(visible=True, color="0.92", lw=0.5)
     ax.set_axisbelow(True)

@@ -79,7 +79,8 @@ def importance(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
 
     What is resampled: settings, with replacement, 1,000 times. Resampled groups scatter once more about their means,
     so that the percentile interval takes the correction twice; it then covers 91 to 99 % where it says 95 % (simulated,
-    12 to 120 settings of three laws). Of more than 1,000 settings 1,000 are drawn at random for it, which widens it.
+    12 to 120 settings, three groups, three laws). Of more than 1,000 settings 1,000 are drawn at random for it, which
+    widens it.
 
     Args:
         rows: of `analysis.scores.scored` with one row per setting (its pool SETTINGS): seeds of one setting have all

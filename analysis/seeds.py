@@ -77,8 +77,7 @@ def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
     replacement: simulated with 12 settings of 3 seeds they cover 95 % where all settings vary alike, 89 % where their
     sd has a standard deviation of 0.5 in logarithm, and 76 % where that is 1, since settings that vary most may not
     have been seen (the percentile bootstrap: 90, 77 and 50 %). That of range is by order statistics, exact. That of
-    between is Searle's (1971), exact for normal effects; nothing is resampled; simulated for ranks it covers 85 to 98
-    %.
+    between is Searle's (1971), exact for normal effects, without resampling; simulated for ranks: 85 to 98 %.
 
     Args:
         rows: of `repeated`. Only scored seeds enter sd, cv and range; how many settings have others is told.

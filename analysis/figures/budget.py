@@ -12,7 +12,7 @@ from analysis.budget import budget_curve
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.ink import scale_scores, score_name
-from analysis.panels import blocks, counting_axis, name_ends, panel_each, rows_of, score_axis, together
+from analysis.panels import LINE, blocks, counting_axis, height_of, name_ends, panel_each, score_axis, together
 from analysis.paper.beside import beside_caption, boxes_beside, comparable
 from analysis.rows import Rows
 from analysis.scores import pools
@@ -69,18 +69,19 @@ def caption(rows: Rows, frames: Frames) -> str:
 def draw(frames: Frames, caption: str) -> Figure:
     """A block per dataset: all methods in one panel, and below it a small one for the band of each."""
     curve = frames["curve"]
-    counts = curve.groupby("dataset", sort=False)["method"].nunique()
-    large = {dataset: max(2.2, 0.9 + 0.1 * count) for dataset, count in counts.items()}
-    small = {dataset: 0.85 * rows_of(count) + 0.2 for dataset, count in counts.items()}
+    methods = {str(name): here["method"].unique() for name, here in curve.groupby("dataset", sort=False)}
+    large = {dataset: max(2.2, 0.9 + LINE * len(names)) for dataset, names in methods.items()}
+    small = {dataset: height_of(names, 0.85) + 0.2 for dataset, names in methods.items()}
+    longest = int(curve["method"].str.len().max())
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(counts.index, [0.3 + large[name] + small[name] for name in counts.index], caption)
+        figure, parts = blocks(methods, [0.3 + large[name] + small[name] for name in methods], caption, longest)
         overviews = []
         for dataset, part in parts:
             here = curve[curve["dataset"] == dataset]
             grid = part.add_gridspec(2, 1, height_ratios=[large[dataset], small[dataset]])
             overviews.append((_overview(part.add_subplot(grid[0]), here), here))
             _paper_medians(overviews[-1][0], frames["paper"][frames["paper"]["dataset"] == dataset])
-            axes = panel_each(part, list(here["method"].unique()), grid[1])
+            axes = panel_each(part, list(methods[dataset]), grid[1])
             for method, ax in axes.items():
                 _panel(ax, method, here)
         figure.draw_without_rendering()  # where the names go depends on where the panels are

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.captions import common
 from analysis.distribution import distribution_table, ecdf
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.panels import INK, blocks, panel_each, rows_of, score_axis, together
+from analysis.panels import INK, blocks, height_of, panel_each, score_axis, together
 from analysis.rows import Rows
 from analysis.style import PAGE, colour
 
@@ -37,7 +37,7 @@ def caption(rows: Rows, frames: Frames) -> str:
     return common(
         rows,
         "Curve: the share of all n trainings of a method that score at most so much; "
-        "grey: the other methods'. One that ends below 1 has trainings without a score, which count.",
+        "grey: the other methods'. One that ends below 1 has unscored trainings, which count.",
         f"Band: {level} for the whole curve (Dvoretzky, Kiefer and Wolfowitz).",
         f"Dot and bar: the median and its {level} interval by order statistics, to the edge where it is open.",
         *(["The axis ends before the highest scores."] if beyond.any() else []),
@@ -47,9 +47,9 @@ def caption(rows: Rows, frames: Frames) -> str:
 def draw(frames: Frames, caption: str) -> Figure:
     """A panel per method, a block per dataset."""
     curves, table = frames["curves"], frames["table"]
-    sizes = table.groupby("dataset", sort=False).size()
+    methods = table.groupby("dataset", sort=False)["method"]
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(sizes.index, [0.6 + 1.0 * rows_of(size) for size in sizes], caption)
+        figure, parts = blocks(map(str, methods.groups), [0.6 + height_of(names, 1.0) for _, names in methods], caption)
         for dataset, part in parts:
             here, rows = curves[curves["dataset"] == dataset], table[table["dataset"] == dataset]
             axes = panel_each(
@@ -90,7 +90,7 @@ def _steps(curve: pd.DataFrame, right: float) -> tuple[list[float], ...]:
 def _counts(row: "pd.Series[Any]") -> str:
     """How many trainings a method has, and how many of them no score."""
     without = row["diverged"] + row["failed"] + row["unscored"]
-    return f"n={row['n']}" + (f", {without} without score" if without else "")
+    return f"n={row['n']}" + (f", {without} unscored" if without else "")
 
 
 FIGURE = FigureKind(

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.panels import TITLE_LETTERS, blocks, forest, wrapped
+from analysis.panels import blocks, forest
 from analysis.response import MOST, importance
 from analysis.rows import Rows
 from analysis.scores import HYPERPARAMETERS, SETTINGS, scored
@@ -52,8 +52,9 @@ def draw(frames: Frames, caption: str) -> Figure:
     """A line per method, a column per hyperparameter, a block per dataset."""
     shares = frames["shares"]
     counts = shares.groupby("dataset", sort=False)["method"].nunique()
+    longest = int(shares["method"].str.len().max())
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(counts.index, [0.85 + 0.17 * count for count in counts], caption)
+        figure, parts = blocks(counts.index, [0.85 + 0.17 * count for count in counts], caption, longest)
         for dataset, part in parts:
             _block(part, shares[shares["dataset"] == dataset])
     return figure
@@ -71,8 +72,7 @@ def _block(part: SubFigure | Figure, shares: pd.DataFrame) -> None:
         ax.set_title(HYPERPARAMETER_LABELS[name], fontsize=7.5)
     for ax in axes[1:]:
         ax.tick_params(labelleft=False)
-    names_and_n = [wrapped(f"{method} ({n})", TITLE_LETTERS) for method, n in methods.items()]
-    axes[0].set_yticks(range(len(methods)), names_and_n)
+    axes[0].set_yticks(range(len(methods)), [f"{method} ({n})" for method, n in methods.items()])
     part.supxlabel("share of the variance of ranked scores", fontsize=7.5)
 
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.ink import score_name
-from analysis.panels import CLOUD, INK, blocks, score_axis, strip, wrapped
+from analysis.panels import CLOUD, INK, TITLE_LETTERS, blocks, score_axis, strip, wrapped
 from analysis.response import FEW_VALUES, response, response_points
 from analysis.rows import Rows
 from analysis.scores import HYPERPARAMETERS
@@ -59,8 +59,14 @@ def draw(frames: Frames, caption: str) -> Figure:
     """A line of panels per method, a column per hyperparameter, a block per dataset."""
     groups, points = frames["groups"], frames["points"]
     counts = groups.groupby("dataset", sort=False)["method"].nunique()
+    letters = _letters(groups["method"])
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(counts.index, [0.85 + count * _height(count) for count in counts], caption)
+        figure, parts = blocks(
+            counts.index,
+            [0.85 + count * _height(count) for count in counts],
+            caption,
+            TITLE_LETTERS + letters - LABEL_LETTERS,
+        )
         for dataset, part in parts:
             _block(part, *(frame[frame["dataset"] == dataset] for frame in (groups, points)))
     return figure
@@ -69,6 +75,11 @@ def draw(frames: Frames, caption: str) -> Figure:
 def _height(methods: int) -> float:
     """Inches of a line of panels: less where there are many, so that a page holds them."""
     return max(0.42, min(0.58, 7 / methods))
+
+
+def _letters(methods: "pd.Series[str]") -> int:
+    """How many of a name stand on a line beside the panels: more where there are long names."""
+    return LABEL_LETTERS if methods.str.len().max() <= 3 * LABEL_LETTERS else 2 * LABEL_LETTERS
 
 
 def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame) -> None:
@@ -88,7 +99,7 @@ def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame)
             ax.tick_params(labelsize=6, labelleft=column == 0, labelbottom=line == len(methods) - 1)
         axes[0, column].set_title(HYPERPARAMETER_LABELS[name], fontsize=7.5, pad=8)
     for ax, method in zip(axes[:, -1], methods, strict=True):
-        ax.text(1.1, 0.5, wrapped(method, LABEL_LETTERS), transform=ax.transAxes, **NAME)
+        ax.text(1.1, 0.5, wrapped(method, _letters(groups["method"])), transform=ax.transAxes, **NAME)
     part.supylabel(groups["score_label"].iloc[0], fontsize=8)
 
 

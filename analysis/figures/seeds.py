@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.panels import CLOUD, blocks, forest, panel_each, rows_of, score_axis, strip
+from analysis.panels import CLOUD, blocks, forest, height_of, panel_each, score_axis, strip
 from analysis.rows import Rows
 from analysis.scores import TRAININGS, scored
 from analysis.seeds import repeated, seed_table, setting_spread
@@ -59,10 +59,12 @@ def caption(rows: Rows, frames: Frames) -> str:
 def draw(frames: Frames, caption: str) -> Figure:
     """A panel per method, a block per dataset."""
     table = frames["table"]
-    sizes = table.groupby("dataset", sort=False).size()
+    methods = table.groupby("dataset", sort=False)["method"]
+    large = {dataset: height_of(names, 1.0) + 0.4 for dataset, names in methods}
+    small = {dataset: 0.15 * len(names) + 0.45 for dataset, names in methods}
+    longest = int(table["method"].str.len().max())
     with mpl.rc_context(PAGE):
-        large, small = 1.0 * sizes.map(rows_of) + 0.4, 0.15 * sizes + 0.45
-        figure, parts = blocks(sizes.index, 0.3 + large + small, caption)
+        figure, parts = blocks(map(str, large), [0.3 + large[name] + small[name] for name in large], caption, longest)
         for dataset, part in parts:
             points, settings, rows = (frame[frame["dataset"] == dataset] for frame in frames.values())
             grid = part.add_gridspec(2, 1, height_ratios=[large[dataset], small[dataset]])

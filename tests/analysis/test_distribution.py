@@ -98,7 +98,7 @@ def test_the_figure_shows_a_method_without_any_score(study, methods):
     titles = [ax.get_title(loc="left") for part in figure.subfigs for ax in part.axes]
     texts = [text.get_text() for part in figure.subfigs for ax in part.axes for text in ax.texts]
     assert titles == ["W/O", "SN"]
-    assert texts == ["n=3", "n=2, 2 without score"]
+    assert texts == ["n=3", "n=2, 2 unscored"]
 
 
 def test_nothing_scored_is_said(study):
