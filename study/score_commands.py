@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from study import cli, session
-from study.baselines import Baseline, record_baseline
 from study.files import place
 from study.names import InputError
 
 if TYPE_CHECKING:
+    from study.baselines import Baseline
     from study.checkpoint import Generator
     from study.execute import Context
     from study.metrics.baseline import Baseline as Between
@@ -150,10 +150,14 @@ def baseline(
     if label == "FID" and name in PAPER:
         print(f"the paper's, section 2.5: {PAPER[name]} (10,000 or all {found.split} images on either side)")
     if results is not None:
+        from study.baselines import record_baseline
+
         print(f"on record: {record_baseline(results, _recorded(context, loaded.sha256, found))}")
 
 
-def _recorded(context: "Context", dataset_sha256: str, found: "Between") -> Baseline:
+def _recorded(context: "Context", dataset_sha256: str, found: "Between") -> "Baseline":
+    from study.baselines import Baseline
+
     protocol = context.protocol
     return Baseline(
         dataset=context.dataset,

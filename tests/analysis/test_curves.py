@@ -161,7 +161,7 @@ def test_figures_are_drawn_with_ended_trainings_and_several_datasets(study, meth
     study.add_many(methods["none"], [[10, 9, 8], [20, 19, 18], DIVERGED])
     study.add(methods["none"], [30, 29], seed=7, status=DIVERGED)
     study.add_many(methods["dragan"], [DIVERGED, DIVERGED])
-    study.add_many(methods["spectral_norm"], [[10, 9], [0, -1]], dataset="rings")
+    study.add_many(methods["spectral_norm"], [[10, 9], [0, 0]], dataset="rings")
     rows = open_rows(study.compact())
     kind = figures()["training"]
     frames = kind.compute(rows)
