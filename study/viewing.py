@@ -44,6 +44,13 @@ def opened(
 
     check_fraction(fraction)
     check_level(level)
-    how = {"rule": look_up("--rule", rule, RULES), "pool": look_up("--pool", pool, POOLS)}
-    which = {"space": names(space), "dataset": names(dataset), "protocol": names(protocol)}
-    return open_rows(results, **which, fraction=fraction, level=level, **how)
+    return open_rows(
+        results,
+        space=names(space),
+        dataset=names(dataset),
+        protocol=names(protocol),
+        rule=look_up("--rule", rule, RULES),
+        pool=look_up("--pool", pool, POOLS),
+        fraction=fraction,
+        level=level,
+    )
