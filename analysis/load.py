@@ -108,16 +108,25 @@ def load_checkpoints(path: str | Path) -> pd.DataFrame:
     return merged
 
 
-def select(frame: pd.DataFrame, *, dataset: Names = None, protocol: Names = None) -> pd.DataFrame:
+def select(
+    frame: pd.DataFrame,
+    *,
+    dataset: Names = None,
+    protocol: Names = None,
+    semantics: int | None = None,
+    images: str | None = None,
+) -> pd.DataFrame:
     """The rows of the named datasets and metric protocols, proven comparable within each dataset.
 
     Args:
         frame: rows of `load`.
         dataset: one name or several; all of them where None. Each dataset is a facet of figures.
         protocol: one protocol id or several; needed where a dataset has scores under more than one.
+        semantics: only rows of this version of what training means; needed where a dataset has several.
+        images: only rows of the dataset whose hash (dataset_sha256) begins so; needed where it has several.
 
     Raises:
-        InputError: an unknown dataset or protocol; two protocols, two semantics of training or two versions of the
+        InputError: no row of what was asked for; two protocols, two semantics of training or two versions of the
             images (dataset_sha256) within one dataset. The message lists the groups.
     """
     for option, column, wanted in (("--dataset", "dataset", dataset), ("--protocol", "protocol_id", protocol)):
@@ -128,6 +137,13 @@ def select(frame: pd.DataFrame, *, dataset: Names = None, protocol: Names = None
             if not (frame[column] == name).any():
                 raise unknown(option, name, frame[column].unique())
         frame = frame[frame[column].isin(names)]
+    for option, column, start in (("--semantics", "semantics", semantics), ("--images", "dataset_sha256", images)):
+        if start is not None:
+            texts = frame[column].astype(str)
+            alike = texts == str(start) if column == "semantics" else texts.str.startswith(str(start))
+            if not alike.any():
+                raise unknown(option, str(start), texts.unique())
+            frame = frame[alike]
     if frame.empty:
         raise InputError("select: the frame holds no trials.")
     kinds = frame.groupby("dataset")[["protocol_id", "semantics", "dataset_sha256"]].nunique()
@@ -154,20 +170,17 @@ def _refuse_mixture(dataset: str, rows: pd.DataFrame) -> None:
             f"{dataset} is scored under {len(groups)} metric protocols, which are never mixed: {'; '.join(groups)}. "
             "Choose one with `--protocol ID`."
         )
-    for column, words in (("semantics", "semantics of training"), ("dataset_sha256", "versions of its images")):
+    for column, option, words in (
+        ("semantics", "--semantics N", "semantics of training"),
+        ("dataset_sha256", "--images HASH", "versions of its images"),
+    ):
         sizes = rows.groupby(column).size()
         if len(sizes) > 1:
             groups = [f"{column} {value}: {size} rows" for value, size in sizes.items()]
             raise InputError(
                 f"{dataset} has rows of {len(groups)} {words}, which are never mixed: {'; '.join(groups)}. "
-                f"Take the rows of one, as in `rows[rows.{column} == {_literal(sizes.index[0])}]`, or keep each in a "
-                "results folder of its own."
+                f"Choose one with `{option}`."
             )
-
-
-def _literal(value: Any) -> str:
-    """As it is written in Python."""
-    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def is_folder(path: Path) -> bool:

@@ -24,6 +24,8 @@ def claims(
     space: viewing.Spaces = None,
     dataset: viewing.Datasets = None,
     protocol: viewing.Protocol = None,
+    semantics: viewing.Semantics = None,
+    images: viewing.Images = None,
     fraction: viewing.Fraction = 0.05,
     level: Annotated[float, typer.Option(help="Of a verdict: the chance that it is not wrong.")] = 0.95,
     every: Cells = False,
@@ -36,7 +38,9 @@ def claims(
     """
     from analysis.claims import evidence, judge
 
-    rows = viewing.opened(results, space, dataset, protocol, fraction=fraction, level=level)
+    rows = viewing.opened(
+        results, space, dataset, protocol, semantics=semantics, images=images, fraction=fraction, level=level
+    )
     judged = judge(rows)
     found = evidence(rows) if every or as_json else None
     if as_json:

@@ -22,6 +22,8 @@ def report_command(
     space: viewing.Spaces = None,
     dataset: viewing.Datasets = None,
     protocol: viewing.Protocol = None,
+    semantics: viewing.Semantics = None,
+    images: viewing.Images = None,
     fraction: viewing.Fraction = 0.05,
     rule: viewing.Rule = "best",
     pool: viewing.PoolName = "trainings",
@@ -46,7 +48,18 @@ def report_command(
         show_searches(results, viewing.names(dataset), viewing.names(protocol), output=output)
         return
     path = _page_path(results, page_format, output)
-    rows = viewing.opened(results, space, dataset, protocol, fraction=fraction, rule=rule, pool=pool, level=level)
+    rows = viewing.opened(
+        results,
+        space,
+        dataset,
+        protocol,
+        semantics=semantics,
+        images=images,
+        fraction=fraction,
+        rule=rule,
+        pool=pool,
+        level=level,
+    )
     _print_best(rows)
     print(f"rows: {_rows_path(results)}\npage: {_write_page(rows, results, path)}")
 
@@ -58,6 +71,8 @@ def figures_command(
     space: viewing.Spaces = None,
     dataset: viewing.Datasets = None,
     protocol: viewing.Protocol = None,
+    semantics: viewing.Semantics = None,
+    images: viewing.Images = None,
     fraction: viewing.Fraction = 0.05,
     rule: viewing.Rule = "best",
     pool: viewing.PoolName = "trainings",
@@ -75,7 +90,18 @@ def figures_command(
     folder = output or _beside(results) / "figures"
     for suffix in suffixes:
         check_format(folder / f"figure{suffix}")
-    rows = viewing.opened(results, space, dataset, protocol, fraction=fraction, rule=rule, pool=pool, level=level)
+    rows = viewing.opened(
+        results,
+        space,
+        dataset,
+        protocol,
+        semantics=semantics,
+        images=images,
+        fraction=fraction,
+        rule=rule,
+        pool=pool,
+        level=level,
+    )
     lacking = []
     for kind in wanted:
         try:

@@ -27,6 +27,8 @@ def table(
     space: viewing.Spaces = None,
     dataset: viewing.Datasets = None,
     protocol: viewing.Protocol = None,
+    semantics: viewing.Semantics = None,
+    images: viewing.Images = None,
     fraction: viewing.Fraction = 0.05,
     rule: viewing.Rule = "best",
     pool: viewing.PoolName = "trainings",
@@ -46,7 +48,7 @@ def table(
         return
     kind = look_up("table", name, tables())
     layout = _format(format, output)
-    how = {"fraction": fraction, "rule": rule, "pool": pool, "level": level}
+    how = {"semantics": semantics, "images": images, "fraction": fraction, "rule": rule, "pool": pool, "level": level}
     rows = viewing.opened(results, space, dataset, protocol, **how)
     try:
         frame = kind.compute(rows)

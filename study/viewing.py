@@ -15,6 +15,11 @@ Spaces = Annotated[
 ]
 Datasets = Annotated[str | None, typer.Option("--dataset", help="Only these datasets, separated by commas.")]
 Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of this metric protocol id.")]
+Semantics = Annotated[int | None, typer.Option(help="Only rows of this version of training, where there are several.")]
+Images = Annotated[
+    str | None,
+    typer.Option(help="Only rows of the images whose hash begins so, where there are several.", metavar="HASH"),
+]
 Fraction = Annotated[float, typer.Option(help="The share of each method's trials that counts as its best.")]
 Rule = Annotated[str, typer.Option(help="Which score stands for a trial: its best checkpoint's, or the final one.")]
 PoolName = Annotated[str, typer.Option(help="What counts as one: trainings, or settings by their median over seeds.")]
@@ -32,6 +37,8 @@ def opened(
     dataset: str | None,
     protocol: str | None,
     *,
+    semantics: int | None,
+    images: str | None,
     fraction: float,
     level: float,
     rule: str = "best",
@@ -49,6 +56,8 @@ def opened(
         space=names(space),
         dataset=names(dataset),
         protocol=names(protocol),
+        semantics=semantics,
+        images=images,
         rule=look_up("--rule", rule, RULES),
         pool=look_up("--pool", pool, POOLS),
         fraction=fraction,

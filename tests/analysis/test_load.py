@@ -147,16 +147,20 @@ def test_datasets_may_differ_in_protocol(study):
         select(frame, dataset="digits", protocol=OTHER.id)
 
 
-@pytest.mark.parametrize(("column", "other"), [("dataset_sha256", "e" * 64), ("semantics", 2)])
-def test_other_images_or_semantics_are_refused_with_both(study, column, other):
+@pytest.mark.parametrize(
+    ("column", "other", "pick"), [("dataset_sha256", "e" * 64, {"images": "ee"}), ("semantics", 2, {"semantics": 2})]
+)
+def test_other_images_or_semantics_are_refused_with_both(study, column, other, pick):
     study.add_many(None, [1.0, 2.0])
     frame = load(study.folder)
     usual = frame.loc[0, column]
     frame.loc[1, column] = other
     with pytest.raises(InputError) as refused:
         select(frame)
-    picked = str(refused.value).split("`")[1]
-    assert set(select(eval(picked, {"rows": frame}))[column]) == {min(usual, other)}
+    assert f"--{next(iter(pick))} " in str(refused.value)
+    assert set(select(frame, **pick)[column]) == {other}
+    with pytest.raises(InputError, match="unknown"):
+        select(frame, **dict.fromkeys(pick, 3))
     assert f"{column} {usual}: 1 rows" in str(refused.value)
     assert f"{column} {other}: 1 rows" in str(refused.value)
 
