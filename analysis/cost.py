@@ -41,9 +41,10 @@ def timed(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
     rows = scored(trials, rule)
     whole = (rows["source"].fillna(TRAINING) == TRAINING) & (rows["resumptions"].fillna(0) == 0)
     rows = rows[whole & np.isfinite(rows["training_seconds"])]
-    machine = rows["device"].where(rows["device"] != CPU, f"{CPU} of " + rows["host"])
-    several = rows.groupby(machine)["torch"].transform("nunique") > 1
-    named = machine.where(~several, machine + f"{CONTEXT}torch " + rows["torch"])
+    host, torch = (rows[name].astype(object).fillna("unknown") for name in ("host", "torch"))
+    machine = rows["device"].where(rows["device"] != CPU, f"{CPU} of " + host)
+    several = torch.groupby(machine).transform("nunique") > 1
+    named = machine.where(~several, machine + f"{CONTEXT}torch " + torch)
     table: pd.DataFrame = rows.assign(machine=named, method=rows["method_label"])
     return table
 

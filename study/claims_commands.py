@@ -25,6 +25,8 @@ def claims(
     dataset: viewing.Datasets = None,
     protocol: viewing.Protocol = None,
     fraction: viewing.Fraction = 0.05,
+    rule: viewing.Rule = "best",
+    pool: viewing.PoolName = "trainings",
     level: Annotated[float, typer.Option(help="Of a verdict: the chance that it is not wrong.")] = 0.95,
     every: Cells = False,
     as_json: AsJson = False,
@@ -36,7 +38,7 @@ def claims(
     """
     from analysis.claims import evidence, judge
 
-    rows = viewing.opened(results, space, dataset, protocol, fraction=fraction, level=level)
+    rows = viewing.opened(results, space, dataset, protocol, fraction=fraction, rule=rule, pool=pool, level=level)
     judged = judge(rows)
     found = evidence(rows) if every or as_json else None
     if as_json:

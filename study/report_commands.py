@@ -67,14 +67,13 @@ def figures_command(
 ) -> None:
     """Draw figures of a study, each to a file of its name."""
     from analysis.figures import NotEnough, figures
-    from analysis.ink import check_format, save
+    from analysis.ink import FORMATS, save
 
     menu = figures()
     wanted = [look_up("NAME", name, menu) for name in dict.fromkeys(names or menu)]
-    suffixes = [f".{each}" for each in cli.split(formats)]
+    known = {suffix[1:]: suffix for suffix in FORMATS}
+    suffixes = [look_up("--format", each, known) for each in cli.split(formats)]
     folder = output or _beside(results) / "figures"
-    for suffix in suffixes:
-        check_format(folder / f"figure{suffix}")
     rows = viewing.opened(results, space, dataset, protocol, fraction=fraction, rule=rule, pool=pool, level=level)
     lacking = []
     for kind in wanted:
