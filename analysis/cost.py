@@ -129,7 +129,7 @@ def _ratio(
     if base is None or row["recipe"] == UNREGULARIZED:
         return math.nan, math.nan, math.nan, NO_BASELINE if base is None else BASELINE
     difference = row["median"] - base["median"]
-    low, high = quantile_difference_interval(*samples, 0.5, level)
+    low, high = quantile_difference_interval(samples[0], samples[1], 0.5, level)
     low, high = min(low, difference), max(high, difference)
     few = any(median_places(each["n"], level) == (-1, each["n"]) for each in (row, base))
     said = NO_INTERVAL if few else verdict(low, high)
