@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.intervals import Interval, check_level
+from analysis.intervals import Array, Interval, check_level
 from analysis.scores import labels
 from analysis.style import place
 from study.rows import FINISHED
@@ -58,7 +58,7 @@ def rank_correlation(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         groups = dict(iter(here.groupby("method")))
         for method, group in [(ALL, here), *sorted(groups.items(), key=lambda item: place(str(item[0])))]:
             correlation = spearman(group["frechet"], group["kernel"])
-            low, high = spearman_interval(correlation, len(group), level)
+            low, high = spearman_interval(group["frechet"], group["kernel"], level)
             row = {"n": len(group), "correlation": correlation, "low": low, "high": high, "level": level}
             made.append({"dataset": dataset, "method": method, **row})
     return pd.DataFrame(made, columns=["dataset", "method", "n", "correlation", "low", "high", "level"])
@@ -76,23 +76,49 @@ def spearman(a: Any, b: Any) -> float:
     return round(float(np.corrcoef(ranks)[0, 1]), 12)  # so that equal ranks give 1
 
 
-def spearman_interval(correlation: float, n: int, level: float = 0.95) -> Interval:
-    """An interval for Spearman's correlation: Fisher's z, with the standard error of Bonett and Wright (2000).
+def spearman_interval(a: Any, b: Any, level: float = 0.95) -> Interval:
+    """An interval for Spearman's correlation of the law that pairs of (a, b) come from; what is repeated is the pair.
 
-    tanh(arctanh(r) +- z sqrt((1 + r^2 / 2) / (n - 3))). What is repeated is the training. Where all ranks are the same
-    the correlation of two neighbours changed over stands for 1 at the far end, since the formula has none there.
+    Fisher's z around the unbiased estimate ((n + 1) r - 3 tau) / (n - 2) (Kendall and Gibbons, 1990, section 9), since
+    r is too low near 1. The standard error is the larger of that of normal laws, sqrt((1 + r^2 / 2) / (n - 3)) (Bonett
+    and Wright, 2000), which is too small where some pairs are far off, and that of each pair's influence (the
+    infinitesimal jackknife of Efron, 1982), which is too small where all ranks agree; with Student's t. Where all ranks
+    are the same the correlation of two neighbours changed over stands for 1, for which the formula has no value.
+    Simulated at correlations from 0.6 to 0.995 and n from 10 to 400 either end missed in 3 % or less; where a few pairs
+    far off make nearly all of the disagreement the lower end did in up to 17 %.
 
-    >>> [round(end, 3) for end in spearman_interval(0.8, 20)]
-    [0.502, 0.928]
+    >>> [round(end, 3) for end in spearman_interval(range(20), [*range(1, 20), 0])]
+    [-0.236, 0.962]
     """
     check_level(level)
-    if not math.isfinite(correlation) or n < 4:
+    r, n = spearman(a, b), len(a)
+    if not math.isfinite(r) or n < 4:
         return -1.0, 1.0
+    tau = float(stats.kendalltau(a, b).statistic)
     nearly = 1 - 12 / (n * (n * n - 1))
-    r = math.copysign(min(abs(correlation), nearly), correlation)
-    reach = stats.norm.ppf((1 + level) / 2) * math.sqrt((1 + r * r / 2) / (n - 3))
-    low, high = math.tanh(math.atanh(r) - reach), math.tanh(math.atanh(r) + reach)
-    return (-1.0 if correlation == -1 else low), (1.0 if correlation == 1 else high)
+    middle = min(max(((n + 1) * r - 3 * tau) / (n - 2), -nearly), nearly)
+    jackknife = 0.0 if abs(r) == 1 else float(np.std(_influence(a, b), ddof=1)) / math.sqrt(n) / (1 - middle**2)
+    error = max(jackknife, math.sqrt((1 + middle**2 / 2) / (n - 3)))
+    reach = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
+    low, high = math.tanh(math.atanh(middle) - reach), math.tanh(math.atanh(middle) + reach)
+    return (-1.0 if r == -1 else min(low, r)), (1.0 if r == 1 else max(high, r))
+
+
+def _influence(a: Any, b: Any) -> Array:
+    """[n]: by how much each pair moves the correlation, times n: 12 of its product of ranks and what it adds to ranks.
+
+    Ranks are in (-1/2, 1/2).
+    """
+    n = len(a)
+    x, y = ((stats.rankdata(values) - 0.5) / n - 0.5 for values in (a, b))
+
+    def above(values: Array, others: Array) -> Array:
+        """The sum of `others` over the pairs that rank above each pair by `values`, and half of those beside it."""
+        group = np.unique(values, return_inverse=True)[1]
+        sums = np.bincount(group, weights=others)
+        return (np.cumsum(sums[::-1])[::-1] - sums / 2)[group] / n
+
+    return np.asarray(12 * (x * y + above(x, y) + above(y, x)))
 
 
 def top_overlap(pairs: pd.DataFrame, counts: Any = TOP, level: float = 0.95) -> pd.DataFrame:

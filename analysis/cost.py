@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.compare import NO_INTERVAL, verdict
-from analysis.intervals import difference_interval
+from analysis.intervals import Array, quantile_difference_interval
 from analysis.scores import BEST, CELL, SPLIT_BY_N_DIS, SelectionRule, scored
 from analysis.style import CONTEXT, place
 from analysis.summaries import median_places, summary
@@ -41,9 +41,10 @@ def timed(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
     rows = scored(trials, rule)
     whole = (rows["source"].fillna(TRAINING) == TRAINING) & (rows["resumptions"].fillna(0) == 0)
     rows = rows[whole & np.isfinite(rows["training_seconds"])]
-    machine = rows["device"].where(rows["device"] != CPU, f"{CPU} of " + rows["host"])
-    several = rows.groupby(machine)["torch"].transform("nunique") > 1
-    named = machine.where(~several, machine + f"{CONTEXT}torch " + rows["torch"])
+    host, torch = (rows[name].astype(object).fillna("unknown") for name in ("host", "torch"))
+    machine = rows["device"].where(rows["device"] != CPU, f"{CPU} of " + host)
+    several = torch.groupby(machine).transform("nunique") > 1
+    named = machine.where(~several, machine + f"{CONTEXT}torch " + torch)
     table: pd.DataFrame = rows.assign(machine=named, method=rows["method_label"])
     return table
 
@@ -63,8 +64,9 @@ def update_cost(trials: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
     Generator updates and data are part of it: seconds of training over discriminator updates. A ratio is of medians of
     finished trainings that differ in nothing but the method, hyperparameters other than n_dis, and seed; its interval
-    is that of the difference of their logarithms (MOVER on order statistics, `analysis.intervals`). What is repeated is
-    the training. Where methods were trained one after the other, a ratio also holds what else the machine did then.
+    is that of the difference of their logarithms (`analysis.intervals.quantile_difference_interval`), widened to hold
+    it. What is repeated is the training. Where methods were trained one after the other, a ratio also holds what else
+    the machine did then.
 
     Args:
         trials: rows of `analysis.load.select`.
@@ -104,9 +106,14 @@ def _of_dataset(rows: pd.DataFrame, level: float) -> pd.DataFrame:
     compared = sum(median_places(int(n), level) != (-1, int(n)) for n in least)
     corrected = 1 - (1 - level) / max(compared, 1)
     table = summary(rows, keys, None, corrected).assign(level=corrected)
-    base = table[table["recipe"] == UNREGULARIZED].set_index(ALIKE)
+    base = table[table["recipe"] == UNREGULARIZED].set_index(ALIKE, drop=False)
     bases = dict(zip(base.index, base.to_dict("records"), strict=True))
-    ratios = [_ratio(row, bases.get(tuple(row[key] for key in ALIKE)), corrected) for row in table.to_dict("records")]
+    values = {key: each["value"].to_numpy() for key, each in rows.groupby(keys)}
+    ratios = []
+    for row in table.to_dict("records"):
+        of_base = bases.get(tuple(row[key] for key in ALIKE))
+        samples = [values[tuple(each[key] for key in keys)] for each in (row, of_base) if each is not None]
+        ratios.append(_ratio(row, of_base, samples, corrected))
     table[["ratio", "ratio_low", "ratio_high", "verdict"]] = pd.DataFrame(ratios, index=table.index)
     for name, column in (("milliseconds", "median"), ("milliseconds_low", "low"), ("milliseconds_high", "high")):
         table[name] = np.exp(table[column])
@@ -115,13 +122,15 @@ def _of_dataset(rows: pd.DataFrame, level: float) -> pd.DataFrame:
     return table.rename(columns={"ratio_low": "low", "ratio_high": "high"})
 
 
-def _ratio(row: dict[Any, Any], base: dict[Any, Any] | None, level: float) -> tuple[float, float, float, str]:
-    """Of two cells whose numbers are logarithms."""
+def _ratio(
+    row: dict[Any, Any], base: dict[Any, Any] | None, samples: list[Array], level: float
+) -> tuple[float, float, float, str]:
+    """Of two cells whose numbers are logarithms, as their samples are."""
     if base is None or row["recipe"] == UNREGULARIZED:
         return math.nan, math.nan, math.nan, NO_BASELINE if base is None else BASELINE
-    low, high = difference_interval(
-        row["median"], (row["low"], row["high"]), base["median"], (base["low"], base["high"])
-    )
+    difference = row["median"] - base["median"]
+    low, high = quantile_difference_interval(samples[0], samples[1], 0.5, level)
+    low, high = min(low, difference), max(high, difference)
     few = any(median_places(each["n"], level) == (-1, each["n"]) for each in (row, base))
     said = NO_INTERVAL if few else verdict(low, high)
-    return math.exp(row["median"] - base["median"]), math.exp(low), math.exp(high), said
+    return math.exp(difference), math.exp(low), math.exp(high), said

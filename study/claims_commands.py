@@ -27,6 +27,8 @@ def claims(
     semantics: viewing.Semantics = None,
     images: viewing.Images = None,
     fraction: viewing.Fraction = 0.05,
+    rule: viewing.Rule = "best",
+    pool: viewing.PoolName = "trainings",
     level: Annotated[float, typer.Option(help="Of a verdict: the chance that it is not wrong.")] = 0.95,
     every: Cells = False,
     as_json: AsJson = False,
@@ -38,9 +40,8 @@ def claims(
     """
     from analysis.claims import evidence, judge
 
-    rows = viewing.opened(
-        results, space, dataset, protocol, semantics=semantics, images=images, fraction=fraction, level=level
-    )
+    how = {"semantics": semantics, "images": images, "fraction": fraction, "rule": rule, "pool": pool, "level": level}
+    rows = viewing.opened(results, space, dataset, protocol, **how)
     judged = judge(rows)
     found = evidence(rows) if every or as_json else None
     if as_json:

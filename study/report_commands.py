@@ -48,18 +48,8 @@ def report_command(
         show_searches(results, viewing.names(dataset), viewing.names(protocol), output=output)
         return
     path = _page_path(results, page_format, output)
-    rows = viewing.opened(
-        results,
-        space,
-        dataset,
-        protocol,
-        semantics=semantics,
-        images=images,
-        fraction=fraction,
-        rule=rule,
-        pool=pool,
-        level=level,
-    )
+    how = {"semantics": semantics, "images": images, "fraction": fraction, "rule": rule, "pool": pool, "level": level}
+    rows = viewing.opened(results, space, dataset, protocol, **how)
     _print_best(rows)
     print(f"rows: {_rows_path(results)}\npage: {_write_page(rows, results, path)}")
 
@@ -82,26 +72,15 @@ def figures_command(
 ) -> None:
     """Draw figures of a study, each to a file of its name."""
     from analysis.figures import NotEnough, figures
-    from analysis.ink import check_format, save
+    from analysis.ink import FORMATS, save
 
     menu = figures()
     wanted = [look_up("NAME", name, menu) for name in dict.fromkeys(names or menu)]
-    suffixes = [f".{each}" for each in cli.split(formats)]
+    known = {suffix[1:]: suffix for suffix in FORMATS}
+    suffixes = [look_up("--format", each, known) for each in cli.split(formats)]
     folder = output or _beside(results) / "figures"
-    for suffix in suffixes:
-        check_format(folder / f"figure{suffix}")
-    rows = viewing.opened(
-        results,
-        space,
-        dataset,
-        protocol,
-        semantics=semantics,
-        images=images,
-        fraction=fraction,
-        rule=rule,
-        pool=pool,
-        level=level,
-    )
+    how = {"semantics": semantics, "images": images, "fraction": fraction, "rule": rule, "pool": pool, "level": level}
+    rows = viewing.opened(results, space, dataset, protocol, **how)
     lacking = []
     for kind in wanted:
         try:

@@ -154,7 +154,7 @@ def test_figures_by_name_in_several_formats(study, rows, tmp_path):
     ("options", "words"),
     [
         (["tpo"], "NAME tpo: unknown; did you mean top?"),
-        (["top", "--format", "jpg"], ".jpg: no figure has this suffix"),
+        (["top", "--format", "jpg"], "--format jpg: unknown; did you mean png? Known: pdf, png, svg"),
         (["bo"], "NAME bo: these rows hold none of what was asked for."),
     ],
 )

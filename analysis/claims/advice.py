@@ -14,7 +14,11 @@ GROUNDS = (C1, C5, C7, C10)
 
 def _grounds(material: Material) -> list[Line]:
     """The lines of all claims that it stands on."""
-    return [replace(line, part=claim.id) for claim in GROUNDS for line in claim.lines(material)]
+    return [replace(line, part=_part(claim, line.part)) for claim in GROUNDS for line in claim.lines(material)]
+
+
+def _part(claim: Claim, part: str) -> str:
+    return f"{claim.id} {part}".strip()
 
 
 C16 = Claim(
@@ -24,5 +28,5 @@ C16 = Claim(
     needs="what C1, C5, C7 and C10 need",
     paper="The conclusion (section 6).",
     lines=_grounds,
-    parts=tuple(claim.id for claim in GROUNDS),
+    parts=tuple(_part(claim, part) for claim in GROUNDS for part in claim.parts),
 )

@@ -27,7 +27,6 @@ class Estimate(NamedTuple):
     high: float
 
 
-UNBOUNDED = Estimate(math.nan, -math.inf, math.inf)
 MOST = 200
 """Values that a bound is told apart by."""
 Weighted = tuple[Array, Array]
@@ -196,13 +195,3 @@ def welch(a: Array, b: Array, level: float) -> Estimate:
     freedom = error**2 / float((parts**2 / [len(a) - 1, len(b) - 1]).sum())
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(error)
     return Estimate(value, value - half, value + half)
-
-
-def rank_correlation(x: Any, y: Any, level: float) -> Estimate:
-    """Spearman's, by Fisher's transformation with the standard error of Bonett and Wright (2000)."""
-    value = float(stats.spearmanr(x, y).statistic)
-    if math.isnan(value) or len(x) < 4:
-        return UNBOUNDED
-    inside = min(max(value, -1 + 1e-12), 1 - 1e-12)
-    half = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt((1 + value**2 / 2) / (len(x) - 3))
-    return Estimate(value, math.tanh(math.atanh(inside) - half), math.tanh(math.atanh(inside) + half))

@@ -9,9 +9,10 @@ import numpy as np
 from analysis.claims.claim import Claim, Line, Reading, change, percent
 from analysis.claims.material import GP, NS, SN, Material, Place, label
 from analysis.claims.quantities import quantile, quantile_sum, resolving, sample_quantile, welch
+from analysis.cost import timed
 from analysis.intervals import Array, least_quantile
 from analysis.scores import FINAL, HYPERPARAMETERS, SETTING, scored
-from study.rows import FINISHED, KEPT_GENERATOR
+from study.rows import FINISHED
 
 CELL = list(Place._fields)
 TWICE = (1.5, 2.5)
@@ -142,19 +143,19 @@ def _repeats(
 
 
 def _cost(material: Material) -> list[Line]:
-    """Seconds per D update of trials that were trained here, by what they ran on."""
-    rows = material.trials
-    rows = rows[(rows["status"] == FINISHED) & (rows["source"] != KEPT_GENERATOR) & rows["variant"].isin([SN, GP])]
+    """Seconds per D update of whole trainings, by what they ran on."""
+    rows = timed(material.trials)
+    rows = rows[(rows["status"] == FINISHED) & rows["variant"].isin([SN, GP])]
     rows = rows[(rows["training_seconds"] > 0) & (rows["loss"] == NS)]
     rows = rows.assign(log=np.log(rows["training_seconds"] / rows["discriminator_steps"]))
     lines = []
-    keys = ["dataset", "architecture", "loss", "training", "device", "width", "batch_size", "n_dis"]
+    keys = ["dataset", "architecture", "loss", "training", "machine", "width", "batch_size", "n_dis"]
     for key, group in rows.groupby(keys):
         named = dict(zip(keys, map(str, key), strict=True))
         place = Place(*(named[name] for name in CELL))
         values = {str(variant): of["log"].to_numpy() for variant, of in group.groupby("variant")}
         if len(values) == 2:
-            lines.append(_cheaper(place, values[SN], values[GP], f"{named['device']}, n_dis {named['n_dis']}"))
+            lines.append(_cheaper(place, values[SN], values[GP], f"{named['machine']}, n_dis {named['n_dis']}"))
     return lines
 
 
@@ -231,9 +232,9 @@ C13 = Claim(
 C19 = Claim(
     id="C19",
     statement="Spectral norm costs less time per discriminator update than the gradient penalty.",
-    test="Ratio of median times per D update at one architecture, device, width, batch size and n_dis; by order "
+    test="Ratio of median times per D update at one architecture, machine, width, batch size and n_dis; by order "
     "statistics of their logarithms. Machines that do other things besides blur it.",
-    needs="trainings of spectral_norm and gradient_penalty at one n_dis on one kind of device",
+    needs="trainings of spectral_norm and gradient_penalty at one n_dis on one machine",
     paper="Stated in the texts that accompany the study, without a figure.",
     lines=_cost,
 )

@@ -40,7 +40,7 @@ def caption(rows: Rows, frames: Frames) -> str:
         "its best checkpoint by the Frechet distance; right: the share of the K best by one distance that are among "
         f"the K best by the other; grey: what unrelated rankings share, their mean and {level} of them.",
         f"Below: Spearman's rank correlation of all and of each method's, with its {level} interval (Fisher's z, "
-        "standard error of Bonett and Wright); the paper has 0.994 and 0.995.",
+        "with the larger error of normal laws and of the jackknife); the paper has 0.994 and 0.995.",
     )
 
 

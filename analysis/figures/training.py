@@ -124,9 +124,12 @@ def _count(ax: Axes, ends: dict[Hashable, Any], any_scored: bool) -> None:
 
 def _limits(curve: pd.DataFrame, shown: pd.DataFrame) -> tuple[float, float]:
     best = shown.loc[shown["shown"] == "best", "frechet_distance"]
-    low = float(np.fmin(curve["q1"].min(), best.min()))
-    high = float(curve[["q1", "median", "q3"]].replace(np.inf, np.nan).max().max())
-    return (low / 1.15, high * 1.3) if low > 0 else (low - 0.05 * (high - low), high + 0.1 * (high - low))
+    quartiles = curve[["q1", "median", "q3"]].to_numpy().ravel()
+    known = quartiles if np.isfinite(quartiles).any() else best.to_numpy()
+    high = float(known[np.isfinite(known)].max())
+    low = float(np.fmin(best.min(), min(high, quartiles.min())))
+    reach = high - low or 1.0
+    return (low / 1.15, high * 1.3) if low > 0 else (low - 0.05 * reach, high + 0.1 * reach)
 
 
 FIGURE = FigureKind(name="training", title="The course of training", compute=compute, caption=caption, draw=draw)

@@ -68,7 +68,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
         cells = {
             "a": list(rows["a"]),
             "b": list(rows["b"]),
-            "trainings": [f"{row['n_a']:,} : {row['n_b']:,}" for row in lines],
+            "n": [f"{row['n_a']:,} : {row['n_b']:,}" for row in lines],
             "raw": [f"{number(row['raw_a'])} : {number(row['raw_b'])}" for row in lines],
             "best": [f"{100 * row['fraction']:.3g} %" for row in lines],
             "of each": [f"{row['budget']:,}" for row in lines],
@@ -88,12 +88,12 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
     """How they are compared."""
     return common(
         rows,
-        f"Raw: the median of the best {100 * rows.fraction:g} % of all trainings of a and of b.",
-        "At equal budgets: the same of as many trainings of each, those of the smaller pool, its mean over all draws; "
+        f"n: {rows.pool.name} of a and of b. Raw: the median of the best {100 * rows.fraction:g} % of all of them.",
+        f"At equal budgets: the same of as many {rows.pool.name} of each as the smaller pool has, its mean over draws; "
         f"best: of which share, the least of {100 * rows.fraction:g} % or more that has an interval there.",
-        "P(a better): the chance that a training of a is lower than one of b.",
+        "P(a better): the chance that one of a is lower than one of b.",
         f"Intervals hold together with {100 * rows.level:g} % for all pairs of a dataset (Bonferroni), from "
-        "the ranks of both pools. Not resolved: the interval spans zero; no interval: too few trainings for any.",
+        "the ranks of both pools. Not resolved: the interval spans zero; no interval: too few for any.",
         "Compared are methods of one architecture and training, and a method in two of them; of more than "
         f"{MOST} pairs those of each method and the first of its architecture and training.",
     )

@@ -6,14 +6,18 @@ import pandas as pd
 
 from analysis.captions import common
 from analysis.figures.cost import compute as compute_figure
+from analysis.figures.kind import NotEnough
 from analysis.rows import Rows
 from analysis.tables.formats import bounded, count, interval, number
 from analysis.tables.kind import Block, TableKind
 
 
 def compute(rows: Rows) -> pd.DataFrame:
-    """`analysis.cost.update_cost`."""
-    return compute_figure(rows)["updates"]
+    """`analysis.cost.update_cost`; raises NotEnough where no training was timed to its end."""
+    table = compute_figure(rows)["updates"]
+    if table.empty:
+        raise NotEnough("What an update costs takes a training that finished, on one machine and without interruption.")
+    return table
 
 
 def words(table: pd.DataFrame) -> Iterator[Block]:
@@ -42,7 +46,7 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
         "Seconds of training, without scoring, over discriminator updates, generator updates included; medians of "
         "trainings that ran on one machine without interruption.",
         "Over W/O: the ratio to trainings without any normalisation or penalty otherwise alike; intervals hold "
-        f"together at {100 * rows.level:g} % (order statistics; MOVER on logarithms). What else the machine did is in "
+        f"together at {100 * rows.level:g} % (order statistics of logarithms). What else the machine did is in "
         "all of it.",
     )
 

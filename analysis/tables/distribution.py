@@ -24,7 +24,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
     for dataset, rows in table.groupby("dataset", sort=False):
         lines = rows.to_dict("records")
         yield (
-            f"{dataset}: {rows['score_label'].iloc[0]}, all trainings of each method",
+            f"{dataset}: {rows['score_label'].iloc[0]}, all scores of each method",
             {
                 "method": list(rows["method"]),
                 "n": [count(row["n"]) for row in lines],

@@ -78,7 +78,7 @@ class World:
         longer: factor of the final score of a training twice as long.
         codes: factor of each ablation code.
         kid_noise: standard deviation of the log of the kernel distance.
-        definition: factor of the score under a second protocol.
+        definition: factor of the score under other protocols.
         baseline: FID between the splits of cifar10.
     """
 
@@ -175,15 +175,17 @@ def planted(world: World, *, settings: int = 150, seed: int = 0, folder: Path | 
     pools.append(_longer(rng, world, pd.concat(pools)))
     pools.append(_ablation(rng, world))
     trials = finished(pd.concat(pools, ignore_index=True))
-    second = trials.assign(protocol_id="q" * 16, n_fake=5_000)
-    second["best_frechet_distance"] *= world.definition * np.exp(rng.normal(0, 0.002, len(trials)))
+    second, third = (trials.assign(protocol_id=letter * 16, n_fake=n) for letter, n in (("q", 5_000), ("r", 2_000)))
+    for other in (second, third):
+        other["best_frechet_distance"] *= world.definition * np.exp(rng.normal(0, 0.002, len(trials)))
     if folder is not None:
         first = trials.iloc[0]
         same = ("dataset", "protocol_id", "dataset_sha256", "extractor", "weights_sha256", "split")
         found = {name: first[name] for name in same}
         found |= {"n_real": 10_000, "n_other": 10_000, "frechet_distance": world.baseline}
         (folder / "baselines.json").write_text(json.dumps([found]))
-    return rows_of(trials, everything=pd.concat([trials, second]), kid_noise=world.kid_noise, rng=rng, folder=folder)
+    everything = pd.concat([trials, second, third])
+    return rows_of(trials, everything=everything, kid_noise=world.kid_noise, rng=rng, folder=folder)
 
 
 def _pool(rng: np.random.Generator, world: World, box: Box, settings: int, **same: Any) -> pd.DataFrame:

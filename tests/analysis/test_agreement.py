@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.agreement import ALL, both_distances, rank_correlation, spearman, spearman_interval, top_overlap
+from analysis.agreement import (
+    ALL,
+    _influence,
+    both_distances,
+    rank_correlation,
+    spearman,
+    spearman_interval,
+    top_overlap,
+)
 from analysis.figures import NotEnough, figures
 from analysis.ink import save
 from analysis.load import load, load_checkpoints, select
@@ -43,27 +51,43 @@ def test_the_correlation_is_that_of_scipy_with_ties():
     assert math.isnan(spearman([1, 1], [2, 3])) and math.isnan(spearman([1], [2]))
 
 
-def test_the_interval_is_the_formula_of_bonett_and_wright():
-    z, error = math.atanh(0.6), math.sqrt((1 + 0.36 / 2) / 47)
-    expected = math.tanh(z - 1.959963985 * error), math.tanh(z + 1.959963985 * error)
-    assert spearman_interval(0.6, 50) == pytest.approx(expected, rel=1e-9)
-    assert spearman_interval(-0.6, 50) == pytest.approx((-expected[1], -expected[0]), rel=1e-9)
+def test_the_influence_of_a_pair_is_what_leaving_it_out_changes():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=150)
+    b = a + rng.normal(size=150)
+    without = np.array([spearman(np.delete(a, i), np.delete(b, i)) for i in range(150)])
+    changed = 149 * (spearman(a, b) - without)
+    influence = _influence(a, b)
+    assert influence - influence.mean() == pytest.approx(changed - changed.mean(), abs=0.05)
+    assert np.std(influence) == pytest.approx(np.std(changed), rel=0.02)
+
+
+def test_the_interval_has_the_larger_of_two_errors():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=50)
+    b = a + rng.normal(size=50)
+    middle = (51 * spearman(a, b) - 3 * stats.kendalltau(a, b).statistic) / 48
+    errors = np.std(_influence(a, b), ddof=1) / math.sqrt(50) / (1 - middle**2), math.sqrt((1 + middle**2 / 2) / 47)
+    ends = math.atanh(middle) + np.array([-1, 1]) * stats.t.ppf(0.975, 49) * max(errors)
+    assert spearman_interval(a, b) == pytest.approx(tuple(np.tanh(ends)), rel=1e-9)
+    assert spearman_interval(a, -b) == pytest.approx(tuple(-np.tanh(ends)[::-1]), rel=1e-9)
 
 
 def test_equal_ranks_leave_room_below_and_few_trainings_none_at_all():
-    low, high = spearman_interval(1.0, 10)
+    low, high = spearman_interval(range(10), range(10))
     assert 0.9 < low < 1 and high == 1
-    assert spearman_interval(-1.0, 10) == pytest.approx((-1, -low))
-    assert spearman_interval(1.0, 3) == spearman_interval(math.nan, 50) == (-1, 1)
+    assert spearman_interval(range(10), range(0, -10, -1)) == pytest.approx((-1, -low))
+    assert spearman_interval(range(3), range(3)) == spearman_interval([1] * 50, range(50)) == (-1, 1)
 
 
-def test_the_interval_covers():
-    """1,000 samples of 25 from a bivariate normal, whose Spearman correlation is 6 / pi asin(r / 2)."""
-    rng, r = np.random.default_rng(0), 0.9
-    truth = 6 / math.pi * math.asin(r / 2)
-    drawn = rng.multivariate_normal([0, 0], [[1, r], [r, 1]], (1000, 25))
-    ends = np.array([spearman_interval(spearman(*sample.T), 25) for sample in drawn])
-    assert 0.93 < ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean() < 0.985
+@pytest.mark.parametrize(("truth", "n"), [(0.9, 25), (0.99, 30), (0.99, 150)])
+def test_neither_end_misses_more_often_than_it_says(truth, n):
+    """1,000 samples from a bivariate normal, whose Spearman correlation is 6 / pi asin(r / 2)."""
+    rng, r = np.random.default_rng(0), 2 * math.sin(math.pi * truth / 6)
+    drawn = rng.multivariate_normal([0, 0], [[1, r], [r, 1]], (1000, n))
+    ends = np.array([spearman_interval(*sample.T) for sample in drawn])
+    assert (ends[:, 0] > truth).mean() < 0.035 and (ends[:, 1] < truth).mean() < 0.035
+    assert np.median(ends[:, 0]) > truth - 10 * (1 - truth)
 
 
 def test_the_table_has_all_first_and_each_method():
