@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -96,7 +98,7 @@ def load_checkpoints(path: str | Path) -> pd.DataFrame:
     path = place(path)
     folder = path if is_folder(path) else path.parent
     parts = list(read_parts(folder)) if is_folder(path) else []
-    table: pd.DataFrame = load_table(folder, "evaluations").to_pandas()
+    table = _checkpoint_frame(load_table(folder, "evaluations"))
     if not parts:
         return table
     trials = load_table(folder, "trials").select([*KEYS["trials"], "status"]).to_pandas()
@@ -104,8 +106,30 @@ def load_checkpoints(path: str | Path) -> pd.DataFrame:
     newer = {key: scores for _, row, scores in parts if (key := (row["trial_id"], row["protocol_id"])) not in closed}
     added = pa.Table.from_pylist([score for scores in newer.values() for score in scores], schema=EVALUATIONS)
     stays = table[~pd.MultiIndex.from_frame(table[["trial_id", "protocol_id"]]).isin(list(newer))]
-    merged: pd.DataFrame = pd.concat([stays, added.to_pandas()], ignore_index=True)
+    merged: pd.DataFrame = pd.concat([stays, _checkpoint_frame(added)], ignore_index=True)
     return merged
+
+
+def _checkpoint_frame(table: pa.Table) -> pd.DataFrame:
+    """The rows; lists stay Arrow's, since an array object for each would take more memory than all else."""
+    lists = {field.type: pd.ArrowDtype(field.type) for field in table.schema if pa.types.is_list(field.type)}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=lists.get)
+    return frame
+
+
+def positions(checkpoints: pd.DataFrame, trials: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """[checkpoints]: in which row of `trials`, from 0, the trial of each checkpoint stands; -1 where it is in none.
+
+    Args:
+        checkpoints: trial_id and protocol_id, of which each pair may come often.
+        trials: the same columns, of which each pair comes once.
+    """
+    of_each, among = (
+        pc.binary_join_element_wise(*(pa.array(frame[key], pa.string()) for key in KEYS["trials"]), " ")
+        for frame in (checkpoints, trials)
+    )
+    found: npt.NDArray[np.int64] = pc.index_in(of_each, among).fill_null(-1).to_numpy().astype(np.int64)
+    return found
 
 
 def select(frame: pd.DataFrame, *, dataset: Names = None, protocol: Names = None) -> pd.DataFrame:

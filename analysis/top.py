@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.captions import of_datasets
 from analysis.compare import top_count
+from analysis.rows import Rows, once
 from analysis.scores import BEST, SPLIT_BY_N_DIS, TRAININGS, Pool, SelectionRule, labels, pools, scored
 from analysis.style import abbreviations
 from study.rows import DIVERGED, FAILED, STOPPED, score_label
@@ -51,6 +52,12 @@ def top_fraction(
     worst = marked["score"].where(marked["top"]).groupby(marked["dataset"]).transform("max")
     marked["above"] = (worst > 0) & (marked["score"] > ABOVE_AXIS * worst)
     return marked.drop(columns="counts")
+
+
+@once
+def marked_top(rows: Rows) -> pd.DataFrame:
+    """`top_fraction` of these rows as they are to be looked at."""
+    return top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool)
 
 
 def top_table(marked: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.panels import CLOUD, blocks, forest, height_of, panel_each, score_axis, strip
-from analysis.rows import Rows
+from analysis.rows import Rows, once
 from analysis.scores import TRAININGS, scored
 from analysis.seeds import repeated, seed_table, setting_spread
 from analysis.style import PAGE, colour
@@ -21,6 +21,7 @@ FAR = 10
 """The axis ends at this many times the dataset's lowest median of a setting, where scores go beyond."""
 
 
+@once
 def compute(rows: Rows) -> Frames:
     """points: of `repeated`, with far (the end of the dataset's axis); settings: of `setting_spread`; table: of
     `seed_table`. Of trainings, whatever the pool of the rows."""

@@ -15,7 +15,7 @@ from analysis.ink import captioned, scale_scores
 from analysis.paper.beside import beside_caption, boxes_beside, comparable
 from analysis.rows import Rows
 from analysis.style import CONTEXT, PAGE, colour
-from analysis.top import top_caption, top_fraction, top_table
+from analysis.top import marked_top, top_caption, top_table
 
 FEW = 5
 """A box of fewer trials than this is dashed and hollow, since it is no distribution."""
@@ -156,7 +156,7 @@ def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
 
 def compute(rows: Rows) -> Frames:
     """marked: rows of `top_fraction`; table: their `top_table`; beside: of `boxes_beside`; paper: the shown of them."""
-    marked = top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool)
+    marked = marked_top(rows)
     beside = boxes_beside(marked)
     return {"marked": marked, "table": top_table(marked), "beside": beside, "paper": comparable(beside)}
 
