@@ -16,6 +16,12 @@ from study.files import exists, place
 from study.names import unknown
 from study.rows import EVALUATIONS, MEMBERSHIPS
 
+CURVES = (
+    *("frechet_distance", "kernel_distance", "sigmas", "sigma_product"),
+    *("gradient_norm_train", "gradient_norm_fake", "gradient_norm_between"),
+)
+"""What figures and tables need of each checkpoint."""
+
 Made = TypeVar("Made")
 
 
@@ -52,11 +58,11 @@ class Rows:
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:
-        """The scored checkpoints of the trials; empty where there are none beside them."""
+        """The scored checkpoints of the trials, with CURVES; empty where there are none beside them."""
         if self.folder is None:
             empty: pd.DataFrame = EVALUATIONS.empty_table().to_pandas()
             return empty
-        every = load_checkpoints(self.folder)
+        every = load_checkpoints(self.folder, CURVES)
         wanted = positions(every, self.trials) >= 0
         return every if wanted.all() else every[wanted].reset_index(drop=True)
 
@@ -79,7 +85,7 @@ class Rows:
 
 
 def once(work: Callable[[Rows], Made]) -> Callable[[Rows], Made]:
-    """The function, computed once for the same rows: several figures and tables show what it makes. Change none of it."""
+    """The function, computed once for the same rows, since several figures and tables show what it makes."""
 
     @wraps(work)
     def kept(rows: Rows) -> Made:

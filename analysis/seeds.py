@@ -11,7 +11,7 @@ from analysis.intervals import ROUNDING, Array, Interval, check_level, quantile_
 from analysis.scores import SETTING, pools
 from study.rows import score_label
 
-RESAMPLES, DRAWS = 2000, 4_000_000
+RESAMPLES, DRAWS = 2000, 2_000_000
 """Of settings; fewer, but at least 200, where a method has so many settings that this were exceeded."""
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.captions import of_datasets
 from analysis.compare import top_count
 from analysis.rows import Rows, once
-from analysis.scores import BEST, SPLIT_BY_N_DIS, TRAININGS, Pool, SelectionRule, labels, pools, scored
+from analysis.scores import BEST, HYPERPARAMETERS, SPLIT_BY_N_DIS, TRAININGS, Pool, SelectionRule, labels, pools, scored
 from analysis.style import abbreviations
 from study.rows import DIVERGED, FAILED, STOPPED, score_label
 
@@ -68,7 +68,9 @@ def top_table(marked: pd.DataFrame) -> pd.DataFrame:
         stopped (not in n), median, q1, q3 (of the top k, linear interpolation; NaN where scored is 0), best,
         best_setting, best_trial_id (None where scored is 0), above (the figure's axis), score_label, fraction.
     """
-    return pd.DataFrame([_summary(*key, trials) for key, trials in pools(marked).items()])
+    needed = ["dataset", "method_label", "n", "k", "top", "above", "score", "status", "trial_id", *HYPERPARAMETERS]
+    needed += ["extractor", "weights_sha256", "fraction"]
+    return pd.DataFrame([_summary(*key, trials) for key, trials in pools(marked[needed]).items()])
 
 
 def _summary(dataset: str, label: str, trials: pd.DataFrame) -> dict[str, Any]:
