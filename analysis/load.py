@@ -87,7 +87,7 @@ def load_checkpoints(path: str | Path, columns: Sequence[str] | None = None) -> 
 
     Args:
         path: a results folder, or a parquet file in a folder with an evaluations.parquet.
-        columns: beside the three that name a checkpoint; all where None. The fewer the sooner.
+        columns: beside the three that name a checkpoint and its frechet_distance; all where None. The fewer the sooner.
 
     Returns:
         One row per (trial_id, discriminator_step, protocol_id) with the columns of evaluations.parquet; those of a
@@ -99,7 +99,9 @@ def load_checkpoints(path: str | Path, columns: Sequence[str] | None = None) -> 
     path = place(path)
     folder = path if is_folder(path) else path.parent
     parts = list(read_parts(folder)) if is_folder(path) else []
-    wanted = None if columns is None else [*KEYS["evaluations"], *columns]
+    wanted = (
+        None if columns is None else list(dict.fromkeys((*NEEDED["evaluations"], *DISTANCES["evaluations"], *columns)))
+    )
     table = _checkpoint_frame(load_table(folder, "evaluations", wanted))
     if not parts:
         return table

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.intervals import ROUNDING, Array, Interval, check_level, quantile_interval
+from analysis.intervals import Array, Interval, check_level, quantile_interval
 from analysis.scores import SETTING, pools
 from study.rows import score_label
 
 RESAMPLES, DRAWS = 2000, 2_000_000
 """Of settings; fewer, but at least 200, where a method has so many settings that this were exceeded."""
+LOST = 1e-13
+"""What is left of a sum of squares when less than this share of it stays is rounding, and taken for 0."""
 
 
 def repeated(rows: pd.DataFrame) -> pd.DataFrame:
@@ -188,7 +190,7 @@ def _log_ratio(times: Array, above: Array, below: Array) -> tuple[Array, Array]:
     more = sums[:, 2] / sums[:, 1]  # the ratio of a resample, less that of all
     parts = np.stack([sums[:, 3], -2 * more * sums[:, 4], more**2 * sums[:, 5]])
     squares = parts.sum(axis=0)
-    squares = np.where(squares > ROUNDING * np.abs(parts).sum(axis=0), squares, 0.0)
+    squares = np.where(squares > LOST * np.abs(parts).sum(axis=0), squares, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.sqrt(squares * n / max(n - 1, 1)) / sums[:, 0]
         return np.log(whole + more), np.where(sums[:, 0] > 0, error, 0.0)
