@@ -30,23 +30,22 @@ def best_of_budget(scores: Any, budgets: Any, worst: float) -> pd.DataFrame:
         k, mean, low and high (5 and 95 % of orders), unscored (share of orders that have no score by then).
     """
     values = ranked(scores)
-    n, k = len(values), np.asarray(budgets, dtype=float)[:, None]
+    n, k = len(values), np.asarray(budgets, dtype=int)[:, None]
     finite = int(np.isfinite(values).sum())
     i = np.arange(1, n + 1)[None, :]
     # P(the lowest of k is beyond the i-th) = C(n - i, k) / C(n, k)
     left = np.maximum(n - i, k)  # where n - i < k the chance is 0
-    beyond = np.exp(_log_factorial(left) - _log_factorial(left - k) - _log_factorial(n) + _log_factorial(n - k))
+    log_factorial = special.gammaln(np.arange(n + 1) + 1.0)
+    beyond = np.exp(
+        log_factorial[left] - log_factorial[left - k] - log_factorial[n] + log_factorial[n - k]  # [budgets, n]
+    )
     beyond = np.where(n - i < k, 0.0, beyond)
     reached = 1 - beyond
     weights = np.diff(reached, axis=1, prepend=0.0)
     unscored = beyond[:, finite - 1] if finite else np.ones(len(k))
     mean = weights[:, :finite] @ values[:finite] + unscored * worst if finite else np.full(len(k), math.nan)
     ends = [values[np.minimum((reached < share - 1e-12).sum(axis=1), n - 1)] for share in BAND]
-    return pd.DataFrame({"k": k[:, 0].astype(int), "mean": mean, "low": ends[0], "high": ends[1], "unscored": unscored})
-
-
-def _log_factorial(n: Any) -> Any:
-    return special.gammaln(np.asarray(n, dtype=float) + 1)
+    return pd.DataFrame({"k": k[:, 0], "mean": mean, "low": ends[0], "high": ends[1], "unscored": unscored})
 
 
 def budget_curve(rows: pd.DataFrame) -> pd.DataFrame:

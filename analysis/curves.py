@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from analysis.intervals import Array
-from analysis.scores import BEST, SelectionRule, labels, scored
+from analysis.load import positions
+from analysis.scores import BEST, LABELLED, SelectionRule, labels, scored
 from analysis.summaries import SUMMARY, summary
 from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, STATUSES, STOPPED
 
@@ -33,7 +35,8 @@ def trainings(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
     Returns:
         trial_id, protocol_id, dataset, method (its label), status, score (NaN: none).
     """
-    whole = scored(trials[trials["source"] != KEPT_GENERATOR], rule)
+    needed = list(dict.fromkeys(("trial_id", "protocol_id", "status", "source", rule.column, *LABELLED)))
+    whole = scored(trials.loc[trials["source"] != KEPT_GENERATOR, needed], rule)
     named = whole.assign(method=whole["method_label"])
     return named[["trial_id", "protocol_id", "dataset", "method", "status", "score"]]
 
@@ -54,28 +57,37 @@ def score_curve(trials: pd.DataFrame, checkpoints: pd.DataFrame, level: float = 
         interpolation; inf where that many have none), low and high (of the median, by order statistics; infinite where
         there are too few trainings).
     """
-    run = trainings(trials)
-    rows = run.merge(checkpoints[["trial_id", "protocol_id", STEP, "frechet_distance"]], on=["trial_id", "protocol_id"])
-    rows = rows.assign(value=rows["frechet_distance"].where(np.isfinite(rows["frechet_distance"])))
-    last = rows[rows["value"].notna()].groupby("trial_id")[STEP].max()
-    run = run.assign(last=run["trial_id"].map(last).astype(float).fillna(0))
-    ended = run[run["status"] != FINISHED]
-    over = rows["trial_id"].map(ended.set_index("trial_id")["last"]).astype(float).fillna(math.inf) < rows[STEP]
-    rows = rows[~over]
+    run, pools = _by_pool(trainings(trials))
+    at = positions(checkpoints, run)
+    known = at >= 0
+    score = checkpoints["frechet_distance"].to_numpy(dtype=float)[known]
+    rows = pd.DataFrame({"at": at[known], STEP: checkpoints[STEP].to_numpy()[known]})
+    rows = rows.assign(pool=run["pool"].to_numpy()[rows["at"]], value=np.where(np.isfinite(score), score, math.nan))
+    last = rows[rows["value"].notna()].groupby("at")[STEP].max()
+    run = run.assign(last=last.reindex(run.index, fill_value=0).astype(float))
+    ended = run["status"] != FINISHED
+    rows = rows[rows[STEP] <= run["last"].where(ended, math.inf).to_numpy()[rows["at"]]]
+    keys = ["pool", STEP]
+    curve = summary(rows[rows["value"].notna()], keys, _unscored(rows, run[ended]), level).merge(pools, on="pool")
     keys = [*POOL, STEP]
-    curve = summary(rows[rows["value"].notna()], keys, _unscored(rows, ended), level)
-    return curve[[*keys, "n", "scored", *SUMMARY[1:]]]
+    return curve.sort_values(keys, ignore_index=True)[[*keys, "n", "scored", *SUMMARY[1:]]]
+
+
+def _by_pool(run: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The trainings with the number of their pool, and the pools: pool, dataset, method."""
+    pools = run[POOL].drop_duplicates(ignore_index=True).reset_index(names="pool")
+    return run.merge(pools, on=POOL, how="left"), pools
 
 
 def _unscored(rows: pd.DataFrame, ended: pd.DataFrame) -> "pd.Series[int]":
-    """By dataset, method and step: how many trainings have no score there, most of them since they ended before."""
-    keys = [*POOL, STEP]
+    """By pool and step: how many trainings have no score there, most of them since they ended before."""
+    keys = ["pool", STEP]
     counts = rows.assign(value=rows["value"].isna()).groupby(keys)["value"].sum().reset_index()
-    ends = {pool: np.sort(last.to_numpy()) for pool, last in ended.groupby(POOL)["last"]}
+    ends = {pool: np.sort(last.to_numpy()) for pool, last in ended.groupby("pool")["last"]}
     counts["value"] += np.concatenate(
         [
             np.searchsorted(ends.get(pool, np.zeros(0)), group[STEP].to_numpy(), side="left")
-            for pool, group in counts.groupby(POOL)  # in the order of `counts`
+            for pool, group in counts.groupby("pool")  # in the order of `counts`
         ]
         or [np.zeros(0, dtype=int)]
     )
@@ -93,9 +105,9 @@ def shown_trainings(trials: pd.DataFrame, checkpoints: pd.DataFrame, rule: Selec
     best = run[run["score"].notna()].groupby(POOL).head(1).assign(shown="best")
     ended = run[run["status"].isin((DIVERGED, FAILED))]
     chosen = pd.concat([best, ended.assign(shown=ended["status"])])
-    rows = chosen.merge(
-        checkpoints[["trial_id", "protocol_id", STEP, "frechet_distance"]], on=["trial_id", "protocol_id"]
-    )
+    at = positions(checkpoints, chosen)
+    rows = chosen.iloc[at[at >= 0]].reset_index(drop=True)
+    rows = rows.assign(**{name: checkpoints[name].to_numpy()[at >= 0] for name in (STEP, "frechet_distance")})
     rows = rows[np.isfinite(rows["frechet_distance"])].sort_values([*POOL, "trial_id", STEP], ignore_index=True)
     rows["end"] = ~rows["trial_id"].duplicated(keep="last")
     table: pd.DataFrame = rows[[*POOL, "trial_id", STEP, "frechet_distance", "shown", "end"]]
@@ -127,31 +139,30 @@ def diagnostic_curve(trials: pd.DataFrame, checkpoints: pd.DataFrame, level: flo
         ..._between), layer (from 1; 0 for what is of the whole discriminator) and discriminator_step: n (trainings),
         q1, median, q3, low, high as `score_curve`. Gradient norms are those of D at images in [0, 1].
     """
-    columns = ["trial_id", "protocol_id", STEP, "sigmas", SIGMA_PRODUCT, *GRADIENT_NORMS]
-    run = trainings(trials)
-    pools = run[POOL].drop_duplicates(ignore_index=True).reset_index(names="pool")
-    run = run.merge(pools, on=POOL)[["trial_id", "protocol_id", "pool"]]
-    rows = run.merge(checkpoints[columns], on=["trial_id", "protocol_id"])
-    sigmas = _layers(rows["sigmas"])
-    values = {(SIGMA, layer): column for layer, column in enumerate(sigmas.T, 1)}
+    run, pools = _by_pool(trainings(trials))
+    at = positions(checkpoints, run)
+    rows = checkpoints.loc[at >= 0, [STEP, "sigmas", SIGMA_PRODUCT, *GRADIENT_NORMS]]
+    groups = rows.assign(pool=run["pool"].to_numpy()[at[at >= 0]]).groupby(["pool", STEP])
+    cell = groups.ngroup().to_numpy()
+    cells = groups.size().index.to_frame(index=False).merge(pools, on="pool", how="left")
+    values = {(SIGMA, layer): column for layer, column in enumerate(_layers(rows["sigmas"]).T, 1)}
     values |= {(name, 0): rows[name].to_numpy(dtype=float) for name in (SIGMA_PRODUCT, *GRADIENT_NORMS)}
-    made = [
-        summary(rows[["pool", STEP]].assign(value=each).dropna(), ["pool", STEP], None, level).assign(
-            quantity=quantity, layer=layer
-        )
-        for (quantity, layer), each in values.items()
-    ]
+    made = []
+    for (quantity, layer), each in values.items():
+        known = ~np.isnan(each)
+        found = summary(pd.DataFrame({"cell": cell[known], "value": each[known]}), ["cell"], None, level)
+        made.append(found.assign(quantity=quantity, layer=layer))
     keys = [*POOL, "quantity", "layer", STEP]
-    table = pd.concat(made, ignore_index=True).merge(pools, on="pool").sort_values(keys, ignore_index=True)
+    table = pd.concat(made, ignore_index=True)
+    table = table.join(cells, on="cell").sort_values(keys, ignore_index=True)
     return table[[*keys, *SUMMARY]]
 
 
 def _layers(sigmas: "pd.Series[Any]") -> Array:
     """[checkpoints, layers]: NaN where a discriminator has fewer layers or there are no diagnostics."""
-    known = sigmas[sigmas.notna()]
-    sizes = known.str.len().to_numpy(dtype=int)
-    table = np.full((len(sigmas), sizes.max(initial=0)), np.nan)
-    rows = np.repeat(np.flatnonzero(sigmas.notna()), sizes)
-    layer = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    table[rows, layer] = np.concatenate([*known, np.empty(0)])
+    lists = pa.array(sigmas, pa.list_(pa.float64()), from_pandas=True)
+    lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+    sizes = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    table = np.full((len(sizes), sizes.max(initial=0)), np.nan)
+    table[np.arange(table.shape[1]) < sizes[:, None]] = lists.flatten().to_numpy(zero_copy_only=False)
     return table

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -15,6 +16,8 @@ from study.files import replace
 from study.names import InputError
 from study.rows import score_label
 
+PNG_LEVEL = 3
+"""Of 9: files a little larger than at the usual 6, in half the time."""
 FORMATS = (".png", ".svg", ".pdf")
 COLUMN, PAPER = 3.4, 6.9
 """Inches: a paper's column, and its page."""
@@ -73,6 +76,21 @@ def scale_scores(ax: Axes, shown: "pd.Series[float]") -> None:
     ax.minorticks_off()
 
 
+def lay_out(figure: Figure) -> None:
+    """Give everything in the figure its place, as saving it will, without the cost of drawing it."""
+    _leave_empty_labels(figure)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+
+
+def _leave_empty_labels(figure: Figure) -> None:
+    """Fix the place of labels without a text, for which all ticks would be measured twice as often."""
+    for axis in (axis for ax in figure.get_axes() for axis in (ax.xaxis, ax.yaxis)):
+        if not axis.get_label_text():
+            axis.set_label_coords(0, 0)
+
+
 def save(figure: Figure, path: Path) -> Path:
     """Write the figure under `path`, all of it or nothing, in the format of its suffix; makes the folder.
 
@@ -82,7 +100,9 @@ def save(figure: Figure, path: Path) -> Path:
     check_format(path)
     try:
         with mpl.rc_context(PAGE):
-            replace(path, lambda file: figure.savefig(file, format=path.suffix[1:]))
+            _leave_empty_labels(figure)
+            more: dict[str, Any] = {"pil_kwargs": {"compress_level": PNG_LEVEL}} if path.suffix == ".png" else {}
+            replace(path, lambda file: figure.savefig(file, format=path.suffix[1:], **more))
     except OSError as error:
         raise InputError(f"{path}: the figure cannot be written ({error.strerror or error}).") from error
     return path

@@ -53,9 +53,11 @@ def quantile_interval(scores: Any, q: float, level: float = 0.95) -> Interval:
         raise InputError(f"q {q:g}: must be between 0 and 1.")
     values, side = ranked(scores), (1 - level) / 2 * (1 + ROUNDING)
     n = len(values)
-    i = np.arange(n + 1)
-    low = int((stats.binom.cdf(i, n, q) <= side).sum())  # the low-th score exceeds the quantile with at most `side`
-    high = int((stats.binom.sf(i, n, q) > side).sum()) + 1  # the high-th lies below it with at most `side`
+    far = math.sqrt(n * math.log(1 / side) / 2) + 1  # no count is further from the mean with `side` (Hoeffding, 1963)
+    first = max(0, math.floor(n * q - far))
+    i = np.arange(first, min(n, math.ceil(n * q + far)) + 1)
+    low = first + int((stats.binom.cdf(i, n, q) <= side).sum())  # the low-th exceeds the quantile with at most `side`
+    high = first + int((stats.binom.sf(i, n, q) > side).sum()) + 1  # the high-th lies below it with at most `side`
     return (float(values[low - 1]) if low else -math.inf), (float(values[high - 1]) if high <= n else math.inf)
 
 

@@ -1,10 +1,12 @@
 """From a results folder or parquet files to rows that may be compared with each other."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -80,11 +82,12 @@ def _one_outcome(rows: pd.DataFrame) -> pd.DataFrame:
     return preferred.drop_duplicates(keys).sort_index().reset_index(drop=True)
 
 
-def load_checkpoints(path: str | Path) -> pd.DataFrame:
+def load_checkpoints(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """All scored checkpoints of a results folder, parts included, or those beside a parquet file of trials.
 
     Args:
         path: a results folder, or a parquet file in a folder with an evaluations.parquet.
+        columns: beside the three that name a checkpoint and its frechet_distance; all where None. The fewer the sooner.
 
     Returns:
         One row per (trial_id, discriminator_step, protocol_id) with the columns of evaluations.parquet; those of a
@@ -96,16 +99,42 @@ def load_checkpoints(path: str | Path) -> pd.DataFrame:
     path = place(path)
     folder = path if is_folder(path) else path.parent
     parts = list(read_parts(folder)) if is_folder(path) else []
-    table: pd.DataFrame = load_table(folder, "evaluations").to_pandas()
+    wanted = (
+        None if columns is None else list(dict.fromkeys((*NEEDED["evaluations"], *DISTANCES["evaluations"], *columns)))
+    )
+    table = _checkpoint_frame(load_table(folder, "evaluations", wanted))
     if not parts:
         return table
     trials = load_table(folder, "trials").select([*KEYS["trials"], "status"]).to_pandas()
     closed = set(map(tuple, trials.loc[~trials["status"].isin(OPEN), list(KEYS["trials"])].to_numpy()))
     newer = {key: scores for _, row, scores in parts if (key := (row["trial_id"], row["protocol_id"])) not in closed}
     added = pa.Table.from_pylist([score for scores in newer.values() for score in scores], schema=EVALUATIONS)
+    added = added if wanted is None else added.select(wanted)
     stays = table[~pd.MultiIndex.from_frame(table[["trial_id", "protocol_id"]]).isin(list(newer))]
-    merged: pd.DataFrame = pd.concat([stays, added.to_pandas()], ignore_index=True)
+    merged: pd.DataFrame = pd.concat([stays, _checkpoint_frame(added)], ignore_index=True)
     return merged
+
+
+def _checkpoint_frame(table: pa.Table) -> pd.DataFrame:
+    """The rows; lists stay Arrow's, since an array object for each would take more memory than all else."""
+    lists = {field.type: pd.ArrowDtype(field.type) for field in table.schema if pa.types.is_list(field.type)}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=lists.get)
+    return frame
+
+
+def positions(checkpoints: pd.DataFrame, trials: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """[checkpoints]: in which row of `trials`, from 0, the trial of each checkpoint stands; -1 where it is in none.
+
+    Args:
+        checkpoints: trial_id and protocol_id, of which each pair may come often.
+        trials: the same columns, of which each pair comes once.
+    """
+    of_each, among = (
+        pc.binary_join_element_wise(*(pa.array(frame[key], pa.string()) for key in KEYS["trials"]), " ")
+        for frame in (checkpoints, trials)
+    )
+    found: npt.NDArray[np.int64] = pc.index_in(of_each, among).fill_null(-1).to_numpy().astype(np.int64)
+    return found
 
 
 def select(
@@ -188,14 +217,19 @@ def is_folder(path: Path) -> bool:
     return path.is_dir() or not path.suffix
 
 
-def load_table(folder: Path, name: str) -> pa.Table:
+def load_table(folder: Path, name: str, columns: list[str] | None = None) -> pa.Table:
     """`trials`, `evaluations` or `memberships` of a folder, checked; empty where there is no such file.
+
+    Of `columns`, if given, no more is read; they must hold those of `NEEDED` and `DISTANCES`.
 
     Raises:
         InputError, DamagedFile: as `load`.
     """
     path = folder / f"{name}.parquet"
-    return _read_file(path, name) if exists(path) else TABLES[name].empty_table()
+    if exists(path):
+        return _read_file(path, name, columns)
+    empty = TABLES[name].empty_table()
+    return empty if columns is None else empty.select(columns)
 
 
 def _read(path: Path) -> pa.Table:
@@ -216,22 +250,23 @@ def _read_folder(folder: Path) -> pa.Table:
     return pa.concat_tables([load_table(folder, "trials"), _checked(folder / "parts", "trials", parts)])
 
 
-def _read_file(path: Path, name: str) -> pa.Table:
-    """A parquet file of any name, held against the schema of one of a study's tables."""
-    schema = TABLES[name]
+def _read_file(path: Path, name: str, columns: list[str] | None = None) -> pa.Table:
+    """A parquet file of any name, held against the schema of one of a study's tables, or some columns of it."""
+    schema = TABLES[name] if columns is None else pa.schema([TABLES[name].field(each) for each in columns])
     if path.is_dir():
         raise DamagedFile(path, "a folder, not a parquet file")
     content = pa.BufferReader(read(path))
     try:
-        table = pq.read_table(content, use_threads=False)  # as `study.results.read_table` does
+        table = pq.read_table(content, columns=columns, use_threads=False)  # as `study.results.read_table` does
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a readable parquet file ({str(error).splitlines()[0]})") from error
-    version, known = _version(table.schema), _version(schema)
+    version, known = _version(table.schema), _version(TABLES[name])
     if version.isdigit() and int(version) > int(known):
         raise InputError(
             f"{path}: rows of study-schema {version}; this version reads up to {known}. Install a newer gan-study."
         )
-    table = with_later_columns(table, name)
+    if not set(schema.names) <= set(table.column_names):
+        table = with_later_columns(table, name)
     missing = [column for column in schema.names if column not in table.column_names]
     versions = f"study-schema {version}; {known} is known"
     if missing:

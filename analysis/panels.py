@@ -60,7 +60,11 @@ def height_of(methods: Iterable[str], inches: float) -> float:
 
 
 def panel_each(
-    part: SubFigure | Figure, methods: list[str], grid: Any = None, notes: dict[str, str] | None = None
+    part: SubFigure | Figure,
+    methods: list[str],
+    grid: Any = None,
+    notes: dict[str, str] | None = None,
+    grid_x: bool = False,
 ) -> dict[str, Axes]:
     """A panel per method under its name, with room for a strip of marks; tick labels at the outer edges only.
 
@@ -71,6 +75,7 @@ def panel_each(
         methods: their labels.
         grid: a subplot specification in the part, to be divided.
         notes: by method, a line between its name and the panel.
+        grid_x: whether panels show a grid of their horizontal axes.
     """
     lines, columns = rows_of(len(methods)), min(ABREAST, len(methods))
     spec = part.add_gridspec(lines, columns) if grid is None else grid.subgridspec(lines, columns)
@@ -82,7 +87,9 @@ def panel_each(
         ax.set_title(title, loc="left", pad=10 if notes else 7, **look)
         if notes:
             ax.text(0, 1.04, notes[method], transform=ax.transAxes, fontsize=6, color="0.35", va="bottom")
-        ax.tick_params(labelsize=6, labelleft=at % columns == 0, labelbottom=at + columns >= len(methods))
+        lowest = at + columns >= len(methods)
+        ax.tick_params(labelsize=6, labelleft=at % columns == 0, labelbottom=lowest)
+        ax.xaxis.set_visible(lowest or grid_x)  # without numbers and grid it shows nothing, but costs as much
         axes[method] = ax
     return axes
 

@@ -1,18 +1,28 @@
 """What all analyses of a results folder start from: its rows, and how they are to be looked at."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from analysis.load import Names, is_folder, load, load_checkpoints, load_table, select
+from analysis.load import Names, is_folder, load, load_checkpoints, load_table, positions, select
 from analysis.scores import BEST, TRAININGS, Pool, SelectionRule, scored
 from search_spaces.ranges import BO
 from study.files import exists, place
 from study.names import unknown
 from study.rows import EVALUATIONS, MEMBERSHIPS
+
+CURVES = (
+    *("frechet_distance", "kernel_distance", "sigmas", "sigma_product"),
+    *("gradient_norm_train", "gradient_norm_fake", "gradient_norm_between"),
+)
+"""What figures and tables need of each checkpoint."""
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,23 +58,43 @@ class Rows:
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:
-        """The scored checkpoints of the trials; empty where there are none beside them."""
+        """The scored checkpoints of the trials, with CURVES; empty where there are none beside them."""
         if self.folder is None:
             empty: pd.DataFrame = EVALUATIONS.empty_table().to_pandas()
             return empty
-        keys = ["trial_id", "protocol_id"]
-        return load_checkpoints(self.folder).merge(self.trials[keys], on=keys)
+        every = load_checkpoints(self.folder, CURVES)
+        wanted = positions(every, self.trials) >= 0
+        return every if wanted.all() else every[wanted].reset_index(drop=True)
 
     @cached_property
     def adaptive(self) -> "pd.Series[bool]":
         """Of the trials: whether only Bayesian searches proposed them, so that they are not exchangeable."""
         proposed = self.members["space"] == BO
-        own, others = self.members["trial_id"][proposed], self.members["trial_id"][~proposed]
-        return self.trials["trial_id"].isin(own) & ~self.trials["trial_id"].isin(others)
+        own, others = self.members["trial_id"][proposed].unique(), self.members["trial_id"][~proposed]
+        # what is looked for is the costly side of isin, so that it is kept small
+        return self.trials["trial_id"].isin(own) & ~self.trials["trial_id"].isin(others[others.isin(own)])
+
+    @cached_property
+    def made(self) -> dict[Any, Any]:
+        """What functions that are wrapped in `once` have made of these rows."""
+        return {}
 
     def rng(self) -> np.random.Generator:
         """A fresh stream of random numbers, the same each time, so that no result depends on what was asked before."""
         return np.random.default_rng(self.seed)
+
+
+def once(work: Callable[[Rows], Made]) -> Callable[[Rows], Made]:
+    """The function, computed once for the same rows, since several figures and tables show what it makes."""
+
+    @wraps(work)
+    def kept(rows: Rows) -> Made:
+        if work not in rows.made:
+            rows.made[work] = work(rows)
+        made: Made = rows.made[work]
+        return made
+
+    return kept
 
 
 def open_rows(

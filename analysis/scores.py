@@ -18,6 +18,8 @@ CELL = ("dataset", "method", "architecture", "options", *field_names(Training))
 """What trials of one recipe have in common: all but hyperparameters and seed."""
 SETTING = (*CELL, *HYPERPARAMETERS)
 """What trials have in common that differ in nothing but their seed."""
+LABELLED = ("dataset", "method", "penalty", "n_dis", "architecture", *field_names(Training))
+"""What `labels` goes by."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def scored(frame: pd.DataFrame, rule: SelectionRule = BEST, pool: Pool = TRAININ
     rows = frame.assign(
         method_label=labels(frame), score=frame[rule.column].where(usable), seeds=1, rule=rule.words, pool=pool.words
     )
-    rows = rows[rows["status"] != STOPPED].reset_index(drop=True)
+    stopped = rows["status"] == STOPPED
+    rows = (rows[~stopped] if stopped.any() else rows).reset_index(drop=True)
     return _settings(rows).reset_index(drop=True) if pool == SETTINGS else rows
 
 
@@ -91,12 +94,16 @@ def labels(frame: pd.DataFrame) -> "pd.Series[str]":
     """
     named = frame["method"].map({name: method_label(name) for name in frame["method"].unique()})
     split = frame["penalty"].isin(SPLIT_BY_N_DIS) & (frame["n_dis"] != 1)
-    return with_context(named.where(~split, named + " " + frame["n_dis"].astype(str)), frame)
+    if split.any():
+        named = named.where(~split, named + " " + frame["n_dis"].astype(str))
+    return with_context(named, frame)
 
 
 def with_context(named: "pd.Series[str]", frame: pd.DataFrame) -> "pd.Series[str]":
     """The labels of rows, with their architecture and training wherever a dataset has more than one of it."""
     for column in ("architecture", *field_names(Training)):
+        if (frame[column] == frame[column].iloc[:1].squeeze()).all():
+            continue
         sizes = frame.groupby("dataset")[column].nunique()
         if sizes.max() < 2:
             continue

@@ -11,8 +11,10 @@ from analysis.intervals import Array, Interval, check_level, quantile_interval
 from analysis.scores import SETTING, pools
 from study.rows import score_label
 
-RESAMPLES, DRAWS = 2000, 4_000_000
+RESAMPLES, DRAWS = 2000, 2_000_000
 """Of settings; fewer, but at least 200, where a method has so many settings that this were exceeded."""
+LOST = 1e-13
+"""What is left of a sum of squares when less than this share of it stays is rounding, and taken for 0."""
 
 
 def repeated(rows: pd.DataFrame) -> pd.DataFrame:
@@ -156,29 +158,42 @@ def pooled_sd(
     Returns:
         (sd, (low, high)); the interval is open, 0 to inf, below three settings or where all variances are 0.
     """
-    pairs = np.stack([np.asarray(variances, dtype=float) * freedom, np.asarray(freedom, dtype=float)], axis=-1)
-    n = len(pairs)
+    below = np.asarray(freedom, dtype=float)
+    above, n = np.asarray(variances, dtype=float) * below, len(below)
     if not n:
         return NOTHING
-    mean, error = (float(each[0]) for each in _log_ratio(pairs[None]))
+    mean, error = (float(each[0]) for each in _log_ratio(np.ones((1, n)), above, below))
     sd = math.exp(mean / 2)
     if n < 3 or not error > 0:
         return sd, (0.0, math.inf)
     resamples = int(np.clip(DRAWS // n, 200, RESAMPLES))
-    means, errors = _log_ratio(pairs[rng.integers(0, n, (resamples, n))])
+    drawn = rng.integers(0, n, (resamples, n)) + n * np.arange(resamples)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(float)
+    means, errors = _log_ratio(times, above, below)
     usable = errors > 0  # one setting drawn n times tells nothing of its error
-    low, high = np.quantile((means[usable] - mean) / errors[usable], [(1 - level) / 2, (1 + level) / 2])
-    return sd, (math.exp((mean - high * error) / 2), math.exp((mean - low * error) / 2))
+    ends = np.quantile((means[usable] - mean) / errors[usable], [(1 + level) / 2, (1 - level) / 2])
+    with np.errstate(over="ignore"):  # open, where few settings of very unlike variances say so
+        low, high = np.exp((mean - ends * error) / 2)
+    return sd, (float(low), float(high))
 
 
-def _log_ratio(pairs: Array) -> tuple[Array, Array]:
-    """[resamples]: the logarithm of the ratio of sums of [resamples, settings, 2], and its standard error."""
-    n = pairs.shape[1]
-    above, below = pairs[..., 0].sum(axis=1), pairs[..., 1].sum(axis=1)
-    ratio = above / below
-    scatter = np.sqrt(((pairs[..., 0] - ratio[:, None] * pairs[..., 1]) ** 2).sum(axis=1) * n / max(n - 1, 1))
+def _log_ratio(times: Array, above: Array, below: Array) -> tuple[Array, Array]:
+    """[resamples]: the logarithm of the ratio of sums over settings, and its standard error.
+
+    Args:
+        times: [resamples, settings], how often each setting was drawn.
+        above, below: [settings], what is summed; below is positive.
+    """
+    n, whole = len(below), above.sum() / below.sum()
+    rest = above - whole * below  # about the ratio of all, so that squares lose no digits when they are subtracted
+    sums = times @ np.stack([above, below, rest, rest**2, rest * below, below**2], axis=-1)
+    more = sums[:, 2] / sums[:, 1]  # the ratio of a resample, less that of all
+    parts = np.stack([sums[:, 3], -2 * more * sums[:, 4], more**2 * sums[:, 5]])
+    squares = parts.sum(axis=0)
+    squares = np.where(squares > LOST * np.abs(parts).sum(axis=0), squares, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(ratio), np.where(above > 0, scatter / above, 0.0)
+        error = np.sqrt(squares * n / max(n - 1, 1)) / sums[:, 0]
+        return np.log(whole + more), np.where(sums[:, 0] > 0, error, 0.0)
 
 
 def intraclass(values: Any, groups: Any, level: float = 0.95) -> tuple[float, tuple[float, float]]:

@@ -1,6 +1,8 @@
 """Quartiles of many groups of numbers at once, and an interval for each median."""
 
+import functools
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +29,8 @@ def summary(
     """
     groups = rows.groupby(keys)
     code, values = groups.ngroup().to_numpy(), rows["value"].to_numpy(dtype=float)
-    values = values[np.lexsort((values, code))]
+    ascending = np.argsort(values)
+    values = values[ascending[np.argsort(code[ascending].astype(_least_integer(code)), kind="stable")]]
     table = groups.size().rename("scored").reset_index()
     size = table["scored"].to_numpy(dtype=int)
     more = 0 if unscored is None else unscored.reindex(pd.MultiIndex.from_frame(table[keys]), fill_value=0).to_numpy()
@@ -51,6 +54,12 @@ def summary(
     return table.assign(n=n)
 
 
+def _least_integer(code: Array) -> Any:
+    """The type by which numpy sorts these group numbers fastest: those of two bytes it counts."""
+    return np.int16 if code.max(initial=0) < np.iinfo(np.int16).max else np.int64
+
+
+@functools.cache
 def median_places(n: int, level: float) -> tuple[int, int]:
     """Where the ends of the interval of the median of n numbers stand among them, from 0; -1 and n: there is no end.
 

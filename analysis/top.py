@@ -7,7 +7,8 @@ import pandas as pd
 
 from analysis.captions import of_datasets
 from analysis.compare import top_count
-from analysis.scores import BEST, SPLIT_BY_N_DIS, TRAININGS, Pool, SelectionRule, labels, pools, scored
+from analysis.rows import Rows, once
+from analysis.scores import BEST, HYPERPARAMETERS, SPLIT_BY_N_DIS, TRAININGS, Pool, SelectionRule, labels, pools, scored
 from analysis.style import abbreviations
 from study.rows import DIVERGED, FAILED, STOPPED, score_label
 
@@ -53,6 +54,12 @@ def top_fraction(
     return marked.drop(columns="counts")
 
 
+@once
+def marked_top(rows: Rows) -> pd.DataFrame:
+    """`top_fraction` of these rows as they are to be looked at."""
+    return top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool)
+
+
 def top_table(marked: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset and method, in the order of the paper's Figure 1, from the rows of `top_fraction`.
 
@@ -61,7 +68,9 @@ def top_table(marked: pd.DataFrame) -> pd.DataFrame:
         stopped (not in n), median, q1, q3 (of the top k, linear interpolation; NaN where scored is 0), best,
         best_setting, best_trial_id (None where scored is 0), above (the figure's axis), score_label, fraction.
     """
-    return pd.DataFrame([_summary(*key, trials) for key, trials in pools(marked).items()])
+    needed = ["dataset", "method_label", "n", "k", "top", "above", "score", "status", "trial_id", *HYPERPARAMETERS]
+    needed += ["extractor", "weights_sha256", "fraction"]
+    return pd.DataFrame([_summary(*key, trials) for key, trials in pools(marked[needed]).items()])
 
 
 def _summary(dataset: str, label: str, trials: pd.DataFrame) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from analysis.captions import common
 from analysis.compare import HIGHER, LOWER, NO_INTERVAL
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.ink import COLUMN, datasets_abreast, score_name
-from analysis.rows import Rows
+from analysis.rows import Rows, once
 from analysis.scores import TRAININGS
 from analysis.style import PAGE, TERMS
 
@@ -28,6 +28,7 @@ CLOSE = (-0.3, -0.2, -0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.3, 0.5)
 """The same of an axis that spans less than 0.6."""
 
 
+@once
 def compute(rows: Rows) -> Frames:
     """table: of `paired_ablations`, with score_label."""
     table = paired_ablations(rows.trials, rows.rule, rows.level)

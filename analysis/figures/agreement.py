@@ -12,13 +12,14 @@ from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.figures.panels import short
 from analysis.ink import PAPER, captioned, scale_scores, score_name
-from analysis.rows import Rows
+from analysis.rows import Rows, once
 from analysis.style import PAGE, colour
 from study.rows import FINISHED
 
 MANY = 2000
 
 
+@once
 def compute(rows: Rows) -> Frames:
     """pairs: of `both_distances`, with score_label; correlation: of `rank_correlation`; overlap: of `top_overlap`."""
     pairs = both_distances(rows.trials, rows.checkpoints)

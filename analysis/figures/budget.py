@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from analysis.budget import budget_curve
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.ink import scale_scores, score_name
+from analysis.ink import lay_out, scale_scores, score_name
 from analysis.panels import LINE, blocks, counting_axis, height_of, name_ends, panel_each, score_axis, together
 from analysis.paper.beside import beside_caption, boxes_beside, comparable
 from analysis.rows import Rows
@@ -84,7 +84,7 @@ def draw(frames: Frames, caption: str) -> Figure:
             axes = panel_each(part, list(methods[dataset]), grid[1])
             for method, ax in axes.items():
                 _panel(ax, method, here)
-        figure.draw_without_rendering()  # where the names go depends on where the panels are
+        lay_out(figure)  # where the names go depends on where the panels are
         for ax, here in overviews:
             ends = here.groupby("method", sort=False).last().reset_index()
             texts = ends["method"] + " (" + ends["n"].astype(str) + ")"

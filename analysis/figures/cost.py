@@ -16,7 +16,7 @@ from analysis.cost import NO_BASELINE, seconds_and_scores, update_cost
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.figures.panels import short
 from analysis.ink import PAPER, captioned, scale_scores, score_name
-from analysis.rows import Rows
+from analysis.rows import Rows, once
 from analysis.style import PAGE, colour
 from study.rows import DIVERGED, FAILED, FINISHED
 
@@ -26,6 +26,7 @@ MACHINES = 6
 PLACE = ["dataset", "machine"]
 
 
+@once
 def compute(rows: Rows) -> Frames:
     """trainings: of `seconds_and_scores`, with score_label; updates: of `update_cost`."""
     trainings = seconds_and_scores(rows.trials, rows.rule)

@@ -86,9 +86,10 @@ def _lines(ax: Axes, rows: pd.DataFrame, floor: float) -> None:
     last = rows["layer"].max()
     for (quantity, layer), line in rows.groupby(["quantity", "layer"]):
         ink = NORMS[quantity][1] if quantity in NORMS else "0.2" if quantity == SIGMA_PRODUCT else _depth(layer, last)
-        ax.plot(line[STEP], line["median"].clip(lower=1.1 * floor), color=ink, lw=1, zorder=3)
-        low, high = (line[name].clip(floor, BEYOND) for name in ("q1", "q3"))
-        ax.fill_between(line[STEP], low, high, color=ink, alpha=0.12, lw=0)
+        step, median, q1, q3 = line[[STEP, "median", "q1", "q3"]].to_numpy(dtype=float).T
+        ax.plot(step, np.maximum(median, 1.1 * floor), color=ink, lw=1, zorder=3)
+        low, high = (np.clip(ends, floor, BEYOND) for ends in (q1, q3))
+        ax.fill_between(step, low, high, color=ink, alpha=0.12, lw=0)
 
 
 def _depth(layer: Any, last: int) -> Any:

@@ -53,7 +53,10 @@ def draw(frames: Frames, caption: str) -> Figure:
         for dataset, part in parts:
             here, rows = curves[curves["dataset"] == dataset], table[table["dataset"] == dataset]
             axes = panel_each(
-                part, list(rows["method"]), notes={row["method"]: _counts(row) for _, row in rows.iterrows()}
+                part,
+                list(rows["method"]),
+                notes={row["method"]: _counts(row) for _, row in rows.iterrows()},
+                grid_x=True,
             )
             for (_, row), ax in zip(rows.iterrows(), axes.values(), strict=True):
                 _panel(ax, row, here)

@@ -69,6 +69,7 @@ def _prepare(
             ax.sharey(other)
             ax.sharex(other)
         ax.tick_params(labelleft=leftmost, labelbottom=lowest and ax is mine[-1])
+        ax.xaxis.set_visible(lowest and ax is mine[-1])  # it has neither ticks nor a grid to show, but costs as much
         ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
         ax.xaxis.set_major_formatter(
             FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")

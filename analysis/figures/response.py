@@ -95,6 +95,7 @@ def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame)
             ax = axes[line, column]
             score_axis(ax, "y", groups["best"].iloc[0], groups["far"].iloc[0])
             _values_axis(ax, name, steps, *ends)
+            ax.xaxis.set_visible(line == len(methods) - 1)  # others have nothing to show, but would cost as much
             _panel(ax, here[here["method"] == method], cloud[cloud["method"] == method], steps, colour(method))
             ax.tick_params(labelsize=6, labelleft=column == 0, labelbottom=line == len(methods) - 1)
         axes[0, column].set_title(HYPERPARAMETER_LABELS[name], fontsize=7.5, pad=8)

@@ -12,18 +12,22 @@ from matplotlib.ticker import NullLocator
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.panels import CLOUD, blocks, forest, height_of, panel_each, score_axis, strip
-from analysis.rows import Rows
+from analysis.rows import Rows, once
 from analysis.scores import TRAININGS, scored
 from analysis.seeds import repeated, seed_table, setting_spread
 from analysis.style import PAGE, colour
 
+SHOWN = 300
+"""Settings of a method of which all are drawn; of more as many, evenly by place, the first and the last among them."""
 FAR = 10
 """The axis ends at this many times the dataset's lowest median of a setting, where scores go beyond."""
 
 
+@once
 def compute(rows: Rows) -> Frames:
-    """points: of `repeated`, with far (the end of the dataset's axis); settings: of `setting_spread`; table: of
-    `seed_table`. Of trainings, whatever the pool of the rows."""
+    """points: of `repeated`, with far (the end of the dataset's axis) and best (its lowest score); settings: of
+    `setting_spread`; both of those settings that are drawn; table: of `seed_table`, which is of all. Of trainings,
+    whatever the pool of the rows."""
     trainings = rows.scored if rows.pool == TRAININGS else scored(rows.trials, rows.rule, TRAININGS)
     points = repeated(trainings)
     if points["score"].isna().all():
@@ -32,23 +36,39 @@ def compute(rows: Rows) -> Frames:
         )
     found = points.groupby("dataset")
     far = pd.Series(np.minimum(found["score"].max(), FAR * found["median"].min()))
-    kept = ["dataset", "method_label", "place", "score"]
+    kept = ["dataset", "method_label", "place", "score", "setting"]
+    ends = {"far": points["dataset"].map(far), "best": points["dataset"].map(found["score"].min())}
+    spread = setting_spread(points)
+    drawn = spread[_evenly(spread)]
+    cloud = points[kept].rename(columns={"method_label": "method"}).assign(**ends)
     return {
-        "points": points[kept].rename(columns={"method_label": "method"}).assign(far=points["dataset"].map(far)),
-        "settings": setting_spread(points),
+        "points": cloud[points["setting"].isin(drawn["setting"])].drop(columns="setting"),
+        "settings": drawn,
         "table": seed_table(points, rows.rng(), rows.level),
     }
+
+
+def _evenly(spread: pd.DataFrame) -> "pd.Series[bool]":
+    """Which settings are drawn: where the place, brought down to SHOWN steps, comes to a new one."""
+    last = spread.groupby(["dataset", "method"])["place"].transform("max")
+    steps = np.minimum(last, SHOWN) - 1
+    step = (spread["place"] - 1) * steps // np.maximum(last - 1, 1)
+    before = (spread["place"] - 2) * steps // np.maximum(last - 1, 1)
+    shown: pd.Series[bool] = (step > before) | (spread["place"] == 1)
+    return shown
 
 
 def caption(rows: Rows, frames: Frames) -> str:
     """What the points are, and what the numbers."""
     partly = int(frames["table"]["partly"].sum())
+    fewer = int(frames["table"]["settings"].max()) > SHOWN
     some = f" (in {partly} settings beside others that have one)" if partly else ""
     return common(
         rows,
         "Points: the seeds of each setting that was trained with several, settings in the order of their medians; "
         f"line: from the lowest to the highest; above the axis: x seeds without a score{some}, "
         "\N{BLACK UP-POINTING SMALL TRIANGLE} beyond it.",
+        *([f"Of a method with more than {SHOWN} settings as many are drawn, evenly by place."] if fewer else []),
         "cv: the standard deviation within settings over their mean, pooled; bar: a studentised bootstrap of settings. "
         "Between settings: the share of the variance of ranked scores that lies there, not between seeds of one "
         "(intraclass correlation; below 0 where a seed does the same in all settings); bar: Searle's interval. Both "
@@ -71,7 +91,7 @@ def draw(frames: Frames, caption: str) -> Figure:
             axes = panel_each(part, list(rows["method"]), grid[0])
             _measures(part, grid[1], rows)
             for (_, row), ax in zip(rows.iterrows(), axes.values(), strict=True):
-                score_axis(ax, "y", points["score"].min(), points["far"].iloc[0])
+                score_axis(ax, "y", points["best"].iloc[0], points["far"].iloc[0])
                 ax.set_xlim(0, settings["place"].max() + 1)
                 mine, theirs = (frame[frame["method"] == row["method"]] for frame in (points, settings))
                 _panel(ax, mine, theirs, colour(row["method"]))

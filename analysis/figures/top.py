@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.kind import FigureKind, Frames
-from analysis.ink import captioned, scale_scores
+from analysis.ink import PAPER, captioned, scale_scores
 from analysis.paper.beside import beside_caption, boxes_beside, comparable
 from analysis.rows import Rows
 from analysis.style import CONTEXT, PAGE, colour
-from analysis.top import top_caption, top_fraction, top_table
+from analysis.top import marked_top, top_caption, top_table
 
 FEW = 5
 """A box of fewer trials than this is dashed and hollow, since it is no distribution."""
@@ -28,6 +28,8 @@ PAPER_AT, PAPER_STEP = 0.39, 0.095
 """Where the paper's boxes of a method stand on its right: the first, and the next, in places of methods."""
 FACETS_ABREAST = 2
 LABEL_LETTERS = 13  # at most on a line of a label
+LABELS, LEAST_LABELS = 12, 6
+"""Boxes abreast: a dataset with more than the first takes several lines, each of as many as fit a page."""
 
 
 def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str, paper: pd.DataFrame | None = None) -> Figure:
@@ -41,25 +43,48 @@ def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str, paper: p
         caption: printed under the figure.
         paper: boxes of the paper's (`analysis.paper.beside.comparable`), drawn narrow and hollow on the right of ours.
     """
-    facets = list(table.groupby("dataset", sort=False))
-    columns = min(FACETS_ABREAST, len(facets))
+    broken = {str(dataset): _lines(rows) for dataset, rows in table.groupby("dataset", sort=False)}
+    facets = [(dataset, rows) for dataset, parts in broken.items() for rows in parts]
+    columns = 1 if len(facets) > len(broken) else min(FACETS_ABREAST, len(facets))
     lines = math.ceil(len(facets) / columns)
     width = columns * max(_facet_width(rows) for _, rows in facets)
     with mpl.rc_context(PAGE):
         figure = captioned(width, 2.6 * lines, caption)
         axes = figure.subplots(lines, columns, squeeze=False).flatten()
         for ax, (dataset, rows) in zip(axes, facets, strict=False):
-            _top_facet(ax, marked[marked["dataset"] == dataset], rows)
+            first = rows is broken[dataset][0]
+            _top_facet(ax, marked[marked["dataset"] == dataset], rows, table[table["dataset"] == dataset])
             if paper is not None:
-                _paper_boxes(ax, paper[paper["dataset"] == dataset], list(rows["method"]))
-            ax.set_title(str(dataset), loc="left", fontweight="bold", pad=11)
+                mine = (paper["dataset"] == dataset) & paper["method_label"].isin(rows["method"])
+                _paper_boxes(ax, paper[mine], list(rows["method"]))
+            ax.set_title(dataset if first else f"{dataset}, continued", loc="left", fontweight="bold", pad=11)
+        for dataset in broken:
+            _alike([ax for ax, facet in zip(axes, facets, strict=False) if facet[0] == dataset])
         for ax in axes[len(facets) :]:
             ax.set_axis_off()
     return figure
 
 
-def _top_facet(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
-    """One dataset: boxes of the top k over all points, a column per row of `table`."""
+def _lines(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of one dataset, on lines of about equally many where they are too many for one."""
+    if len(table) <= LABELS:
+        return [table]
+    fit = next((n for n in range(LABELS, LEAST_LABELS, -1) if _width_of(table, n) <= PAPER), LEAST_LABELS)
+    count = math.ceil(len(table) / fit)
+    return [table.iloc[len(table) * at // count : len(table) * (at + 1) // count] for at in range(count)]
+
+
+def _alike(axes: list[Axes]) -> None:
+    """The lines of one dataset have one scale, and places of one width."""
+    if len(axes) > 1:
+        lows, highs = zip(*(ax.get_ylim() for ax in axes), strict=True)
+        right = max(ax.get_xlim()[1] for ax in axes)
+        for ax in axes:
+            ax.set(xlim=(ax.get_xlim()[0], right), ylim=(min(lows), max(highs)))
+
+
+def _top_facet(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame, whole: pd.DataFrame) -> None:
+    """Boxes of the top k over all points, a column per row of `table`; `whole` is that of the dataset."""
     order = list(table["method"])
     for place, (_, row) in enumerate(table.iterrows()):
         ink = colour(row["method"])
@@ -80,7 +105,7 @@ def _top_facet(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
     ax.set_xlim(-0.6, len(order) - 0.4)
     ax.set_xticks(range(len(order)), [_tick(row) for _, row in table.iterrows()], linespacing=1.3)
     ax.set_xlabel("")
-    _score_axis(ax, trials, table)
+    _score_axis(ax, trials, whole)
 
 
 def _boxes(ax: Axes, top: pd.DataFrame, order: list[str], few: bool) -> None:
@@ -138,8 +163,13 @@ def _tick(row: "pd.Series[Any]") -> str:
 
 def _facet_width(table: pd.DataFrame) -> float:
     """Inches, so that no two labels touch: a paper's column (3.4) for the eight boxes of the paper's Figure 1."""
+    return max(3.4, _width_of(table, len(table)))
+
+
+def _width_of(table: pd.DataFrame, labels: int) -> float:
+    """Inches of so many labels, each as wide as the widest of `table`."""
     longest = max(len(line) for _, row in table.iterrows() for line in _tick(row).splitlines())
-    return max(3.4, 0.6 + len(table) * (0.08 + 0.058 * longest))
+    return 0.6 + labels * (0.08 + 0.058 * longest)
 
 
 def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
@@ -156,7 +186,7 @@ def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
 
 def compute(rows: Rows) -> Frames:
     """marked: rows of `top_fraction`; table: their `top_table`; beside: of `boxes_beside`; paper: the shown of them."""
-    marked = top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool)
+    marked = marked_top(rows)
     beside = boxes_beside(marked)
     return {"marked": marked, "table": top_table(marked), "beside": beside, "paper": comparable(beside)}
 

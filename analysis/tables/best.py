@@ -8,12 +8,12 @@ import pandas as pd
 from analysis.rows import Rows
 from analysis.tables.formats import number
 from analysis.tables.kind import Block, TableKind
-from analysis.top import top_caption, top_fraction, top_table
+from analysis.top import marked_top, top_caption, top_table
 
 
 def compute(rows: Rows) -> pd.DataFrame:
     """`analysis.top.top_table`; where nothing was scored its rows say so."""
-    return top_table(top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool))
+    return top_table(marked_top(rows))
 
 
 def words(table: pd.DataFrame) -> Iterator[Block]:

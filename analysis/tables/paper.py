@@ -16,7 +16,7 @@ from analysis.rows import Rows
 from analysis.scores import pools
 from analysis.tables.formats import count, interval, number
 from analysis.tables.kind import Block, TableKind
-from analysis.top import top_fraction, top_table
+from analysis.top import marked_top, top_table
 
 COMPARED, MISSING, OFF_PLOT, NO_SCORE = "compared", "missing", "off the paper's plot", "no score"
 FRACTION = 0.05
@@ -36,7 +36,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     Raises:
         NotEnough: the paper's figures have none of the datasets.
     """
-    marked = top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool)
+    marked = marked_top(rows)
     beside = boxes_beside(marked)
     if beside.empty:
         known = ", ".join(boxes()["dataset"].unique())

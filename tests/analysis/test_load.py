@@ -5,14 +5,15 @@ import shutil
 import warnings
 from dataclasses import replace
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from upath import UPath
 
 from analysis import load, select
-from analysis.load import load_checkpoints
-from analysis.rows import open_rows
+from analysis.load import load_checkpoints, positions
+from analysis.rows import once, open_rows
 from analysis.scores import scored
 from study.names import InputError
 from study.results import DamagedFile
@@ -349,3 +350,33 @@ def test_file_that_stands_alone_has_neither_checkpoints_nor_members(folder, tmp_
     assert rows.checkpoints.empty and "frechet_distance" in rows.checkpoints
     assert rows.members.empty and not rows.adaptive.any()
     assert load_checkpoints(alone / "trials.parquet").empty
+
+
+def test_checkpoints_find_the_row_of_their_trial_under_their_protocol():
+    trials = pd.DataFrame({"trial_id": ["a", "b", "a"], "protocol_id": ["p", "p", "q"]})
+    checkpoints = pd.DataFrame({"trial_id": ["a", "a", "b", "c", "b"], "protocol_id": ["q", "p", "p", "p", "q"]})
+    assert positions(checkpoints, trials).tolist() == [2, 0, 1, -1, -1]
+
+
+def test_fewer_columns_of_checkpoints_are_those_of_all(study):
+    study.add_many(None, [1.0, 2.0])
+    few, every = load_checkpoints(study.folder, ["kernel_distance"]), load_checkpoints(study.folder)
+    assert list(few) == ["trial_id", "discriminator_step", "protocol_id", "frechet_distance", "kernel_distance"]
+    assert len(few) > 1
+    pd.testing.assert_frame_equal(few, every[list(few)])
+    study.compact()
+    pd.testing.assert_frame_equal(load_checkpoints(study.folder, ["kernel_distance"]), few)
+
+
+def test_what_several_show_is_computed_once_for_the_same_rows(study):
+    study.add_many(None, [1.0, 2.0])
+    calls = []
+
+    @once
+    def work(rows):
+        calls.append(rows)
+        return len(rows.trials)
+
+    rows, others = open_rows(study.folder), open_rows(study.folder)
+    assert [work(rows), work(rows), work(others), work(replace(rows, fraction=0.5))] == [2, 2, 2, 2]
+    assert len(calls) == 3

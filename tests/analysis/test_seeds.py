@@ -120,3 +120,41 @@ def test_the_figure_of_two_datasets_draws(seeded):
     figure = FIGURE.draw(frames, caption)
     figure.draw_without_rendering()
     assert len(figure.subfigs) == 2
+
+
+def test_of_many_settings_some_are_drawn_evenly_and_the_table_is_of_all(study, monkeypatch):
+    for place in range(1, 11):
+        study.add_many(None, [10.0 * place, 10.0 * place + 1], learning_rate=place * 1e-4)
+    rows = open_rows(study.folder)
+    whole = FIGURE.compute(rows)
+    assert "as many are drawn" not in FIGURE.caption(rows, whole)
+    monkeypatch.setattr("analysis.figures.seeds.SHOWN", 4)
+    frames = FIGURE.compute(open_rows(study.folder))
+    assert sorted(whole["settings"]["place"]) == list(range(1, 11)) and len(whole["points"]) == 20
+    assert sorted(frames["settings"]["place"]) == [1, 4, 7, 10], "the first, the last, and as far apart in between"
+    assert sorted(frames["points"]["place"].unique()) == [1, 4, 7, 10] and len(frames["points"]) == 8
+    assert frames["table"]["settings"].tolist() == [10]
+    assert "more than 4 settings as many are drawn" in FIGURE.caption(rows, frames)
+
+
+def test_the_bootstrap_by_counts_is_that_by_rows():
+    variances, freedom = np.array([1.0, 4.0, 9.0, 2.0, 6.0]), np.array([2.0, 2.0, 1.0, 2.0, 1.0])
+    low, high = pooled_sd(variances, freedom, rng(3))[1]
+    rows = np.stack([variances * freedom, freedom], axis=-1)
+
+    def log_ratio(of):
+        above, below = of[..., 0].sum(axis=1), of[..., 1].sum(axis=1)
+        rest = of[..., 0] - (above / below)[:, None] * of[..., 1]
+        return np.log(above / below), np.sqrt((rest**2).sum(axis=1) * 5 / 4) / above
+
+    drawn = rng(3).integers(0, 5, (2000, 5))
+    drawn = drawn[(drawn != drawn[:, :1]).any(axis=1)]  # one setting five times tells nothing of its error
+    (mean,), (error,) = log_ratio(rows[None])
+    means, errors = log_ratio(rows[drawn])
+    ends = np.quantile((means - mean) / errors, [0.975, 0.025])
+    assert (low, high) == pytest.approx(tuple(np.exp((mean - ends * error) / 2)), rel=1e-9)
+
+
+def test_an_end_beyond_all_numbers_is_open():
+    """Resamples of the two settings that are nearly alike have next to no error, and lie far from the whole."""
+    assert pooled_sd([1.0, 1.001, 100.0], [2.0, 2.0, 2.0], rng())[1][1] == math.inf

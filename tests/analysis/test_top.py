@@ -5,6 +5,8 @@ import math
 import pytest
 
 from analysis import BEST, FINAL, load, select, top_fraction, top_table
+from analysis.figures import figures
+from analysis.rows import open_rows
 from analysis.style import COLOURS, colour, method_label, place
 from analysis.tables import plain_table, words
 from analysis.top import setting, top_caption
@@ -156,3 +158,17 @@ def test_stopped_trials_are_kept_apart(study, methods):
 def test_studies_without_stopped_trials_say_nothing_of_them(small_study):
     marked = top_fraction(load(small_study.folder))
     assert "stopped" not in top_caption(marked) + plain_table(words(top_table(marked)))
+
+
+def test_more_than_twelve_labels_take_several_lines_of_one_scale(study):
+    for number in range(14):
+        study.add_many(None, [1.0 + number, 20.0 + number], steps=100 * (number + 1))
+    rows = open_rows(study.folder)
+    kind = figures()["top"]
+    frames = kind.compute(rows)
+    axes = [ax for ax in kind.draw(frames, "caption").get_axes() if ax.axison]
+    shown = [label.get_text().splitlines()[2] for ax in axes for label in ax.get_xticklabels()]
+    assert len(axes) > 1 and len(shown) == 14 and len(set(shown)) == 14
+    assert len({(*ax.get_xlim(), *ax.get_ylim()) for ax in axes}) == 1
+    assert [ax.get_title(loc="left") for ax in axes][:2] == ["digits", "digits, continued"]
+    assert kind.draw(frames, "caption").get_figwidth() <= 6.9

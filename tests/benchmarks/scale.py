@@ -1,9 +1,10 @@
 """How long figures and tables take on many trials, and how much memory.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/scale.py [--trials 100000] [--each] [--load-only]
+    OMP_NUM_THREADS=1 python tests/benchmarks/scale.py [--trials 100000] [--datasets 1] [--each] [--load-only]
 
-Fills a folder with rows as of so many finished trials: eight methods on three datasets, five checkpoints each with
-diagnostics and a KID, and memberships of the grid. Then, in a fresh process, loads it and computes and draws (as PNG)
+Fills a folder with rows as of so many finished trials: eight methods on one dataset (up to three with `--datasets`,
+which draws every panel as many times), five checkpoints each with diagnostics and a KID, and memberships of the grid.
+Then, in a fresh process, loads it and computes and draws (as PNG)
 everything on the menus; prints seconds (of the clock, and of the processor) and peak memory. `--load-only` loads, and
 computes the table of the best.
 """
@@ -41,11 +42,11 @@ COUPLED = np.array([(1e-3, 0.5, 0.9, 5), (1e-3, 0.5, 0.999, 1), (1e-4, 0.5, 0.9,
 SEEDS, STEPS, LAYERS = 5, 5, 8
 
 
-def fill(folder: Path, n: int) -> None:
+def fill(folder: Path, n: int, datasets: int) -> None:
     """The three tables."""
     rng = np.random.default_rng(0)
-    which, number = np.arange(n) % (len(DATASETS) * len(METHODS)), np.arange(n) // (len(DATASETS) * len(METHODS))
-    dataset, method = which % len(DATASETS), which // len(DATASETS)
+    number, which = np.divmod(np.arange(n), datasets * len(METHODS))
+    method, dataset = np.divmod(which, datasets)
     setting = COUPLED[number // SEEDS % len(COUPLED)]
     penalised = np.array([penalty is not None for _, _, penalty, _ in METHODS])[method]
     settings = number // SEEDS  # the same of all methods; beyond the grid, as random ones
@@ -197,6 +198,7 @@ def main() -> None:
     """Fill, and measure in a fresh process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=100_000)
+    parser.add_argument("--datasets", type=int, default=1, choices=range(1, len(DATASETS) + 1))
     parser.add_argument("--each", action="store_true", help="print what each step takes")
     parser.add_argument("--load-only", action="store_true", help="load, and compute the table of the best")
     parser.add_argument("--folder", type=Path, help="of such rows; made where it is missing, and kept")
@@ -208,7 +210,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.folder or Path(scratch)
         if not (folder / "trials.parquet").exists():
-            fill(folder, arguments.trials)
+            fill(folder, arguments.trials, arguments.datasets)
         flags = [flag for flag, on in (("--each", arguments.each), ("--load-only", arguments.load_only)) if on]
         subprocess.run([sys.executable, __file__, "--measure", "--folder", str(folder), *flags], check=True)
 
