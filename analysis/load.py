@@ -152,7 +152,7 @@ def _refuse_mixture(dataset: str, rows: pd.DataFrame) -> None:
         ]
         raise InputError(
             f"{dataset} is scored under {len(groups)} metric protocols, which are never mixed: {'; '.join(groups)}. "
-            "Choose one with `--protocol ID`."
+            'Choose one with `--protocol ID`, in Python with protocol="ID".'
         )
     for column, words in (("semantics", "semantics of training"), ("dataset_sha256", "versions of its images")):
         sizes = rows.groupby(column).size()
