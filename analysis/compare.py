@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.beliefs import quantile_difference_interval
 from analysis.intervals import (
     improvement,
     improvement_interval,
     order_weights,
-    quantile_difference_interval,
     ranked,
     resolved_fraction,
 )

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.beliefs import quantile_difference_interval
 from analysis.compare import NO_INTERVAL, verdict
-from analysis.intervals import Array, quantile_difference_interval
+from analysis.intervals import Array
 from analysis.scores import BEST, CELL, SPLIT_BY_N_DIS, SelectionRule, scored
 from analysis.style import CONTEXT, place
 from analysis.summaries import median_places, summary
@@ -64,7 +65,7 @@ def update_cost(trials: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
     Generator updates and data are part of it: seconds of training over discriminator updates. A ratio is of medians of
     finished trainings that differ in nothing but the method, hyperparameters other than n_dis, and seed; its interval
-    is that of the difference of their logarithms (`analysis.intervals.quantile_difference_interval`), widened to hold
+    is that of the difference of their logarithms (`analysis.beliefs.quantile_difference_interval`), widened to hold
     it. What is repeated is the training. Where methods were trained one after the other, a ratio also holds what else
     the machine did then.
 

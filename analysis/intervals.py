@@ -22,8 +22,6 @@ Interval = tuple[float, float]
 Array = npt.NDArray[Any]
 ROUNDING = 1e-9
 """Chances are equal within this; so `quantile_interval` has both ends at the very fraction of `resolved_fraction`."""
-MOST_PAIRS = 200
-"""Of neighbouring scores that `quantile_difference_interval` tells apart in one sample."""
 
 
 def ranked(scores: Any) -> Array:
@@ -84,57 +82,11 @@ def resolved_fraction(n: int, fraction: float = 0.05, level: float = 0.95) -> fl
     return min(wanted, 1.0) if wanted <= 1 else None
 
 
-def quantile_difference_interval(a: Any, b: Any, q: float, level: float = 0.95) -> Interval:
-    """An interval for the q-quantile of the law of `a` less that of `b`, from two independent samples.
-
-    The number of scores below a quantile is binomial; read backwards, each quantile lies between the J-th and the next
-    score with the chance of J. The ends are quantiles of the difference of two such draws, each at whichever of its two
-    scores makes the interval wider. So no law is assumed, nor that estimates scatter evenly. Simulated, it covered more
-    than its level for every law and size tried (`tests/benchmarks/coverage.py`).
-
-    Args:
-        a, b: [n_a], [n_b]; NaN and inf rank last.
-        q: in (0, 1).
-        level: in (0, 1).
-
-    Returns:
-        (low, high); infinite where a sample is too small for an end, or where the end falls on trials without a score:
-        (inf, inf) where that is so for all that `a` may be, but not for `b`.
-    """
-    check_level(level)
-    (low_a, high_a, weight_a), (low_b, high_b, weight_b) = (_between(scores, q) for scores in (a, b))
-    weights, side = np.outer(weight_a, weight_b).ravel(), (1 - level) / 2 * (1 + ROUNDING)
-    with np.errstate(invalid="ignore"):
-        lows, highs = low_a[:, None] - high_b, high_a[:, None] - low_b
-    low = _beyond(np.where(np.isnan(lows), -math.inf, lows).ravel(), weights, side)
-    return low, -_beyond(np.where(np.isnan(highs), -math.inf, -highs).ravel(), weights, side)
-
-
-def _between(scores: Any, q: float) -> tuple[Array, Array, Array]:
-    """The scores between which a quantile lies, and the chance of that; in large samples many such pairs as one."""
-    if not 0 < q < 1:
-        raise InputError(f"q {q:g}: must be between 0 and 1.")
-    values = np.concatenate([[-math.inf], ranked(scores), [math.inf]])
-    n = len(values) - 2
-    first, last = (int(stats.binom.ppf(chance, n, q)) for chance in (ROUNDING, 1 - ROUNDING))
-    starts = np.arange(first, last + 1, -(-(last + 1 - first) // MOST_PAIRS))
-    ends = np.append(starts[1:], last + 1)
-    weights = np.add.reduceat(stats.binom.pmf(np.arange(first, last + 1), n, q), starts - first)
-    return values[starts], values[ends], weights
-
-
-def _beyond(values: Array, weights: Array, side: float) -> float:
-    """The highest value that has no more than `side` of the weight below it."""
-    order = np.argsort(values)
-    beyond = int(np.searchsorted(np.cumsum(weights[order]), side, side="right"))
-    return float(values[order[min(beyond, len(order) - 1)]])
-
-
 def difference_interval(a: float, of_a: Interval, b: float, of_b: Interval) -> Interval:
     """An interval for a - b from those of two independent quantities (MOVER: Zou and Donner, 2008, equation 4).
 
     For estimates that scatter as smoothly as a mean does. Not for quantiles, which jump where a method collapses: there
-    it covers as little as 74 % at 95 (`tests/benchmarks/coverage.py`); `quantile_difference_interval` is for those.
+    it covers as little as 74 % at 95 (`tests/benchmarks/coverage.py`); `analysis.beliefs` is for those.
     An end is infinite where it leans on one that is.
     """
     if not (math.isfinite(a) and math.isfinite(b)):

@@ -197,7 +197,7 @@ def _refuse_mixture(dataset: str, rows: pd.DataFrame) -> None:
         ]
         raise InputError(
             f"{dataset} is scored under {len(groups)} metric protocols, which are never mixed: {'; '.join(groups)}. "
-            "Choose one with `--protocol ID`."
+            'Choose one with `--protocol ID`, in Python with protocol="ID".'
         )
     for column, option, words in (
         ("semantics", "--semantics N", "semantics of training"),

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from analysis.beliefs import quantile_difference_interval
 from analysis.cost import seconds_and_scores, update_cost
 from analysis.figures import NotEnough, figures
 from analysis.ink import save
-from analysis.intervals import quantile_difference_interval
 from analysis.load import load, select
 from analysis.rows import Rows, open_rows
 from study.rows import DIVERGED, FAILED, KEPT_GENERATOR

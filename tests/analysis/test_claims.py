@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.beliefs import quantile_difference_interval
 from analysis.claims import CLAIMS, DOES_NOT_HOLD, HOLDS, NOT_ENOUGH, NOT_RESOLVED, evidence, judge
 from analysis.claims.claim import Claim, Line, Reading
 from analysis.claims.material import Material, Place
@@ -26,7 +27,7 @@ from analysis.claims.repeats import balance
 from analysis.claims.tuning import needed, of_best
 from analysis.claims.verdicts import decide, verdict
 from analysis.compare import compare_scores
-from analysis.intervals import quantile_difference_interval, quantile_interval
+from analysis.intervals import quantile_interval
 from analysis.rows import open_rows
 from analysis.scores import SETTINGS
 from study.baselines import Baseline, read_baselines, record_baseline
@@ -107,7 +108,7 @@ def test_joining_bounds_never_narrows_an_interval(monkeypatch):
     rng = np.random.default_rng(2)
     terms = [(factor, rng.lognormal(size=400), 0.3) for factor in (2, -1, -1)]
     joined = quantile_sum(terms, 0.95)
-    monkeypatch.setattr("analysis.claims.quantities.MOST", 10**6)
+    monkeypatch.setattr("analysis.beliefs.MOST", 10**6)
     exact = quantile_sum(terms, 0.95)
     assert joined.low <= exact.low < exact.high <= joined.high
 

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from analysis import load, select
+from analysis.beliefs import quantile_difference_interval
 from analysis.compare import (
     HIGHER,
     LOWER,
@@ -20,7 +21,6 @@ from analysis.compare import (
     top_count,
     verdict,
 )
-from analysis.intervals import quantile_difference_interval
 from analysis.scores import scored
 from study.names import InputError
 from study.rows import DIVERGED

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
+from analysis.beliefs import quantile_difference_interval
 from analysis.intervals import (
     bootstrap_interval,
     difference_interval,
@@ -15,7 +16,6 @@ from analysis.intervals import (
     improvement_interval,
     least_quantile,
     order_weights,
-    quantile_difference_interval,
     quantile_interval,
     ranked,
     resolved_fraction,
