@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from analysis.claims.claim import Claim, Line, Reading
 from analysis.claims.material import GP, GP5, HINGE, LN, LS, NONE, NS, SN, WGAN, Cell, Material, Place, label
@@ -160,10 +161,15 @@ def _within(cell: Cell, other: Cell, variant: str, factor: float, fraction: floa
 
 
 def _seed_noise(trainings: pd.DataFrame) -> pd.DataFrame:
-    """Of each setting under NS or hinge with two seeds or more: its place, variant and variance of the log score."""
+    """Of each setting under NS or hinge with two seeds or more: its place, variant and variance of the log score.
+
+    Each is over the median of its law for normal scores, so that their median is right for few seeds as well.
+    """
     rows = trainings[trainings["loss"].isin([NS, HINGE]) & (trainings["score"] > 0) & trainings["variant"].notna()]
     groups = rows.assign(log=np.log(rows["score"])).groupby([*SETTING, "training", "variant"], dropna=False)["log"]
-    found = groups.var(ddof=1).dropna().rename("variance").reset_index()
+    found = groups.agg(["var", "count"]).dropna().reset_index()
+    freedom = found["count"] - 1
+    found["variance"] = found["var"] / (stats.chi2.median(freedom) / freedom)
     places = [Place(*names) for names in zip(found["dataset"], found["architecture"], found["training"], strict=True)]
     return found.assign(place=pd.Series(places, index=found.index, dtype=object))
 
