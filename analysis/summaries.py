@@ -67,4 +67,4 @@ def median_places(n: int, level: float) -> tuple[int, int]:
     ((5, 14), (-1, 5))
     """
     low, high = quantile_interval(np.arange(n), 0.5, level)
-    return (int(low) if math.isfinite(low) else -1), (int(high) if math.isfinite(high) else int(n))  # NumPy's n comes from the cache as it is
+    return int(low) if math.isfinite(low) else -1, int(high) if math.isfinite(high) else int(n)
