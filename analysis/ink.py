@@ -14,7 +14,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from analysis.style import PAGE
 from study.files import replace
 from study.names import InputError
-from study.rows import score_label
 
 PNG_LEVEL = 3
 """Of 9: files a little larger than at the usual 6, in half the time."""
@@ -53,12 +52,6 @@ def datasets_abreast(
     for ax in axes[len(names) :]:
         ax.set_axis_off()
     return figure, dict(zip(names, axes, strict=False))
-
-
-def score_name(trials: pd.DataFrame) -> dict[str, str]:
-    """What the score of each dataset may be called."""
-    first = trials.groupby("dataset")[["extractor", "weights_sha256"]].first()
-    return {str(dataset): score_label(*row) for dataset, row in first.iterrows()}
 
 
 def scale_scores(ax: Axes, shown: "pd.Series[float]") -> None:

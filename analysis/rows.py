@@ -14,7 +14,7 @@ from analysis.scores import BEST, TRAININGS, Pool, SelectionRule, scored
 from search_spaces.ranges import BO
 from study.files import exists, place
 from study.names import unknown
-from study.rows import EVALUATIONS, MEMBERSHIPS
+from study.rows import EVALUATIONS, MEMBERSHIPS, score_label
 
 CURVES = (
     *("frechet_distance", "kernel_distance", "sigmas", "sigma_product"),
@@ -78,6 +78,16 @@ class Rows:
     def made(self) -> dict[Any, Any]:
         """What functions that are wrapped in `once` have made of these rows."""
         return {}
+
+    @cached_property
+    def score_names(self) -> dict[str, str]:
+        """What the score of each dataset may be called."""
+        first = self.trials.groupby("dataset")[["extractor", "weights_sha256"]].first()
+        return {str(dataset): score_label(*row) for dataset, row in first.iterrows()}
+
+    def named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with score_label, what the score of each row's dataset may be called."""
+        return table.assign(score_label=table["dataset"].map(self.score_names))
 
     def rng(self) -> np.random.Generator:
         """A fresh stream of random numbers, the same each time, so that no result depends on what was asked before."""

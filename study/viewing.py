@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study import cli
 from study.names import look_up
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Level = Annotated[float, typer.Option(help="Of intervals, between 0 and 1.")]
 
 def names(text: str | None) -> list[str] | None:
     """The names of a list separated by commas, each once; None for all."""
-    return list(dict.fromkeys(name.strip() for name in text.split(","))) if text else None
+    return cli.split(text) if text else None
 
 
 def opened(

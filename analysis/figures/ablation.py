@@ -15,7 +15,7 @@ from analysis.ablation import WITHOUT, paired_ablations
 from analysis.captions import common
 from analysis.compare import HIGHER, LOWER, NO_INTERVAL
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.ink import COLUMN, datasets_abreast, score_name
+from analysis.ink import COLUMN, datasets_abreast
 from analysis.rows import Rows, once
 from analysis.scores import TRAININGS
 from analysis.style import PAGE, TERMS
@@ -34,7 +34,7 @@ def compute(rows: Rows) -> Frames:
     table = paired_ablations(rows.trials, rows.rule, rows.level)
     if table.empty:
         raise NotEnough("No two trainings differ in one factor only, with equal hyperparameters and seed.")
-    return {"table": table.assign(score_label=table["dataset"].map(score_name(rows.trials)))}
+    return {"table": rows.named(table)}
 
 
 def caption(rows: Rows, frames: Frames) -> str:

@@ -11,7 +11,7 @@ from analysis.agreement import ALL, both_distances, rank_correlation, top_overla
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.figures.panels import short
-from analysis.ink import PAPER, captioned, scale_scores, score_name
+from analysis.ink import PAPER, captioned, scale_scores
 from analysis.rows import Rows, once
 from analysis.style import PAGE, colour
 from study.rows import FINISHED
@@ -26,7 +26,7 @@ def compute(rows: Rows) -> Frames:
     if pairs.empty:
         raise NotEnough("No training has a kernel distance at its best checkpoint; `--metrics kid` computes it.")
     return {
-        "pairs": pairs.assign(score_label=pairs["dataset"].map(score_name(rows.trials))),
+        "pairs": rows.named(pairs),
         "correlation": rank_correlation(pairs, rows.level),
         "overlap": top_overlap(pairs, level=rows.level),
     }

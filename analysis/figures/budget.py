@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from analysis.budget import budget_curve
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.ink import lay_out, scale_scores, score_name
+from analysis.ink import lay_out, scale_scores
 from analysis.panels import LINE, blocks, counting_axis, height_of, name_ends, panel_each, score_axis, together
 from analysis.paper.beside import beside_caption, boxes_beside, comparable
 from analysis.rows import Rows
@@ -37,7 +37,7 @@ def compute(rows: Rows) -> Frames:
     means = curve.groupby("dataset")["mean"]
     ends = curve.groupby(["dataset", "method"])["mean"].last().groupby("dataset").max()
     far = pd.Series(np.minimum(means.max(), np.maximum(ends, FAR * means.min())))
-    labels = curve["dataset"].map(score_name(rows.trials))
+    labels = curve["dataset"].map(rows.score_names)
     without = [(*key, len(pool)) for key, pool in pools(needed).items() if pool["score"].isna().all()]
     beside = boxes_beside(rows.scored)
     return {

@@ -15,7 +15,7 @@ from analysis.compare import NO_INTERVAL
 from analysis.cost import NO_BASELINE, seconds_and_scores, update_cost
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.figures.panels import short
-from analysis.ink import PAPER, captioned, scale_scores, score_name
+from analysis.ink import PAPER, captioned, scale_scores
 from analysis.rows import Rows, once
 from analysis.style import PAGE, colour
 from study.rows import DIVERGED, FAILED, FINISHED
@@ -33,7 +33,7 @@ def compute(rows: Rows) -> Frames:
     if trainings.empty:
         raise NotEnough("No training ran on one machine from its first update to its last, so that none was timed.")
     return {
-        "trainings": trainings.assign(score_label=trainings["dataset"].map(score_name(rows.trials))),
+        "trainings": rows.named(trainings),
         "updates": update_cost(rows.trials, rows.level),
     }
 

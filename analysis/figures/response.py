@@ -11,7 +11,6 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.ink import score_name
 from analysis.panels import CLOUD, INK, TITLE_LETTERS, blocks, score_axis, strip, wrapped
 from analysis.response import FEW_VALUES, response, response_points
 from analysis.rows import Rows
@@ -34,7 +33,7 @@ def compute(rows: Rows) -> Frames:
     scores, lowest = rows.scored.groupby("dataset")["score"], groups.groupby("dataset")["median"].min()
     best, far = scores.min(), pd.concat([scores.max(), FAR * lowest], axis=1).min(axis=1)
     points = response_points(rows.scored, rows.rng())
-    names, dataset = score_name(rows.trials), groups["dataset"]
+    names, dataset = rows.score_names, groups["dataset"]
     groups = groups.assign(score_label=dataset.map(names), best=dataset.map(best), far=dataset.map(far))
     return {"groups": groups, "points": points.assign(above=points["score"] > points["dataset"].map(far))}
 

@@ -14,7 +14,7 @@ from analysis.captions import common
 from analysis.curves import POOL, STEP, outcomes, score_curve, shown_trainings
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.figures.panels import method_panels
-from analysis.ink import scale_scores, score_name
+from analysis.ink import scale_scores
 from analysis.rows import Rows
 from analysis.style import PAGE, colour
 from study.rows import DIVERGED, FAILED
@@ -30,7 +30,7 @@ def compute(rows: Rows) -> Frames:
     if curve.empty:
         raise NotEnough("No checkpoint of a training has a score; evaluations.parquet of a results folder has them.")
     return {
-        "curve": curve.assign(score_label=curve["dataset"].map(score_name(rows.trials))),
+        "curve": rows.named(curve),
         "shown": shown_trainings(rows.trials, rows.checkpoints, rows.rule),
         "outcomes": outcomes(rows.trials),
     }

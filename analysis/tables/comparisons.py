@@ -8,7 +8,6 @@ import pandas as pd
 from analysis.captions import common
 from analysis.compare import HIGHER, LOWER, compare
 from analysis.figures.kind import NotEnough
-from analysis.ink import score_name
 from analysis.rows import Rows
 from analysis.scores import pools
 from analysis.style import CONTEXT
@@ -38,7 +37,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     if not made:
         raise NotEnough("A comparison needs two methods on a dataset, or one in two contexts; there is no such pair.")
     table = pd.concat(made, ignore_index=True)
-    return table.assign(score_label=table["dataset"].map(score_name(rows.trials)))
+    return rows.named(table)
 
 
 def compared(names: list[str]) -> list[tuple[str, str]]:

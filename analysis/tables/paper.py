@@ -8,7 +8,6 @@ import pandas as pd
 
 from analysis.captions import common
 from analysis.figures.kind import NotEnough
-from analysis.ink import score_name
 from analysis.intervals import quantile_interval
 from analysis.paper import BOX, boxes
 from analysis.paper.beside import boxes_beside
@@ -47,7 +46,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     table["status"] = [_status(row, rows.fraction) for _, row in table.iterrows()]
     difference = table["median_ours"] - table["median"]
     table["difference"] = difference.where(table["status"] == COMPARED)
-    table["score_label"] = table["dataset"].map(score_name(rows.trials))
+    table = rows.named(table)
     names = [
         "figure",
         "dataset",

@@ -8,7 +8,6 @@ import pandas as pd
 
 from analysis.captions import common
 from analysis.figures.kind import NotEnough
-from analysis.ink import score_name
 from analysis.paper import facts, published
 from analysis.paper.beside import protocol_difference, training_difference
 from analysis.rows import Rows
@@ -49,7 +48,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     table["training"] = ["" if pd.isna(row["seeds"]) else training_difference(row, row["steps"]) for row in lines]
     table["status"] = [_status(row, images[row["dataset"]]) for row in lines]
     table["difference"] = (table["ours"] - table["fid"]).where(table["status"] == COMPARED)
-    table["score_label"] = table["dataset"].map(score_name(rows.trials))
+    table = rows.named(table)
     table["discriminator_steps"] = table["steps"]
     return table[[*models.columns, *OURS]].sort_values("dataset", kind="stable", ignore_index=True)
 

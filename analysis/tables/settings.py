@@ -7,7 +7,6 @@ import pandas as pd
 
 from analysis.captions import common
 from analysis.figures.kind import NotEnough
-from analysis.ink import score_name
 from analysis.rows import Rows
 from analysis.scores import HYPERPARAMETERS, SETTING, scored
 from analysis.style import place
@@ -51,7 +50,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     )
     methods = table.groupby(["dataset", "method"])
     table["place"], table["settings"] = methods.cumcount() + 1, methods["seeds"].transform("size")
-    table["score_label"] = table["dataset"].map(score_name(rows.trials))
+    table = rows.named(table)
     columns = ["dataset", "method", "settings", "place", *HYPERPARAMETERS, "seeds", "scored", "median", "low", "high"]
     return table.loc[table["place"] <= SHOWN, [*columns, "spread", "score_label"]].reset_index(drop=True)
 
