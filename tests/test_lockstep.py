@@ -56,8 +56,8 @@ def same_bits(got, expected):
 def close(got, expected, learning_rate, updates):
     """Losses to 1e-4, moments to 1e-3 of the largest; parameters to 1 % of an update, but for one in fifty.
 
-    Where a gradient is nothing but rounding (below 1e-8) Adam moves a parameter by its sign: there, two runs differ by
-    at most twice all updates.
+    Where a network's gradients are nothing but rounding (below 1e-8) Adam moves parameters by their signs: there, two
+    runs differ by at most twice all updates.
     """
     evaluation, wanted = got.evaluation, expected.evaluation
     for loss in ("discriminator_loss", "generator_loss", "penalty"):
@@ -72,8 +72,8 @@ def close(got, expected, learning_rate, updates):
         )
         off = (ours - theirs).abs()
         assert off.max() <= 2 * updates * learning_rate
-        counts = references.second.sqrt() > 1e-8
-        assert (off[counts] > 0.01 * learning_rate).sum() <= 0.02 * counts.sum()
+        if references.second.max() > 1e-16:
+            assert (off > 0.01 * learning_rate).float().mean() < 0.02
 
 
 @pytest.mark.parametrize("name", covering_names())
