@@ -46,6 +46,7 @@ def bo(
     gpus_per_trial: cli.Gpus = None,
     trials_per_gpu: cli.TrialsPerGpu = None,
     deterministic: cli.Deterministic = False,
+    precision: cli.Precision = "float32",
     max_failures: cli.MaxFailures = 2,
     address: cli.Address = None,
     shard: cli.ShardOption = None,
@@ -84,6 +85,7 @@ def bo(
         operator_norms=operator_norms,
         keep=keep,
         deterministic=deterministic,
+        precision=precision,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
     limits = session.checked_limits(address, max_concurrent=max_concurrent, **shares)

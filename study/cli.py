@@ -106,6 +106,13 @@ MaxFailures = Annotated[
 PrepareNodes = Annotated[
     bool, typer.Option("--prepare-nodes", help="Nodes of the cluster prepare the datasets that they lack.")
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="What training computes in, part of a trial's identity: float32; tf32 on GPUs; bfloat16 where the device "
+        "has instructions for it.  [float32, tf32, bfloat16]"
+    ),
+]
 Deterministic = Annotated[
     bool,
     typer.Option("--deterministic", help="The same bits each time on one kind of GPU; on a CPU it is so anyway."),
@@ -139,6 +146,7 @@ def run(
     gpus_per_trial: Gpus = None,
     trials_per_gpu: TrialsPerGpu = None,
     deterministic: Deterministic = False,
+    precision: Precision = "float32",
     max_failures: MaxFailures = 2,
     address: Address = None,
     shard: ShardOption = None,
@@ -178,6 +186,7 @@ def run(
         keep_states=keep_states,
         keep=keep,
         deterministic=deterministic,
+        precision=precision,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
     limits = session.checked_limits(address, max_concurrent=max_concurrent, **shares)

@@ -47,6 +47,7 @@ def train(
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
     deterministic: cli.Deterministic = False,
+    precision: cli.Precision = "float32",
 ) -> None:
     """Train one trial in this process, and keep a grid of images at each scored checkpoint."""
     from study import data, plan
@@ -81,6 +82,7 @@ def train(
         keep_states=keep_states,
         keep=keep,
         deterministic=deterministic,
+        precision=precision,
     )
     planned = plan.plan_trial(request, method, hyperparameters, seed)
     with session.opened(request.results):
