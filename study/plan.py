@@ -20,7 +20,7 @@ from study.metrics.protocols import STUDY, resolve_protocol
 from study.names import InputError, look_up
 from study.results import generator_path, read_table, statuses
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED
-from study.trial import Hyperparameters, Method, Training, Trial
+from study.trial import FLOAT32, Hyperparameters, Method, Training, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,7 @@ class Request:
     protocol: str = STUDY
     metrics: str | None = None
     kid_subset: int | None = None
+    feature_precision: str = FLOAT32
     operator_norms: bool = False
     keep_states: bool = False
     keep: str = BEST
@@ -99,6 +100,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
         declared.n_score,
         name=request.protocol,
         kid_subset=request.kid_subset,
+        feature_precision=request.feature_precision,
     )
     steps = request.discriminator_steps or declared.discriminator_steps
     context = Context(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import mmap
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
