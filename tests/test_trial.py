@@ -297,7 +297,7 @@ def test_every_field_is_part_of_the_protocol_id():
 def test_protocol_numbers():
     numpy = MetricProtocol(**{**PROTOCOL, "n_real": np.int64(600), "n_fake": 600.0, "quantize": np.False_})
     assert numpy.id == MetricProtocol(**PROTOCOL).id
-    with pytest.raises(InputError, match="feature_precision float16: unknown. Known: float32, bfloat16"):
+    with pytest.raises(InputError, match=r"feature_precision float16: unknown\. Known: float32, bfloat16"):
         MetricProtocol(**PROTOCOL, feature_precision="float16")
     for field in ("n_real", "n_fake"):
         with pytest.raises(InputError, match=f"{field} 1: must be a whole number, 2 or more"):
