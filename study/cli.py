@@ -74,6 +74,9 @@ Metrics = Annotated[
     ),
 ]
 KidSubset = Annotated[int | None, typer.Option(help="Features in a subset of KID.  [default: 1,000 or fewer]")]
+FeaturePrecision = Annotated[
+    str, typer.Option(help="What features are computed in; in bfloat16 no score is an FID.  [float32, bfloat16]")
+]
 OperatorNorms = Annotated[
     bool, typer.Option("--operator-norms", help="Record the operator norm of each discriminator layer at checkpoints.")
 ]
@@ -137,6 +140,7 @@ def run(
     protocol: Protocol = "study",
     metrics: Metrics = None,
     kid_subset: KidSubset = None,
+    feature_precision: FeaturePrecision = "float32",
     operator_norms: OperatorNorms = False,
     keep_states: KeepStates = False,
     keep: Keep = "best",
@@ -182,6 +186,7 @@ def run(
         protocol=protocol,
         metrics=metrics,
         kid_subset=kid_subset,
+        feature_precision=feature_precision,
         operator_norms=operator_norms,
         keep_states=keep_states,
         keep=keep,

@@ -41,6 +41,7 @@ def train(
     protocol: cli.Protocol = "study",
     metrics: cli.Metrics = None,
     kid_subset: cli.KidSubset = None,
+    feature_precision: cli.FeaturePrecision = "float32",
     operator_norms: cli.OperatorNorms = False,
     keep_states: cli.KeepStates = False,
     keep: cli.Keep = "best",
@@ -78,6 +79,7 @@ def train(
         protocol=protocol,
         metrics=metrics,
         kid_subset=kid_subset,
+        feature_precision=feature_precision,
         operator_norms=operator_norms,
         keep_states=keep_states,
         keep=keep,
@@ -104,7 +106,7 @@ def _train(planned: Any) -> str:
 
     trial, context = planned.trial, planned.context
     folder = trial_folder(context.results, trial.id)
-    label = score_label(context.protocol.extractor, context.protocol.weights_sha256)
+    label = score_label(vars(context.protocol))
     device = best_device()
     latents = fixed_latents(SAMPLES, trial.training.latent_dim).to(device)
     add_memberships(context.results, "train", trial.dataset, [trial])
@@ -140,7 +142,7 @@ def _show_evaluations(results: Path, key: tuple[str, str]) -> str:
 
     (row,) = rows_of(results, "trials", key)
     for evaluation in rows_of(results, "evaluations", key):
-        print(_evaluation_line(score_label(row["extractor"], row["weights_sha256"]), evaluation))
+        print(_evaluation_line(score_label(row), evaluation))
     print(": ".join(filter(None, (row["status"], row["reason"]))))
     return str(row["status"])
 

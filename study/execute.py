@@ -36,7 +36,7 @@ from study.results import (
     write_part,
 )
 from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, OPEN, STOPPED, Record
-from study.train import Checkpoint, Diverged, Position, score, train
+from study.train import Checkpoint, Diverged, Position, evaluated, train
 from study.trial import Evaluation, Trial
 from study.unfinished import Unfinished
 
@@ -221,7 +221,8 @@ def rescore(
 
 def score_generator(generator: Generator, scorer: Scorer) -> Evaluation:
     """The evaluation of a kept generator; raises Diverged where its images are not finite."""
-    return score(generator.trial, generator.step, scorer, generator)
+    scored = scorer.score(generator, generator.trial.training.latent_dim)
+    return evaluated(generator.trial, generator.step, scorer, scored)
 
 
 class Progress(NamedTuple):

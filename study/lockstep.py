@@ -84,7 +84,7 @@ class Lockstep:
     """
 
     def __init__(self, gan: Gan, slots: Sequence[Trial], compiler: str, device: str) -> None:
-        self.slots = len(slots)
+        self._gan, self.slots = gan, len(slots)
         self.programs = programs(gan, compiler, packed=self.slots > 1)
         self._precision = slots[0].training.precision
         self._settings = self._joined([Settings.of(trial.hyperparameters, device) for trial in slots])
@@ -107,6 +107,13 @@ class Lockstep:
         """What the slot's trial has come to."""
         state: State = self._now.state
         return pytree.tree_map(lambda each: _alone(each[slot]), state) if self.slots > 1 else state
+
+    def sample(self, latents: Tensor) -> Tensor:
+        """The images [slots, N, C, H, W] in [0, 1] that the generators make of latents [N, latent_dim], for scores."""
+        networks = self._now.state.generator, self._now.state.generator_buffers
+        if self.slots == 1:
+            return self._gan.sample(*networks, latents)[None]
+        return torch.vmap(self._gan.sample, in_dims=(0, 0, None))(*networks, latents)
 
     def tally(self, slot: int) -> Tally:
         """Its losses."""

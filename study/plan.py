@@ -43,6 +43,7 @@ class Request:
     protocol: str = STUDY
     metrics: str | None = None
     kid_subset: int | None = None
+    feature_precision: str = FLOAT32
     operator_norms: bool = False
     keep_states: bool = False
     keep: str = BEST
@@ -101,6 +102,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
         declared.n_score,
         name=request.protocol,
         kid_subset=request.kid_subset,
+        feature_precision=request.feature_precision,
     )
     steps = request.discriminator_steps or declared.discriminator_steps
     context = Context(

@@ -22,7 +22,7 @@ from study.lockstep import Diverged as Diverged
 from study.lockstep import Lockstep
 from study.lockstep import Position as Position
 from study.lockstep import Tally as Tally
-from study.metrics.scoring import Scorer
+from study.metrics.scoring import Scored, Scorer
 from study.trial import Evaluation, Trial
 
 CHECK_EVERY = 50
@@ -130,22 +130,25 @@ def train_pack(
             for slot, error in lost.items():
                 del training[slot]
                 yield slot, error
+            if not at_checkpoint:
+                for slot, spent in training.items():
+                    between(slot, Position(step, together.state(slot), together.tally(slot), *spent))
+                continue
+            clock = time.perf_counter()
+            scored = scorer.score_pack(lambda z: together.sample(z.to(device)), cell.latent_dim, len(slots))
+            share = (time.perf_counter() - clock) / max(1, len(training))
             for slot, spent in list(training.items()):
-                state, tally = together.state(slot), together.tally(slot)
-                if not at_checkpoint:
-                    between(slot, Position(step, state, tally, *spent))
-                    continue
                 clock = time.perf_counter()
                 try:
-                    networks = (state.generator, state.generator_buffers)
-                    evaluation = score(slots[slot], step, scorer, lambda z, n=networks: gan.sample(*n, z.to(device)))
+                    evaluation = evaluated(slots[slot], step, scorer, scored[slot])
                 except Diverged as error:
                     del training[slot]
                     yield slot, error
                     continue
+                state = together.state(slot)
                 diagnostics = diagnose(gan, state, diagnosed[slot], operator_norms=operator_norms)
-                evaluation = replace(evaluation, **tally.means(), diagnostics=diagnostics)
-                training[slot] = spent._replace(scoring=spent.scoring + time.perf_counter() - clock)
+                evaluation = replace(evaluation, **together.tally(slot).means(), diagnostics=diagnostics)
+                training[slot] = spent._replace(scoring=spent.scoring + share + time.perf_counter() - clock)
                 yield slot, Checkpoint(evaluation, gan, state, *training[slot], together)
                 together.forget(slot)
                 if step == cell.discriminator_steps:
@@ -197,9 +200,8 @@ def _diverged(together: Lockstep, slots: Iterable[int], step: int, *, parameters
     return found
 
 
-def score(trial: Trial, step: int, scorer: Scorer, generate: Callable[[Tensor], Tensor]) -> Evaluation:
-    """The scores of a generator, without losses and diagnostics; raises Diverged where its images are not finite."""
-    scored = scorer.score(generate, trial.training.latent_dim)
+def evaluated(trial: Trial, step: int, scorer: Scorer, scored: Scored | None) -> Evaluation:
+    """A generator's scores, without losses and diagnostics; raises Diverged where there are none."""
     if scored is None:
         raise Diverged(f"generated images are not finite at step {step}")
     return Evaluation(
