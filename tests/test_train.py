@@ -211,8 +211,8 @@ def test_images_that_are_not_finite_are_a_divergence(digits, scorer):
     class Blind:
         protocol = scorer.protocol
 
-        def score(self, *_):
-            return None
+        def score_pack(self, *_):
+            return [None]
 
     with pytest.raises(Diverged, match=r"images are not finite at step 2$"):
         list(train(a_trial(steps=4), digits, Blind(), checkpoint_every=2))
@@ -239,10 +239,10 @@ def test_every_architecture_trains(digits, scorer):
     class Always:
         protocol = scorer.protocol
 
-        def score(self, generate, latent_dim):
+        def score_pack(self, generate, latent_dim, _):
             images = generate(torch.zeros(2, latent_dim))
             assert images.isfinite().all()
-            return Scored(float(images.mean()), Scores())
+            return [Scored(float(images.mean()), Scores())]
 
     for name, architecture in ARCHITECTURES.items():
         for size in (8, 16, 32, 64):
