@@ -175,10 +175,10 @@ def test_between_checkpoints_a_state_is_written_only_when_it_is_due(plan, monkey
 @pytest.fixture
 def ever_worse(monkeypatch):
     """The first checkpoint is the best one."""
-    whole = study.train.score
+    whole = study.train.evaluated
     monkeypatch.setattr(
         study.train,
-        "score",
+        "evaluated",
         lambda trial, step, *rest: replace(whole(trial, step, *rest), frechet_distance=float(step)),
     )
 
