@@ -81,11 +81,12 @@ def bench(
     if given := [name for name, value in scored.items() if value is not None]:
         raise InputError(f"--{given[0].replace('_', '-')}: is for --scoring; add that, or leave it out.")
     from study.bench.measure import measure
+    from study.record import now
 
     rows = []
     for case in _cases(asked, all_rows=all_rows):
         print(f"measuring {case.name}", file=sys.stderr)
-        rows.append(measure(case, repeats).to_dict())
+        rows.append({**measure(case, repeats).to_dict(), "measured_at": now()})
     _show(rows, _block(rows), CAPTION, as_json=as_json)
 
 
@@ -115,6 +116,7 @@ def _scoring_row(
     from study.bench.cases import CASES
     from study.bench.scoring import measure_scoring
     from study.execute import load
+    from study.record import now
 
     if wrong := asked.keys() & {"resolution", "pack", "threads"}:
         raise InputError(
@@ -129,7 +131,8 @@ def _scoring_row(
     context, _ = plan.make_context(request, dataset)
     print(f"measuring {case.name}; scoring by {context.protocol.extractor}", file=sys.stderr)
     _, scorer = load(context, case.device)
-    return measure_scoring(case, dataset, scorer, context.checkpoint_every, repeats).to_dict()
+    row = measure_scoring(case, dataset, scorer, context.checkpoint_every, repeats)
+    return {**row.to_dict(), "measured_at": now()}
 
 
 def _show(rows: list[dict[str, Any]], block: Any, caption: str, *, as_json: bool) -> None:
@@ -142,10 +145,8 @@ def _show(rows: list[dict[str, Any]], block: Any, caption: str, *, as_json: bool
 
 def _title(rows: list[dict[str, Any]]) -> str:
     """Where, when and with what it was measured."""
-    from study.record import now
-
     names = ", ".join(dict.fromkeys(row["device_name"] for row in rows))
-    return f"{names}; torch {rows[0]['torch']}; {now()[:10]}"
+    return f"{names}; torch {rows[0]['torch']}; {rows[0]['measured_at'][:10]}"
 
 
 def _block(rows: list[dict[str, Any]]) -> Any:

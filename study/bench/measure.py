@@ -24,11 +24,13 @@ WARM_UPS = 2
 class Speed:
     """Real images per second of each turn, of the plain loop and of ours, by turns; those of a pack for all its trials.
 
-    The plain loop trains one trial; as many trials one after the other have the same speed.
+    The plain loop trains one trial; as many trials one after the other have the same speed. `refused` says why no
+    compiler serves our loop though one was asked for, and is None else.
     """
 
     plain: Sequence[float]
     study: Sequence[float]
+    refused: str | None = None
 
     @property
     def ratios(self) -> list[float]:
@@ -57,7 +59,7 @@ class Row:
         """Plain values by name; speeds are medians over turns."""
         ratios = self.speed.ratios
         speed = statistics.median(self.speed.study)
-        seconds = self.case.batch_size * self.case.pack / speed
+        update = self.case.batch_size * self.case.pack / speed
         return {
             **self.case.to_dict(),
             "repeats": len(ratios),
@@ -67,10 +69,11 @@ class Row:
             "ratio": statistics.median(ratios),
             "ratio_lowest": min(ratios),
             "ratio_highest": max(ratios),
-            "milliseconds_per_discriminator_update": 1000 * seconds,
+            "milliseconds_per_discriminator_update": 1000 * update,
             "memory_growth_bytes": self.memory,
             "flops_per_image": self.flops,
             "measured_peak_flops_per_second": self.peak,
+            "compiler_refused": self.speed.refused,
             "share_of_peak": self.flops * speed / self.peak,
         }
 
@@ -81,15 +84,14 @@ def measure(case: Case, repeats: int) -> Row:
     An update of D's time includes its share of G's.
     """
     case.check()
-    memory = memory_growth(case)
     threads = torch.get_num_threads()
     prepare_process(deterministic=False)
     torch.set_num_threads(case.threads)
     try:
         return Row(
             case=case,
+            memory=memory_growth(case),  # while there is nothing else on a GPU
             speed=measure_speed(case, repeats),
-            memory=memory,
             flops=flops_per_image(case),
             peak=flops_per_second(case.device, case.precision, case.threads),
         )
@@ -125,7 +127,8 @@ def measure_speed(case: Case, repeats: int) -> Speed:
     images = case.n_dis * case.batch_size
     return Speed(
         plain=[images * cycles[0] / theirs for theirs, _ in taken],
-        study=[images * cycles[1] * case.pack / ours for _, ours in taken],
+        study=[images * cycles[1] * case.pack / own for _, own in taken],
+        refused=ours.lockstep.refused,
     )
 
 

@@ -37,6 +37,7 @@ def test_json_is_a_list_of_rows(study):
         "plain_precision": "float32",
         "memory_growth_bytes": 5_000_000,
         "torch": torch.__version__,
+        "compiler_refused": None,
     }
     assert {name: row[name] for name in words} == words
     assert row["ratio"] == pytest.approx(row["images_per_second"] / row["plain_images_per_second"])
