@@ -161,7 +161,7 @@ class Training:
         discriminator_steps: D updates, the paper's unit of training length (section 2.6).
         width: the unit in which the networks' channels are counted; 64 in the study, for every architecture.
         batch_size, latent_dim: 64 and 128 in the study.
-        precision: of the training arithmetic.
+        precision: of the training arithmetic, one of PRECISIONS; images are scored in float32 all the same.
         data_seed: of the order of the real images; fixed for all trials (the released code's 547).
     """
 
@@ -181,7 +181,13 @@ class Training:
             raise InputError(f"precision {self.precision}: unknown. Known: {', '.join(PRECISIONS)}.")
 
 
-PRECISIONS = ("float32",)
+FLOAT32, TF32, BFLOAT16 = "float32", "tf32", "bfloat16"
+PRECISIONS = {
+    FLOAT32: "IEEE single precision throughout",
+    TF32: "single precision whose products round their factors to 10 bits of mantissa, on GPUs from Ampere on",
+    BFLOAT16: "layers in bfloat16; parameters, moments, power iterations, losses and penalties in single precision",
+}
+"""What training may compute in."""
 
 
 @dataclass(frozen=True, kw_only=True)

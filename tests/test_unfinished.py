@@ -133,7 +133,7 @@ def test_wherever_it_stops_it_ends_in_the_same_rows_and_generator(plan, method, 
     for step in (2, 3, 4, 5, 8, 9):
         interrupt(trial, context, step)
         assert left(context) == ([path_of(trial, context).name] if step > 2 else [])
-    study.train.programs.cache_clear()  # a new process has never seen a first step
+    study.lockstep.programs.cache_clear()  # a new process has never seen a first step
     execute(trial, context)
     same(rows(trial, context), rows(trial, whole))
     assert [e["discriminator_step"] for e in rows(trial, context)[1]] == [4, 8, 9]
