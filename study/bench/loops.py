@@ -41,7 +41,7 @@ class StudyLoop:
 
     def __init__(self, case: Case, state: State, device: str) -> None:
         self.pack, self.n_dis = case.pack, case.n_dis
-        self.lockstep = Lockstep(case.gan, [case.trial] * case.pack, case.pack, best_compiler(device), device)
+        self.lockstep = Lockstep(case.gan, [case.trial] * case.pack, best_compiler(device), device)
         self.lockstep.enter(0, state, Tally.empty(device))
 
     @torch.no_grad()
