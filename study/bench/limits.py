@@ -19,8 +19,8 @@ from study.gan.model import empty_state
 from study.trial import BFLOAT16, FLOAT32
 
 META = "meta"
-PRODUCT_SIZES = {False: 2048, True: 8192}
-"""Rows and columns of the matrices whose product is the measure of a CPU (False) or a GPU (True)."""
+PRODUCT_SIZES = {"cpu": 2048, "cuda": 8192}
+"""Rows and columns of the matrices whose product is the measure of a device."""
 PRODUCTS = 5
 
 
@@ -45,8 +45,7 @@ def flops_per_second(device: str, precision: str, threads: int) -> float:
 
     `threads` are those that a CPU has been given; they are part of the key only.
     """
-    gpu = device != "cpu"
-    size = PRODUCT_SIZES[gpu]
+    size = PRODUCT_SIZES[torch.device(device).type]
     dtype = torch.bfloat16 if precision == BFLOAT16 else torch.float32
     left, right = (torch.rand(size, size, device=device, dtype=dtype) for _ in range(2))
     seconds = []

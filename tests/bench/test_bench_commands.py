@@ -15,7 +15,7 @@ TINY = ("--architecture", "sndcgan", "--resolution", 8, "--width", 1, "--batch",
 def quick(one_thread, monkeypatch):
     """No process of its own for memory, no large matrices, no second for a turn."""
     monkeypatch.setattr(measure, "memory_growth", lambda case: 5_000_000)
-    monkeypatch.setattr(limits, "PRODUCT_SIZES", {False: 64, True: 64})
+    monkeypatch.setattr(limits, "PRODUCT_SIZES", {"cpu": 64})
     monkeypatch.setattr(measure, "TURN_SECONDS", 0.001)
 
 
