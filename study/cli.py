@@ -299,6 +299,7 @@ def main() -> None:
 
     Where who reads the output has gone, as in `study status | head -1`, the end is quiet.
     """
+    import study.bench_commands
     import study.bo_commands
     import study.claims_commands
     import study.commands

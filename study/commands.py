@@ -1,4 +1,4 @@
-"""The commands beside `run` and `report`: single trials, samples, menus and the speed of a step."""
+"""The commands beside `run` and `report`: single trials, samples and menus."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -197,16 +197,3 @@ def methods(
             for resolution in architecture.study_sizes:
                 generator, discriminator = parameter_counts(name, resolution)
                 print(f"    {name:14} {resolution:4} {generator:10} {discriminator:10}")
-
-
-@cli.app.command(epilog="Example: `study bench --cycles 3`")
-def bench(
-    cycles: Annotated[int, typer.Option(help="Measured cycles of each loop, in turns.", metavar="N")] = 2,
-) -> None:
-    """Measure a training step against a plain PyTorch loop of the same networks, on one CPU thread; minutes long."""
-    if cycles < 1:
-        raise InputError(f"--cycles {cycles}: must be 1 or more.")
-    from study import bench
-
-    print("resnet_cifar, 32 px, width 64, spectral_norm, non_saturating, batch 64, n_dis 5, float32, one CPU thread")
-    print(*bench.measure(cycles).lines(), sep="\n")
