@@ -1,9 +1,12 @@
-"""Convolutions with the parameters and results of plain ones, in fewer multiplications.
+"""Convolutions with the parameters and results of plain ones, in fewer multiplications; and norms for coarse maps.
 
-All leave out the taps of their kernel that only ever see padding. Those that also change a map's size fold unpooling or
+All convolutions leave out the taps of their kernel that only ever see padding. Those that also change a map's size fold unpooling or
 pooling into the kernel, as Progressive GAN's code did with its nearest-neighbour upscaling (Karras et al., 2018).
 """
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d
 
@@ -68,3 +71,22 @@ class Conv3x3Pool(Conv3x3):
     def forward(self, maps: Tensor) -> Tensor:
         shifted = avg_pool2d(self.weight, 2, stride=1, padding=1)
         return convolve(maps, shifted, self.bias, stride=2, padding=1)
+
+
+def widened(norm: Callable[[Tensor], Tensor], maps: Tensor) -> Tensor:
+    """A normalisation whose numbers are float32 where maps are bfloat16, in which sums of many terms drown."""
+    return norm(maps.float()).to(maps.dtype) if maps.dtype == torch.bfloat16 else norm(maps)
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """torch.nn.BatchNorm1d, in float32 on bfloat16: under vmap PyTorch has no other."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return widened(super().forward, maps)
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """torch.nn.BatchNorm2d, in float32 on bfloat16: under vmap PyTorch has no other."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return widened(super().forward, maps)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from study.gan.discriminator import Critic, Parameters, Vectors, image_gradients, layer_weights
+from study.gan.layers import BatchNorm2d, widened
 from study.gan.member import Member, Option
 from study.gan.spectrum import sigma
 
@@ -112,8 +113,7 @@ class LayerNorm(nn.Module):
 
     torch.nn.GroupNorm(1, channels) in other words, which cannot be differentiated under vmap where maps are laid out
     channels last. Nor is it torch's layer_norm, whose third derivatives are wrong (it takes the statistics for
-    constants there; pytorch issue 175754): those are what a gradient penalty on gradient_norm descends. The statistics
-    of bfloat16 maps are float32, as batch norm's are.
+    constants there; pytorch issue 175754): those are what a gradient penalty on gradient_norm descends.
     """
 
     def __init__(self, channels: int, eps: float) -> None:
@@ -123,10 +123,12 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, maps: Tensor) -> Tensor:
-        wide = maps.float() if maps.dtype == torch.bfloat16 else maps
-        centred = wide - wide.mean(dim=(1, 2, 3), keepdim=True)
+        return widened(self._normalized, maps)
+
+    def _normalized(self, maps: Tensor) -> Tensor:
+        centred = maps - maps.mean(dim=(1, 2, 3), keepdim=True)
         normalized = centred / torch.sqrt(centred.square().mean(dim=(1, 2, 3), keepdim=True) + self.eps)
-        return (normalized * self.weight[:, None, None] + self.bias[:, None, None]).to(maps.dtype)
+        return normalized * self.weight[:, None, None] + self.bias[:, None, None]
 
 
 def layer_norm() -> LayerNormalization:
@@ -140,7 +142,7 @@ def batch_norm() -> LayerNormalization:
     D is only ever used in training mode, as in the study, so it keeps no moving averages.
     """
     return LayerNormalization(
-        lambda channels, size: nn.BatchNorm2d(channels, eps=1e-5, track_running_stats=False), couples_samples=True
+        lambda channels, size: BatchNorm2d(channels, eps=1e-5, track_running_stats=False), couples_samples=True
     )
 
 
