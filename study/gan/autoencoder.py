@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from study.gan.architectures.architecture import PlaceNorm
-from study.gan.layers import Conv2d, ConvTranspose2d
+from study.gan.layers import Conv2d, ConvTranspose2d, LeakyReLU
 
 
 class AutoEncoder(nn.Module):
@@ -19,23 +19,23 @@ class AutoEncoder(nn.Module):
         size, units = resolution // 4, 2 * width * (resolution // 4) ** 2
         self.network = nn.Sequential(
             Conv2d(channels, width, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
+            LeakyReLU(0.2),
             Conv2d(width, 2 * width, 4, stride=2, padding=1),
             nn.Flatten(),
             nn.Linear(units, width),
             nn.Unflatten(1, (width, 1, 1)),
             norm(width, 1),
-            nn.LeakyReLU(0.2),
+            LeakyReLU(0.2),
             nn.Flatten(),
             nn.Linear(width, units),
             nn.Unflatten(1, (units, 1, 1)),
             norm(units, 1),
-            nn.LeakyReLU(0.2),
+            LeakyReLU(0.2),
             nn.Flatten(),
             nn.Unflatten(1, (2 * width, size, size)),
             ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
             norm(width, 2 * size),
-            nn.LeakyReLU(0.2),
+            LeakyReLU(0.2),
             ConvTranspose2d(width, channels, 4, stride=2, padding=1),
             nn.Sigmoid(),
         )

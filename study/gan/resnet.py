@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from study.gan.architectures.architecture import PlaceNorm
-from study.gan.layers import BatchNorm2d, Conv3x3, Conv3x3Pool, UnpoolConv3x3
+from study.gan.layers import BatchNorm2d, Conv3x3, Conv3x3Pool, ReLU, UnpoolConv3x3
 
 EPS = 1e-5
 """Of the generators' batch norm (the default of appendix D)."""
@@ -108,10 +108,10 @@ class DiscriminatorBlock(nn.Module):
         resize = Conv3x3Pool if down else Conv3x3
         self.shortcut = resize(inputs, outputs) if shortcut else nn.Identity()
         self.main = nn.Sequential(
-            *((norm(inputs, size), nn.ReLU()) if leading else ()),
+            *((norm(inputs, size), ReLU()) if leading else ()),
             Conv3x3(inputs, hidden),
             norm(hidden, size),
-            nn.ReLU(),
+            ReLU(),
             resize(hidden, outputs),
         )
 
@@ -133,7 +133,7 @@ class Discriminator(nn.Module):
         self, *, blocks: Sequence[DiscriminatorBlock], features: int, total: bool = False, signed: bool = False
     ) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*blocks, nn.ReLU())
+        self.layers = nn.Sequential(*blocks, ReLU())
         self.score = nn.Linear(features, 1)
         self.pool = torch.sum if total else torch.mean
         self.signed = signed

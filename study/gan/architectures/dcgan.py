@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 from study.gan.architectures.architecture import Architecture, PlaceNorm, truncated_normal_kernels
-from study.gan.layers import BatchNorm2d
+from study.gan.layers import BatchNorm2d, LeakyReLU
 from study.names import InputError
 
 BATCH_NORM = {"eps": 1e-5, "momentum": 0.1}  # decay 0.9 in the study's terms
@@ -76,7 +76,7 @@ class Discriminator(nn.Module):
             layers.append(HalvingConv(inputs, outputs))
             if multiple > 1:
                 layers.append(norm(outputs, size))
-            layers.append(nn.LeakyReLU(0.2))
+            layers.append(LeakyReLU(0.2))
             inputs = outputs
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * size * size, 1))
 

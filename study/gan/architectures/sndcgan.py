@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from study.gan.architectures.architecture import Architecture, PlaceNorm
-from study.gan.layers import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d
+from study.gan.layers import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, LeakyReLU
 from study.names import InputError
 
 BATCH_NORM = {"eps": 2e-5, "momentum": 0.1}  # decay 0.9 in the study's terms
@@ -53,7 +53,7 @@ class Discriminator(nn.Module):
             layers += [
                 Conv2d(inputs, outputs * width, kernel, stride=stride, padding=1),
                 norm(outputs * width, size),
-                nn.LeakyReLU(0.1),
+                LeakyReLU(0.1),
             ]
             inputs = outputs * width
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * size * size, 1))
