@@ -90,6 +90,8 @@ def _read_generator(trial: Trial, gan: Gan, content: Mapping[str, Any]) -> Gener
     return kept
 
 
+FORMAT = 2
+"""Of states; raised when what is in them changes meaning. 2: Adam's moments lie as kernels do, channels last."""
 ADAMS = ("generator_adam", "discriminator_adam")
 
 
@@ -150,6 +152,7 @@ def save_state(path: Path, snapshot: Snapshot, shape: tuple[int, int]) -> None:
     adams = {name: getattr(position.state, name)._asdict() for name in ADAMS}
     apart = best and best.step != position.step  # else it is part of the state
     content = {
+        "format": FORMAT,
         "trial_id": snapshot.trial.id,
         "trial": snapshot.trial.to_dict(),
         "shape": list(shape),
@@ -177,6 +180,8 @@ def load_state(path: Path, *, device: str = "cpu", peek: bool = False) -> Snapsh
     try:
         content = _load(path, peek=peek, device=device)
         trial = Trial.from_dict(content["trial"])
+        if content.get("format") != FORMAT:
+            raise ValueError("it was written by another release")
         if content["trial_id"] != trial.id:
             raise ValueError("it is of other semantics")
         gan = build(trial, *content["shape"])

@@ -92,7 +92,7 @@ class Lockstep:
         self._now: Any = None
 
     def _joined(self, parts: Sequence[Any]) -> Any:
-        return pytree.tree_map(lambda *each: torch.stack(each), *parts) if self.slots > 1 else parts[0]
+        return pytree.tree_map(_stacked, *parts) if self.slots > 1 else parts[0]
 
     def enter(self, slot: int, state: State, tally: Tally) -> None:
         """What a slot goes on from; it is in all of them until they are entered."""
@@ -179,6 +179,13 @@ def _updates(
 def _replayed(steps: Programs) -> Replayed:
     """A cycle as one launch; one at a time, since what it holds of a GPU's memory is free only when it is gone."""
     return Replayed(partial(_updates, steps, True))
+
+
+def _stacked(*tensors: Tensor) -> Tensor:
+    """The tensors on a leading axis; kernels keep their layout, channels last."""
+    if tensors[0].ndim != 4:
+        return torch.stack(tensors)
+    return torch.stack([tensor.permute(0, 2, 3, 1) for tensor in tensors]).permute(0, 1, 4, 2, 3)
 
 
 def _with(slot: int, all: Tensor, one: Tensor) -> Tensor:

@@ -71,6 +71,7 @@ def train(
         yield reached
 
 
+@torch.no_grad()  # which leaves its callers as they are, between two checkpoints too
 def train_pack(
     trials: Sequence[Trial | None],
     images: Images,
@@ -105,54 +106,53 @@ def train_pack(
     cell, n_dis = some.training, some.hyperparameters.n_dis
     gan = build(some, *images.train.shape[1:3])
     slots = [trial or some for trial in trials]
-    with torch.no_grad():
-        batches = real_batches(images, cell, device)
-        together = Lockstep(gan, slots, compiler, device)
-        waiting = _starts(gan, trials, starts or [None] * len(trials), device)
-        diagnosed = {slot: diagnostic_batches(slots[slot], images, device) for slot in waiting}
-        training: dict[int, Seconds] = {}
-        step = 0
-        while waiting or training:
-            step = step if training else min(start.step for start in waiting.values())
-            training |= _enter(together, waiting, step)
-            ends = [cell.discriminator_steps, *(start.step for start in waiting.values())]
-            stop = min(*ends, *(step - step % every + every for every in (CHECK_EVERY, checkpoint_every)))
+    batches = real_batches(images, cell, device)
+    together = Lockstep(gan, slots, compiler, device)
+    waiting = _starts(gan, trials, starts or [None] * len(trials), device)
+    diagnosed = {slot: diagnostic_batches(slots[slot], images, device) for slot in waiting}
+    training: dict[int, Seconds] = {}
+    step = 0
+    while waiting or training:
+        step = step if training else min(start.step for start in waiting.values())
+        training |= _enter(together, waiting, step)
+        ends = [cell.discriminator_steps, *(start.step for start in waiting.values())]
+        stop = min(*ends, *(step - step % every + every for every in (CHECK_EVERY, checkpoint_every)))
+        clock = time.perf_counter()
+        while step < stop:
+            numbers = range(step + 1, min(step - step % n_dis + n_dis, stop) + 1)
+            reals = torch.stack([batches(number) for number in numbers])
+            together.run(numbers[0], n_dis, reals, *draws(gan, slots, reals.shape[1:], numbers, device))
+            step = numbers[-1]
+        at_checkpoint = step == cell.discriminator_steps or step % checkpoint_every == 0
+        lost = _diverged(together, training, step, parameters=at_checkpoint)
+        share = (time.perf_counter() - clock) / len(training)
+        training = {slot: Seconds(spent.training + share, spent.scoring) for slot, spent in training.items()}
+        for slot, error in lost.items():
+            del training[slot]
+            yield slot, error
+        if not at_checkpoint:
+            for slot, spent in training.items():
+                between(slot, Position(step, together.state(slot), together.tally(slot), *spent))
+            continue
+        clock = time.perf_counter()
+        scored = scorer.score_pack(lambda z: together.sample(z.to(device)), cell.latent_dim, len(slots))
+        share = (time.perf_counter() - clock) / max(1, len(training))
+        for slot, spent in list(training.items()):
             clock = time.perf_counter()
-            while step < stop:
-                numbers = range(step + 1, min(step - step % n_dis + n_dis, stop) + 1)
-                reals = torch.stack([batches(number) for number in numbers])
-                together.run(numbers[0], n_dis, reals, *draws(gan, slots, reals.shape[1:], numbers, device))
-                step = numbers[-1]
-            at_checkpoint = step == cell.discriminator_steps or step % checkpoint_every == 0
-            lost = _diverged(together, training, step, parameters=at_checkpoint)
-            share = (time.perf_counter() - clock) / len(training)
-            training = {slot: Seconds(spent.training + share, spent.scoring) for slot, spent in training.items()}
-            for slot, error in lost.items():
+            try:
+                evaluation = evaluated(slots[slot], step, scorer, scored[slot])
+            except Diverged as error:
                 del training[slot]
                 yield slot, error
-            if not at_checkpoint:
-                for slot, spent in training.items():
-                    between(slot, Position(step, together.state(slot), together.tally(slot), *spent))
                 continue
-            clock = time.perf_counter()
-            scored = scorer.score_pack(lambda z: together.sample(z.to(device)), cell.latent_dim, len(slots))
-            share = (time.perf_counter() - clock) / max(1, len(training))
-            for slot, spent in list(training.items()):
-                clock = time.perf_counter()
-                try:
-                    evaluation = evaluated(slots[slot], step, scorer, scored[slot])
-                except Diverged as error:
-                    del training[slot]
-                    yield slot, error
-                    continue
-                state = together.state(slot)
-                diagnostics = diagnose(gan, state, diagnosed[slot], operator_norms=operator_norms)
-                evaluation = replace(evaluation, **together.tally(slot).means(), diagnostics=diagnostics)
-                training[slot] = spent._replace(scoring=spent.scoring + share + time.perf_counter() - clock)
-                yield slot, Checkpoint(evaluation, gan, state, *training[slot], together)
-                together.forget(slot)
-                if step == cell.discriminator_steps:
-                    del training[slot]
+            state = together.state(slot)
+            diagnostics = diagnose(gan, state, diagnosed[slot], operator_norms=operator_norms)
+            evaluation = replace(evaluation, **together.tally(slot).means(), diagnostics=diagnostics)
+            training[slot] = spent._replace(scoring=spent.scoring + share + time.perf_counter() - clock)
+            yield slot, Checkpoint(evaluation, gan, state, *training[slot], together)
+            together.forget(slot)
+            if step == cell.discriminator_steps:
+                del training[slot]
 
 
 def checked_cell(trials: Sequence[Trial]) -> Trial:

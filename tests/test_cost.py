@@ -87,7 +87,7 @@ def test_bytes_are_those_of_the_files(tmp_path, penalty):
     trial = make(penalty)
     gan = build(trial, *SHAPE)
     state = initial_state(gan, stream(0, "initial", 0))
-    first, second = (Checkpoint(score_of(trial, s, float(s)), gan, state, 1.0, 1.0) for s in (25, 50))
+    first, second = (Checkpoint(score_of(trial, s, float(s)), gan, state, 1.0, 1.0, None) for s in (25, 50))
     so_far = Snapshot(trial, {"checkpoint_every": 25}).after(first).after(second)
     save_generator(tmp_path / "generator.pt", generator_of(trial, first), SHAPE)
     save_state(tmp_path / "state.pt", so_far, SHAPE)

@@ -303,7 +303,7 @@ def kept(path, trial, shape, *, state):
             generator_loss=1.0,
             penalty=0.0,
         )
-        so_far = so_far.after(Checkpoint(scored, gan, initial, 1.0, 1.0))
+        so_far = so_far.after(Checkpoint(scored, gan, initial, 1.0, 1.0, None))
     if state:
         save_state(path, so_far, shape)
     else:

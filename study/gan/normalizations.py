@@ -68,7 +68,9 @@ def spectral_norm(power_iterations: int) -> WeightNormalization:
     """
 
     def apply(parameters: Parameters, vectors: Vectors) -> Parameters:
-        normalized = {name: parameters[name] / sigma(parameters, vectors, name) for name in layer_weights(parameters)}
+        normalized = {
+            name: parameters[name] * sigma(parameters, vectors, name).reciprocal() for name in layer_weights(parameters)
+        }
         return {**parameters, **normalized}
 
     return WeightNormalization(apply, power_iterations)

@@ -9,7 +9,10 @@ EPSILON = 1e-8
 
 
 class AdamState(NamedTuple):
-    """First and second moments, [P] for P parameters in all, and the number of updates so far (float64 scalar)."""
+    """First and second moments, [P] for P parameters in all, in the order of `flat`, and the number of updates so far.
+
+    That is a float64 scalar.
+    """
 
     first: Tensor
     second: Tensor
@@ -36,15 +39,29 @@ def adam(
     The settings are scalar tensors in float64, so that all settings share one program and 1 - beta keeps its digits.
     Differs from TensorFlow's Adam, which the study used: there epsilon is added before the bias correction.
     """
-    flat = torch.cat([gradients[name].flatten() for name in parameters])
+    gradient = torch.cat([flat(gradients[name]) for name in parameters])
     updates = state.updates + 1
-    first = state.first + (1 - beta1) * (flat - state.first)
-    second = beta2 * state.second + (1 - beta2) * flat.square()
+    # What a result takes is written over where it is needed no more: large vectors wait for memory, not for arithmetic.
+    first = (gradient - state.first).mul_(1 - beta1).add_(state.first)
+    second = (beta2 * state.second).add_(gradient.mul_(gradient).mul_(1 - beta2))
     scale = learning_rate / (1 - beta1**updates)
-    change = scale * first / (second.sqrt() / torch.sqrt(1 - beta2**updates) + EPSILON)
-    pieces = change.split([parameter.numel() for parameter in parameters.values()])
+    root = second.sqrt().div_(torch.sqrt(1 - beta2**updates)).add_(EPSILON)
+    pieces = (scale * first).div_(root).split([parameter.numel() for parameter in parameters.values()])
     moved = {
-        name: parameter - piece.view_as(parameter)
+        name: parameter - shaped(piece, parameter)
         for (name, parameter), piece in zip(parameters.items(), pieces, strict=True)
     }
     return moved, AdamState(first, second, updates)
+
+
+def flat(tensor: Tensor) -> Tensor:
+    """All numbers of a tensor, kernels [out, in, h, w] in the order in which they lie: channels last."""
+    return tensor.permute(0, 2, 3, 1).flatten() if tensor.ndim == 4 else tensor.flatten()
+
+
+def shaped(numbers: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `flat`."""
+    if like.ndim != 4:
+        return numbers.view_as(like)
+    outputs, inputs, height, width = like.shape
+    return numbers.view(outputs, height, width, inputs).permute(0, 3, 1, 2)

@@ -1,6 +1,7 @@
 """Largest singular values of D's layers, by power iteration whose vectors persist from one update to the next.
 
-Kernels are flattened to [out, in * h * w]. The vectors are `left` u [out] and `right` v [in * h * w] of each layer.
+Kernels are flattened to [out, h * w * in], in the order in which they lie. The vectors are `left` u [out] and `right` v
+[h * w * in] of each layer.
 """
 
 import torch
@@ -14,11 +15,16 @@ def unit(vector: Tensor) -> Tensor:
     return vector / vector.norm().clamp_min(1e-12)
 
 
+def matrix(weight: Tensor) -> Tensor:
+    """A weight [out, in], or a kernel [out, in, h, w] as the matrix of its layer."""
+    return (weight.permute(0, 2, 3, 1) if weight.ndim == 4 else weight).flatten(1)
+
+
 def initial_vectors(parameters: Parameters, rng: torch.Generator) -> dict[str, Tensor]:
     """Random u of length 1, and v = W^T u at length 1, of every layer."""
     vectors = {}
     for name in layer_weights(parameters):
-        weight = parameters[name].flatten(1)
+        weight = matrix(parameters[name])
         vectors[f"{name}.left"] = unit(torch.randn(weight.shape[0], generator=rng, device=rng.device).to(weight))
         vectors[f"{name}.right"] = unit(weight.T @ vectors[f"{name}.left"])
     return vectors
@@ -28,7 +34,7 @@ def advance_vectors(parameters: Parameters, vectors: Vectors, iterations: int) -
     """The vectors after some power iterations: v = W^T u, u = W v, each at length 1."""
     advanced = {}
     for name in layer_weights(parameters) if iterations else ():
-        weight, left = parameters[name].flatten(1), vectors[f"{name}.left"]
+        weight, left = matrix(parameters[name]), vectors[f"{name}.left"]
         for _ in range(iterations):
             right = unit(weight.T @ left)
             left = unit(weight @ right)
@@ -41,4 +47,4 @@ def sigma(parameters: Parameters, vectors: Vectors, name: str) -> Tensor:
 
     Differentiable in W with u and v held constant, as the released code of the study had it.
     """
-    return vectors[f"{name}.left"] @ (parameters[name].flatten(1) @ vectors[f"{name}.right"])
+    return vectors[f"{name}.left"] @ (matrix(parameters[name]) @ vectors[f"{name}.right"])

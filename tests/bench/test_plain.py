@@ -15,6 +15,7 @@ from study.bench.networks import NETWORKS
 from study.bench.plain import PlainLoop, check_known
 from study.gan.architectures import ARCHITECTURES
 from study.gan.model import Settings
+from study.gan.optimizers import flat, shaped
 from study.gan.spectrum import advance_vectors
 from study.gan.step import discriminator_step, generator_step
 from study.names import InputError
@@ -50,12 +51,18 @@ def setting(architecture, method):
     return case, state, to_double(Inputs.draw(case, 1, rng))
 
 
+def channels_first(vector, weight):
+    """A right singular vector in the order of torch's spectral norm."""
+    return shaped(vector, weight[:1]).flatten()
+
+
 def plain_loop(case, state):
     loop = PlainLoop(case.trial, (case.channels, case.resolution), state)
     ours = list(state.vectors.values())
     theirs = [buffer for name, buffer in loop.discriminator.named_buffers() if name.endswith(("._u", "._v"))]
-    for buffer, value in zip(theirs, ours, strict=True):
-        buffer.copy_(value)
+    weights = [weight for weight in state.discriminator.values() if weight.ndim >= 2 and ours for _ in ("u", "v")]
+    for buffer, value, weight in zip(theirs, ours, weights, strict=True):
+        buffer.copy_(value if value.shape == weight.shape[:1] else channels_first(value, weight))
     return loop
 
 
@@ -70,7 +77,7 @@ def gradients(network):
             module.bias,
         )
     ]
-    return torch.cat([parameter.grad.flatten() for parameter in raw])
+    return torch.cat([flat(parameter.grad) for parameter in raw])
 
 
 def moment(case, adam):

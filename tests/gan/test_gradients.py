@@ -5,6 +5,7 @@ import torch
 
 from study.gan.constraints import Constraint
 from study.gan.model import Gan
+from study.gan.optimizers import shaped
 from study.gan.step import discriminator_step, generator_step
 
 STEP = 1e-6
@@ -29,10 +30,10 @@ def held(gan):
     return Held(**{**vars(gan), "constraint": Constraint()})
 
 
-def split(flat, parameters):
+def split(numbers, parameters):
     """The gradient as Adam keeps it, [P], by parameter."""
-    pieces = flat.split([p.numel() for p in parameters.values()])
-    return {name: piece.view_as(p) for (name, p), piece in zip(parameters.items(), pieces, strict=True)}
+    pieces = numbers.split([p.numel() for p in parameters.values()])
+    return {name: shaped(piece, p) for (name, p), piece in zip(parameters.items(), pieces, strict=True)}
 
 
 def compare(objective, parameters, gradients):

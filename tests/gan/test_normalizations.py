@@ -9,7 +9,7 @@ from torch.nn.functional import conv2d, layer_norm, linear
 from torch.nn.utils.parametrizations import spectral_norm
 
 from study.gan.normalizations import NORMALIZATIONS, LayerNormalization, WeightNormalization
-from study.gan.spectrum import advance_vectors, initial_vectors, sigma, unit
+from study.gan.spectrum import advance_vectors, initial_vectors, matrix, sigma, unit
 from tests.gan.menus import built as built_from
 from tests.gan.menus import variants
 
@@ -64,12 +64,17 @@ def test_all_ones_three_to_four():
     torch.testing.assert_close(out, torch.full((1, 4), 0.8660), rtol=0, atol=5e-5)
 
 
+def in_our_order(vector, weight):
+    """A right singular vector of a weight that was flattened with the channels first."""
+    return matrix(vector.view(1, *weight.shape[1:])).squeeze(0).clone()
+
+
 @pytest.mark.parametrize(("layer", "name"), [(nn.Conv2d(3, 6, 4), "conv.weight"), (nn.Linear(20, 7), "linear.weight")])
 def test_agrees_with_torch_given_the_same_vectors_and_in_how_they_advance(layer, name):
     layer = spectral_norm(layer.double(), n_power_iterations=1)
     theirs = layer.parametrizations.weight[0]
     parameters, norm = {name: layer.parametrizations.weight.original.detach()}, built("spectral_norm")
-    ours = {f"{name}.left": theirs._u.clone(), f"{name}.right": theirs._v.clone()}
+    ours = {f"{name}.left": theirs._u.clone(), f"{name}.right": in_our_order(theirs._v, parameters[name])}
     layer.eval()
     torch.testing.assert_close(norm.apply(parameters, ours)[name], layer.weight.detach(), rtol=1e-12, atol=1e-14)
     advanced = advance_vectors(parameters, ours, 1)
@@ -77,7 +82,9 @@ def test_agrees_with_torch_given_the_same_vectors_and_in_how_they_advance(layer,
     _ = layer.weight  # torch iterates here: u from the old v, then v; here v from the old u, then u
     torch.testing.assert_close(advanced[f"{name}.left"], theirs._u, rtol=1e-10, atol=1e-12)
     left_first = advance_vectors(parameters, advanced, 1)
-    torch.testing.assert_close(left_first[f"{name}.right"], theirs._v, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        left_first[f"{name}.right"], in_our_order(theirs._v, parameters[name]), rtol=1e-10, atol=1e-12
+    )
 
 
 def test_gradient_of_sigma_is_the_outer_product_and_the_vectors_are_constants():
@@ -85,15 +92,15 @@ def test_gradient_of_sigma_is_the_outer_product_and_the_vectors_are_constants():
     vectors = iterated(parameters, 1)  # far from converged: through the iteration the gradient would differ
     u, v = vectors["conv.weight.left"], vectors["conv.weight.right"]
     gradient = torch.func.grad(lambda p: sigma(p, vectors, "conv.weight"))(parameters)["conv.weight"]
-    torch.testing.assert_close(gradient.flatten(1), torch.outer(u, v), rtol=1e-12, atol=1e-14)
-    weight = parameters["conv.weight"].flatten(1)
+    torch.testing.assert_close(matrix(gradient), torch.outer(u, v), rtol=1e-12, atol=1e-14)
+    weight = matrix(parameters["conv.weight"])
     cotangent = torch.randn(weight.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    of_normalised = torch.func.grad(lambda p: (norm.apply(p, vectors)["conv.weight"].flatten(1) * cotangent).sum())(
+    of_normalised = torch.func.grad(lambda p: (matrix(norm.apply(p, vectors)["conv.weight"]) * cotangent).sum())(
         parameters
     )["conv.weight"]
     s = u @ weight @ v
     expected = cotangent / s - (cotangent * weight).sum() / s**2 * torch.outer(u, v)
-    torch.testing.assert_close(of_normalised.flatten(1), expected, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(matrix(of_normalised), expected, rtol=1e-11, atol=1e-13)
 
 
 def test_power_iterations_are_repeated_single_ones():
@@ -115,7 +122,7 @@ def test_the_first_vectors_are_of_length_one_and_a_pair():
     for name in ("conv.weight", "linear.weight", "square.weight"):
         left, right = vectors[f"{name}.left"], vectors[f"{name}.right"]
         assert left.norm().item() == pytest.approx(1, rel=1e-6)
-        torch.testing.assert_close(right, unit(parameters[name].flatten(1).T @ left), rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(right, unit(matrix(parameters[name]).T @ left), rtol=1e-6, atol=1e-7)
         assert left.dtype == torch.float32
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from study.gan.optimizers import adam, adam_state
+from study.gan.optimizers import adam, adam_state, flat
 
 SHAPES = {"kernel": (4, 3, 3, 3), "matrix": (5, 7), "bias": (4,)}
 
@@ -48,9 +48,7 @@ def test_a_hundred_updates_equal_torch(learning_rate, beta1, beta2, dtype, toler
         assert moved > 0.5 * learning_rate
         torch.testing.assert_close(p, theirs[name].detach(), rtol=tolerance, atol=tolerance)
         assert (p - theirs[name].detach()).abs().max() < max(3e-7, 1e-3 * moved)
-    moments = [
-        torch.cat([optimizer.state[p][key].flatten() for p in theirs.values()]) for key in ("exp_avg", "exp_avg_sq")
-    ]
+    moments = [torch.cat([flat(optimizer.state[p][key]) for p in theirs.values()]) for key in ("exp_avg", "exp_avg_sq")]
     torch.testing.assert_close([state.first, state.second], moments, rtol=10 * tolerance, atol=tolerance * 1e-3)
 
 

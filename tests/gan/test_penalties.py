@@ -8,7 +8,7 @@ import torch
 from study.gan.discriminator import Discriminator
 from study.gan.model import build
 from study.gan.penalties import PENALTIES
-from study.gan.spectrum import advance_vectors, initial_vectors
+from study.gan.spectrum import advance_vectors, initial_vectors, matrix
 from study.trial import Hyperparameters, Method, Training, Trial
 from tests.gan.menus import built, variants
 
@@ -239,7 +239,7 @@ def test_spectral_regularization_is_the_sum_of_squared_singular_values_of_the_ra
     for _ in range(300):
         vectors = gan.advance(state.discriminator, vectors)
     weights = {n: p for n, p in state.discriminator.items() if p.ndim >= 2}
-    largest = [torch.linalg.svdvals(weight.flatten(1))[0].item() for weight in weights.values()]
+    largest = [torch.linalg.svdvals(matrix(weight))[0].item() for weight in weights.values()]
     assert len(largest) == 8
 
     def value(parameters):
@@ -251,13 +251,13 @@ def test_spectral_regularization_is_the_sum_of_squared_singular_values_of_the_ra
         if n not in weights:
             assert not gradient.any()
             continue
-        u, s, v = torch.linalg.svd(weights[n].flatten(1), full_matrices=False)
+        u, s, v = torch.linalg.svd(matrix(weights[n]), full_matrices=False)
         expected = 2 * s[0] * torch.outer(u[:, 0], v[0])
-        assert (gradient.flatten(1) - expected).norm() < 0.01 * expected.norm()
-    exact = {n: 2 * (vectors[f"{n}.left"] @ w.flatten(1) @ vectors[f"{n}.right"]) for n, w in weights.items()}
+        assert (matrix(gradient) - expected).norm() < 0.01 * expected.norm()
+    exact = {n: 2 * (vectors[f"{n}.left"] @ matrix(w) @ vectors[f"{n}.right"]) for n, w in weights.items()}
     for n, twice_sigma in exact.items():
         outer = torch.outer(vectors[f"{n}.left"], vectors[f"{n}.right"])
-        torch.testing.assert_close(gradients[n].flatten(1), twice_sigma * outer, rtol=1e-11, atol=1e-13)
+        torch.testing.assert_close(matrix(gradients[n]), twice_sigma * outer, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", CLOSED_FORMS)

@@ -6,6 +6,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from study.gan.methods import MENUS
 from study.gan.model import Settings
+from study.gan.optimizers import flat
 from study.gan.program import Traced, programs
 from study.gan.step import discriminator_step, generator_step
 from tests.gan.menus import TRIPLES, covering_names
@@ -39,8 +40,8 @@ def one_of_each(gan):
     return run
 
 
-def flat(tensors):
-    return torch.cat([tensor.flatten() for tensor in tensors.values()])
+def numbers(tensors):
+    return torch.cat([flat(tensor) for tensor in tensors.values()])
 
 
 def assert_close(got, expected, learning_rate, updates=2):
@@ -58,7 +59,7 @@ def assert_close(got, expected, learning_rate, updates=2):
         moments, references = (getattr(trial, f"{part}_adam") for trial in (state, wanted))
         for moment, reference in zip(moments, references, strict=True):
             torch.testing.assert_close(moment, reference, rtol=1e-7, atol=1e-9 * reference.abs().max().item())
-        off = (flat(getattr(state, part)) - flat(getattr(wanted, part))).abs()
+        off = (numbers(getattr(state, part)) - numbers(getattr(wanted, part))).abs()
         sizes = references.second.sqrt()
         counts = sizes > 1e-9 * sizes.max()
         assert counts.sum() > 0.5 * (sizes > 0).sum()
@@ -75,7 +76,7 @@ def assert_close_in_float32(got, expected, learning_rate, updates=2):
         moments, references = (getattr(trial, f"{part}_adam") for trial in (state, wanted))
         for moment, reference in zip(moments, references, strict=True):
             torch.testing.assert_close(moment, reference, rtol=1e-4, atol=1e-4 * reference.abs().max().item())
-        off = (flat(getattr(state, part)) - flat(getattr(wanted, part))).abs()
+        off = (numbers(getattr(state, part)) - numbers(getattr(wanted, part))).abs()
         assert off.max() <= 2 * updates * learning_rate
         assert (off > 0.01 * learning_rate).float().mean() < 0.02
 
