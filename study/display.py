@@ -14,7 +14,7 @@ from rich.text import Text
 
 from study.context import Context
 from study.estimate import Estimate, by_method
-from study.execute import Outcome
+from study.outcome import Outcome
 from study.plan import Planned
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 from study.trial import Trial
@@ -38,6 +38,8 @@ def plan_lines(space: str, planned: Sequence[Planned], estimate: Estimate) -> li
     if training and any(p.parent for p in planned):
         fresh = training - estimate.continued
         lines += ["", f"{estimate.continued} continue from kept states, {fresh} train from the start"]
+    if estimate.packs:
+        lines += ["", f"{estimate.packed} are trained in {estimate.packs} packs, each by one program"]
     if training:
         places = f"{estimate.concurrent} {'GPU slots' if estimate.device == 'gpu' else 'CPU cores'}"
         lines += ["", f"about {duration(estimate.seconds)} on {places}, {estimate.basis}"]

@@ -12,7 +12,7 @@ from rich.console import Console
 import search_spaces
 from study.display import Watch, duration, plan_lines
 from study.estimate import estimate
-from study.execute import Outcome
+from study.outcome import Outcome
 from study.plan import Request, make_plan
 from study.samples import fixed_latents, save_grid
 from study.slots import Slots

@@ -15,8 +15,9 @@ import study.train
 import study.unfinished
 from study import checkpoint
 from study.checkpoint import Snapshot, load_generator, load_state
-from study.execute import execute, progress, record_stopped
+from study.execute import execute
 from study.names import InputError
+from study.outcome import Progress, progress, record_stopped
 from study.plan import Request, plan_trial
 from study.results import (
     compact,
@@ -479,13 +480,13 @@ def test_a_stopped_trial_leaves_no_state_and_has_its_checkpoints_of_before_the_i
     told = []
 
     def report(_, so_far):
-        told.append(json.loads(json.dumps(progress(trial, context, "cpu")(so_far)._asdict())))
+        told.append(json.loads(json.dumps(progress(context, "cpu")(so_far)._asdict())))
         raise Killed
 
     with pytest.raises(Killed):
         execute(trial, context, on_checkpoint=report)
     assert load_state(path_of(trial, context)).position.step == 6
-    record_stopped(trial, context, study.execute.Progress(**told[-1]))
+    record_stopped(trial, context, Progress(**told[-1]))
     row, evaluations = rows(trial, context)
     assert (row["status"], row["resumptions"], row["best_step"]) == ("stopped", 1, None)
     assert [e["discriminator_step"] for e in evaluations] == [4, 8]
