@@ -30,7 +30,7 @@ def of_datasets(trials: pd.DataFrame) -> list[str]:
         lines.append(
             f"{dataset}: {len(rows) - stopped} trials, {(status == DIVERGED).sum()} diverged, "
             f"{(status == FAILED).sum()} failed{f', {unscored} finished without a score' if unscored else ''}; "
-            f"{score_label(row['extractor'], row['weights_sha256'])}, protocol {row['protocol_id']} "
+            f"{score_label(row)}, protocol {row['protocol_id']} "
             f"({describe_protocol(row)})."
         )
         if stopped:

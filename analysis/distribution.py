@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.intervals import Array, check_level, quantile_interval, ranked, share_interval
 from analysis.scores import pools
-from study.rows import DIVERGED, FAILED, score_label
+from study.rows import DIVERGED, FAILED, NAMED_BY, score_label
 
 STEPS = 200
 """Scores at which the curve of a larger pool is taken, evenly spaced in their rank."""
@@ -64,7 +64,7 @@ def distribution_table(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         and Pearson), score_label.
     """
     best = rows.groupby("dataset")["score"].min()
-    needed = ["dataset", "method_label", "score", "status", "extractor", "weights_sha256"]
+    needed = ["dataset", "method_label", "score", "status", *NAMED_BY]
     return pd.DataFrame([_row(*key, pool, best[key[0]], level) for key, pool in pools(rows[needed]).items()])
 
 
@@ -92,7 +92,7 @@ def _row(dataset: str, label: str, pool: pd.DataFrame, best: float, level: float
         "close": close / n,
         "close_low": close_low,
         "close_high": close_high,
-        "score_label": score_label(first["extractor"], first["weights_sha256"]),
+        "score_label": score_label(first),
     }
 
 

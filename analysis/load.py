@@ -17,6 +17,7 @@ from study.files import exists, place, read
 from study.names import InputError, unknown
 from study.results import DamagedFile, read_parts, with_later_columns
 from study.rows import EVALUATIONS, KEYS, OPEN, STATUSES, TABLES, TRIALS
+from study.trial import BFLOAT16
 
 Names = str | Iterable[str] | None
 NEEDED = {
@@ -185,7 +186,8 @@ def describe_protocol(row: "pd.Series[Any]") -> str:
     """What a reader must know of the metric protocol of a row: extractor, numbers of images, and what is unusual."""
     split = "" if row["split"] == "test" else f" ({row['split']} split)"
     rounded = ", rounded to uint8" if row["quantize"] else ""
-    return f"{row['extractor']}, {row['n_real']:,} real{split} and {row['n_fake']:,} generated images{rounded}"
+    rough = ", bf16 features" if row["feature_precision"] == BFLOAT16 else ""
+    return f"{row['extractor']}, {row['n_real']:,} real{split} and {row['n_fake']:,} generated images{rounded}{rough}"
 
 
 def _refuse_mixture(dataset: str, rows: pd.DataFrame) -> None:

@@ -16,6 +16,7 @@ PROTOCOL = (
     "dtype",
     "protocol_seed",
     "kid_subset",
+    "feature_precision",
 )
 RUN = ("study_version", "code_revision", "semantics", "torch", "python", "host", "device", "source", "precision")
 
@@ -32,9 +33,7 @@ def protocols(rows: Rows) -> pd.DataFrame:
     found = groups[list(PROTOCOL)].first().assign(trials=groups.size())
     shown = pd.MultiIndex.from_frame(rows.trials[keys].drop_duplicates())
     found["shown"] = found.index.isin(shown)
-    found["score_label"] = [
-        score_label(extractor, sha) for extractor, sha in zip(found["extractor"], found["weights_sha256"], strict=True)
-    ]
+    found["score_label"] = [score_label(row) for _, row in found.iterrows()]
     return found.reset_index()[[*keys, "shown", "trials", "score_label", *PROTOCOL]]
 
 

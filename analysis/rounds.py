@@ -146,7 +146,7 @@ def _chosen(rows: pd.DataFrame, random: pd.DataFrame | None) -> dict[str, Any]:
         "rounds": rows["round"].nunique(),
         "trials": len(rows),
         **{name: int((rows["outcome"] == name).sum()) for name in OUTCOMES},
-        "score_label": score_label(first["extractor"], first["weights_sha256"]),
+        "score_label": score_label(first),
         "setting": None if best is None else setting(best),
         **{name: None if best is None else best[name] for name in found},
         "pool": 0 if random is None else int(random["pool"].iloc[0]),
@@ -175,7 +175,7 @@ def round_caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
         told = [f"{counts[name]} {words}" for name, words in WORDS.items() if name in counts]
         lines.append(
             f"{dataset}: {', '.join([f'{len(rows)} trials', *told])}; searches: {rows['search'].nunique()}; "
-            f"{score_label(row['extractor'], row['weights_sha256'])}, protocol {row['protocol_id']} "
+            f"{score_label(row)}, protocol {row['protocol_id']} "
             f"({describe_protocol(row)})."
         )
     known = abbreviations(trials["method"].unique())

@@ -82,8 +82,8 @@ class Rows:
     @cached_property
     def score_names(self) -> dict[str, str]:
         """What the score of each dataset may be called."""
-        first = self.trials.groupby("dataset")[["extractor", "weights_sha256"]].first()
-        return {str(dataset): score_label(*row) for dataset, row in first.iterrows()}
+        first = self.trials.drop_duplicates("dataset")
+        return {str(row["dataset"]): score_label(row) for _, row in first.iterrows()}
 
     def named(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table with score_label, what the score of each row's dataset may be called."""

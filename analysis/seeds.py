@@ -9,7 +9,7 @@ from scipy import stats
 
 from analysis.intervals import Array, Interval, check_level, quantile_interval
 from analysis.scores import SETTING, pools
-from study.rows import score_label
+from study.rows import NAMED_BY, score_label
 
 RESAMPLES, DRAWS = 2000, 2_000_000
 """Of settings; fewer, but at least 200, where a method has so many settings that this were exceeded."""
@@ -95,7 +95,7 @@ def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
     check_level(level)
     spread = setting_spread(rows)
     made = []
-    needed = ["dataset", "method_label", "setting", "score", "extractor", "weights_sha256"]
+    needed = ["dataset", "method_label", "setting", "score", *NAMED_BY]
     for (dataset, label), pool in pools(rows[needed]).items():
         mine = spread[(spread["dataset"] == dataset) & (spread["method"] == label)]
         first = pool.iloc[0]
@@ -108,7 +108,7 @@ def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
                 "partly": int(mine["scored"].between(1, mine["seeds"] - 1).sum()),
                 "unscored": int(pool["score"].isna().sum()),
                 **_measures(mine, pool, rng, level),
-                "score_label": score_label(first["extractor"], first["weights_sha256"]),
+                "score_label": score_label(first),
             }
         )
     return pd.DataFrame(made)

@@ -37,7 +37,7 @@ def _of_dataset(rows: Rows, dataset: str, trials: pd.DataFrame) -> dict[str, Any
     scores = {label: pool["score"].to_numpy() for (_, label), pool in found.items()}
     told = {
         "dataset": dataset,
-        "score_label": score_label(first["extractor"], first["weights_sha256"]),
+        "score_label": score_label(first),
         "trials": len(trials),
         **{name: int(status.get(name, 0)) for name in (FINISHED, DIVERGED, FAILED, STOPPED)},
         "methods": len(scores),

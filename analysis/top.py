@@ -10,7 +10,7 @@ from analysis.compare import top_count
 from analysis.rows import Rows, once
 from analysis.scores import BEST, HYPERPARAMETERS, SPLIT_BY_N_DIS, TRAININGS, Pool, SelectionRule, labels, pools, scored
 from analysis.style import abbreviations
-from study.rows import DIVERGED, FAILED, STOPPED, score_label
+from study.rows import DIVERGED, FAILED, NAMED_BY, STOPPED, score_label
 
 ABOVE_AXIS = 3
 """Scores beyond this many times the worst one in any top k are counted above the figure's axis, not drawn."""
@@ -69,7 +69,7 @@ def top_table(marked: pd.DataFrame) -> pd.DataFrame:
         best_setting, best_trial_id (None where scored is 0), above (the figure's axis), score_label, fraction.
     """
     needed = ["dataset", "method_label", "n", "k", "top", "above", "score", "status", "trial_id", *HYPERPARAMETERS]
-    needed += ["extractor", "weights_sha256", "fraction"]
+    needed += [*NAMED_BY, "fraction"]
     return pd.DataFrame([_summary(*key, trials) for key, trials in pools(marked[needed]).items()])
 
 
@@ -93,7 +93,7 @@ def _summary(dataset: str, label: str, trials: pd.DataFrame) -> dict[str, Any]:
         "best_setting": None if best is None else setting(best),
         "best_trial_id": None if best is None else best["trial_id"],
         "above": int(trials["above"].sum()),
-        "score_label": score_label(first["extractor"], first["weights_sha256"]),
+        "score_label": score_label(first),
         "fraction": first["fraction"],
     }
 

@@ -43,6 +43,6 @@ def typical_trials(rows: pd.DataFrame) -> pd.DataFrame:
 def _described(trial: "pd.Series[Any]") -> dict[str, Any]:
     return {
         **{name: trial[name] for name in ("trial_id", "score", "final_step", "best_step")},
-        "score_label": score_label(trial["extractor"], trial["weights_sha256"]),
+        "score_label": score_label(trial),
         "setting": setting(trial),
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from study.files import exists, read, replace
 from study.results import DamagedFile
+from study.trial import FLOAT32
 
 NAME = "baselines.json"
 
@@ -23,6 +24,7 @@ class Baseline:
     n_real: int
     n_other: int
     frechet_distance: float
+    feature_precision: str = FLOAT32
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -2,9 +2,11 @@
 
 On a CPU a batch is read from the (memory-mapped) images when it is needed. On a GPU all training images lie on the
 device where they take at most a quarter of its memory, shared by the trials of a process; else the next batch is read
-and pinned while the device computes. What a step sees is the same to the bit in all three.
+and pinned while the device computes. What a step sees is the same to the bit in all three. The images of a batch lie
+anywhere in the file: the system is told of all of them before the first is read.
 """
 
+import mmap
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -30,7 +32,7 @@ def real_batches(images: Images, training: Training, device: str) -> Batches:
 
 def from_map(images: Images, training: Training, device: str = "cpu") -> Batches:
     """Batches that are read when they are asked for."""
-    return lambda step: _scaled(torch.from_numpy(images.train[_indices(images, training, step)]).to(device))
+    return lambda step: _scaled(_read(images, training, step).to(device))
 
 
 def from_device(images: Images, training: Training, device: str) -> Batches:
@@ -51,7 +53,7 @@ def prefetched(images: Images, training: Training, device: str) -> Batches:
     ready: dict[int, Future[Tensor]] = {}
 
     def read(step: int) -> Tensor:
-        batch = torch.from_numpy(images.train[_indices(images, training, step)])
+        batch = _read(images, training, step)
         return batch.pin_memory() if pin else batch
 
     def batch(step: int) -> Tensor:
@@ -62,6 +64,23 @@ def prefetched(images: Images, training: Training, device: str) -> Batches:
         return _scaled(this.result().to(device, non_blocking=True))
 
     return batch
+
+
+def _read(images: Images, training: Training, step: int) -> Tensor:
+    """The batch as it is stored, uint8 [batch_size, C, H, W]."""
+    indices = _indices(images, training, step)
+    if isinstance(images.train, np.memmap):
+        _request(images.train, indices)
+    return torch.from_numpy(images.train[indices])
+
+
+def _request(stored: np.memmap, indices: np.ndarray) -> None:
+    """Ask the system for images of a mapped file [N, ...] at once; read one by one, each would wait for the disk."""
+    size = stored[0].nbytes
+    before = stored.offset % mmap.ALLOCATIONGRANULARITY  # of the map's bytes, those ahead of the first image
+    for start in (before + indices * size).tolist():
+        page = start - start % mmap.PAGESIZE
+        stored.base.madvise(mmap.MADV_WILLNEED, page, start + size - page)
 
 
 def _scaled(images: Tensor) -> Tensor:

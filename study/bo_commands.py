@@ -38,6 +38,7 @@ def bo(
     protocol: cli.Protocol = "study",
     metrics: cli.Metrics = None,
     kid_subset: cli.KidSubset = None,
+    feature_precision: cli.FeaturePrecision = "float32",
     operator_norms: cli.OperatorNorms = False,
     keep: cli.Keep = "best",
     results: cli.Results = Path("results"),
@@ -46,6 +47,7 @@ def bo(
     gpus_per_trial: cli.Gpus = None,
     trials_per_gpu: cli.TrialsPerGpu = None,
     deterministic: cli.Deterministic = False,
+    precision: cli.Precision = "float32",
     max_failures: cli.MaxFailures = 2,
     address: cli.Address = None,
     shard: cli.ShardOption = None,
@@ -81,9 +83,11 @@ def bo(
         protocol=protocol,
         metrics=metrics,
         kid_subset=kid_subset,
+        feature_precision=feature_precision,
         operator_norms=operator_norms,
         keep=keep,
         deterministic=deterministic,
+        precision=precision,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
     limits = session.checked_limits(address, max_concurrent=max_concurrent, **shares)

@@ -74,6 +74,9 @@ Metrics = Annotated[
     ),
 ]
 KidSubset = Annotated[int | None, typer.Option(help="Features in a subset of KID.  [default: 1,000 or fewer]")]
+FeaturePrecision = Annotated[
+    str, typer.Option(help="What features are computed in; in bfloat16 no score is an FID.  [float32, bfloat16]")
+]
 OperatorNorms = Annotated[
     bool, typer.Option("--operator-norms", help="Record the operator norm of each discriminator layer at checkpoints.")
 ]
@@ -115,6 +118,13 @@ MaxFailures = Annotated[
 PrepareNodes = Annotated[
     bool, typer.Option("--prepare-nodes", help="Nodes of the cluster prepare the datasets that they lack.")
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="What training computes in, part of a trial's identity: float32; tf32 on GPUs; bfloat16 where the device "
+        "has instructions for it.  [float32, tf32, bfloat16]"
+    ),
+]
 Deterministic = Annotated[
     bool,
     typer.Option("--deterministic", help="The same bits each time on one kind of GPU; on a CPU it is so anyway."),
@@ -139,6 +149,7 @@ def run(
     protocol: Protocol = "study",
     metrics: Metrics = None,
     kid_subset: KidSubset = None,
+    feature_precision: FeaturePrecision = "float32",
     operator_norms: OperatorNorms = False,
     keep_states: KeepStates = False,
     keep: Keep = "best",
@@ -149,6 +160,7 @@ def run(
     trials_per_gpu: TrialsPerGpu = None,
     pack: PackSize = "auto",
     deterministic: Deterministic = False,
+    precision: Precision = "float32",
     max_failures: MaxFailures = 2,
     address: Address = None,
     shard: ShardOption = None,
@@ -184,10 +196,12 @@ def run(
         protocol=protocol,
         metrics=metrics,
         kid_subset=kid_subset,
+        feature_precision=feature_precision,
         operator_norms=operator_norms,
         keep_states=keep_states,
         keep=keep,
         deterministic=deterministic,
+        precision=precision,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
     limits = session.checked_limits(address, max_concurrent=max_concurrent, **shares)
@@ -296,6 +310,7 @@ def main() -> None:
 
     Where who reads the output has gone, as in `study status | head -1`, the end is quiet.
     """
+    import study.bench_commands
     import study.bo_commands
     import study.claims_commands
     import study.commands

@@ -1,4 +1,4 @@
-"""The commands beside `run` and `report`: single trials, samples, menus and the speed of a step."""
+"""The commands beside `run` and `report`: single trials, samples and menus."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,12 +41,14 @@ def train(
     protocol: cli.Protocol = "study",
     metrics: cli.Metrics = None,
     kid_subset: cli.KidSubset = None,
+    feature_precision: cli.FeaturePrecision = "float32",
     operator_norms: cli.OperatorNorms = False,
     keep_states: cli.KeepStates = False,
     keep: cli.Keep = "best",
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
     deterministic: cli.Deterministic = False,
+    precision: cli.Precision = "float32",
 ) -> None:
     """Train one trial in this process, and keep a grid of images at each scored checkpoint."""
     from study import data, plan
@@ -77,10 +79,12 @@ def train(
         protocol=protocol,
         metrics=metrics,
         kid_subset=kid_subset,
+        feature_precision=feature_precision,
         operator_norms=operator_norms,
         keep_states=keep_states,
         keep=keep,
         deterministic=deterministic,
+        precision=precision,
     )
     planned = plan.plan_trial(request, method, hyperparameters, seed)
     with session.opened(request.results):
@@ -102,7 +106,7 @@ def _train(planned: Any) -> str:
 
     trial, context = planned.trial, planned.context
     folder = trial_folder(context.results, trial.id)
-    label = score_label(context.protocol.extractor, context.protocol.weights_sha256)
+    label = score_label(vars(context.protocol))
     device = best_device()
     latents = fixed_latents(SAMPLES, trial.training.latent_dim).to(device)
     add_memberships(context.results, "train", trial.dataset, [trial])
@@ -138,7 +142,7 @@ def _show_evaluations(results: Path, key: tuple[str, str]) -> str:
 
     (row,) = rows_of(results, "trials", key)
     for evaluation in rows_of(results, "evaluations", key):
-        print(_evaluation_line(score_label(row["extractor"], row["weights_sha256"]), evaluation))
+        print(_evaluation_line(score_label(row), evaluation))
     print(": ".join(filter(None, (row["status"], row["reason"]))))
     return str(row["status"])
 
@@ -193,16 +197,3 @@ def methods(
             for resolution in architecture.study_sizes:
                 generator, discriminator = parameter_counts(name, resolution)
                 print(f"    {name:14} {resolution:4} {generator:10} {discriminator:10}")
-
-
-@cli.app.command(epilog="Example: `study bench --cycles 3`")
-def bench(
-    cycles: Annotated[int, typer.Option(help="Measured cycles of each loop, in turns.", metavar="N")] = 2,
-) -> None:
-    """Measure a training step against a plain PyTorch loop of the same networks, on one CPU thread; minutes long."""
-    if cycles < 1:
-        raise InputError(f"--cycles {cycles}: must be 1 or more.")
-    from study import bench
-
-    print("resnet_cifar, 32 px, width 64, spectral_norm, non_saturating, batch 64, n_dis 5, float32, one CPU thread")
-    print(*bench.measure(cycles).lines(), sep="\n")

@@ -65,7 +65,7 @@ class Watch:
     ) -> None:
         self._total, self._group, self._awaited = Counter(total), group, Counter(packs)
         protocols = {context.dataset: context.protocol for context in contexts}
-        self._labels = {name: score_label(p.extractor, p.weights_sha256) for name, p in protocols.items()}
+        self._labels = {name: score_label(vars(p)) for name, p in protocols.items()}
         # By dataset and group. Another thread draws meanwhile: it reads copies, and whole at once.
         self._states: dict[tuple[str, str], Counter[str]] = {key: Counter() for key in self._total}
         self._best: dict[tuple[str, str], float] = {}

@@ -5,7 +5,7 @@ import re
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from study import data
 from study.checkpoint import Generator, Snapshot, load_generator
 from study.context import Context
 from study.device import prepare_process
+from study.gan.program import best_compiler
 from study.metrics.extractors import load_extractor
 from study.metrics.scoring import Scorer
 from study.names import InputError
@@ -25,7 +26,7 @@ from study.record import make_record, now
 from study.results import generator_path, trial_folder
 from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR
 from study.running import Running, Task
-from study.train import Checkpoint, Diverged, score, train_pack
+from study.train import Checkpoint, Diverged, evaluated, train_pack
 from study.trial import Evaluation, Trial
 
 NO_ROOM = re.compile("can't allocate memory")
@@ -100,8 +101,9 @@ def execute_pack(
     shown each checkpoint and what there is of the trial, before its state is written: what it does is done at least
     once.
 
-    They are trained by a program of so many `slots`, of which fewer trials leave some empty and more take turns. Where
-    there is no memory for it, half as many are tried, from the latest checkpoints, and `say` is told.
+    They are trained by a program of so many `slots`, each in that of its place: rounding depends on both. Those whose
+    places are beyond take turns with the others. Where there is no memory for so many, half as many are tried, from the
+    latest checkpoints, and `say` is told.
 
     Raises StudyStops where the results cannot be written for long, or images or extractor are not those of the study.
     """
@@ -115,13 +117,15 @@ def execute_pack(
         images, scorer = load(context, device)
         for one in running:
             one.begin(images.train.shape[1:3])
-        while some := _left(running)[:slots]:
+        while left := _left(running):
+            turn = left[0].task.place // slots
+            some = {one.task.place % slots: one for one in left if one.task.place // slots == turn}
             try:
-                yield from _train(some, images, scorer, context, device, on_checkpoint, slots)
+                yield from _train(some, images, scorer, context, device, on_checkpoint, say, slots)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if slots == 1 or not _is_of_memory(error):
                     raise
-                say(f"{_described(some[0].task.trial, slots)} does not fit in memory; half as many are tried")
+                say(f"{_described(left[0].task.trial, slots)} does not fit in memory; half as many are tried")
                 slots //= 2
     except StudyStops:
         raise
@@ -133,7 +137,7 @@ def execute_pack(
         yield one.end(FAILED, reason, slots)
 
 
-def _left(running: Sequence[Running]) -> list[Running]:
+def _left(running: Iterable[Running]) -> list[Running]:
     """Those that have not ended."""
     return [one for one in running if not one.ended]
 
@@ -143,36 +147,39 @@ def _described(trial: Trial, slots: int) -> str:
 
 
 def _train(
-    running: Sequence[Running],
+    running: Mapping[int, Running],
     images: data.Images,
     scorer: Scorer,
     context: Context,
     device: str,
     on_checkpoint: Callable[[Checkpoint, Snapshot], None],
+    say: Callable[[str], None],
     slots: int,
 ) -> Iterator[Outcome]:
-    """Train by a program of so many slots until each has ended."""
-    for index, told in train_pack(
-        [one.task.trial for one in running],
+    """Train by a program of so many slots until each of those in them has ended."""
+    for slot, told in train_pack(
+        [running[slot].task.trial if slot in running else None for slot in range(slots)],
         images,
         scorer,
         checkpoint_every=context.checkpoint_every,
         device=device,
         operator_norms=context.operator_norms,
-        starts=[one.so_far.position for one in running],
-        slots=slots,
-        between=lambda index, position: running[index].between(position),
+        compiler=best_compiler(device),
+        starts=[running[slot].so_far.position if slot in running else None for slot in range(slots)],
+        between=lambda slot, position: running[slot].between(position),
     ):
-        one = running[index]
+        one = running[slot]
         if isinstance(told, Diverged):
             yield one.end(DIVERGED, str(told), slots)
             continue
         one.reach(told)
         on_checkpoint(told, one.so_far)
         one.write()
+        if told.together.refused:
+            say(f"{one.task.trial.method.name}: its steps are not compiled ({told.together.refused})")
         if one.over:
             yield one.end(FINISHED, None, slots)
-    for one in _left(running):  # which stood at their last steps when they began
+    for one in _left(running.values()):  # which stood at their last steps when they began
         yield one.end(FINISHED, None, slots)
 
 
@@ -210,13 +217,14 @@ def rescore(
         _keep_traceback(context.results, trial.id)
     seconds = time.perf_counter() - clock
     record = make_record(context, status, reason, started=started, device=device, last=None, trial=trial)
-    record = replace(record, source=KEPT_GENERATOR, scoring_seconds=seconds, pack=None, compiled=None)
+    record = replace(record, source=KEPT_GENERATOR, scoring_seconds=seconds, pack=None)
     return end(trial, context, record, evaluations, seconds=seconds, say=say, last=last)
 
 
 def score_generator(generator: Generator, scorer: Scorer) -> Evaluation:
     """The evaluation of a kept generator; raises Diverged where its images are not finite."""
-    return score(generator.trial, generator.step, scorer, generator)
+    scored = scorer.score(generator, generator.trial.training.latent_dim)
+    return evaluated(generator.trial, generator.step, scorer, scored)
 
 
 def _keep_traceback(results: Path, trial_id: str) -> None:

@@ -110,7 +110,7 @@ def _add_study(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study, first = optuna.create_study(storage=storage, study_name=name, direction="minimize"), rows.iloc[0]
-    study.set_user_attr("score", score_label(first["extractor"], first["weights_sha256"]))
+    study.set_user_attr("score", score_label(first))
     study.set_user_attr("protocol", f"{first['protocol_id']} ({describe_protocol(first)})")
     distributions = _distributions(rows)
     study.add_trials(

@@ -69,6 +69,7 @@ class Feed:
             "trial": planned.trial.to_dict(),
             "parent": planned.parent and planned.parent.to_dict(),
             "kept": planned.kept,
+            "place": planned.together.index(planned.trial.id),
             "last": not planned.pack and self._attempts.spent(planned) >= self._attempts.most,
         }
 

@@ -249,7 +249,7 @@ def _run_in_worker(
     def at_checkpoint(checkpoint: Any, so_far: Any) -> None:
         step, score = checkpoint.evaluation.discriminator_step, checkpoint.evaluation.frechet_distance
         if "early" in config and step < so_far.trial.training.discriminator_steps:
-            tune.report({"step": step, "score": score, "study_progress": report(so_far)._asdict()})
+            tune.report({"step": step, "score": score, "study_progress": report(checkpoint, so_far)._asdict()})
 
     def say(line: str) -> None:
         tune.report({"study_line": line})

@@ -9,7 +9,7 @@ from study.results import read_table
 from study.rows import FINISHED
 from study.trial import Trial
 
-_KEY = ("dataset", "architecture", "method", "n_dis", "width", "batch_size")
+_KEY = ("dataset", "architecture", "method", "n_dis", "width", "batch_size", "precision")
 _TIMES = ("training_seconds", "scoring_seconds")
 
 
@@ -31,5 +31,6 @@ class Measured:
     def seconds(self, trial: Trial, device: str) -> float | None:
         """The mean for trials like this one, scaled to its number of steps; None where there are none."""
         key = (trial.dataset, trial.method.architecture, trial.method.name, trial.hyperparameters.n_dis)
-        per_step = self._per_step.get((*key, trial.training.width, trial.training.batch_size, device))
-        return None if per_step is None else per_step * trial.training.discriminator_steps
+        training = trial.training
+        per_step = self._per_step.get((*key, training.width, training.batch_size, training.precision, device))
+        return None if per_step is None else per_step * training.discriminator_steps

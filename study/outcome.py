@@ -14,6 +14,7 @@ from study.patience import patiently
 from study.record import make_record, now, reached
 from study.results import forget_unfinished, part_path, read_evaluation, read_part, rows_of, write_part
 from study.rows import FAILED, FINISHED, OPEN, STOPPED, Record
+from study.train import Checkpoint
 from study.trial import Evaluation, Trial
 
 
@@ -79,14 +80,15 @@ class Progress(NamedTuple):
     evaluations: list[dict[str, Any]]
 
 
-def progress(context: Context, device: str) -> Callable[[Snapshot], Progress]:
-    """What makes a `Progress` of what there is at a checkpoint of a trial that starts now."""
+def progress(context: Context, device: str) -> Callable[[Checkpoint, Snapshot], Progress]:
+    """What makes a `Progress` of a checkpoint, and what there is then, of a trial that starts now and alone."""
     started = now()
 
-    def made(so_far: Snapshot) -> Progress:
+    def made(checkpoint: Checkpoint, so_far: Snapshot) -> Progress:
         step, steps = so_far.position.step, so_far.trial.training.discriminator_steps
         reason = f"stopped early at step {step} of {steps}, by successive halving"
-        record = make_record(context, STOPPED, reason, started=started, device=device, **reached(so_far))
+        by = {"device": device, "compiled": checkpoint.together.programs.compiled}
+        record = make_record(context, STOPPED, reason, started=started, **by, **reached(so_far))
         return Progress(asdict(record), [asdict(evaluation) for evaluation in so_far.evaluations])
 
     return made

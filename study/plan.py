@@ -20,7 +20,7 @@ from study.metrics.protocols import STUDY, resolve_protocol
 from study.names import InputError, look_up
 from study.results import generator_path, read_table, statuses
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED
-from study.trial import Hyperparameters, Method, Training, Trial
+from study.trial import FLOAT32, PRECISIONS, Hyperparameters, Method, Training, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +43,17 @@ class Request:
     protocol: str = STUDY
     metrics: str | None = None
     kid_subset: int | None = None
+    feature_precision: str = FLOAT32
     operator_norms: bool = False
     keep_states: bool = False
     keep: str = BEST
     deterministic: bool = False
+    precision: str = FLOAT32
     many: bool = False
 
     def __post_init__(self) -> None:
         look_up("--keep", self.keep, KEEPS)
+        look_up("--precision", self.precision, PRECISIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +110,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
         declared.n_score,
         name=request.protocol,
         kid_subset=request.kid_subset,
+        feature_precision=request.feature_precision,
     )
     steps = request.discriminator_steps or declared.discriminator_steps
     context = Context(
@@ -130,7 +134,8 @@ def training_of(request: Request, dataset: str, width: int | None = None) -> Tra
     """What all trials of a dataset hold fixed."""
     declared = data.get(dataset, request.data_dir)
     steps = declared.discriminator_steps if request.discriminator_steps is None else request.discriminator_steps
-    return Training(discriminator_steps=steps, width=declared.width if width is None else width)
+    width = declared.width if width is None else width
+    return Training(discriminator_steps=steps, width=width, precision=request.precision)
 
 
 def plan_trial(request: Request, method: Method, hyperparameters: Hyperparameters, seed: int) -> Planned:

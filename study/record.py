@@ -30,6 +30,7 @@ def make_record(
     source: str = TRAINING,
     resumptions: int = 0,
     pack: int | None = 1,
+    compiled: str | None = None,
 ) -> Record:
     """How a trial went until `last`, and where and by what it was run."""
     images = last.step * trial.training.batch_size if last else None
@@ -52,6 +53,7 @@ def make_record(
         source=source,
         resumptions=resumptions,
         pack=pack,
+        compiled=compiled,
     )
 
 

@@ -7,15 +7,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
-from study.trial import Diagnostics, Evaluation, MetricProtocol, Scores, Trial, field_names
+from study.trial import BFLOAT16, Diagnostics, Evaluation, MetricProtocol, Scores, Trial, field_names
 
 SCORES, DIAGNOSTICS = field_names(Scores), field_names(Diagnostics)
 LATER = {
-    "trials": ("source", "kid_subset", "resumptions", "pack", "compiled"),
+    "trials": ("source", "kid_subset", "feature_precision", "resumptions", "pack", "compiled"),
     "evaluations": (*SCORES, *DIAGNOSTICS),
     "memberships": ("trial",),
 }
@@ -89,6 +89,7 @@ TRIALS = _schema(
     dtype=_TEXT,
     protocol_seed=_WHOLE,
     kid_subset=_WHOLE,
+    feature_precision=_TEXT,
     dataset_sha256=_TEXT,
     started_at=_WHEN,
     finished_at=_WHEN,
@@ -159,11 +160,26 @@ class Record:
             raise ValueError(f"status {self.status}: must be one of {', '.join(STATUSES)}")
 
 
-def score_label(extractor: str, weights_sha256: str) -> str:
-    """What a Frechet distance may be called: `FID` under the known Inception weights, else `FD (extractor)`."""
-    if extractor == "inception-v3-compat" and weights_sha256 == INCEPTION_SHA256:
+NAMED_BY = ("extractor", "weights_sha256", "feature_precision")
+"""What the name of a score depends on."""
+
+
+class Named(Protocol):
+    """A row of trials, of whatever kind, or the fields of a protocol."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+def score_label(row: Named) -> str:
+    """What a Frechet distance may be called: `FID` under the known Inception weights, else `FD (extractor)`.
+
+    One of features in bfloat16 says so, and is no FID. Reads the columns NAMED_BY.
+    """
+    if row["feature_precision"] == BFLOAT16:
+        return f"FD ({row['extractor']}, bf16 features)"
+    if row["extractor"] == "inception-v3-compat" and row["weights_sha256"] == INCEPTION_SHA256:
         return "FID"
-    return f"FD ({extractor})"
+    return f"FD ({row['extractor']})"
 
 
 def trial_row(

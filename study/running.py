@@ -29,12 +29,14 @@ class Task:
         parent: the same trial with fewer steps, from whose state a new one goes on where that fits.
         kept: whether it is only scored, see `rescore`.
         last: whether it is not tried again where it raises: only then that leaves a row.
+        place: in its pack, from 0.
     """
 
     trial: Trial
     parent: Trial | None = None
     kept: bool = False
     last: bool = True
+    place: int = 0
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Task":
@@ -57,6 +59,7 @@ class Running:
         self.task, self.so_far, self.ended = task, Snapshot(task.trial, context.conditions), False
         self._context, self._device, self._say = context, device, say
         self._unfinished = Unfinished(context.results, self.so_far, say)
+        self._compiled: str | None = None
         self._started, self._clock = now(), time.perf_counter()
 
     def begin(self, shape: tuple[int, int]) -> None:
@@ -85,6 +88,7 @@ class Running:
     def reach(self, checkpoint: Checkpoint) -> None:
         """It has come to a checkpoint."""
         self.so_far = self.so_far.after(checkpoint)
+        self._compiled = checkpoint.together.programs.compiled
         if self._context.keep == ALL:
             path = generator_at(self._context.results, self.task.trial.id, self.so_far.position.step)
             self._patiently(partial(save_generator, path, generator_of(self.task.trial, checkpoint), self._shape))
@@ -105,8 +109,8 @@ class Running:
         self.ended = True
         if status == FINISHED:
             self._keep()
-        about = {"started": self._started, "device": self._device, "pack": pack, **reached(self.so_far)}
-        record = make_record(self._context, status, reason, **about)
+        by = {"device": self._device, "pack": pack, "compiled": self._compiled}
+        record = make_record(self._context, status, reason, started=self._started, **by, **reached(self.so_far))
         how = {"seconds": time.perf_counter() - self._clock, "say": self._say, "last": self.task.last}
         return end(self.task.trial, self._context, record, self.so_far.evaluations, **how)
 

@@ -42,6 +42,7 @@ def evaluate(
     n_fake: cli.NFake = None,
     metrics: cli.Metrics = None,
     kid_subset: cli.KidSubset = None,
+    feature_precision: cli.FeaturePrecision = "float32",
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
 ) -> None:
@@ -60,6 +61,7 @@ def evaluate(
         n_fake=n_fake,
         metrics=metrics,
         kid_subset=kid_subset,
+        feature_precision=feature_precision,
     )
     _check_asked(trial_ids, every, images, results)
     if images is not None:
@@ -84,6 +86,7 @@ def compare_protocols(
     extractor_weights: cli.Weights = None,
     n_real: cli.NReal = None,
     n_fake: cli.NFake = None,
+    feature_precision: cli.FeaturePrecision = "float32",
     results: cli.Results = Path("results"),
     data_dir: cli.DataDir = None,
 ) -> None:
@@ -93,7 +96,8 @@ def compare_protocols(
     the median, and the range of the ratio to the first protocol.
     """
     names = cli.split(protocols)
-    common = {"n_real": n_real, "n_fake": n_fake, "extractor": extractor, "extractor_weights": extractor_weights}
+    common: dict[str, Any] = {"extractor": extractor, "extractor_weights": extractor_weights}
+    common |= {"n_real": n_real, "n_fake": n_fake, "feature_precision": feature_precision}
     requests = [
         _request(dataset=dataset, results=results, data_dir=data_dir, protocol=name, metrics="none", **common)
         for name in names
@@ -118,6 +122,7 @@ def baseline(
     extractor_weights: cli.Weights = None,
     n_real: cli.NReal = None,
     n_fake: cli.NFake = None,
+    feature_precision: cli.FeaturePrecision = "float32",
     results: Annotated[
         Path | None, typer.Option(parser=place, metavar="PATH", help="Put it on record there, in baselines.json.")
     ] = None,
@@ -137,6 +142,7 @@ def baseline(
         extractor_weights=extractor_weights,
         n_real=n_real,
         n_fake=n_fake,
+        feature_precision=feature_precision,
         metrics="none",
     )
     context, loaded = _context(request, name)
@@ -144,7 +150,7 @@ def baseline(
         context.protocol.extractor, dataset=name, data_dir=request.data_dir, weights=request.extractor_weights
     )
     found = between_splits(loaded, network, context.protocol, request.data_dir)
-    label = score_label(network.name, network.weights_sha256)
+    label = score_label(vars(context.protocol))
     numbers = f"{found.n_real:,} {found.split} images against {found.n_other:,} of the other split"
     print(f"{name}: {label} {found.distance:.2f} ({numbers})")
     if label == "FID" and name in PAPER:
@@ -165,6 +171,7 @@ def _recorded(context: "Context", dataset_sha256: str, found: "Between") -> "Bas
         dataset_sha256=dataset_sha256,
         extractor=protocol.extractor,
         weights_sha256=protocol.weights_sha256,
+        feature_precision=protocol.feature_precision,
         split=found.split,
         n_real=found.n_real,
         n_other=found.n_other,
@@ -315,7 +322,7 @@ def _row_line(planned: "Planned") -> str:
 def _label(context: "Context") -> str:
     from study.rows import score_label
 
-    return score_label(context.protocol.extractor, context.protocol.weights_sha256)
+    return score_label(vars(context.protocol))
 
 
 def _numbers(scores: dict[str, Any]) -> str:

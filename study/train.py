@@ -1,4 +1,4 @@
-"""Trains one GAN and scores it on the way. Knows nothing of Ray or of files.
+"""Trains GANs and scores them on the way. Knows nothing of Ray or of files.
 
 All randomness is keyed by (seed, purpose, step), and the order of the real images by (data seed, epoch): what a step
 draws depends on nothing that happened before it.
@@ -6,9 +6,9 @@ draws depends on nothing that happened before it.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,78 +16,35 @@ from torch import Tensor
 from study.batches import real_batches
 from study.data import Images
 from study.gan.diagnostics import Batches, diagnose
-from study.gan.model import Gan, Settings, State, build, initial_state
-from study.gan.program import programs
-from study.metrics.scoring import Scorer
+from study.gan.model import Gan, State, build, initial_state
+from study.gan.program import EAGER
+from study.lockstep import Diverged as Diverged
+from study.lockstep import Lockstep
+from study.lockstep import Position as Position
+from study.lockstep import Tally as Tally
+from study.metrics.scoring import Scored, Scorer
 from study.trial import Evaluation, Trial
 
 CHECK_EVERY = 50
 """D updates between looks at whether training has diverged: each look waits for the device."""
 
 
-class Diverged(Exception):  # noqa: N818  an outcome, not an error
-    """A loss, a parameter or a generated image is no finite number; the message says what and at which step."""
+class Seconds(NamedTuple):
+    """Spent on a trial."""
 
-
-class Tally(NamedTuple):
-    """Sums of the losses since the last checkpoint and the first step at which one was not finite, on the device.
-
-    Attributes:
-        sums: of D's loss, the penalty and G's loss; float32 [3].
-        diverged_at: float32 scalar; 0 where all were finite.
-        steps, generator_steps: updates of D and of G that they are sums of.
-    """
-
-    sums: Tensor
-    diverged_at: Tensor
-    steps: int = 0
-    generator_steps: int = 0
-
-    @classmethod
-    def empty(cls, device: str | torch.device) -> "Tally":
-        return cls(torch.zeros(3, device=device), torch.zeros((), device=device))
-
-    def add(self, step: int, discriminator: Tensor, penalty: Tensor, generator: Tensor | None) -> "Tally":
-        losses = torch.stack(
-            [discriminator, penalty, torch.zeros_like(discriminator) if generator is None else generator]
-        )
-        fresh = (self.diverged_at == 0) & ~losses.isfinite().all()
-        diverged_at = torch.where(fresh, step, self.diverged_at)
-        return Tally(self.sums + losses, diverged_at, self.steps + 1, self.generator_steps + (generator is not None))
-
-    def check(self) -> None:
-        """Raises Diverged where a loss was not finite."""
-        if step := int(self.diverged_at):
-            raise Diverged(f"a loss is not finite at step {step}")
-
-    def means(self) -> dict[str, float | None]:
-        """The mean losses, by the names of their columns; None for G's where it was not updated."""
-        discriminator, penalty, generator = self.sums.tolist()
-        return {
-            "discriminator_loss": discriminator / self.steps,
-            "penalty": penalty / self.steps,
-            "generator_loss": generator / self.generator_steps if self.generator_steps else None,
-        }
-
-
-class Position(NamedTuple):
-    """Where training stands after `step` D updates: all that it goes on from, and the seconds spent on it so far."""
-
-    step: int
-    state: State
-    tally: Tally
-    training_seconds: float
-    scoring_seconds: float
+    training: float
+    scoring: float
 
 
 class Checkpoint(NamedTuple):
-    """A scored moment of a trial: its evaluation, what was trained, and the seconds spent on it so far."""
+    """A scored moment of a trial: its evaluation, what was trained, the seconds spent on it so far, and by what."""
 
     evaluation: Evaluation
     gan: Gan
     state: State
     training_seconds: float
     scoring_seconds: float
+    together: Lockstep
 
     @property
     def position(self) -> Position:
@@ -102,68 +59,149 @@ def train(
     images: Images,
     scorer: Scorer,
     *,
+    start: Position | None = None,
+    between: Callable[[Position], None] = lambda _: None,
+    **how: Any,
+) -> Iterator[Checkpoint]:
+    """`train_pack` of one trial, with its other arguments; raises Diverged where that does."""
+    pack = train_pack([trial], images, scorer, starts=[start], between=lambda _, position: between(position), **how)
+    for _, reached in pack:
+        if isinstance(reached, Diverged):
+            raise reached
+        yield reached
+
+
+def train_pack(
+    trials: Sequence[Trial | None],
+    images: Images,
+    scorer: Scorer,
+    *,
     checkpoint_every: int,
     device: str = "cpu",
     operator_norms: bool = False,
-    start: Position | None = None,
-    between: Callable[[Position], None] = lambda _: None,
-) -> Iterator[Checkpoint]:
-    """Trains `trial` and yields a checkpoint every `checkpoint_every` D updates and after the last one.
+    compiler: str = EAGER,
+    starts: Sequence[Position | None] | None = None,
+    between: Callable[[int, Position], None] = lambda *_: None,
+) -> Iterator[tuple[int, Checkpoint | Diverged]]:
+    """Trains trials of one cell, and yields the slot of one with each checkpoint of it, or with how it diverged.
 
-    From `start`, a position of this trial or of the same one with fewer steps, it goes on as if it had never stopped:
-    to the same bit, and with the seconds spent so far. `between` is shown positions between checkpoints, about every
-    CHECK_EVERY D updates, all losses up to which are finite; the time that it takes counts for nothing.
+    Checkpoints come every `checkpoint_every` D updates and after the last one. Steps count D updates (section 2.6 of
+    the paper); G is updated on steps 1, 1 + n_dis, 1 + 2 n_dis, ..., on the latents of that step; every step takes a
+    fresh batch of real images. `operator_norms`: see `study.gan.diagnostics`.
 
-    Steps count D updates (section 2.6 of the paper); G is updated on steps 1, 1 + n_dis, 1 + 2 n_dis, ..., on the
-    latents of that step; every step takes a fresh batch of real images. `operator_norms`: see `study.gan.diagnostics`.
+    From its start, a position of this trial or of the same one with fewer steps, a trial goes on as if it had never
+    stopped: to the same bit, and with the seconds spent so far. It waits there until the others have come as far.
+    `between` is shown positions between checkpoints, about every CHECK_EVERY D updates, all losses up to which are
+    finite; the time that it takes counts for nothing.
 
-    Raises Diverged, and InputError where the trial cannot be built for these images.
+    Several trials are computed in one program, each in its slot; None is a slot that computes for nobody. Rounding
+    differs from that of a trial alone, with the number of slots, and with the slot: what is left of a pack has the bits
+    of the whole where each trial stands in its old slot of as many. Seconds are shared by those that train.
+
+    Raises InputError where the trials cannot be built for these images, ValueError where they are of several cells, and
+    OutOfMemoryError where so many do not fit.
     """
-    training, n_dis = trial.training, trial.hyperparameters.n_dis
-    gan = build(trial, *images.train.shape[1:3])
-    steps = programs(gan)
+    some = checked_cell([trial for trial in trials if trial])
+    cell, n_dis = some.training, some.hyperparameters.n_dis
+    gan = build(some, *images.train.shape[1:3])
+    slots = [trial or some for trial in trials]
     with torch.no_grad():
-        if start is None:
+        batches = real_batches(images, cell, device)
+        together = Lockstep(gan, slots, compiler, device)
+        waiting = _starts(gan, trials, starts or [None] * len(trials), device)
+        diagnosed = {slot: diagnostic_batches(slots[slot], images, device) for slot in waiting}
+        training: dict[int, Seconds] = {}
+        step = 0
+        while waiting or training:
+            step = step if training else min(start.step for start in waiting.values())
+            training |= _enter(together, waiting, step)
+            ends = [cell.discriminator_steps, *(start.step for start in waiting.values())]
+            stop = min(*ends, *(step - step % every + every for every in (CHECK_EVERY, checkpoint_every)))
+            clock = time.perf_counter()
+            while step < stop:
+                numbers = range(step + 1, min(step - step % n_dis + n_dis, stop) + 1)
+                reals = torch.stack([batches(number) for number in numbers])
+                together.run(numbers[0], n_dis, reals, *draws(gan, slots, reals.shape[1:], numbers, device))
+                step = numbers[-1]
+            at_checkpoint = step == cell.discriminator_steps or step % checkpoint_every == 0
+            lost = _diverged(together, training, step, parameters=at_checkpoint)
+            share = (time.perf_counter() - clock) / len(training)
+            training = {slot: Seconds(spent.training + share, spent.scoring) for slot, spent in training.items()}
+            for slot, error in lost.items():
+                del training[slot]
+                yield slot, error
+            if not at_checkpoint:
+                for slot, spent in training.items():
+                    between(slot, Position(step, together.state(slot), together.tally(slot), *spent))
+                continue
+            clock = time.perf_counter()
+            scored = scorer.score_pack(lambda z: together.sample(z.to(device)), cell.latent_dim, len(slots))
+            share = (time.perf_counter() - clock) / max(1, len(training))
+            for slot, spent in list(training.items()):
+                clock = time.perf_counter()
+                try:
+                    evaluation = evaluated(slots[slot], step, scorer, scored[slot])
+                except Diverged as error:
+                    del training[slot]
+                    yield slot, error
+                    continue
+                state = together.state(slot)
+                diagnostics = diagnose(gan, state, diagnosed[slot], operator_norms=operator_norms)
+                evaluation = replace(evaluation, **together.tally(slot).means(), diagnostics=diagnostics)
+                training[slot] = spent._replace(scoring=spent.scoring + share + time.perf_counter() - clock)
+                yield slot, Checkpoint(evaluation, gan, state, *training[slot], together)
+                together.forget(slot)
+                if step == cell.discriminator_steps:
+                    del training[slot]
+
+
+def checked_cell(trials: Sequence[Trial]) -> Trial:
+    """One of the trials, for all that those of a cell share; raises ValueError where they are of several."""
+    cells = {(trial.dataset, trial.method, trial.training, trial.hyperparameters.n_dis) for trial in trials}
+    if len(cells) != 1:
+        raise ValueError(f"trials of {len(cells)} cells cannot be trained together")
+    return trials[0]
+
+
+def _starts(
+    gan: Gan, trials: Sequence[Trial | None], starts: Sequence[Position | None], device: str
+) -> dict[int, Position]:
+    """Where trials go on or begin, by slot, but for those that are at their end."""
+    found = {}
+    for slot, (trial, start) in enumerate(zip(trials, starts, strict=True)):
+        if trial and start is None:
             state = initial_state(gan, stream(trial.seed, "initial", 0, device))
             start = Position(0, state, Tally.empty(device), 0.0, 0.0)
-        done, state, tally, trained, scored = start
-        start = None  # it would keep the first state in memory
-        settings = Settings.of(trial.hyperparameters, device)
-        batches = real_batches(images, training, device)
-        diagnosed = diagnostic_batches(trial, images, device)
-        clock = time.perf_counter()
-        for step in range(done + 1, training.discriminator_steps + 1):
-            real = batches(step)
-            latents, noise = draw(gan, trial, real.shape, step, device)
-            state, metrics = steps.discriminator(state, settings, real, latents, noise)
-            generator_loss = None
-            if (step - 1) % n_dis == 0:
-                state, generator_loss = steps.generator(state, settings, latents)
-            tally = tally.add(step, metrics.loss, metrics.penalty, generator_loss)
-            at_checkpoint = step == training.discriminator_steps or step % checkpoint_every == 0
-            if not at_checkpoint and step % CHECK_EVERY:
-                continue
-            tally.check()
-            if at_checkpoint:
-                check_parameters(state, step)
-            trained += time.perf_counter() - clock
-            clock = time.perf_counter()
-            if at_checkpoint:
-                networks = (state.generator, state.generator_buffers)
-                scores = score(trial, step, scorer, lambda z, n=networks: gan.sample(*n, z.to(device)))
-                diagnostics = diagnose(gan, state, diagnosed, operator_norms=operator_norms)
-                evaluation = replace(scores, **tally.means(), diagnostics=diagnostics)
-                scored += time.perf_counter() - clock
-                yield Checkpoint(evaluation, gan, state, trained, scored)
-                tally = Tally.empty(device)
-            else:
-                between(Position(step, state, tally, trained, scored))
-            clock = time.perf_counter()
+        if trial and start and start.step < trial.training.discriminator_steps:
+            found[slot] = start
+    return found
 
 
-def score(trial: Trial, step: int, scorer: Scorer, generate: Callable[[Tensor], Tensor]) -> Evaluation:
-    """The scores of a generator, without losses and diagnostics; raises Diverged where its images are not finite."""
-    scored = scorer.score(generate, trial.training.latent_dim)
+def _enter(together: Lockstep, waiting: dict[int, Position], step: int) -> dict[int, Seconds]:
+    """Those that waited for this step no longer do; the seconds spent on each so far."""
+    entered = {}
+    for slot in [slot for slot, start in waiting.items() if start.step == step]:
+        start = waiting.pop(slot)
+        together.enter(slot, start.state, start.tally)
+        entered[slot] = Seconds(start.training_seconds, start.scoring_seconds)
+    return entered
+
+
+def _diverged(together: Lockstep, slots: Iterable[int], step: int, *, parameters: bool) -> dict[int, Diverged]:
+    """Those of which a loss, or where asked for a parameter, is not finite."""
+    found = {}
+    for slot in slots:
+        try:
+            together.tally(slot).check()
+            if parameters:
+                check_parameters(together.state(slot), step)
+        except Diverged as error:
+            found[slot] = error
+    return found
+
+
+def evaluated(trial: Trial, step: int, scorer: Scorer, scored: Scored | None) -> Evaluation:
+    """A generator's scores, without losses and diagnostics; raises Diverged where there are none."""
     if scored is None:
         raise Diverged(f"generated images are not finite at step {step}")
     return Evaluation(
@@ -198,6 +236,18 @@ def draw(gan: Gan, trial: Trial, shape: torch.Size, step: int, device: str) -> t
     if gan.penalty is None:
         return latents, latents.new_empty(0)
     return latents, gan.penalty.draw_noise(shape, stream(trial.seed, "penalty", step, device))
+
+
+def draws(gan: Gan, slots: Sequence[Trial], shape: torch.Size, steps: Sequence[int], device: str) -> list[Tensor]:
+    """What `draw` gives, of n steps and the trials of all slots: [n, slots, ...], or [n, ...] where there is one."""
+    drawn = {}
+    for trial in slots:  # those of one seed draw the same
+        if trial.seed not in drawn:
+            each = (draw(gan, trial, shape, step, device) for step in steps)
+            drawn[trial.seed] = [torch.stack(kind) for kind in zip(*each, strict=True)]
+    if len(slots) == 1:
+        return drawn[slots[0].seed]
+    return [torch.stack(kind, dim=1) for kind in zip(*(drawn[trial.seed] for trial in slots), strict=True)]
 
 
 def diagnostic_batches(trial: Trial, images: Images, device: str) -> Batches:

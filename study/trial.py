@@ -161,7 +161,7 @@ class Training:
         discriminator_steps: D updates, the paper's unit of training length (section 2.6).
         width: the unit in which the networks' channels are counted; 64 in the study, for every architecture.
         batch_size, latent_dim: 64 and 128 in the study.
-        precision: of the training arithmetic.
+        precision: of the training arithmetic, one of PRECISIONS; images are scored in float32 all the same.
         data_seed: of the order of the real images; fixed for all trials (the released code's 547).
     """
 
@@ -181,7 +181,13 @@ class Training:
             raise InputError(f"precision {self.precision}: unknown. Known: {', '.join(PRECISIONS)}.")
 
 
-PRECISIONS = ("float32",)
+FLOAT32, TF32, BFLOAT16 = "float32", "tf32", "bfloat16"
+PRECISIONS = {
+    FLOAT32: "IEEE single precision throughout",
+    TF32: "single precision whose products round their factors to 10 bits of mantissa, on GPUs from Ampere on",
+    BFLOAT16: "layers in bfloat16; parameters, moments, power iterations, losses and penalties in single precision",
+}
+"""What training may compute in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +243,9 @@ class Trial:
             raise InputError(f"trial: {error}; it has exactly the fields of study.trial.Trial.") from error
 
 
+FEATURE_PRECISIONS = (FLOAT32, BFLOAT16)
+
+
 @dataclass(frozen=True, kw_only=True)
 class MetricProtocol:
     """How generated images are scored. A score without its protocol does not exist.
@@ -251,6 +260,7 @@ class MetricProtocol:
         dtype: of the statistics.
         seed: of the latents of the scored images (the released code's 42).
         kid_subset: features in a subset of the kernel distance; None for 1,000, or all where there are fewer.
+        feature_precision: in which the extractor computes, one of FEATURE_PRECISIONS.
     """
 
     extractor: str
@@ -263,8 +273,12 @@ class MetricProtocol:
     dtype: str = "float64"
     seed: int = 42
     kid_subset: int | None = None
+    feature_precision: str = FLOAT32
 
     def __post_init__(self) -> None:
+        if self.feature_precision not in FEATURE_PRECISIONS:
+            known = ", ".join(FEATURE_PRECISIONS)
+            raise InputError(f"feature_precision {self.feature_precision}: unknown. Known: {known}.")
         if self.kid_subset is not None:
             object.__setattr__(self, "kid_subset", _integer("kid_subset", self.kid_subset, 2))
         for field in ("n_real", "n_fake"):
@@ -272,13 +286,16 @@ class MetricProtocol:
         object.__setattr__(self, "seed", _integer("protocol seed", self.seed, 0))
         object.__setattr__(self, "quantize", bool(self.quantize))
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """The fields that tell it from others: not those that came when there were rows, while at their defaults."""
+        later = {"kid_subset": None, "feature_precision": FLOAT32}
+        return {name: value for name, value in _fields(self).items() if name not in later or value != later[name]}
+
     @cached_property
     def id(self) -> str:
-        """Hash of all fields, `kid_subset` only where it is given: it came when there were rows already."""
-        content = _fields(self)
-        if self.kid_subset is None:
-            del content["kid_subset"]
-        return content_id(content, length=12)
+        """Hash of `told`."""
+        return content_id(self.told, length=12)
 
 
 def _fields(each: Any) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """The order of the real images, and that it is the same however they reach the device."""
 
 import dataclasses
+import mmap
 
 import numpy as np
 import pytest
 import torch
 
-from study.batches import _resident, batch_indices, from_device, from_map, prefetched, real_batches
+from study.batches import _request, _resident, batch_indices, from_device, from_map, prefetched, real_batches
 from study.trial import Training
 
 WAYS = [from_map, from_device, prefetched]
@@ -47,6 +48,38 @@ def test_batches_are_the_images_of_that_order_from_0_to_1(digits, way):
         assert got.dtype == torch.float32
         assert np.array_equal(got.numpy(), expected)
     assert got.max() == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_images_of_a_mapped_file_are_those_in_memory(digits, tmp_path, way):
+    np.save(tmp_path / "train.npy", digits.train)
+    mapped = dataclasses.replace(digits, train=np.load(tmp_path / "train.npy", mmap_mode="r"))
+    assert isinstance(mapped.train, np.memmap)
+    batches, plain = way(mapped, training(), "cpu"), from_map(digits, training())
+    assert all(torch.equal(batches(step), plain(step)) for step in range(1, 20))  # all of an epoch
+
+
+class Stored(list):
+    """Images of a map whose file begins so many bytes before them; notes what is asked of the system."""
+
+    def __init__(self, offset, images):
+        super().__init__(images)
+        self.offset, self.base, self.asked = offset, self, []
+
+    def madvise(self, how, start, length):
+        assert how == mmap.MADV_WILLNEED and start % mmap.PAGESIZE == 0
+        self.asked.append((start, start + length))
+
+
+def test_the_asked_images_are_requested_and_at_most_a_page_before_each():
+    images = np.zeros((9, 3, 50, 70), np.uint8)
+    for offset, before in ((128, 128), (mmap.ALLOCATIONGRANULARITY + 192, 192)):
+        stored = Stored(offset, images)
+        _request(stored, np.array([8, 0, 3]))
+        for image, (start, end) in zip((8, 0, 3), stored.asked, strict=True):
+            first = before + image * images[0].nbytes
+            assert first - mmap.PAGESIZE < start <= first
+            assert end == first + images[0].nbytes
 
 
 @pytest.mark.parametrize("way", WAYS)

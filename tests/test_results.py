@@ -608,7 +608,10 @@ def test_memberships_are_appended_and_never_doubled(tmp_path):
     ],
 )
 def test_only_the_known_inception_weights_give_an_fid(extractor, sha256, label):
-    assert score_label(extractor, sha256) == label
+    for precision in ("float32", None, float("nan")):  # empty in older rows, which pandas tells so or so
+        row = {"extractor": extractor, "weights_sha256": sha256, "feature_precision": precision}
+        assert score_label(row) == label
+    assert score_label({**row, "feature_precision": "bfloat16"}) == f"FD ({extractor}, bf16 features)"
 
 
 def test_where_a_trial_keeps_its_files(tmp_path):

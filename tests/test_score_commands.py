@@ -268,6 +268,7 @@ def test_bad_input_is_one_line_and_changes_nothing(ask, folder, monkeypatch, com
         (["--protocol", "studi"], "--protocol studi: unknown; did you mean study"),
         (["--metrics", "fid"], "--metrics fid: unknown"),
         (["--kid-subset", "900"], "--kid-subset 900: must be from 2 to 600"),
+        (["--feature-precision", "bf16"], "--feature-precision bf16: unknown; did you mean bfloat16"),
     ],
 )
 @pytest.mark.parametrize("command", ["evaluate --all", "train", "run grid", "bo"])
@@ -319,6 +320,9 @@ def test_the_baseline_on_record(study, tmp_path):
         ("digits", "test", 600, 600),
         ("digits", "train", 1197, 600),
     ]
+    assert {one["feature_precision"] for one in found} == {"float32"}
+    answer = study("data", "baseline", "digits", "--data-dir", tmp_path, "--feature-precision", "bfloat16")
+    assert answer.out.startswith("digits: FD (classifier, bf16 features) 0.2")
     study_s = next(one for one in found if one["split"] == "test")
     assert study_s["frechet_distance"] == pytest.approx(0.2, abs=0.1)
     assert study_s["extractor"] == "classifier" and len(study_s["weights_sha256"]) == 64
@@ -326,8 +330,22 @@ def test_the_baseline_on_record(study, tmp_path):
 
 def test_rows_of_before_these_columns_are_read(folder):
     path = folder / "results" / "trials.parquet"
-    pq.write_table(pq.read_table(path).drop_columns(["source", "kid_subset"]), path)
+    pq.write_table(pq.read_table(path).drop_columns(["source", "kid_subset", "feature_precision"]), path)
     assert [row["source"] for row in trials(folder)] == [None, None]
     from analysis.load import load
 
-    assert load(path)["kid_subset"].isna().all()
+    assert load(path)[["kid_subset", "feature_precision"]].isna().all(axis=None)
+
+
+def test_features_in_bfloat16_make_rows_of_their_own_and_scores_that_say_so(ask, folder):
+    before = finished(folder)
+    answer = ask("evaluate --all --n-fake 64 --feature-precision bfloat16")
+    assert answer.code == 0, answer.err
+    assert ": FD (classifier, bf16 features) " in answer.out
+    (new,) = [row for row in trials(folder) if row["source"] == KEPT_GENERATOR]
+    assert (before["feature_precision"], new["feature_precision"]) == ("float32", "bfloat16")
+    assert new["protocol_id"] != before["protocol_id"]
+    assert 1e-6 < abs(new["best_frechet_distance"] / before["best_frechet_distance"] - 1) < 2e-2
+    assert "(stood there)" in ask("evaluate --all --n-fake 64").out
+    compared = ask("compare-protocols --all --protocols study --n-fake 64 --feature-precision bfloat16")
+    assert compared.out.startswith("digits: FD (classifier, bf16 features) of 1 set of images")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import study.lockstep
 import study.train
 from study.batches import from_map
 from study.data.dataset import SPLITS
@@ -15,6 +16,7 @@ from study.gan.architectures import ARCHITECTURES
 from study.gan.model import Settings, build, initial_state
 from study.gan.normalizations import NORMALIZATIONS
 from study.gan.penalties import PENALTIES
+from study.gan.program import Programs
 from study.gan.step import discriminator_step, generator_step
 from study.metrics.scoring import Scored
 from study.names import InputError
@@ -149,7 +151,7 @@ def test_every_d_step_gets_a_fresh_batch_and_g_reuses_its_latents(digits, scorer
     """Seen from inside: what the two updates were called with, in order."""
     calls = []
 
-    def recorded(gan):
+    def recorded(gan, compiler, packed):
         def discriminator(state, settings, real, latents, noise):
             calls.append(("D", real, latents, noise))
             return discriminator_step(gan, state, settings, real, latents, noise)
@@ -158,18 +160,16 @@ def test_every_d_step_gets_a_fresh_batch_and_g_reuses_its_latents(digits, scorer
             calls.append(("G", None, latents, None))
             return generator_step(gan, state, settings, latents)
 
-        return type(
-            "Programs", (), {"discriminator": staticmethod(discriminator), "generator": staticmethod(generator)}
-        )
+        return Programs(discriminator, generator, compiler)
 
-    monkeypatch.setattr(study.train, "programs", recorded)
+    monkeypatch.setattr(study.lockstep, "programs", recorded)
     trial = a_trial(steps=5, n_dis=2, penalty="gradient_penalty", seed=3)
     checkpoints(trial, digits, scorer, every=5)
     assert "".join(kind for kind, *_ in calls) == "DGDDGDDG"
     updates = [call for call in calls if call[0] == "D"]
     for before, call in pairwise(calls):
         if call[0] == "G":
-            assert call[2] is before[2]
+            assert torch.equal(call[2], before[2])
     gan = build(trial, 1, 8)
     for step, (_, real, latents, noise) in enumerate(updates, start=1):
         assert torch.equal(real, from_map(digits, trial.training)(step))
@@ -211,8 +211,8 @@ def test_images_that_are_not_finite_are_a_divergence(digits, scorer):
     class Blind:
         protocol = scorer.protocol
 
-        def score(self, *_):
-            return None
+        def score_pack(self, *_):
+            return [None]
 
     with pytest.raises(Diverged, match=r"images are not finite at step 2$"):
         list(train(a_trial(steps=4), digits, Blind(), checkpoint_every=2))
@@ -239,10 +239,10 @@ def test_every_architecture_trains(digits, scorer):
     class Always:
         protocol = scorer.protocol
 
-        def score(self, generate, latent_dim):
+        def score_pack(self, generate, latent_dim, _):
             images = generate(torch.zeros(2, latent_dim))
             assert images.isfinite().all()
-            return Scored(float(images.mean()), Scores())
+            return [Scored(float(images.mean()), Scores())]
 
     for name, architecture in ARCHITECTURES.items():
         for size in (8, 16, 32, 64):

@@ -90,6 +90,17 @@ def stop_at(monkeypatch, step, error=Killed):
     monkeypatch.setattr(study.train, "real_batches", batches)
 
 
+def spoil(monkeypatch, step):
+    """The batch of a step is not finite, nor are the losses from there on."""
+    whole = study.train.real_batches
+
+    def batches(*arguments):
+        batch = whole(*arguments)
+        return lambda asked: batch(asked) * (float("nan") if asked == step else 1.0)
+
+    monkeypatch.setattr(study.train, "real_batches", batches)
+
+
 def interrupt(trial, context, step):
     """Run a trial until it is to make a step."""
     with pytest.MonkeyPatch.context() as patch:
@@ -134,7 +145,7 @@ def test_wherever_it_stops_it_ends_in_the_same_rows_and_generator(plan, method, 
     for step in (2, 3, 4, 5, 8, 9):
         interrupt(trial, context, step)
         assert left(context) == ([path_of(trial, context).name] if step > 2 else [])
-    study.train.programs.cache_clear()  # a new process has never seen a first step
+    study.lockstep.programs.cache_clear()  # a new process has never seen a first step
     execute(trial, context)
     same(rows(trial, context), rows(trial, whole))
     assert [e["discriminator_step"] for e in rows(trial, context)[1]] == [4, 8, 9]
@@ -176,10 +187,10 @@ def test_between_checkpoints_a_state_is_written_only_when_it_is_due(plan, monkey
 @pytest.fixture
 def ever_worse(monkeypatch):
     """The first checkpoint is the best one."""
-    whole = study.train.score
+    whole = study.train.evaluated
     monkeypatch.setattr(
         study.train,
-        "score",
+        "evaluated",
         lambda trial, step, *rest: replace(whole(trial, step, *rest), frechet_distance=float(step)),
     )
 
@@ -347,7 +358,7 @@ def test_a_failed_trial_keeps_its_state_and_goes_on_when_it_is_tried_again(plan,
 def test_a_diverged_trial_keeps_no_state(plan, monkeypatch):
     trial, context = plan()
     interrupt(trial, context, 7)
-    stop_at(monkeypatch, 9, study.train.Diverged)
+    spoil(monkeypatch, 9)
     assert execute(trial, context).status == "diverged"
     row, evaluations = rows(trial, context)
     assert [e["discriminator_step"] for e in evaluations] == [4, 8]
@@ -359,7 +370,7 @@ def test_a_diverged_trial_keeps_no_state(plan, monkeypatch):
 def test_what_diverges_before_a_checkpoint_has_no_seconds_though_it_was_interrupted(plan, monkeypatch):
     trial, context = plan()
     interrupt(trial, context, 3)
-    stop_at(monkeypatch, 4, study.train.Diverged)
+    spoil(monkeypatch, 4)
     execute(trial, context)
     row, evaluations = rows(trial, context)
     assert (row["status"], row["training_seconds"], evaluations, row["resumptions"]) == ("diverged", None, [], 1)
@@ -479,8 +490,8 @@ def test_a_stopped_trial_leaves_no_state_and_has_its_checkpoints_of_before_the_i
     interrupt(trial, context, 7)
     told = []
 
-    def report(_, so_far):
-        told.append(json.loads(json.dumps(progress(context, "cpu")(so_far)._asdict())))
+    def report(checkpoint, so_far):
+        told.append(json.loads(json.dumps(progress(context, "cpu")(checkpoint, so_far)._asdict())))
         raise Killed
 
     with pytest.raises(Killed):

@@ -11,7 +11,6 @@ from analysis.intervals import Array
 from analysis.rows import Rows
 from analysis.scores import TRAININGS, scored
 from analysis.style import method_label
-from study.rows import score_label
 from study.trial import NON_SATURATING, Training, field_names
 
 NONE, SN, LN, BN, L2, GP = "none", "spectral_norm", "layer_norm", "batch_norm", "l2", "gradient_penalty"
@@ -104,9 +103,7 @@ class Material:
     @cached_property
     def is_fid(self) -> dict[str, bool]:
         """Of each dataset, whether its scores may be called FID."""
-        first = self.rows.trials.drop_duplicates("dataset")
-        names = zip(first["dataset"], first["extractor"], first["weights_sha256"], strict=True)
-        return {dataset: score_label(extractor, weights) == "FID" for dataset, extractor, weights in names}
+        return {dataset: name == "FID" for dataset, name in self.rows.score_names.items()}
 
 
 def label(variant: str) -> str:

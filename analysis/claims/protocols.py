@@ -57,7 +57,7 @@ def _baselines(material: Material) -> list[Line]:
     for found in read_baselines(folder) if folder is not None else []:
         paper, n = PAPER.get(found.dataset, (math.nan, 0))
         same = (found.n_real, found.n_other) == (n, n) and (found.dataset, found.dataset_sha256) in images
-        if same and score_label(found.extractor, found.weights_sha256) == "FID":
+        if same and score_label(vars(found)) == "FID":
             lines += [
                 _baseline(found.dataset, found.frechet_distance, paper, n, below=below) for below in (True, False)
             ]

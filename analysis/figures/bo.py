@@ -130,7 +130,7 @@ def _rest(line: str) -> str:
 
 
 def _score_name(trials: pd.DataFrame) -> str:
-    return score_label(*trials.iloc[0][["extractor", "weights_sha256"]])
+    return score_label(trials.iloc[0])
 
 
 def _handles(trials: pd.DataFrame, random: pd.DataFrame, dashes: dict[str, Any]) -> list[Any]:

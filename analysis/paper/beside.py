@@ -17,7 +17,7 @@ def protocol_difference(row: "pd.Series[Any]", images: float | None) -> str:
 
     Only where it is "" is a difference to the paper's FID taken: another protocol alone can change an FID by a tenth.
     """
-    label = score_label(row["extractor"], row["weights_sha256"])
+    label = score_label(row)
     said = [] if label == "FID" else [f"{label} is no FID"]
     for column, words in (("n_real", "real"), ("n_fake", "generated")):
         if images is not None and row[column] != images:

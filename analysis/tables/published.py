@@ -16,13 +16,14 @@ from analysis.style import method_label
 from analysis.tables.formats import count, interval, number
 from analysis.tables.kind import Block, TableKind
 from analysis.top import setting
+from study.rows import NAMED_BY
 from study.trial import Training, field_names
 
 COMPARED, MISSING, NO_SCORE = "compared", "missing", "no score"
 KEY = ["dataset", "architecture", "method", *HYPERPARAMETERS]
 """What makes a setting exact; the length of the training is not part of it, but said."""
 OURS = ["seeds", "scored", "ours", "low", "high", "difference", "status", "training", "score_label"]
-PROTOCOL = ["extractor", "weights_sha256", "n_real", "n_fake", "split", "quantize"]
+PROTOCOL = [*NAMED_BY, "n_real", "n_fake", "split", "quantize"]
 
 
 def compute(rows: Rows) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from study.gan.normalizations import LayerNormalization, OutputNormalization, We
 from study.gan.optimizers import AdamState, adam_state
 from study.gan.penalties import Penalty
 from study.gan.spectrum import advance_vectors, initial_vectors
-from study.trial import Hyperparameters, Method, Trial
+from study.trial import BFLOAT16, Hyperparameters, Method, Trial
 
 Tensors = dict[str, Tensor]
 Kind = TypeVar("Kind")
@@ -65,14 +65,27 @@ class Gan:
     penalty: Penalty | None
     constraint: Constraint
     power_iterations: int
+    precision: str
+
+    def call(self, network: nn.Module, tensors: Any, inputs: Tensor) -> Tensor:
+        """What a network with these parameters and buffers makes of its inputs, in the precision of training.
+
+        In bfloat16 the layers' products and what lies between them are; parameters, their gradients and moments, power
+        iterations, losses and penalties are float32.
+        """
+        if self.precision != BFLOAT16:
+            return torch.func.functional_call(network, tensors, inputs)
+        # Nothing is cached: a kept copy of a weight would be one of another transform's tensors.
+        with torch.autocast(inputs.device.type, torch.bfloat16, cache_enabled=False):
+            return torch.func.functional_call(network, tensors, inputs).float()
 
     def generate(self, parameters: Tensors, buffers: Tensors, latents: Tensor) -> tuple[Tensor, Tensors]:
         """Images in [0, 1] with batch statistics, as in training, and the moved averages."""
         moved = {name: buffer.clone() for name, buffer in buffers.items()}
-        return torch.func.functional_call(self.generator, (parameters, moved), latents), moved
+        return self.call(self.generator, (parameters, moved), latents), moved
 
     def sample(self, parameters: Tensors, buffers: Tensors, latents: Tensor) -> Tensor:
-        """Images in [0, 1] with the moving averages, as the study scored them."""
+        """Images in [0, 1] with the moving averages, as the study scored them; in float32 whatever trained them."""
         return torch.func.functional_call(self.averaged_generator, (parameters, buffers), latents)
 
     def advance(self, parameters: Tensors, vectors: Vectors) -> Vectors:
@@ -88,7 +101,7 @@ class Gan:
         weights = self.weights(parameters, vectors)
 
         def critic(images: Tensor) -> Tensor:
-            return torch.func.functional_call(self.discriminator, weights, images)
+            return self.call(self.discriminator, weights, images)
 
         return self.output_norm.wrap(critic) if self.output_norm else critic
 
@@ -98,11 +111,12 @@ def build(trial: Trial, channels: int, resolution: int) -> Gan:
 
     Raises InputError for unknown names and options, and where the architecture does not fit the resolution.
     """
-    return _build(trial.method, trial.training.latent_dim, trial.training.width, channels, resolution)
+    training = trial.training
+    return _build(trial.method, training.latent_dim, training.width, training.precision, channels, resolution)
 
 
 @lru_cache(maxsize=32)
-def _build(method: Method, latent_dim: int, width: int, channels: int, resolution: int) -> Gan:
+def _build(method: Method, latent_dim: int, width: int, precision: str, channels: int, resolution: int) -> Gan:
     parts = members(method)
     architecture = ARCHITECTURES[method.architecture]
     architecture.check_size(resolution)
@@ -130,6 +144,7 @@ def _build(method: Method, latent_dim: int, width: int, channels: int, resolutio
         penalty=parts.penalty,
         constraint=parts.constraint or Constraint(),
         power_iterations=max((part.power_iterations for part in (weight_norm, parts.penalty) if part), default=0),
+        precision=precision,
     )
 
 

@@ -112,7 +112,8 @@ class LayerNorm(nn.Module):
 
     torch.nn.GroupNorm(1, channels) in other words, which cannot be differentiated under vmap where maps are laid out
     channels last. Nor is it torch's layer_norm, whose third derivatives are wrong (it takes the statistics for
-    constants there; pytorch issue 175754): those are what a gradient penalty on gradient_norm descends.
+    constants there; pytorch issue 175754): those are what a gradient penalty on gradient_norm descends. The statistics
+    of bfloat16 maps are float32, as batch norm's are.
     """
 
     def __init__(self, channels: int, eps: float) -> None:
@@ -122,9 +123,10 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, maps: Tensor) -> Tensor:
-        centred = maps - maps.mean(dim=(1, 2, 3), keepdim=True)
+        wide = maps.float() if maps.dtype == torch.bfloat16 else maps
+        centred = wide - wide.mean(dim=(1, 2, 3), keepdim=True)
         normalized = centred / torch.sqrt(centred.square().mean(dim=(1, 2, 3), keepdim=True) + self.eps)
-        return normalized * self.weight[:, None, None] + self.bias[:, None, None]
+        return (normalized * self.weight[:, None, None] + self.bias[:, None, None]).to(maps.dtype)
 
 
 def layer_norm() -> LayerNormalization:

@@ -198,6 +198,7 @@ def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: s
         features=lambda images: network(images.to(device, torch.float32)),
         logits=classifier.network[-1].to(device),
         judges=True,
+        device=device,
     )
 
 

@@ -73,7 +73,9 @@ def load(name: str, *, dataset: str, data_dir: Path, weights: Path | None = None
     with torch.inference_mode():
         dimension = features(torch.zeros(1, 3, size, size)).shape[1]
     sha256, how = file_sha256(path), f"tf1-bilinear-{size}"
-    return Extractor(name=name, weights_sha256=sha256, dimension=dimension, resize=how, features=features)
+    return Extractor(
+        name=name, weights_sha256=sha256, dimension=dimension, resize=how, features=features, device=device
+    )
 
 
 def _weights(name: str, family: Family, given: Path | None) -> Path:

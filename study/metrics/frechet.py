@@ -14,10 +14,12 @@ from torch import Tensor
 class Moments:
     """Count, mean and scatter of a set of features; sets are joined by `+`.
 
+    Those of K sets of equal size can be held side by side: their tensors have a leading dimension. `each` parts them.
+
     Attributes:
         count: number of features n.
-        mean: [d], float64.
-        scatter: [d, d], float64; the sum over features of the outer product of (x - mean) with itself.
+        mean: [d] or [K, d], float64.
+        scatter: [d, d] or [K, d, d], float64; the sum over features of the outer product of (x - mean) with itself.
 
     >>> features = torch.rand(100, 4)
     >>> whole = Moments.of(features[:64]) + Moments.of(features[64:])
@@ -30,29 +32,29 @@ class Moments:
     scatter: Tensor
 
     @classmethod
-    def empty(cls, dimension: int) -> "Moments":
-        """The moments of no features, to which others are added."""
-        return cls(0, *(torch.zeros(shape, dtype=torch.float64) for shape in ((dimension,), (dimension, dimension))))
-
-    @classmethod
     def of(cls, features: Tensor) -> "Moments":
-        """The moments of features [n, d], n >= 1, of any float type, on any device; the result is on the CPU."""
+        """The moments of features [n, d] or [K, n, d], n >= 1, of any float type; on their device."""
         features = features.detach().to(torch.float64)
-        mean = features.mean(dim=0)
-        centred = features - mean
-        return cls(len(features), mean.cpu(), (centred.T @ centred).cpu())
+        mean = features.mean(dim=-2)
+        centred = features - mean.unsqueeze(-2)
+        return cls(features.shape[-2], mean, centred.mT @ centred)
+
+    def each(self) -> list["Moments"]:
+        """The moments of each of K sets, on the CPU."""
+        return [Moments(self.count, *one) for one in zip(self.mean.cpu(), self.scatter.cpu(), strict=True)]
 
     def __add__(self, other: "Moments") -> "Moments":
-        """Moments of two sets together, not both empty (the pairwise update of Chan, Golub & LeVeque 1979).
+        """Moments of two sets together (the pairwise update of Chan, Golub & LeVeque 1979).
 
         Unlike sums of squares, it loses no digits when the mean is large beside the spread.
         """
         count = self.count + other.count
         shift = other.mean - self.mean
+        outer = shift[..., :, None] * shift[..., None, :]
         return Moments(
             count,
             self.mean + shift * (other.count / count),
-            self.scatter + other.scatter + torch.outer(shift, shift) * (self.count * other.count / count),
+            self.scatter + other.scatter + outer * (self.count * other.count / count),
         )
 
     @cached_property

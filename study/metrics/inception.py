@@ -50,6 +50,7 @@ def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: s
         resize=f"tf1-bilinear-{SIZE}",
         features=features,
         logits=lambda pooled: pooled @ head.T,
+        device=device,
     )
 
 

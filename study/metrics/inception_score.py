@@ -15,5 +15,5 @@ def inception_score(classes: Classes) -> float:
     """
     marginal = classes.probabilities / classes.count
     # E_x KL(p(y|x) || p(y)) = E_x sum p log p - sum p(y) log p(y)
-    divergence = classes.negative_entropy / classes.count - float(torch.special.xlogy(marginal, marginal).sum())
-    return math.exp(max(divergence, 0.0))
+    divergence = classes.negative_entropy / classes.count - torch.special.xlogy(marginal, marginal).sum()
+    return math.exp(max(float(divergence), 0.0))

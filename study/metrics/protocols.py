@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from study.data import Images
 from study.metrics.features import Extractor
 from study.names import InputError, look_up
-from study.trial import MetricProtocol
+from study.trial import FEATURE_PRECISIONS, FLOAT32, MetricProtocol
 
 STUDY = "study"
 
@@ -54,14 +54,16 @@ def resolve_protocol(
     *,
     name: str = STUDY,
     kid_subset: int | None = None,
+    feature_precision: str = FLOAT32,
 ) -> MetricProtocol:
     """The protocol called `name` on a dataset, with an extractor.
 
     Either number of images may be given instead of the protocol's; the real ones are otherwise as many as it says, or
     all of the split where that has fewer. `default_n` is the dataset's own number. Raises InputError for an unknown
-    name, a number below 2, more real images than there are, and subsets that do not fit in the images.
+    name or precision, a number below 2, more real images than there are, and subsets that do not fit in the images.
     """
     named = look_up("--protocol", name, PROTOCOLS)
+    look_up("--feature-precision", feature_precision, {each: each for each in FEATURE_PRECISIONS})
     available = len({"train": images.train, "test": images.test}[named.split])
     if n_real is not None and n_real > available:
         raise InputError(
@@ -84,4 +86,5 @@ def resolve_protocol(
         quantize=named.quantize,
         split=named.split,
         kid_subset=kid_subset,
+        feature_precision=feature_precision,
     )

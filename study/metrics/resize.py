@@ -11,7 +11,8 @@ def resize(images: Tensor, size: int) -> Tensor:
     its two neighbours, without antialiasing. Two small matrix products: quicker than gathering the neighbours.
     """
     down, across = (_matrix(n, size, images) for n in images.shape[2:])
-    return down @ images @ across.T
+    with torch.autocast(images.device.type, enabled=False):  # whatever the features are computed in
+        return down @ images @ across.T
 
 
 def _matrix(n: int, size: int, like: Tensor) -> Tensor:

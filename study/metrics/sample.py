@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,17 +12,19 @@ from study.metrics.features import Extractor
 from study.metrics.frechet import Moments
 
 MOMENTS, FEATURES, CLASSES, IMAGES = "moments", "features", "classes", "images"
+LOOK_EVERY = 10
+"""Batches between looks at whether all sets are spoilt, so that one need not be taken to its end."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
-    """A set of images as metrics see it; None for what nobody asked for.
+    """A set of images as metrics see it, on the CPU; None for what nobody asked for.
 
     Attributes:
         moments: of the features.
-        features: [n, d], float32, on the CPU.
+        features: [n, d], float32.
         classes: sums of the class probabilities.
-        images: [m, C, H, W], the first ones, on the CPU.
+        images: [m, C, H, W], the first ones.
     """
 
     moments: Moments
@@ -31,32 +34,59 @@ class Sample:
 
 
 @torch.inference_mode()
-def collect(batches: Iterable[Tensor], extractor: Extractor, wanted: frozenset[str], images: int) -> Sample | None:
-    """What is wanted of images that come in batches [B, C, H, W]; None where one, or its features, is not finite.
+def collect(
+    batches: Iterable[Tensor], extractor: Extractor, precision: str, wanted: frozenset[str], images: int
+) -> list[Sample | None]:
+    """What is wanted of K sets of images; None for a set in which an image, or its features, is not finite.
 
-    Holds one batch and the running sums, beside the features where FEATURES is wanted, and the first `images` images
-    where IMAGES is.
+    The sets come side by side in batches [K, B, C, H, W], at least one; each is kept as if it were alone. Holds one
+    batch and the running sums, these on the extractor's device, beside the features where FEATURES is wanted, and the
+    first `images` images of each set where IMAGES is. Only those two, and a look every LOOK_EVERY batches, wait for the
+    device: while it computes, the next batches are handed to it.
     """
-    moments = Moments.empty(extractor.dimension)
-    classes: Classes | None = None
+    sums: _Sums | None = None
     kept: list[Tensor] = []
     seen: list[Tensor] = []
-    for batch in batches:
-        features = extractor.features(batch)
-        if not (batch.isfinite().all() and features.isfinite().all()):
-            return None
-        left = images - moments.count
-        moments = moments + Moments.of(features)
+    for number, batch in enumerate(batches, 1):
+        left = images - (sums.moments.count if sums else 0)
+        features = extractor.extract(batch.flatten(0, 1), precision).unflatten(0, batch.shape[:2])
+        told = _Sums(
+            _finite(batch).to(features.device) & _finite(features),
+            Moments.of(features),
+            Classes.of(extractor.logits(features)) if CLASSES in wanted and extractor.logits else None,
+        )
+        sums = sums.joined(told) if sums else told
         if FEATURES in wanted:
             kept.append(features.cpu())
-        if CLASSES in wanted and extractor.logits is not None:
-            told = Classes.of(extractor.logits(features))
-            classes = told if classes is None else classes + told
         if IMAGES in wanted and left > 0:
-            seen.append(batch[:left].cpu())
-    return Sample(
-        moments=moments,
-        features=torch.cat(kept) if kept else None,
-        classes=classes,
-        images=torch.cat(seen) if seen else None,
+            seen.append(batch[:, :left].cpu())
+        if number % LOOK_EVERY == 0 and not sums.finite.any():
+            break
+    if sums is None:
+        raise ValueError("no images to collect")
+    finite, nothing = sums.finite.tolist(), [None] * len(sums.finite)
+    sets = zip(
+        sums.moments.each(),
+        torch.cat(kept, dim=1) if kept else nothing,
+        sums.classes.each() if sums.classes else nothing,
+        torch.cat(seen, dim=1) if seen else nothing,
+        strict=True,
     )
+    return [Sample(*one) if whole else None for whole, one in zip(finite, sets, strict=True)]
+
+
+class _Sums(NamedTuple):
+    """What batches tell of K sets; `finite`: bool [K], whether all images and features are."""
+
+    finite: Tensor
+    moments: Moments
+    classes: Classes | None
+
+    def joined(self, other: "_Sums") -> "_Sums":
+        classes = self.classes + other.classes if self.classes and other.classes else None
+        return _Sums(self.finite & other.finite, self.moments + other.moments, classes)
+
+
+def _finite(values: Tensor) -> Tensor:
+    """Of values [K, ...], which of the K are finite throughout, bool [K]."""
+    return values.isfinite().flatten(1).all(dim=1)

@@ -70,6 +70,10 @@ def test_the_papers_numbers_on_a_large_dataset(digits):
         ({"n_real": 601}, "--n-real 601: the test split has 600 images"),
         ({"kid_subset": 1}, "--kid-subset 1: must be from 2 to 600"),
         ({"n_fake": 50, "kid_subset": 51}, "--kid-subset 51: must be from 2 to 50"),
+        (
+            {"feature_precision": "bf16"},
+            "--feature-precision bf16: unknown; did you mean bfloat16. Known: bf",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(digits, asked, words):
