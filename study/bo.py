@@ -19,11 +19,12 @@ from search_spaces.ranges import BO
 from study import data
 from study.bayes import DEFAULT, SAMPLERS, propose
 from study.context import Context
-from study.execute import Outcome
 from study.expand import Narrowing, check_budget, expand_searches
 from study.gan.model import build
 from study.memberships import add_memberships, defined_trial, memberships
 from study.names import InputError, look_up
+from study.outcome import Outcome
+from study.packs import Pack
 from study.patience import patiently
 from study.plan import Planned, Request, make_context, pending, training_of
 from study.results import DamagedFile, outcomes, set_aside_damaged
@@ -220,15 +221,15 @@ class Rounds:
         for key in self._searches:
             self._go_on(key)
 
-    def take(self) -> Planned | None:
-        """The next trial of the search that is farthest behind."""
+    def take(self) -> Pack | None:
+        """The next trial of the search that is farthest behind, alone."""
         ready = [key for key, waiting in self._waiting.items() if waiting]
         if not ready:
             return None
         key = min(ready, key=lambda one: self._round[one])
         planned = self._waiting[key].popleft()
         self._running[key].add(planned.trial.id)
-        return planned
+        return (planned,)
 
     def ended(self, planned: Planned, outcome: Outcome) -> None:
         """The search goes on when this was the last of what it waited for."""

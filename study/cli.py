@@ -102,6 +102,15 @@ Yes = Annotated[
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
+PackSize = Annotated[
+    str,
+    typer.Option(
+        "--pack",
+        help="At most so many trials of one method, n_dis and seed are trained together by one program; `auto`: as "
+        "many as were measured to be fastest on this device, by `study bench --pack`; 1: each alone.",
+        metavar="auto|K",
+    ),
+]
 TrialsPerGpu = Annotated[int | None, typer.Option(help="So many trials share a GPU.", metavar="K")]
 MaxFailures = Annotated[
     int, typer.Option(help="A trial that fails is tried again so many times, from its latest state.", metavar="N")
@@ -149,6 +158,7 @@ def run(
     max_concurrent: Concurrent = None,
     gpus_per_trial: Gpus = None,
     trials_per_gpu: TrialsPerGpu = None,
+    pack: PackSize = "auto",
     deterministic: Deterministic = False,
     precision: Precision = "float32",
     max_failures: MaxFailures = 2,
@@ -163,7 +173,7 @@ def run(
 
     Finished trials are never run again: the same command resumes a study that was stopped.
     """
-    from study import own_space, plan, slots
+    from study import own_space, packs, plan, slots
 
     part = parse_shard(shard)
     chosen = own_space.find(space)
@@ -196,8 +206,9 @@ def run(
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
     limits = session.checked_limits(address, max_concurrent=max_concurrent, **shares)
     how = session.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
-    everything = plan.make_plan(request, chosen)
-    planned = [one for one in everything if not part or part.has(one.trial.id)]
+    most = packs.sizes(pack, session.device_at(address, gpus_per_trial))
+    everything = packs.packed(plan.make_plan(request, chosen), most)
+    planned = [one for one in everything if not part or part.has(one.together[0])]
     title = f"part {part} of {space}" if part else space
     if dry_run:
         todo = plan.pending(planned, request.results, retry_failed=retry_failed)

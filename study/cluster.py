@@ -13,8 +13,9 @@ from ray.exceptions import LocalRayletDiedError, NodeDiedError, TaskUnschedulabl
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study import node
-from study.execute import Context, complain
+from study.context import Context
 from study.names import InputError
+from study.outcome import complain
 from study.slots import Slots
 
 LOOK_EVERY = 2.0

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from study.context import Context
 from study.estimate import Estimate, by_method
-from study.execute import Outcome
+from study.outcome import Outcome
 from study.plan import Planned
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 from study.trial import Trial
@@ -38,6 +38,8 @@ def plan_lines(space: str, planned: Sequence[Planned], estimate: Estimate) -> li
     if training and any(p.parent for p in planned):
         fresh = training - estimate.continued
         lines += ["", f"{estimate.continued} continue from kept states, {fresh} train from the start"]
+    if estimate.packs:
+        lines += ["", f"{estimate.packed} are trained in {estimate.packs} packs, each by one program"]
     if training:
         places = f"{estimate.concurrent} {'GPU slots' if estimate.device == 'gpu' else 'CPU cores'}"
         lines += ["", f"about {duration(estimate.seconds)} on {places}, {estimate.basis}"]
@@ -51,12 +53,17 @@ class Watch:
         total: how many trials there will be, by dataset and group.
         contexts: what they are run in.
         group: the line of the table that a trial belongs to, in words.
+        packs: how many trials of each pack there will be; they end at one moment.
     """
 
     def __init__(
-        self, total: Mapping[tuple[str, str], int], contexts: Iterable[Context], group: Callable[[Trial], str]
+        self,
+        total: Mapping[tuple[str, str], int],
+        contexts: Iterable[Context],
+        group: Callable[[Trial], str],
+        packs: Mapping[tuple[str, ...], int] | None = None,
     ) -> None:
-        self._total, self._group = Counter(total), group
+        self._total, self._group, self._awaited = Counter(total), group, Counter(packs)
         protocols = {context.dataset: context.protocol for context in contexts}
         self._labels = {name: score_label(vars(p)) for name, p in protocols.items()}
         # By dataset and group. Another thread draws meanwhile: it reads copies, and whole at once.
@@ -72,7 +79,8 @@ class Watch:
         """A watch of trials that are known beforehand."""
         group = by_method(planned.trial.method for planned in todo)
         total = Counter((planned.trial.dataset, group(planned.trial)) for planned in todo)
-        return cls(total, (planned.context for planned in todo), group)
+        packs = Counter(planned.together for planned in todo)
+        return cls(total, (planned.context for planned in todo), group, packs)
 
     def __enter__(self) -> "Watch":
         if self._live:
@@ -97,6 +105,9 @@ class Watch:
             self._best[key] = min(score, self._best.get(key, score))
         if outcome.status not in (FINISHED, STOPPED):
             self.say(f"{group} {outcome.trial_id}: {outcome.status}, {outcome.reason}")
+        self._awaited[planned.together] -= 1
+        if self._awaited[planned.together] > 0:
+            return  # amid a pack there would seem to be more time left than there is
         if not self._live and (now - self._last_line >= LINE_EVERY or self._done() == self._total.total()):
             self._last_line = now
             print(self._summary(), flush=True)

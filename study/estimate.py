@@ -8,6 +8,7 @@ from typing import Any
 
 from study.cost import estimated_seconds, total_seconds
 from study.measured import Measured
+from study.packs import Pack, grouped
 from study.plan import Planned
 from study.slots import Slots
 from study.trial import Method, Trial
@@ -21,7 +22,7 @@ class Estimate:
     """Counts by method as (all, to be run), seconds on the resources present, and what the seconds rest on.
 
     `kept` of the `total` to run are only scored, which the seconds leave out; `continued` go on from a kept state, of
-    which they count the rest.
+    which they count the rest; `packed` are trained in `packs`, each by one program.
     """
 
     methods: Mapping[str, tuple[int, int]]
@@ -32,6 +33,8 @@ class Estimate:
     total: int
     kept: int = 0
     continued: int = 0
+    packed: int = 0
+    packs: int = 0
 
     @property
     def basis(self) -> str:
@@ -65,22 +68,26 @@ def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path,
     every, left = (Counter(group(p.trial) for p in trials) for trials in (planned, todo))
     training = [(p.rest, p.shape) for p in todo if not p.kept]
     seconds, measured = total_seconds(training, Measured(results), slots.device)
+    together = grouped(todo)
+    packs = [pack for pack in together if pack[0].pack]
     return Estimate(
         methods={name: (count, left[name]) for name, count in every.items()},
-        seconds=seconds / max(1, min(slots.concurrent, len(todo))),
+        seconds=seconds / max(1, min(slots.concurrent, len(together))),
         concurrent=slots.concurrent,
         device=slots.device,
         measured=measured,
         total=len(todo),
         kept=len(todo) - len(training),
         continued=sum(p.parent is not None for p in todo),
+        packed=sum(map(len, packs)),
+        packs=len(packs),
     )
 
 
-def longest_first(todo: Sequence[Planned], results: Path, device: str) -> list[Planned]:
-    """The trials by the time that is left of each, so that no long one is alone at the end; equal ones in their order.
+def longest_first(todo: Sequence[Planned], results: Path, device: str) -> list[Pack]:
+    """The packs by the time that is left of each, so that no long one is alone at the end; equal ones in their order.
 
-    Those that are only to be scored come last.
+    Trials that are only to be scored come last.
     """
     measured = Measured(results)
     known: dict[Any, float] = {}
@@ -95,4 +102,4 @@ def longest_first(todo: Sequence[Planned], results: Path, device: str) -> list[P
             known[alike] = estimated_seconds(rest, *planned.shape, device) if told is None else told
         return known[alike]
 
-    return sorted(todo, key=seconds, reverse=True)
+    return sorted(grouped(todo), key=lambda pack: sum(map(seconds, pack)), reverse=True)

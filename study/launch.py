@@ -1,4 +1,4 @@
-"""Hands trials to Ray Tune. One of two files that import ray; `study.cluster` is the other.
+"""Hands packs of trials to Ray Tune. One of two files that import ray; `study.cluster` is the other.
 
 Ray schedules; it is not asked to remember. A trial is done when the worker has written its part file, and only then is
 Ray told, so that whatever is killed, a finished trial is never run again. One Tune run serves a whole command, also
@@ -12,7 +12,7 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields
 from functools import partial
 from itertools import islice
@@ -39,12 +39,14 @@ from ray.tune.search import Searcher
 
 from study import node
 from study.cluster import Cluster
-from study.execute import Context, Outcome, Progress, execute, progress, record_stopped
+from study.context import Context
+from study.execute import execute_pack
 from study.feed import Feed
+from study.outcome import Outcome, Progress, progress, record_stopped
 from study.patience import StudyStops
 from study.plan import Planned
+from study.running import Task
 from study.slots import Slots
-from study.trial import Trial
 from study.work import Attempts, EarlyStopping, Work
 
 NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
@@ -129,7 +131,7 @@ tune_controller.RayActorManager = Workers  # Tune takes no other by its own inte
 
 
 class Watcher(tune.Callback):
-    """Tells the feed what has become of trials, each when its worker is free.
+    """Tells the feed what has become of trials, those of a pack when its worker is free. "A trial" of Tune's is a pack.
 
     Told before, the feed would hand out a trial for which Tune asks Ray for a further worker, only to take back some
     such wish when the free one is there: on a busy machine it took back that of a node that had just joined, each time.
@@ -138,7 +140,7 @@ class Watcher(tune.Callback):
     def __init__(self, feed: Feed, asked: Asked) -> None:
         self._feed, self._asked = feed, asked
         self._progress: dict[str, Progress] = {}
-        self._outcomes: dict[str, Outcome] = {}
+        self._outcomes: dict[str, list[Outcome]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as of the feed."""
@@ -160,25 +162,29 @@ class Watcher(tune.Callback):
             self._progress[trial.trial_id] = Progress(**result["study_progress"])
         elif "study_status" in result:
             outcome = Outcome(**{field.name: result[f"study_{field.name}"] for field in fields(Outcome)})
-            self._outcomes[trial.trial_id] = outcome
+            self._outcomes.setdefault(trial.trial_id, []).append(outcome)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Tune is done with a trial; if that did not end by itself, it was stopped."""
-        planned, made = self._feed.running(trial.trial_id), self._progress.pop(trial.trial_id, None)
-        if outcome := self._outcomes.pop(trial.trial_id, None):
-            self._feed.end(trial.trial_id, outcome)
-        elif planned and made:
+        """Tune is done with a pack; what of it did not end by itself was stopped."""
+        made = self._progress.pop(trial.trial_id, None)
+        self._tell_outcomes(trial)
+        left = self._feed.running(trial.trial_id)
+        if left and made:
+            (planned,) = left
             self._feed.end(trial.trial_id, record_stopped(planned.trial, planned.context, made))
-        elif planned:
+        elif left:
             self._feed.died(trial.trial_id, "it ended without a word")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """A trial's worker died, be it when the trial had ended."""
+        """A pack's worker died, be it when all of the pack had ended."""
         self._progress.pop(trial.trial_id, None)
-        if outcome := self._outcomes.pop(trial.trial_id, None):
-            self._feed.end(trial.trial_id, outcome)
-        else:
+        self._tell_outcomes(trial)
+        if self._feed.running(trial.trial_id):
             tell_death(self._feed, trial)
+
+    def _tell_outcomes(self, trial: Any) -> None:
+        for outcome in self._outcomes.pop(trial.trial_id, ()):
+            self._feed.end(trial.trial_id, outcome)
 
 
 class NewestFirst(FIFOScheduler):
@@ -203,7 +209,7 @@ class HalvingByGroup(NewestFirst):
 
     def _halving(self, trial: Any) -> AsyncHyperBandScheduler:
         group, first = trial.config["early"]["group"], trial.config["early"]["first"]
-        steps = trial.config["trial"]["training"]["discriminator_steps"]
+        steps = trial.config["tasks"][0]["trial"]["training"]["discriminator_steps"]
         if group not in self._groups:
             self._groups[group] = AsyncHyperBandScheduler(
                 time_attr="step", metric="score", mode="min", grace_period=first, max_t=steps, reduction_factor=2
@@ -233,31 +239,28 @@ class Driver(NamedTuple):
 
 
 def _run_in_worker(
-    config: dict[str, Any], contexts: Sequence[Context], driver: Driver | None, run: Callable[..., Outcome]
+    config: dict[str, Any], contexts: Sequence[Context], driver: Driver | None, run: Callable[..., Iterator[Outcome]]
 ) -> None:
-    """`run` a trial; `driver` is given where this may be another machine."""
+    """`run` a pack; `driver` is given where this may be another machine."""
     device = "cuda" if ray.get_gpu_ids() else "cpu"
-    context, trial = contexts[config["context"]], Trial.from_dict(config["trial"])
-    parent = config["parent"] and Trial.from_dict(config["parent"])
-    report = progress(trial, context, device)
+    context, tasks = contexts[config["context"]], [Task.from_dict(task) for task in config["tasks"]]
+    report = progress(context, device)
 
     def at_checkpoint(checkpoint: Any, so_far: Any) -> None:
         step, score = checkpoint.evaluation.discriminator_step, checkpoint.evaluation.frechet_distance
-        if "early" in config and step < trial.training.discriminator_steps:
-            tune.report({"step": step, "score": score, "study_progress": report(so_far)._asdict()})
+        if "early" in config and step < so_far.trial.training.discriminator_steps:
+            tune.report({"step": step, "score": score, "study_progress": report(checkpoint, so_far)._asdict()})
 
     def say(line: str) -> None:
         tune.report({"study_line": line})
 
-    how = {"kept": config["kept"], "parent": parent, "say": say, "last": config["last"]}
     try:
         if driver:
             driver.check(context.results)
-        outcome = run(trial, context, device, at_checkpoint, **how)
+        for outcome in run(tasks, context, device, at_checkpoint, slots=config["slots"], say=say):
+            tune.report({f"study_{name}": value for name, value in asdict(outcome).items()})
     except StudyStops as stop:
         tune.report({"study_stop": str(stop)})
-        return
-    tune.report({f"study_{name}": value for name, value in asdict(outcome).items()})
 
 
 def launch(
@@ -269,13 +272,13 @@ def launch(
     stopping: EarlyStopping | None = None,
     max_failures: int = 2,
     code: str | None = None,
-    run: Callable[..., Outcome] = execute,
+    run: Callable[..., Iterator[Outcome]] = execute_pack,
 ) -> None:
-    """Run trials to their end, as many at a time as there is room for.
+    """Run trials to their end, as many packs at a time as there is room for.
 
     `on_outcome` is told of each as it ends, `say` what a person should know meanwhile. A trial that fails is tried
     again `max_failures` times. Where `code` is given, workers that run other code, or do not see the results folder,
-    stop the study. `run` does in the worker what `study.execute.execute` does.
+    stop the study. `run` does in the worker what `study.execute.execute_pack` does.
 
     Raises StudyStops where a worker says that no trial can be run.
     """

@@ -62,6 +62,8 @@ class Planned:
 
     `kept`: it was trained before, and only its kept generator is to be scored. `parent`: the same trial with fewer
     steps, from whose state it goes on where there is one (`pending` looks); None where it trains from the start.
+    `pack`: the ids of all trials of the plan that one program trains together with it, in the order of the plan
+    (`study.packs`); empty where it is trained alone.
     """
 
     trial: Trial
@@ -69,10 +71,16 @@ class Planned:
     shape: tuple[int, int] = field(repr=False)
     kept: bool = False
     parent: Trial | None = None
+    pack: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def key(self) -> tuple[str, str]:
         return self.trial.id, self.context.protocol.id
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        """The ids of its pack, or its own."""
+        return self.pack or (self.trial.id,)
 
     @property
     def rest(self) -> Trial:
@@ -229,8 +237,8 @@ def pending(
     """Those that are not done yet: trained and scored under their protocol, or failed unless those are retried.
 
     One that was stopped early is done only where trials need not be `whole`. One that finished under another protocol,
-    and whose best generator is kept, is only to be scored (`kept`). One that has a `parent` keeps it where that left a
-    state to go on from; standard error says why one cannot be used.
+    and whose best generator is kept, is only to be scored (`kept`), and in no pack. One that has a `parent` keeps it
+    where that left a state to go on from; standard error says why one cannot be used.
 
     Raises InputError where the folder's rows are about other images of the same name.
     """
@@ -252,7 +260,7 @@ def pending(
         if p.key not in done or again.get(done[p.key], False)
     ]
     refused: Counter[str] = Counter()
-    todo = [replace(p, parent=_usable_parent(p, refused)) for p in todo]
+    todo = [replace(p, parent=_usable_parent(p, refused), pack=() if p.kept else p.pack) for p in todo]
     for reason, count in refused.items():
         print(f"{count} of the trials are trained from the start: {reason}", file=sys.stderr)
     return todo

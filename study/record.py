@@ -29,6 +29,8 @@ def make_record(
     trial: Trial,
     source: str = TRAINING,
     resumptions: int = 0,
+    pack: int | None = 1,
+    compiled: str | None = None,
 ) -> Record:
     """How a trial went until `last`, and where and by what it was run."""
     images = last.step * trial.training.batch_size if last else None
@@ -50,6 +52,8 @@ def make_record(
         torch=torch.__version__,
         source=source,
         resumptions=resumptions,
+        pack=pack,
+        compiled=compiled,
     )
 
 

@@ -15,7 +15,7 @@ from study.trial import BFLOAT16, Diagnostics, Evaluation, MetricProtocol, Score
 
 SCORES, DIAGNOSTICS = field_names(Scores), field_names(Diagnostics)
 LATER = {
-    "trials": ("source", "kid_subset", "feature_precision", "resumptions"),
+    "trials": ("source", "kid_subset", "feature_precision", "resumptions", "pack", "compiled"),
     "evaluations": (*SCORES, *DIAGNOSTICS),
     "memberships": ("trial",),
 }
@@ -77,6 +77,8 @@ TRIALS = _schema(
     best_frechet_distance=_REAL,
     source=_TEXT,
     resumptions=_WHOLE,
+    pack=_WHOLE,
+    compiled=_TEXT,
     extractor=_TEXT,
     weights_sha256=_TEXT,
     n_real=_WHOLE,
@@ -129,6 +131,8 @@ class Record:
     `source` is TRAINING, or CONTINUED where the first steps are those of a shorter trial, to the bit; or KEPT_GENERATOR
     where the trial was trained before, under another protocol, and the best generator of that time is all that was
     scored. `resumptions` is how often it went on after an interruption; its seconds are those of the steps that count.
+    `pack` is the number of trials that the program that trained it has room for, 1 where it was alone, and `compiled`
+    what ran that program's step; both None where nothing was trained.
     """
 
     status: str
@@ -148,6 +152,8 @@ class Record:
     torch: str
     source: str = TRAINING
     resumptions: int = 0
+    pack: int | None = 1
+    compiled: str | None = "eager"
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

@@ -122,6 +122,20 @@ def checked_how(address: str | None, *, max_failures: int, prepare_nodes: bool) 
     return How(address, max_failures, prepare_nodes)
 
 
+def device_at(address: str | None, gpus_per_trial: float | None) -> str | None:
+    """Where trials will compute: "cpu", or the name of this machine's GPU, which on a cluster stands for all.
+
+    None for a cluster that this machine, which has no GPU, is no sample of.
+    """
+    import torch
+
+    if gpus_per_trial == 0:
+        return "cpu"
+    if torch.cuda.device_count():
+        return torch.cuda.get_device_name()
+    return "cpu" if address is None else None
+
+
 def resources_at(address: str | None) -> tuple[float, float]:
     """CPU cores and GPUs of this machine, or of the cluster at an address."""
     if address is None:

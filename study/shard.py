@@ -7,7 +7,7 @@ from study.names import InputError
 
 
 class Shard(NamedTuple):
-    """Part `index` of `count`, from 1: the trials whose ids fall to it, whatever the plan."""
+    """Part `index` of `count`, from 1: the trials whose ids fall to it; of a pack the first trial's id decides."""
 
     index: int
     count: int

@@ -1,11 +1,12 @@
-"""What a study hands out: trials, as a list or as they unfold, and how often one of them is tried."""
+"""What a study hands out: packs of trials, as a list or as they unfold, and how often a trial is tried."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from study.context import Context
-from study.execute import Outcome
+from study.outcome import Outcome
+from study.packs import Pack
 from study.plan import Planned
 from study.results import unfinished_path
 from study.trial import Trial
@@ -17,8 +18,8 @@ class Work(Protocol):
     contexts: Sequence[Context]
     """What the trials are run in."""
 
-    def take(self) -> Planned | None:
-        """The next trial; None where there is none now. When none is running then either, the work is over."""
+    def take(self) -> Pack | None:
+        """The next trials; None where there are none now. When none are running then either, the work is over."""
 
     def ended(self, planned: Planned, outcome: Outcome) -> None:
         """A trial that was taken has ended, and its row is written."""
@@ -27,11 +28,11 @@ class Work(Protocol):
 class Listed:
     """Work that is known beforehand."""
 
-    def __init__(self, todo: Sequence[Planned]) -> None:
-        self.contexts = list(dict.fromkeys(planned.context for planned in todo))
+    def __init__(self, todo: Sequence[Pack]) -> None:
+        self.contexts = list(dict.fromkeys(planned.context for pack in todo for planned in pack))
         self._left = deque(todo)
 
-    def take(self) -> Planned | None:
+    def take(self) -> Pack | None:
         """In the order of the list."""
         return self._left.popleft() if self._left else None
 
@@ -57,7 +58,8 @@ class Attempts:
 
     A trial fails when it raises. When its worker dies, that counts as a failure too, but only since the trial last got
     further: one that goes on from death to death comes to its end some day. The loss of its node counts only when
-    LOSSES others came before it, since the trial last got further.
+    LOSSES others came before it, since the trial last got further. What befalls a pack of trials is another matter, see
+    `study.feed`.
     """
 
     def __init__(self, most: int) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from study import cluster, launch
-from study.execute import Outcome, execute, record_loss
+from study.execute import execute
 from study.feed import Feed
+from study.outcome import Outcome, record_loss
 from study.plan import Planned, Request, plan_trial
 from study.results import compact, read_table, unfinished_path
 from study.slots import Slots
@@ -38,22 +39,24 @@ FAULTS = {
 
 
 def sabotaged(faults: dict[int, tuple[str, list[int]]]):  # type: ignore[no-untyped-def]
-    """`execute` for workers, with faults; each attempt leaves a line."""
+    """`execute_pack` for workers, of packs of one, with faults; each attempt leaves a line."""
 
-    def run(trial, context, *arguments, **how):  # type: ignore[no-untyped-def]
+    def run(tasks, context, *arguments, **how):  # type: ignore[no-untyped-def]
         import os
         import signal
 
         import torch
 
         import study.train
-        from study.execute import execute
+        from study.execute import execute_pack
 
+        (task,) = tasks
+        trial = task.trial
         log = context.results / f"attempts-{trial.hyperparameters.n_dis}"
         log.parent.mkdir(exist_ok=True)
         number = len(log.read_text().splitlines()) if log.exists() else 0
         with log.open("a") as file:
-            file.write(f"{how['last']}\n")
+            file.write(f"{task.last}\n")
         kind, steps = faults[trial.hyperparameters.n_dis]
         whole = study.train.real_batches
 
@@ -64,14 +67,16 @@ def sabotaged(faults: dict[int, tuple[str, list[int]]]):  # type: ignore[no-unty
                 if number < len(steps) and step == steps[number]:
                     if kind == "die":
                         os.kill(os.getpid(), signal.SIGKILL)
-                    raise study.train.Diverged("made so") if kind == "diverge" else ValueError("made\nso")
+                    if kind == "raise":
+                        raise ValueError("made\nso")
+                    return batch(step) * float("nan")
                 return batch(step)
 
             return one
 
         study.train.real_batches = batches
         try:
-            return execute(trial, context, *arguments, **how)
+            yield from execute_pack(tasks, context, *arguments, **how)
         finally:
             (context.results / "threads").write_text(str(torch.get_num_threads()))
             study.train.real_batches = whole
@@ -89,7 +94,7 @@ class Ran:
         self.lines: list[str] = []
         with cluster.connected(None):
             launch.launch(
-                Listed(list(self.todo.values())),
+                Listed([(one,) for one in self.todo.values()]),
                 Slots(concurrent=2, gpus_per_trial=0),
                 self.add,
                 say=self.lines.append,
@@ -188,7 +193,7 @@ class Fed:
         self.outcomes: list[Outcome] = []
         self.lines: list[str] = []
         attempts, add = Attempts(most), lambda _, outcome: self.outcomes.append(outcome)
-        self.feed = Feed(Listed([self.one]), attempts, lambda: 1, add, self.lines.append, None)
+        self.feed = Feed(Listed([(self.one,)]), attempts, lambda: 1, add, self.lines.append, None)
         self.feed.next("a")
 
 

@@ -10,11 +10,12 @@ from search_spaces import get
 from study import bo
 from study.bayes import SAMPLERS, propose
 from study.bo import How, Rounds
-from study.execute import Outcome, make_record
 from study.memberships import memberships
 from study.names import InputError
+from study.outcome import Outcome
 from study.own_space import find
 from study.plan import Request
+from study.record import make_record
 from study.results import compact, part_path, read_table, write_part, write_table
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED
 from study.trial import Evaluation
@@ -73,7 +74,8 @@ def finish(planned, status=FINISHED, scores=None):
 def work_off(work, count=None, end=finish):
     """Takes trials and ends them, one at a time; returns them."""
     done = []
-    while len(done) != count and (planned := work.take()):
+    while len(done) != count and (pack := work.take()):
+        (planned,) = pack
         done.append(planned.trial)
         work.ended(planned, end(planned))
     return done
@@ -113,7 +115,7 @@ def test_all_rounds_of_all_searches(ask, tmp_path):
 def test_searches_advance_on_their_own(ask):
     """The one that waits for a trial does not hold up the other."""
     work = Rounds(ask(methods="none"), silent)
-    slow = work.take()
+    (slow,) = work.take()
     others = work_off(work)
     assert len(others) == 3 + 3 * 4
     mine = [trial for trial in others if trial.hyperparameters.n_dis == slow.trial.hyperparameters.n_dis]
@@ -133,7 +135,7 @@ def test_a_search_that_was_killed_asks_for_the_same(ask, tmp_path, stop_at):
     before = [trial.id for trial in work_off(Rounds([again], silent), stop_at)]
     compact(tmp_path / "again")
     work = Rounds([again], silent)
-    taken = work.take()  # handed out, and lost with its worker
+    (taken,) = work.take()  # handed out, and lost with its worker
     after = [trial.id for trial in work_off(Rounds([again], silent))]
     assert taken.trial.id == after[0]
     assert before + after == whole
@@ -163,7 +165,7 @@ def test_a_part_that_is_damaged_while_a_search_runs_is_set_aside(ask, tmp_path):
     (search,) = ask(methods="none", n_dis=1, how=How(rounds=2, batch_size=2))
     said = []
     work = Rounds([search], said.append)
-    first, second = work.take(), work.take()
+    (first,), (second,) = work.take(), work.take()
     work.ended(first, finish(first))
     path = part_path(tmp_path / "results", first.trial.id, first.context.protocol.id)
     path.write_text("{")
@@ -199,7 +201,7 @@ def test_what_a_search_is_told(ask):
     ]
     trials = []
     for status, scores in ends:
-        planned = work.take()
+        (planned,) = work.take()
         trials.append(planned.trial)
         work.ended(planned, finish(planned, status, scores))
     points = [{n: getattr(trial.hyperparameters, n) for n in search.ranges} for trial in trials]
@@ -259,7 +261,7 @@ def test_more_rounds_go_on_and_fewer_do_nothing(ask, tmp_path):
 def test_failed_trials_run_again_once_on_request(ask):
     (search,) = ask(methods="none", n_dis=1, how=How(rounds=2, batch_size=3))
     work = Rounds([search], silent)
-    bad = work.take()
+    (bad,) = work.take()
     work.ended(bad, finish(bad, FAILED, []))
     assert len(work_off(work)) == 5
     assert work_off(Rounds([search], silent)) == []
@@ -277,7 +279,8 @@ def test_a_failed_trial_is_not_proposed_again(ask, sampler):
     (search,) = ask(methods="none", n_dis=1, how=How(rounds=3, batch_size=4, sampler=sampler))
     work = Rounds([search], silent)
     bad = []
-    while planned := work.take():
+    while pack := work.take():
+        (planned,) = pack
         late = len(bad) < 3 and planned.trial in search.rounds()[1][1:]
         bad += [planned.trial] if late else []
         work.ended(planned, finish(planned, FAILED, []) if late else finish(planned))

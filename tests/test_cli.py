@@ -156,7 +156,7 @@ def test_a_failing_trial_is_a_row_and_exit_code_3(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA error:\nout of memory")
 
-    monkeypatch.setattr("study.execute.train", broken)
+    monkeypatch.setattr("study.execute.train_pack", broken)
     answer = study("train", "--discriminator-steps", 2, "--results", tmp_path)
     (row,) = read_table(tmp_path, "trials").to_pylist()
     assert (answer.code, row["status"], row["reason"]) == (3, "failed", "RuntimeError: CUDA error: out of memory")

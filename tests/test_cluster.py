@@ -17,7 +17,7 @@ from tests.parts import OWN
 
 pytestmark = pytest.mark.slow
 
-RUN = ("run", "grid", "--methods", "none", "--n-dis", 1, "--settings", 3, "--discriminator-steps", 200)
+RUN = ("run", "grid", "--methods", "none", "--n-dis", 1, "--settings", 3, "--pack", 1, "--discriminator-steps", 200)
 LONG = (*RUN[:-1], 1000)
 """Long enough for a node to start meanwhile."""
 

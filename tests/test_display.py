@@ -1,6 +1,7 @@
 """What a person sees while a study runs."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from rich.console import Console
 import search_spaces
 from study.display import Watch, duration, plan_lines
 from study.estimate import estimate
-from study.execute import Outcome
+from study.outcome import Outcome
 from study.plan import Request, make_plan
 from study.samples import fixed_latents, save_grid
 from study.slots import Slots
@@ -75,6 +76,24 @@ def test_without_a_terminal_lines_tell_of_trouble_at_once_and_of_the_end(planned
         watch.add(planned[3], outcome(planned, 3))
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("4/4 trials, best FD (classifier) 9.25 (l2), 1 diverged, 0 s so far")
+
+
+def test_a_line_is_told_at_the_end_of_a_pack_and_not_amid_it(planned, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("study.display.LINE_EVERY", 0.0)
+    pack = tuple(one.trial.id for one in planned[:3])
+    planned = [replace(one, pack=pack) for one in planned[:3]] + planned[3:]
+    with Watch.of(planned) as watch:
+        for index, line in enumerate(["", "", "3/4 trials", "4/4 trials"]):
+            watch.add(planned[index], outcome(planned, index))
+            assert capsys.readouterr().out.partition(",")[0] == line
+
+
+def test_a_trial_that_left_its_pack_is_told_of_by_itself(planned, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("study.display.LINE_EVERY", 0.0)
+    pack = tuple(one.trial.id for one in planned)
+    with Watch.of([replace(one, pack=pack) for one in planned]) as watch:
+        watch.add(planned[0], outcome(planned, 0))
+    assert capsys.readouterr().out.startswith("1/4 trials")
 
 
 def test_the_live_display_counts_by_method(planned) -> None:

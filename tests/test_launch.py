@@ -87,6 +87,12 @@ def test_only_the_difference_is_run_and_a_worker_repeats_this_process_bit_for_bi
     assert here in read_table(results, "evaluations").to_pylist()
 
 
+def test_what_is_left_of_a_pack_is_trained_by_its_program(results: Path) -> None:
+    """The third setting shares n_dis with the first, which was trained when there was none to share it with."""
+    rows = read_table(results, "trials").to_pylist()
+    assert sorted((row["pack"], row["compiled"]) for row in rows) == [(1, "eager")] * 4 + [(2, "eager")]
+
+
 def test_an_address_without_a_cluster_is_one_line(tmp_path: Path) -> None:
     answer = finish("run", "grid", *SMALL, "--results", tmp_path / "results", "--address", "127.0.0.1:1")
     assert answer.code == 2
@@ -163,12 +169,14 @@ LONGER = ("--methods", "none", "--settings", "2", "--discriminator-steps", "200"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["driver", "workers"])
-def test_kill_9_within_trials_and_they_go_on(tmp_path: Path, victim: str) -> None:
-    """To the rows of a study that nobody killed."""
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert finish("run", "grid", *LONGER, "--results", whole).code == 0
-    process = study_process("run", "grid", *LONGER, "--results", killed)
+@pytest.mark.parametrize(
+    ("victim", "more"), [("driver", ()), ("workers", ()), ("driver", ("--n-dis", "5"))], ids=lambda each: "".join(each)
+)
+def test_kill_9_within_trials_and_they_go_on(tmp_path: Path, victim: str, more: tuple[str, ...]) -> None:
+    """To the rows of a study that nobody killed; of one n_dis they are a pack, which goes on as it was."""
+    options, whole, killed = (*LONGER, *more), tmp_path / "whole", tmp_path / "killed"
+    assert finish("run", "grid", *options, "--results", whole).code == 0
+    process = study_process("run", "grid", *options, "--results", killed)
     deadline = time.monotonic() + 240
     while not list(killed.glob("unfinished/[!.]*.pt")):
         assert time.monotonic() < deadline, "the study makes no progress"
@@ -177,12 +185,13 @@ def test_kill_9_within_trials_and_they_go_on(tmp_path: Path, victim: str) -> Non
         os.kill(pid, signal.SIGKILL)
     _, err = process.communicate(timeout=300)
     assert process.returncode == (-signal.SIGKILL if victim == "driver" else 0), err
-    assert finish("run", "grid", *LONGER, "--results", killed).code == 0
+    assert finish("run", "grid", *options, "--results", killed).code == 0
     rows, afresh = (
         {row["trial_id"]: row for row in read_table(folder, "trials").to_pylist()} for folder in (killed, whole)
     )
     assert rows.keys() == afresh.keys() and len(rows) == 2
     assert sum(row["resumptions"] for row in rows.values()) > 0
+    assert {row["pack"] for row in rows.values()} == {2 if more else 1}
     for trial_id, row in rows.items():
         assert all(row[name] == afresh[trial_id][name] for name in row.keys() - OWN)
     one, other = (

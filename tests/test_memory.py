@@ -13,7 +13,7 @@ from tests.parts import OWN
 pytestmark = pytest.mark.slow
 
 RUN = ("run", "grid", "--methods", "none", "--settings", 3, "--discriminator-steps", 200, "--n-real", 64)
-RUN = (*RUN, "--n-fake", 64, "--max-concurrent", 1)
+RUN = (*RUN, "--n-fake", 64, "--max-concurrent", 1, "--pack", 1)
 SPARE, TAKEN = 3 * 1024**3, 4 * 1024**3
 
 

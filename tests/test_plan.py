@@ -10,9 +10,9 @@ from search_spaces import get
 from study import data
 from study.cost import estimated_seconds
 from study.estimate import PATIENCE, estimate, longest_first
-from study.execute import make_record
 from study.names import InputError
 from study.plan import Request, make_plan, pending, plan_trial
+from study.record import make_record
 from study.results import compact, write_part
 from study.rows import DIVERGED, FAILED, FINISHED
 from study.slots import Slots, local_resources, make_slots
@@ -252,7 +252,7 @@ def test_slots_follow_the_cluster_up_to_the_most_that_was_asked_for():
 
 def test_the_longest_trials_come_first_and_equal_ones_in_their_order(ask):
     planned = make_plan(ask(methods="none,spectral_norm"), GRID)
-    ordered = longest_first(planned, planned[0].context.results, "cpu")
+    ordered = [one for (one,) in longest_first(planned, planned[0].context.results, "cpu")]
     seconds = [estimated_seconds(p.trial, *p.shape, "cpu") for p in ordered]
     assert seconds == sorted(seconds, reverse=True) and len(set(seconds)) > 1
     for each in set(seconds):
@@ -264,10 +264,10 @@ def test_the_longest_trials_come_first_and_equal_ones_in_their_order(ask):
 def test_measured_time_orders_before_counted_operations(ask):
     planned = make_plan(ask(methods="none,spectral_norm", settings=2), GRID)
     results = planned[0].context.results
-    cheapest = longest_first(planned, results, "cpu")[-1]
+    (cheapest,) = longest_first(planned, results, "cpu")[-1]
     end(cheapest, seconds=1e6)
     compact(results)
-    assert longest_first(planned, results, "cpu")[0].trial.method == cheapest.trial.method
+    assert longest_first(planned, results, "cpu")[0][0].trial.method == cheapest.trial.method
 
 
 def test_this_machine_has_cores():

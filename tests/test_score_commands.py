@@ -144,7 +144,7 @@ def test_metrics_of_another_generator_are_refused(folder):
 
 
 def test_train_under_another_protocol_scores_what_was_kept(study, folder, monkeypatch):
-    monkeypatch.setattr("study.execute.train", lambda *_, **__: pytest.fail("it was trained again"))
+    monkeypatch.setattr("study.execute.train_pack", lambda *_, **__: pytest.fail("it was trained again"))
     asked = ("--discriminator-steps", 6, "--learning-rate", 1e-3, "--beta1", 0.5, "--beta2", 0.9, "--n-fake", 64)
     where = ("--results", folder / "results", "--data-dir", folder / "data")
     answer = study("train", *asked, "--protocol", "rounded", *where)

@@ -15,8 +15,9 @@ import study.train
 import study.unfinished
 from study import checkpoint
 from study.checkpoint import Snapshot, load_generator, load_state
-from study.execute import execute, progress, record_stopped
+from study.execute import execute
 from study.names import InputError
+from study.outcome import Progress, progress, record_stopped
 from study.plan import Request, plan_trial
 from study.results import (
     compact,
@@ -85,6 +86,17 @@ def stop_at(monkeypatch, step, error=Killed):
             return batch(asked)
 
         return one
+
+    monkeypatch.setattr(study.train, "real_batches", batches)
+
+
+def spoil(monkeypatch, step):
+    """The batch of a step is not finite, nor are the losses from there on."""
+    whole = study.train.real_batches
+
+    def batches(*arguments):
+        batch = whole(*arguments)
+        return lambda asked: batch(asked) * (float("nan") if asked == step else 1.0)
 
     monkeypatch.setattr(study.train, "real_batches", batches)
 
@@ -346,7 +358,7 @@ def test_a_failed_trial_keeps_its_state_and_goes_on_when_it_is_tried_again(plan,
 def test_a_diverged_trial_keeps_no_state(plan, monkeypatch):
     trial, context = plan()
     interrupt(trial, context, 7)
-    stop_at(monkeypatch, 9, study.train.Diverged)
+    spoil(monkeypatch, 9)
     assert execute(trial, context).status == "diverged"
     row, evaluations = rows(trial, context)
     assert [e["discriminator_step"] for e in evaluations] == [4, 8]
@@ -358,7 +370,7 @@ def test_a_diverged_trial_keeps_no_state(plan, monkeypatch):
 def test_what_diverges_before_a_checkpoint_has_no_seconds_though_it_was_interrupted(plan, monkeypatch):
     trial, context = plan()
     interrupt(trial, context, 3)
-    stop_at(monkeypatch, 4, study.train.Diverged)
+    spoil(monkeypatch, 4)
     execute(trial, context)
     row, evaluations = rows(trial, context)
     assert (row["status"], row["training_seconds"], evaluations, row["resumptions"]) == ("diverged", None, [], 1)
@@ -478,14 +490,14 @@ def test_a_stopped_trial_leaves_no_state_and_has_its_checkpoints_of_before_the_i
     interrupt(trial, context, 7)
     told = []
 
-    def report(_, so_far):
-        told.append(json.loads(json.dumps(progress(trial, context, "cpu")(so_far)._asdict())))
+    def report(checkpoint, so_far):
+        told.append(json.loads(json.dumps(progress(context, "cpu")(checkpoint, so_far)._asdict())))
         raise Killed
 
     with pytest.raises(Killed):
         execute(trial, context, on_checkpoint=report)
     assert load_state(path_of(trial, context)).position.step == 6
-    record_stopped(trial, context, study.execute.Progress(**told[-1]))
+    record_stopped(trial, context, Progress(**told[-1]))
     row, evaluations = rows(trial, context)
     assert (row["status"], row["resumptions"], row["best_step"]) == ("stopped", 1, None)
     assert [e["discriminator_step"] for e in evaluations] == [4, 8]

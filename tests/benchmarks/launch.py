@@ -34,12 +34,13 @@ def trials(folder: Path, count: int) -> list[Planned]:
 def no_op() -> Any:
     """What a worker does instead of training: it writes a part, as a real trial does."""
 
-    def run(trial: Any, context: Any, device: str, *_: Any, **how: Any) -> Any:
-        from study.execute import Outcome
+    def run(tasks: Any, context: Any, device: str, *_: Any, **how: Any) -> Any:
+        from study.outcome import Outcome
         from study.record import make_record
         from study.results import write_part
         from study.trial import Evaluation
 
+        (trial,) = (task.trial for task in tasks)
         evaluation = Evaluation(
             trial_id=trial.id,
             discriminator_step=trial.training.discriminator_steps,
@@ -53,7 +54,7 @@ def no_op() -> Any:
         record = make_record(context, "finished", None, started=started, device=device, last=None, trial=trial)
         write_part(context.results, trial, context.protocol, record, [evaluation])
         told = {"trial_id": trial.id, "dataset": trial.dataset, "method": trial.method.name}
-        return Outcome(**told, status="finished", reason=None, best_frechet_distance=1.0, seconds=0.0)
+        yield Outcome(**told, status="finished", reason=None, best_frechet_distance=1.0, seconds=0.0)
 
     return run
 
@@ -70,7 +71,7 @@ def main() -> None:
         slots = make_slots(*local_resources())
         add = compacting(folder, claim, lambda *_: ends.append(time.perf_counter()), print)
         begun = time.perf_counter()
-        launch.launch(Listed(todo), slots, add, run=no_op())
+        launch.launch(Listed([(one,) for one in todo]), slots, add, run=no_op())
         compact(folder)
         seconds = time.perf_counter() - begun
         assert len(read_table(folder, "trials")) == count
