@@ -92,7 +92,7 @@ def test_every_tensor_comes_back_in_its_layout(digits, scorer, tmp_path, method)
     kept = load_state(tmp_path / "state.pt")
     torch.testing.assert_close(kept.position.state, last.state, rtol=0, atol=0, check_stride=True)
     assert kept.evaluations == (last.evaluation,)
-    assert (kept.position.step, *kept.position[3:]) == (3, *last[3:])
+    assert (kept.position.step, *kept.position[3:]) == (3, last.training_seconds, last.scoring_seconds)
     assert kept.conditions == CONDITIONS
     kernels = [p for p in kept.position.state.discriminator.values() if p.dim() == 4 and p.shape[1] > 1]
     assert kernels
