@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from study.bench.cases import Case
 
 SCORED_IMAGES = 10_000
+AUTO = "auto"
 
 CAPTION = """\
 images/s: real images, of all trials of a pack; median of the turns. ratio: to the plain loop, by pairs, with its range.
 plain: eager PyTorch in float32 without TF32, or beside a tf32 row with it; one trial at a time.
 ms/D update: with its share of G's updates. memory: what training adds, on a CPU to the process, on a GPU as allocated.
 GFLOP/image: of convolutions and matrix products, after exact rewrites. of peak: of a large matrix product's rate."""
+PACKS_CAPTION = """\
+K: images per second of K trials in one program over those of one alone; medians over methods and turns.
+pack: the fewest trials that gain nearly as much as any number does; 1 where no number gains a tenth."""
 SCORING_CAPTION = """\
 training: the D updates between two checkpoints, with G's. scoring: generating and scoring the images once."""
 
@@ -42,7 +46,13 @@ def bench(
     batch: Annotated[int | None, typer.Option(help="Real images per D update.  [default: 64]")] = None,
     n_dis: Annotated[int | None, typer.Option(help="D updates per G update.  [default: 5]")] = None,
     precision: Annotated[str | None, typer.Option(help="float32, tf32 or bfloat16.  [default: float32]")] = None,
-    pack: Annotated[int | None, typer.Option(help="Trials in one program.  [default: 1]", metavar="K")] = None,
+    pack: Annotated[
+        str | None,
+        typer.Option(
+            help="Trials in one program; auto measures how many are best, for `study run --pack auto`.  [default: 1]",
+            metavar="auto|K",
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.  [default: cpu]")] = None,
     threads: Annotated[int | None, typer.Option(help="Of the CPU; more than one are timed by the wall.")] = None,
     repeats: Annotated[int, typer.Option(help="Measured turns of each loop.", metavar="N")] = 3,
@@ -64,7 +74,7 @@ def bench(
         "batch_size": batch,
         "n_dis": n_dis,
         "precision": precision,
-        "pack": pack,
+        "pack": _number_of_trials(pack),
         "device": device,
         "threads": threads,
     }
@@ -83,11 +93,51 @@ def bench(
     from study.bench.measure import measure
     from study.record import now
 
+    if pack == AUTO:
+        _measure_packs(asked, repeats, data_dir, as_json=as_json)
+        return
     rows = []
     for case in _cases(asked, all_rows=all_rows):
         print(f"measuring {case.name}", file=sys.stderr)
         rows.append({**measure(case, repeats).to_dict(), "measured_at": now()})
     _show(rows, _block(rows), CAPTION, as_json=as_json)
+
+
+def _number_of_trials(pack: str | None) -> int | None:
+    """The number that was given; None where none was, or AUTO."""
+    if pack is None or pack == AUTO:
+        return None
+    if not pack.isdecimal() or int(pack) < 1:
+        raise InputError(f"--pack {pack}: must be {AUTO}, or a whole number from 1.")
+    return int(pack)
+
+
+def _measure_packs(asked: dict[str, Any], repeats: int, data_dir: Path | None, *, as_json: bool) -> None:
+    """Measure the sizes of networks that are declared, or the one that was asked for, and put them on record."""
+    import torch
+
+    from study import data, packs
+    from study.bench.cases import PACKS, check_device, device_name, possible
+    from study.bench.packing import measure_packs
+    from study.record import now
+
+    if asked.keys() - {"device"}:
+        cases = _cases(asked, all_rows=False)
+    else:
+        check_device(where := asked.get("device", "cpu"))
+        cases = possible([replace(case, device=where) for case in PACKS if where.startswith(case.device)])
+    rows, found = [], {}
+    for case in cases:
+        print(f"measuring packs of {case.name}", file=sys.stderr)
+        measured = measure_packs(case, repeats)
+        size = {name: getattr(case, name) for name in packs.DECIDES[:-1]}
+        device = device_name(case.device) if case.on_gpu else "cpu"
+        found[(*map(str, size.values()), device)] = measured.best
+        about = {"device_name": device_name(case.device), "torch": torch.__version__, "measured_at": now()}
+        rows.append({**size, "device": device, "pack": measured.best, "gains": measured.gains, **about})
+    path = packs.add_measured(data.data_dir(data_dir), found)
+    _show(rows, _packs_block(rows), PACKS_CAPTION, as_json=as_json)
+    print(f"on record for --pack auto: {path}", file=sys.stderr)
 
 
 def _cases(asked: dict[str, Any], *, all_rows: bool) -> "Sequence[Case]":
@@ -172,6 +222,16 @@ def _block(rows: list[dict[str, Any]]) -> Any:
         "of peak": lambda row: f"{100 * row['share_of_peak']:.0f} %",
     }
     cells |= {name: [word(row) for row in rows] for name, word in columns.items()}
+    return _title(rows), cells
+
+
+def _packs_block(rows: list[dict[str, Any]]) -> Any:
+    """The rows in words."""
+    names = ("architecture", "width", "resolution", "batch_size", "device")
+    cells = {name.replace("_", " "): [str(row[name]) for row in rows] for name in names}
+    for count in dict.fromkeys(count for row in rows for count in row["gains"]):
+        cells[f"K {count}"] = [f"{row['gains'][count]:.2f}" if count in row["gains"] else "-" for row in rows]
+    cells["pack"] = [str(row["pack"]) for row in rows]
     return _title(rows), cells
 
 

@@ -90,7 +90,7 @@ def bo(
         precision=precision,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
-    limits = session.checked_limits(address, max_concurrent=max_concurrent, **shares)
+    limits = session.checked_limits(address, precision, max_concurrent=max_concurrent, **shares)
     run = session.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
     searches = bo.searches(request, chosen, how)
     if part:

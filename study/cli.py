@@ -107,7 +107,7 @@ PackSize = Annotated[
     typer.Option(
         "--pack",
         help="At most so many trials of one method, n_dis and seed are trained together by one program; `auto`: as "
-        "many as were measured to be fastest on this device, by `study bench --pack`; 1: each alone.",
+        "many as were measured to be fastest on this device, by `study bench --pack auto`; 1: each alone.",
         metavar="auto|K",
     ),
 ]
@@ -204,9 +204,9 @@ def run(
         precision=precision,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
-    limits = session.checked_limits(address, max_concurrent=max_concurrent, **shares)
+    limits = session.checked_limits(address, precision, max_concurrent=max_concurrent, **shares)
     how = session.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
-    most = packs.sizes(pack, session.device_at(address, gpus_per_trial))
+    most = packs.sizes(pack, session.device_at(address, gpus_per_trial), request.data_dir)
     everything = packs.packed(plan.make_plan(request, chosen), most)
     planned = [one for one in everything if not part or part.has(one.together[0])]
     title = f"part {part} of {space}" if part else space

@@ -52,6 +52,8 @@ def train(
 ) -> None:
     """Train one trial in this process, and keep a grid of images at each scored checkpoint."""
     from study import data, plan
+    from study.device import check_precision
+    from study.execute import best_device
     from study.gan.methods import members, parse_option
     from study.trial import Hyperparameters, Method
 
@@ -86,6 +88,7 @@ def train(
         deterministic=deterministic,
         precision=precision,
     )
+    check_precision(precision, best_device())
     planned = plan.plan_trial(request, method, hyperparameters, seed)
     with session.opened(request.results):
         if todo := plan.pending([planned], request.results, retry_failed=True):

@@ -15,7 +15,7 @@ import torch
 from study import data
 from study.checkpoint import Generator, Snapshot, load_generator
 from study.context import Context
-from study.device import prepare_process
+from study.device import check_precision, prepare_process
 from study.gan.program import best_compiler
 from study.metrics.extractors import load_extractor
 from study.metrics.scoring import Scorer
@@ -105,9 +105,14 @@ def execute_pack(
     places are beyond take turns with the others. Where there is no memory for so many, half as many are tried, from the
     latest checkpoints, and `say` is told.
 
-    Raises StudyStops where the results cannot be written for long, or images or extractor are not those of the study.
+    Raises StudyStops where the results cannot be written for long, where images or extractor are not those of the
+    study, and where the device does not compute in the trials' precision.
     """
     prepare_process(deterministic=context.deterministic)
+    try:
+        check_precision(tasks[0].trial.training.precision, device)
+    except InputError as error:
+        raise StudyStops(f"{socket.gethostname()}: {error}") from error
     for task in tasks:
         if task.kept:
             yield rescore(task.trial, context, device, say=say, last=task.last)

@@ -1,44 +1,47 @@
 """Which trials one program trains together: a pure function of the whole plan, whatever of it is left to be run."""
 
 import csv
+import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from study.files import replace as replace_file
 from study.names import InputError
 from study.plan import Planned
 
 AUTO = "auto"
-TABLE = Path(__file__).with_name("packs.csv")
-"""The number of trials at which the most images per second were measured (`study bench --pack`), by DECIDES."""
+TABLE = "packs.csv"
+"""The name of a file of what was measured (`study bench --pack auto`): trials of a pack by DECIDES. One comes with the
+package, and those in a data folder of one's own go before."""
 DECIDES = ("architecture", "width", "resolution", "batch_size", "device")
 
 Pack = tuple[Planned, ...]
 """What is left to be run of the trials of one pack, or a single trial."""
 
 
-def sizes(asked: str, device: str | None) -> Callable[[Planned], int]:
+def sizes(asked: str, device: str | None, data_dir: Path) -> Callable[[Planned], int]:
     """What tells the most trials of a pack that a trial may be in; 1 where it is trained alone.
 
     Args:
-        asked: AUTO, which takes it from TABLE and trains alone what is not there, or a number.
+        asked: AUTO, which takes it from what was measured and trains alone what was not, or a number.
         device: "cpu", the name of the GPU, or None where it is not known.
+        data_dir: where one's own measurements are.
 
     Raises InputError for anything else that is asked.
     """
     if asked == AUTO:
-        return _measured(device)
+        return _measured(device, data_dir)
     if not re.fullmatch(r"[0-9]{1,6}", asked) or int(asked) < 1:
         raise InputError(f"--pack {asked}: must be {AUTO}, or a whole number from 1; 1 trains each trial alone.")
     return lambda _: int(asked)
 
 
-def _measured(device: str | None) -> Callable[[Planned], int]:
-    with TABLE.open(newline="") as file:
-        most = {tuple(row[name] for name in DECIDES): int(row["pack"]) for row in csv.DictReader(file)}
+def _measured(device: str | None, data_dir: Path) -> Callable[[Planned], int]:
+    most = _read(Path(__file__).with_name(TABLE)) | _read(data_dir / TABLE)
 
     def size(planned: Planned) -> int:
         training, (_, resolution) = planned.trial.training, planned.shape
@@ -46,6 +49,32 @@ def _measured(device: str | None) -> Callable[[Planned], int]:
         return most.get(tuple(map(str, measured_of)), 1)
 
     return size
+
+
+def _read(path: Path) -> dict[tuple[str, ...], int]:
+    """What was measured; nothing where there is no file. Raises InputError where it is damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(newline="") as file:
+            rows = csv.DictReader(file)
+            if rows.fieldnames != [*DECIDES, "pack"]:
+                raise ValueError("it has other columns")
+            return {tuple(row[name] for name in DECIDES): int(row["pack"]) for row in rows}
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise InputError(
+            f"{path}: is damaged ({error}); remove it, and measure again: study bench --pack auto."
+        ) from None
+
+
+def add_measured(data_dir: Path, found: Mapping[tuple[str, ...], int]) -> Path:
+    """Put numbers of trials, by DECIDES, into the file of a data folder, in place of earlier ones; returns its path."""
+    path = data_dir / TABLE
+    rows = [[*decides, pack] for decides, pack in sorted({**_read(path), **found}.items())]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([[*DECIDES, "pack"], *rows])
+    replace_file(path, lambda file: file.write(text.getvalue().encode()))
+    return path
 
 
 def packed(planned: Sequence[Planned], most: Callable[[Planned], int]) -> list[Planned]:

@@ -96,12 +96,17 @@ def _compact(results: Path, say: Callable[[str], None]) -> None:
         compact(results)
 
 
-def checked_limits(address: str | None, **limits: Any) -> dict[str, Any]:
-    """The limits of `study.slots.make_slots`; raises InputError before anything is started where they do not fit."""
+def checked_limits(address: str | None, precision: str, **limits: Any) -> dict[str, Any]:
+    """The limits of `study.slots.make_slots`; raises InputError before anything is started where they do not fit.
+
+    So it does where this machine, if it is the one that trains, does not compute in the precision.
+    """
+    from study.device import check_precision
     from study.slots import local_resources, make_slots
 
     if address is None:
-        make_slots(*local_resources(), **limits)
+        slots = make_slots(*local_resources(), **limits)
+        check_precision(precision, "cuda" if slots.gpus_per_trial else "cpu")
     return limits
 
 

@@ -4,15 +4,17 @@ import csv
 import random
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import search_spaces
+from study import packs
 from study.display import plan_lines
 from study.estimate import estimate, longest_first
 from study.gan.architectures import ARCHITECTURES
 from study.names import InputError
-from study.packs import DECIDES, TABLE, grouped, packed, sizes
+from study.packs import DECIDES, TABLE, add_measured, grouped, packed, sizes
 from study.plan import Request, make_plan, pending
 from study.record import make_record
 from study.results import generator_path, write_part
@@ -20,6 +22,8 @@ from study.shard import Shard
 from study.slots import Slots
 
 GRID = search_spaces.get("grid")
+NOWHERE = Path("/nowhere")
+SHIPPED = Path(packs.__file__).with_name(TABLE)
 
 
 @pytest.fixture
@@ -131,30 +135,49 @@ def test_equal_trials_that_are_in_no_pack_stay_apart(plan):
 
 def test_the_most_is_that_of_the_table_for_what_stands_there(plan):
     (one, *_) = plan(1)
-    rows = list(csv.DictReader(TABLE.open(newline="")))
+    rows = list(csv.DictReader(SHIPPED.open(newline="")))
     mine = [row for row in rows if (row["architecture"], row["device"]) == (one.trial.method.architecture, "cpu")]
     (row,) = (row for row in mine if (row["width"], row["resolution"], row["batch_size"]) == ("8", "8", "64"))
-    most = sizes("auto", "cpu")
+    most = sizes("auto", "cpu", NOWHERE)
     assert most(one) == int(row["pack"]) > 1
     wider = replace(one, trial=replace(one.trial, training=replace(one.trial.training, width=9)))
     for other in (wider, replace(one, shape=(1, 9))):
         assert most(other) == 1
-    assert sizes("auto", "a GPU that nobody measured")(one) == sizes("auto", None)(one) == 1
-    assert sizes("5", None)(one) == 5
+    assert sizes("auto", "a GPU that nobody measured", NOWHERE)(one) == sizes("auto", None, NOWHERE)(one) == 1
+    assert sizes("5", None, NOWHERE)(one) == 5
 
 
 def test_the_table_has_a_row_for_each_size_and_device():
-    rows = list(csv.DictReader(TABLE.open(newline="")))
+    rows = list(csv.DictReader(SHIPPED.open(newline="")))
     assert list(rows[0]) == [*DECIDES, "pack"]
     assert len({tuple(row[name] for name in DECIDES) for row in rows}) == len(rows)
     assert {row["architecture"] for row in rows} <= set(ARCHITECTURES)
     assert all(int(row[name]) >= 1 for row in rows for name in ("width", "resolution", "batch_size", "pack"))
 
 
+def test_what_was_measured_here_goes_before_what_is_shipped(plan, tmp_path):
+    (one, *_) = plan(1)
+    size = ("sndcgan", "8", "8", "64")
+    assert add_measured(tmp_path, {(*size, "cpu"): 5, ("dcgan", "4", "16", "64", "cpu"): 2}) == tmp_path / TABLE
+    assert sizes("auto", "cpu", tmp_path)(one) == 5
+    add_measured(tmp_path, {(*size, "a GPU"): 7})
+    assert [sizes("auto", device, tmp_path)(one) for device in ("cpu", "a GPU", "another")] == [5, 7, 1]
+    assert (tmp_path / TABLE).read_text().splitlines()[:2] == [",".join([*DECIDES, "pack"]), "dcgan,4,16,64,cpu,2"]
+
+
+@pytest.mark.parametrize("damage", ["", "architecture,pack\nsndcgan,3\n", "pack\n", "\0"])
+def test_a_damaged_table_is_one_line(tmp_path, damage):
+    add_measured(tmp_path, {("sndcgan", "8", "8", "64", "cpu"): 5})
+    whole = (tmp_path / TABLE).read_text()
+    (tmp_path / TABLE).write_text(damage or whole.replace(",5", ",many"))
+    with pytest.raises(InputError, match=r"packs.csv: is damaged \(.*\); remove it, and measure again: study bench"):
+        sizes("auto", "cpu", tmp_path)
+
+
 @pytest.mark.parametrize("asked", ["", "0", "-1", "1.5", "many", "Auto", "٣", "1000000000"])
 def test_anything_else_is_refused_before_anything_is_planned(study, tmp_path, asked):
     with pytest.raises(InputError, match=f"^--pack {asked}: must be auto, or a whole number from 1; 1 trains each"):
-        sizes(asked, "cpu")
+        sizes(asked, "cpu", NOWHERE)
     answer = study("run", "grid", "--pack", asked, "--results", tmp_path / "r")
     assert (answer.code, answer.err.count("\n"), answer.out) == (2, 1, "")
     assert not (tmp_path / "r").exists()
@@ -182,7 +205,7 @@ def test_the_longest_packs_come_first_by_all_that_is_left_of_them(plan, tmp_path
 
 def test_a_dry_run_packs_as_the_table_says_unless_it_is_told(study, tmp_path):
     options = ("--methods", "none", "--results", tmp_path / "r", "--dry-run")
-    most = {row["architecture"]: int(row["pack"]) for row in csv.DictReader(TABLE.open(newline=""))}["sndcgan"]
+    most = {row["architecture"]: int(row["pack"]) for row in csv.DictReader(SHIPPED.open(newline=""))}["sndcgan"]
     assert f"12 are trained in {-(-9 // most) + -(-3 // most)} packs" in study("run", "grid", *options).out
     assert "12 are trained in 4 packs" in study("run", "grid", *options, "--pack", 3).out
     assert "packs" not in study("run", "grid", *options, "--pack", 1).out

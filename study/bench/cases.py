@@ -121,6 +121,16 @@ CASES: Sequence[Case] = (
 """What `study bench --all` measures; the first is the default."""
 
 
+PACKS: Sequence[Case] = (
+    Case(architecture="sndcgan", resolution=8, channels=1, width=8),
+    Case(architecture="resnet_cifar", resolution=8, channels=1, width=8),
+    Case(architecture="sndcgan", resolution=8, channels=1, width=16),
+    Case(architecture="sndcgan", device=CUDA),
+    Case(architecture="resnet_cifar", device=CUDA),
+)
+"""The sizes that `study bench --pack auto` measures: those of the embedded images and, on a GPU, of 32 px."""
+
+
 def check_device(device: str) -> None:
     """Raises InputError where there is no such device."""
     known = re.fullmatch(r"cpu|cuda(?::(?P<number>\d+))?", device)

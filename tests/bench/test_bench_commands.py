@@ -103,7 +103,7 @@ def test_scoring_has_a_row_of_its_own(study, tmp_path):
         (["--batch", "0"], "batch_size 0: must be a whole number, 1 or more"),
         (["--n-dis", "0"], "n_dis 0: must be a whole number, 1 or more"),
         (["--threads", "0"], "--threads 0: must be 1 or more"),
-        (["--pack", "0"], "--pack 0: must be 1 or more"),
+        (["--pack", "0"], "--pack 0: must be auto, or a whole number from 1"),
         (["--repeats", "0"], "--repeats 0: must be 1 or more"),
         (["--all", "--batch", "8"], "--all: measures the rows of the table as they are"),
         (["--all", "--scoring"], "--all: measures the rows of the table as they are"),
