@@ -1,7 +1,9 @@
 """How long trials take: measured where rows tell, else estimated from the operations that they consist of."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from functools import lru_cache
+from statistics import median
 from typing import Any
 
 import torch
@@ -16,10 +18,37 @@ OVERHEAD = 0.012
 THROUGHPUT = {"cpu": 2.5e10, "gpu": 1e13}
 """Floating-point operations per second: measured for one CPU core on the embedded dataset, assumed for one GPU. Rows
 replace them as soon as there are any."""
+Rates = Mapping[str, float]
+"""Measured operations per second by architecture, of those that stand there."""
 
 
-def estimated_seconds(trial: Trial, channels: int, resolution: int, device: str) -> float:
-    """Seconds that training takes on one core (`device` "cpu") or one GPU ("gpu"), from counted operations.
+def estimated_seconds(trial: Trial, channels: int, resolution: int, device: str, rates: Rates | None = None) -> float:
+    """Seconds that training takes on one core (`device` "cpu") or one GPU ("gpu"), from counted operations."""
+    n_dis, rate = trial.hyperparameters.n_dis, (rates or {}).get(trial.method.architecture)
+    operations = trial.training.batch_size * operations_per_image(trial, channels, resolution)
+    seconds = operations / rate if rate else OVERHEAD * (1 + 1 / n_dis) + operations / THROUGHPUT[device]
+    return trial.training.discriminator_steps * seconds
+
+
+def measured_rates(rows: Iterable[Mapping[str, Any]], device: str) -> dict[str, float]:
+    """The operations per second that networks have on a kind of device, from rows of `study bench --json`.
+
+    Of each architecture it is the median of its rows, whatever their method, size and precision.
+    """
+    from study.bench.cases import Case
+
+    found: dict[str, list[float]] = {}
+    names = {field.name: "batch" if field.name == "batch_size" else field.name for field in fields(Case)}
+    for row in rows:
+        case = Case(**{field: row[name] for field, name in names.items()})
+        if case.on_gpu == (device == "gpu"):
+            per_image = operations_per_image(case.trial, case.channels, case.resolution)
+            found.setdefault(case.architecture, []).append(per_image * row["images_per_second"])
+    return {architecture: median(rates) for architecture, rates in found.items()}
+
+
+def operations_per_image(trial: Trial, channels: int, resolution: int) -> float:
+    """Floating-point operations for each real image of a cycle, about.
 
     A backward pass counts as two forward passes, or one where no parameter's gradient is needed.
     """
@@ -29,9 +58,7 @@ def estimated_seconds(trial: Trial, channels: int, resolution: int, device: str)
     critic = discriminator * (gan.output_norm.cost if gan.output_norm else 1)
     d_update = generator + (2 * 3 + penalty) * critic
     g_update = 3 * generator + 2 * critic
-    n_dis = trial.hyperparameters.n_dis
-    flops = trial.training.batch_size * (d_update + g_update / n_dis)
-    return trial.training.discriminator_steps * (OVERHEAD * (1 + 1 / n_dis) + flops / THROUGHPUT[device])
+    return d_update + g_update / trial.hyperparameters.n_dis
 
 
 @lru_cache(maxsize=64)
@@ -49,14 +76,14 @@ def _forward_flops(gan: Gan, latent_dim: int, channels: int, resolution: int) ->
 
 
 def total_seconds(
-    trials: Iterable[tuple[Trial, tuple[int, int]]], measured: Measured, device: str
+    trials: Iterable[tuple[Trial, tuple[int, int]]], measured: Measured, device: str, rates: Rates | None = None
 ) -> tuple[float, int]:
-    """Device-seconds of trials, each with its (channels, resolution), and how many of them rest on measurements."""
+    """Device-seconds of trials, each with its (channels, resolution), and how many of them rest on measured trials."""
     total, known = 0.0, 0
     for (trial, shape), count in alike(trials):
         seconds = measured.seconds(trial, device)
         known += count if seconds is not None else 0
-        total += count * (estimated_seconds(trial, *shape, device) if seconds is None else seconds)
+        total += count * (estimated_seconds(trial, *shape, device, rates) if seconds is None else seconds)
     return total, known
 
 

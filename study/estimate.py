@@ -42,11 +42,13 @@ class Estimate:
         return basis(self.measured, self.total - self.kept, self.device)
 
 
-def basis(measured: int, trials: int, device: str) -> str:
-    """What the time of so many trials rests on, in words."""
+def basis(measured: int, trials: int, device: str, rates: Iterable[str] = ()) -> str:
+    """What the time of so many trials rests on, in words; `rates` are the architectures whose speed was measured."""
     if measured == trials:
         return "from measured trials"
     counted = "from counted operations and an assumed speed" if device == "gpu" else "from counted operations"
+    if known := ", ".join(rates):
+        counted = f"from counted operations at the measured speed of {known}"
     return f"from {measured:,} measured trials, the rest {counted}" if measured else counted
 
 

@@ -15,7 +15,7 @@ from search_spaces import SearchSpace
 from search_spaces.ranges import BO
 from study import data
 from study.context import ALL, NONE
-from study.cost import alike, kept_bytes, scored_steps, state_bytes, total_seconds
+from study.cost import Rates, alike, kept_bytes, scored_steps, state_bytes, total_seconds
 from study.estimate import by_method
 from study.expand import Narrowing, Searched, check_budget, expand_searches
 from study.measured import Measured
@@ -74,17 +74,20 @@ class Overview:
         request: what is asked of each experiment, but for its `datasets`.
         device: "cpu" or "gpu".
         rounds, batch_size: of each search; 12 and 10 in the paper.
+        rates: what was measured of the networks on the device.
 
     Attributes:
         lines: what was counted.
         left_out: why experiments of the paper have nothing of what was asked for, by experiment and dataset.
     """
 
-    def __init__(self, request: Request, device: str, *, rounds: int = 12, batch_size: int = 10) -> None:
+    def __init__(
+        self, request: Request, device: str, *, rounds: int = 12, batch_size: int = 10, rates: Rates | None = None
+    ) -> None:
         check_budget(rounds, batch_size)
         self.lines: list[Line] = []
         self.left_out: dict[str, InputError] = {}
-        self.device = device
+        self.device, self.rates = device, rates or {}
         self._request = request
         self._budget, self._batch_size = rounds * batch_size, batch_size
         self._measured = Measured(request.results)
@@ -173,7 +176,7 @@ class Overview:
         declared = data.get(like.dataset, self._request.data_dir)
         shape = declared.channels, declared.resolution
         todo = [(trial, shape) for trial in left]
-        seconds, measured = total_seconds(todo, self._measured, self.device)
+        seconds, measured = total_seconds(todo, self._measured, self.device, self.rates)
         kinds = [(trial, count) for (trial, _), count in alike(todo)]
         line = Line(
             space=space,

@@ -1,5 +1,6 @@
 """The command that tells what experiments cost, before anything of them is there."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,10 @@ def plan(
     rounds: Annotated[int, typer.Option(help="Rounds of an optimisation.")] = 12,
     batch_size: Annotated[int, typer.Option(help="Trials of a round.")] = 10,
     gpus: Annotated[int | None, typer.Option(help="Plan for so many GPUs.  [default: what this machine has]")] = None,
+    bench: Annotated[
+        Path | None,
+        typer.Option(help="Rows of `study bench --json`: networks are as fast as there.", metavar="FILE"),
+    ] = None,
     keep_states: cli.KeepStates = False,
     keep: cli.Keep = "best",
     results: cli.Results = Path("results"),
@@ -70,7 +75,8 @@ def plan(
     datasets = [] if dataset == cli.ALL else request.datasets
     cpus, present = local_resources()
     devices = gpus or present or cpus
-    overview = Overview(request, "gpu" if gpus or present else "cpu", rounds=rounds, batch_size=batch_size)
+    kind = "gpu" if gpus or present else "cpu"
+    overview = Overview(request, kind, rounds=rounds, batch_size=batch_size, rates=_rates(bench, kind))
     sums = {}
     if space is None:
         overview.main_text(datasets)
@@ -85,6 +91,23 @@ def plan(
     if len(overview.lines) > 1:
         sums["all"] = len(overview.lines)
     print(*_table(overview, sums), "", *_notes(overview), _wall(overview, devices), sep="\n")
+
+
+def _rates(bench: Path | None, device: str) -> dict[str, float]:
+    """What was measured on such a device; raises InputError where the file holds nothing of it."""
+    from study.cost import measured_rates
+
+    if bench is None:
+        return {}
+    try:
+        rates = measured_rates(json.loads(bench.read_text()), device)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--bench {bench}: holds no rows of study bench --json ({reason}).") from error
+    if not rates:
+        kind = "GPU" if device == "gpu" else "CPU"
+        raise InputError(f"--bench {bench}: nothing in it was measured on a {kind}; run study bench --json on one.")
+    return rates
 
 
 WORDS = ("experiment", "dataset", "method")
@@ -152,4 +175,5 @@ def _wall(overview: Any, devices: int) -> str:
     kind = "GPUs" if overview.device == "gpu" else "CPU cores"
     wall = seconds / min(devices, at_once)
     states = f"states of the trials that run take up to {_bytes(overview.running_bytes(devices))} more"
-    return f"about {duration(wall)} on {devices} {kind}, {basis(measured, left, overview.device)}\n{states}"
+    rests_on = basis(measured, left, overview.device, overview.rates)
+    return f"about {duration(wall)} on {devices} {kind}, {rests_on}\n{states}"

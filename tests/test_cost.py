@@ -1,13 +1,15 @@
 """Estimates of time: counted operations against hand arithmetic, and rows where there are any."""
 
+import json
 import math
+from dataclasses import replace
 
 import pytest
 
 import search_spaces
 from study import cost
 from study.checkpoint import Snapshot, generator_of, save_generator, save_state
-from study.cost import estimated_seconds, kept_bytes, scored_steps, state_bytes, total_seconds
+from study.cost import estimated_seconds, kept_bytes, measured_rates, scored_steps, state_bytes, total_seconds
 from study.gan.model import build, initial_state
 from study.measured import Measured
 from study.overview import Overview
@@ -57,7 +59,7 @@ def test_operations_against_hand_arithmetic():
     assert cost._forward_flops(gan, 128, *SHAPE) == (GENERATOR, DISCRIMINATOR) == (173_056, 312_448)
 
 
-@pytest.mark.parametrize(("penalty", "passes"), [(None, 0), ("l2", 0), ("gradient_penalty", 6), ("dragan", 6)])
+@pytest.mark.parametrize(("penalty", "passes"), [(None, 0), ("l2", 0), ("gradient_penalty", 4), ("dragan", 4)])
 @pytest.mark.parametrize("n_dis", [1, 5])
 def test_seconds_from_operations(monkeypatch, penalty, passes, n_dis):
     """D's update takes D forward and back over two batches; G's takes both, D without the gradients of its weights."""
@@ -147,3 +149,52 @@ def test_a_plan_counts_what_is_kept_and_the_states_of_what_runs(tmp_path):
         ("all",): one * (1 + trial.training.discriminator_steps // 25),
         ("none", True): line.trials * state_bytes(trial, *SHAPE),
     }
+
+
+def bench_row(**changes):
+    case = {
+        "architecture": "sndcgan",
+        "method": "gradient_penalty",
+        "resolution": 8,
+        "channels": 1,
+        "width": 4,
+        "batch": 32,
+        "n_dis": 1,
+        "precision": "float32",
+        "pack": 1,
+        "device": "cpu",
+        "threads": 1,
+    }
+    return {**case, "images_per_second": 100.0, **changes}
+
+
+def test_a_measured_speed_gives_back_the_time_that_it_was_measured_by():
+    rows = [bench_row(images_per_second=speed) for speed in (50.0, 100.0, 400.0)]
+    rows += [bench_row(device="cuda", images_per_second=9000.0), bench_row(architecture="resnet_cifar")]
+    rates = measured_rates(rows, "cpu")
+    assert set(rates) == {"sndcgan", "resnet_cifar"}
+    trial = make("gradient_penalty", steps=300)
+    images = 300 * trial.training.batch_size
+    same = replace(trial, training=replace(trial.training, width=4))
+    assert estimated_seconds(same, 1, 8, "cpu", rates) == pytest.approx(images / 100, rel=1e-12)
+    assert total_seconds([(same, (1, 8))] * 2, Measured(rows=[]), "cpu", rates)[0] == pytest.approx(2 * images / 100)
+    other = replace(same, method=replace(same.method, architecture="dcgan"))
+    assert estimated_seconds(other, 1, 16, "cpu", rates) == estimated_seconds(other, 1, 16, "cpu")
+    assert measured_rates(rows, "gpu").keys() == {"sndcgan"}
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '[{"architecture": "sndcgan"}]', "[]", '[["a"]]'])
+def test_a_file_of_no_measurements_is_one_line(study, tmp_path, content):
+    (tmp_path / "b.json").write_text(content)
+    answer = study("plan", "grid", "--bench", tmp_path / "b.json", "--results", tmp_path / "r")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.startswith(f"--bench {tmp_path / 'b.json'}: ")
+
+
+def test_a_plan_says_what_its_hours_rest_on(study, tmp_path):
+    (tmp_path / "b.json").write_text(json.dumps([bench_row()]))
+    how = ("plan", "grid", "--results", tmp_path / "r")
+    measured, counted = study(*how, "--bench", tmp_path / "b.json"), study(*how)
+    assert "from counted operations at the measured speed of sndcgan\n" in measured.out
+    assert measured.code == counted.code == 0
+    assert measured.out.splitlines()[-2].split(",")[0] != counted.out.splitlines()[-2].split(",")[0]

@@ -40,8 +40,10 @@ class Penalty:
     power_iterations: int = 0
 
 
-TWICE_DIFFERENTIATED = 6
-"""Passes of a gradient penalty: forward, back to the image, and backward through both."""
+TWICE_DIFFERENTIATED = 4
+"""Passes of a gradient penalty: forward, back to the image, and backward through the latter, which is two.
+
+Normalisations of layers and of the output have a second derivative, and take two more."""
 
 
 def one_number_per_image(shape: torch.Size, rng: torch.Generator) -> Tensor:
