@@ -17,11 +17,11 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 def _matrix(n: int, size: int, like: Tensor) -> Tensor:
     """The weights [size, n] with which n pixels make size ones; rows sum to 1."""
-    place = torch.arange(size, dtype=torch.float32) * torch.tensor(n / size, dtype=torch.float32)
+    place = torch.arange(size, dtype=torch.float32, device=like.device) * torch.tensor(n / size, dtype=torch.float32)
     low = place.long()
     share = place - low
-    rows = torch.arange(size)
-    matrix = torch.zeros(size, n)
+    rows = torch.arange(size, device=like.device)
+    matrix = torch.zeros(size, n, device=like.device)  # made there: a copy would wait for the device
     matrix.index_put_((rows, low), 1 - share, accumulate=True)
     matrix.index_put_((rows, (low + 1).clamp_max(n - 1)), share, accumulate=True)
     return matrix.to(like)

@@ -129,9 +129,9 @@ class Scorer:
     def score(self, generate: Callable[[Tensor], Tensor], latent_dim: int) -> Scored | None:
         """The scores of n_fake generated images; None where one is not finite.
 
-        `generate` maps latents [B, latent_dim] (float32, on the CPU, B <= BATCH_SIZE) to images [B, C, H, W] in [0, 1]
-        on any device. The latents are uniform in [-1, 1], as in the study, and the same for every generator. Given at
-        once, they do not depend on the batches that they are used in.
+        `generate` maps latents [B, latent_dim] (float32, on the extractor's device, B <= BATCH_SIZE) to images
+        [B, C, H, W] in [0, 1] on any device. The latents are uniform in [-1, 1], as in the study, and the same for
+        every generator and device. Drawn at once, they do not depend on the batches that they are used in.
         """
         (scored,) = self.score_pack(lambda batch: generate(batch)[None], latent_dim, 1)
         return scored
@@ -144,6 +144,7 @@ class Scorer:
         """
         rng = torch.Generator().manual_seed(self.protocol.seed)
         latents = torch.rand(self.protocol.n_fake, latent_dim, generator=rng) * 2 - 1
+        latents = latents.to(self.extractor.device)  # at once: each copy would wait for the device
         batch_size = max(1, min(BATCH_SIZE, AT_ONCE // k))
         return self._scored(generate(batch) for batch in latents.split(batch_size))
 
