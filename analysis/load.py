@@ -23,7 +23,16 @@ Names = str | Iterable[str] | None
 NEEDED = {
     "trials": (
         *("trial_id", "protocol_id", "dataset", "method", "architecture", "learning_rate", "beta1", "beta2", "n_dis"),
-        *("discriminator_steps", "seed", "status", "extractor", "weights_sha256", "dataset_sha256", "semantics"),
+        *(
+            "discriminator_steps",
+            "seed",
+            "status",
+            "extractor",
+            "weights_sha256",
+            "dataset_sha256",
+            "semantics",
+            "precision",
+        ),
     ),
     "evaluations": KEYS["evaluations"],
     "memberships": KEYS["memberships"],
@@ -36,6 +45,12 @@ DISTANCES = {
 }
 LEAST_DISTANCE = -1e-3
 """A Frechet distance of nearly equal images may be so much below 0 by rounding, but not more."""
+SINGLE = {
+    "semantics": ("--semantics N", "semantics of training"),
+    "dataset_sha256": ("--images HASH", "versions of its images"),
+    "precision": ("--precision NAME", "precisions of training"),
+}
+"""What rows of one dataset have in common to be compared, with the option that chooses and in words."""
 OUTCOME = ["status", "best_frechet_distance", "final_frechet_distance", "dataset_sha256"]
 
 
@@ -145,6 +160,7 @@ def select(
     protocol: Names = None,
     semantics: int | None = None,
     images: str | None = None,
+    precision: str | None = None,
 ) -> pd.DataFrame:
     """The rows of the named datasets and metric protocols, proven comparable within each dataset.
 
@@ -154,10 +170,11 @@ def select(
         protocol: one protocol id or several; needed where a dataset has scores under more than one.
         semantics: only rows of this version of what training means; needed where a dataset has several.
         images: only rows of the dataset whose hash (dataset_sha256) begins so; needed where it has several.
+        precision: only rows of trials that were trained in it; needed where a dataset has several.
 
     Raises:
-        InputError: no row of what was asked for; two protocols, two semantics of training or two versions of the
-            images (dataset_sha256) within one dataset. The message lists the groups.
+        InputError: no row of what was asked for; two protocols, two semantics or precisions of training or two versions
+            of the images (dataset_sha256) within one dataset. The message lists the groups.
     """
     for option, column, wanted in (("--dataset", "dataset", dataset), ("--protocol", "protocol_id", protocol)):
         if wanted is None:
@@ -167,16 +184,16 @@ def select(
             if not (frame[column] == name).any():
                 raise unknown(option, name, frame[column].unique())
         frame = frame[frame[column].isin(names)]
-    for option, column, start in (("--semantics", "semantics", semantics), ("--images", "dataset_sha256", images)):
-        if start is not None:
+    for column, given in (("semantics", semantics), ("dataset_sha256", images), ("precision", precision)):
+        if given is not None:
             texts = frame[column].astype(str)
-            alike = texts == str(start) if column == "semantics" else texts.str.startswith(str(start))
+            alike = texts.str.startswith(str(given)) if column == "dataset_sha256" else texts == str(given)
             if not alike.any():
-                raise unknown(option, str(start), texts.unique())
+                raise unknown(SINGLE[column][0].split()[0], str(given), texts.unique())
             frame = frame[alike]
     if frame.empty:
         raise InputError("select: the frame holds no trials.")
-    kinds = frame.groupby("dataset")[["protocol_id", "semantics", "dataset_sha256"]].nunique()
+    kinds = frame.groupby("dataset")[["protocol_id", *SINGLE]].nunique()
     for each in kinds.index[(kinds > 1).any(axis=1)]:
         _refuse_mixture(str(each), frame[frame["dataset"] == each])
     return frame.reset_index(drop=True)
@@ -201,10 +218,7 @@ def _refuse_mixture(dataset: str, rows: pd.DataFrame) -> None:
             f"{dataset} is scored under {len(groups)} metric protocols, which are never mixed: {'; '.join(groups)}. "
             'Choose one with `--protocol ID`, in Python with protocol="ID".'
         )
-    for column, option, words in (
-        ("semantics", "--semantics N", "semantics of training"),
-        ("dataset_sha256", "--images HASH", "versions of its images"),
-    ):
+    for column, (option, words) in SINGLE.items():
         sizes = rows.groupby(column).size()
         if len(sizes) > 1:
             groups = [f"{column} {value}: {size} rows" for value, size in sizes.items()]

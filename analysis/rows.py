@@ -115,6 +115,7 @@ def open_rows(
     protocol: Names = None,
     semantics: int | None = None,
     images: str | None = None,
+    precision: str | None = None,
     **how: object,
 ) -> Rows:
     """The rows of a results folder or a parquet file of trials. Works on a study that is still running.
@@ -123,7 +124,7 @@ def open_rows(
         path: a results folder, or a parquet file of trials; an evaluations.parquet or memberships.parquet beside it is
             read as well. A path or an address.
         space: only trials that belong to one of these search spaces, by memberships.parquet.
-        dataset, protocol, semantics, images: as `select`.
+        dataset, protocol, semantics, images, precision: as `select`.
         how: of `Rows`: rule, pool, fraction, level, seed.
 
     Raises:
@@ -135,7 +136,8 @@ def open_rows(
     members = (load_table(folder, "memberships") if folder else MEMBERSHIPS.empty_table()).to_pandas()
     if space is not None:
         everything, members = _of_spaces(everything, members, [space] if isinstance(space, str) else list(space))
-    trials = select(everything, dataset=dataset, protocol=protocol, semantics=semantics, images=images)
+    asked = {"semantics": semantics, "images": images, "precision": precision}
+    trials = select(everything, dataset=dataset, protocol=protocol, **asked)  # type: ignore[arg-type]
     return Rows(trials=trials, everything=everything, members=members, folder=folder, **how)  # type: ignore[arg-type]
 
 

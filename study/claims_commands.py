@@ -26,6 +26,7 @@ def claims(
     protocol: viewing.Protocol = None,
     semantics: viewing.Semantics = None,
     images: viewing.Images = None,
+    precision: viewing.Precision = None,
     fraction: viewing.Fraction = 0.05,
     rule: viewing.Rule = "best",
     pool: viewing.PoolName = "trainings",
@@ -40,7 +41,15 @@ def claims(
     """
     from analysis.claims import evidence, judge
 
-    how = {"semantics": semantics, "images": images, "fraction": fraction, "rule": rule, "pool": pool, "level": level}
+    how = {
+        "semantics": semantics,
+        "images": images,
+        "precision": precision,
+        "fraction": fraction,
+        "rule": rule,
+        "pool": pool,
+        "level": level,
+    }
     rows = viewing.opened(results, space, dataset, protocol, **how)
     judged = judge(rows)
     found = evidence(rows) if every or as_json else None

@@ -24,6 +24,7 @@ def report_command(
     protocol: viewing.Protocol = None,
     semantics: viewing.Semantics = None,
     images: viewing.Images = None,
+    precision: viewing.Precision = None,
     fraction: viewing.Fraction = 0.05,
     rule: viewing.Rule = "best",
     pool: viewing.PoolName = "trainings",
@@ -48,7 +49,15 @@ def report_command(
         show_searches(results, viewing.names(dataset), viewing.names(protocol), output=output)
         return
     path = _page_path(results, page_format, output)
-    how = {"semantics": semantics, "images": images, "fraction": fraction, "rule": rule, "pool": pool, "level": level}
+    how = {
+        "semantics": semantics,
+        "images": images,
+        "precision": precision,
+        "fraction": fraction,
+        "rule": rule,
+        "pool": pool,
+        "level": level,
+    }
     rows = viewing.opened(results, space, dataset, protocol, **how)
     _print_best(rows)
     print(f"rows: {_rows_path(results)}\npage: {_write_page(rows, results, path)}")
@@ -63,6 +72,7 @@ def figures_command(
     protocol: viewing.Protocol = None,
     semantics: viewing.Semantics = None,
     images: viewing.Images = None,
+    precision: viewing.Precision = None,
     fraction: viewing.Fraction = 0.05,
     rule: viewing.Rule = "best",
     pool: viewing.PoolName = "trainings",
@@ -79,7 +89,15 @@ def figures_command(
     known = {suffix[1:]: suffix for suffix in FORMATS}
     suffixes = [look_up("--format", each, known) for each in cli.split(formats)]
     folder = output or _beside(results) / "figures"
-    how = {"semantics": semantics, "images": images, "fraction": fraction, "rule": rule, "pool": pool, "level": level}
+    how = {
+        "semantics": semantics,
+        "images": images,
+        "precision": precision,
+        "fraction": fraction,
+        "rule": rule,
+        "pool": pool,
+        "level": level,
+    }
     rows = viewing.opened(results, space, dataset, protocol, **how)
     lacking = []
     for kind in wanted:

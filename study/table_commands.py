@@ -29,6 +29,7 @@ def table(
     protocol: viewing.Protocol = None,
     semantics: viewing.Semantics = None,
     images: viewing.Images = None,
+    precision: viewing.Precision = None,
     fraction: viewing.Fraction = 0.05,
     rule: viewing.Rule = "best",
     pool: viewing.PoolName = "trainings",
@@ -48,7 +49,15 @@ def table(
         return
     kind = look_up("table", name, tables())
     layout = _format(format, output)
-    how = {"semantics": semantics, "images": images, "fraction": fraction, "rule": rule, "pool": pool, "level": level}
+    how = {
+        "semantics": semantics,
+        "images": images,
+        "precision": precision,
+        "fraction": fraction,
+        "rule": rule,
+        "pool": pool,
+        "level": level,
+    }
     rows = viewing.opened(results, space, dataset, protocol, **how)
     try:
         frame = kind.compute(rows)

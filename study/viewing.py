@@ -21,6 +21,9 @@ Images = Annotated[
     str | None,
     typer.Option(help="Only rows of the images whose hash begins so, where there are several.", metavar="HASH"),
 ]
+Precision = Annotated[
+    str | None, typer.Option(help="Only trials that were trained in this precision, where there are several.")
+]
 Fraction = Annotated[float, typer.Option(help="The share of each method's trials that counts as its best.")]
 Rule = Annotated[str, typer.Option(help="Which score stands for a trial: its best checkpoint's, or the final one.")]
 PoolName = Annotated[str, typer.Option(help="What counts as one: trainings, or settings by their median over seeds.")]
@@ -40,6 +43,7 @@ def opened(
     *,
     semantics: int | None,
     images: str | None,
+    precision: str | None,
     fraction: float,
     level: float,
     rule: str = "best",
@@ -59,6 +63,7 @@ def opened(
         protocol=names(protocol),
         semantics=semantics,
         images=images,
+        precision=precision,
         rule=look_up("--rule", rule, RULES),
         pool=look_up("--pool", pool, POOLS),
         fraction=fraction,

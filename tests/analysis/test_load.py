@@ -149,9 +149,14 @@ def test_datasets_may_differ_in_protocol(study):
 
 
 @pytest.mark.parametrize(
-    ("column", "other", "pick"), [("dataset_sha256", "e" * 64, {"images": "ee"}), ("semantics", 2, {"semantics": 2})]
+    ("column", "other", "pick"),
+    [
+        ("dataset_sha256", "e" * 64, {"images": "ee"}),
+        ("semantics", 2, {"semantics": 2}),
+        ("precision", "bfloat16", {"precision": "bfloat16"}),
+    ],
 )
-def test_other_images_or_semantics_are_refused_with_both(study, column, other, pick):
+def test_other_images_semantics_or_precisions_are_refused_with_both(study, column, other, pick):
     study.add_many(None, [1.0, 2.0])
     frame = load(study.folder)
     usual = frame.loc[0, column]
