@@ -51,6 +51,7 @@ def row(ago: float, seconds: float = 100.0, *, host: str = "a", **rest: object) 
         "n_dis": 1,
         "width": 16,
         "batch_size": 16,
+        "precision": "float32",
         "discriminator_steps": 10,
         "status": "finished",
         "reason": None,
