@@ -5,8 +5,6 @@ unpooling or pooling into the kernel, as Progressive GAN's code did with its nea
 2018). Activations have no second derivative, so that a gradient penalty takes no pass back that could only bring zeros.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
@@ -86,11 +84,11 @@ class ReLU(nn.Module):
     """torch.nn.ReLU, and its gradient, which depends on no map.
 
     Of torch's own the second derivative is a map of zeros, which is then taken back through the whole network: a third
-    of what a gradient penalty costs on one without normalisation.
+    of what a gradient penalty costs on one without normalisation. What it does forward is what it does backward.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
-        return torch.where(maps <= 0, 0, maps)
+        return torch.ops.aten.threshold_backward(maps, maps.detach(), 0)
 
 
 class LeakyReLU(nn.Module):
@@ -101,24 +99,4 @@ class LeakyReLU(nn.Module):
         self.slope = slope
 
     def forward(self, maps: Tensor) -> Tensor:
-        one = maps.new_ones(())
-        return maps * torch.where(maps > 0, one, self.slope * one)
-
-
-def widened(norm: Callable[[Tensor], Tensor], maps: Tensor) -> Tensor:
-    """A normalisation whose numbers are float32 where maps are bfloat16, in which sums of many terms drown."""
-    return norm(maps.float()).to(maps.dtype) if maps.dtype == torch.bfloat16 else norm(maps)
-
-
-class BatchNorm1d(nn.BatchNorm1d):
-    """torch.nn.BatchNorm1d, in float32 on bfloat16: under vmap PyTorch has no other."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return widened(super().forward, maps)
-
-
-class BatchNorm2d(nn.BatchNorm2d):
-    """torch.nn.BatchNorm2d, in float32 on bfloat16: under vmap PyTorch has no other."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return widened(super().forward, maps)
+        return torch.ops.aten.leaky_relu_backward(maps, maps.detach(), self.slope, False)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from study.gan.discriminator import Critic, Parameters, Vectors, image_gradients, layer_weights
-from study.gan.layers import BatchNorm2d, widened
 from study.gan.member import Member, Option
 from study.gan.spectrum import sigma
 
@@ -125,12 +124,10 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, maps: Tensor) -> Tensor:
-        return widened(self._normalized, maps)
-
-    def _normalized(self, maps: Tensor) -> Tensor:
-        centred = maps - maps.mean(dim=(1, 2, 3), keepdim=True)
+        wide = maps.float() if maps.dtype == torch.bfloat16 else maps
+        centred = wide - wide.mean(dim=(1, 2, 3), keepdim=True)
         normalized = centred / torch.sqrt(centred.square().mean(dim=(1, 2, 3), keepdim=True) + self.eps)
-        return normalized * self.weight[:, None, None] + self.bias[:, None, None]
+        return (normalized * self.weight[:, None, None] + self.bias[:, None, None]).to(maps.dtype)
 
 
 def layer_norm() -> LayerNormalization:
@@ -144,7 +141,7 @@ def batch_norm() -> LayerNormalization:
     D is only ever used in training mode, as in the study, so it keeps no moving averages.
     """
     return LayerNormalization(
-        lambda channels, size: BatchNorm2d(channels, eps=1e-5, track_running_stats=False), couples_samples=True
+        lambda channels, size: nn.BatchNorm2d(channels, eps=1e-5, track_running_stats=False), couples_samples=True
     )
 
 

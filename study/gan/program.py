@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from study.gan.model import Gan
@@ -156,10 +157,28 @@ class Programs:
 @lru_cache(maxsize=32)
 def programs(gan: Gan, compiler: str = EAGER, *, packed: bool = False) -> Programs:
     """The programs of a method, shared by all its trials in this process: the second one compiles nothing."""
-    steps = partial(discriminator_step, gan), partial(generator_step, gan)
+    steps: tuple[Callable[..., Any], ...] = partial(discriminator_step, gan), partial(generator_step, gan)
     if packed:
         steps = torch.vmap(steps[0], in_dims=(0, 0, None, 0, 0)), torch.vmap(steps[1])
+        steps = tuple(WideNorms()(step) for step in steps)
     return Programs(*(Traced(step, compiler) for step in steps), compiler)
+
+
+class WideNorms(TorchFunctionMode):
+    """Inside, batch norms of bfloat16 maps are float32: under vmap PyTorch has no other."""
+
+    def __call__(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        def inside(*arguments: Any) -> Any:
+            with self:
+                return step(*arguments)
+
+        return inside
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is not torch.nn.functional.batch_norm or args[0].dtype != torch.bfloat16:
+            return function(*args, **(kwargs or {}))
+        maps, *rest = args
+        return function(maps.float(), *rest, **(kwargs or {})).to(maps.dtype)
 
 
 def shapes(tensors: list[Tensor]) -> Any:

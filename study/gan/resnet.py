@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from study.gan.architectures.architecture import PlaceNorm
-from study.gan.layers import BatchNorm2d, Conv3x3, Conv3x3Pool, ReLU, UnpoolConv3x3
+from study.gan.layers import Conv3x3, Conv3x3Pool, ReLU, UnpoolConv3x3
 
 EPS = 1e-5
 """Of the generators' batch norm (the default of appendix D)."""
@@ -19,7 +19,7 @@ EPS = 1e-5
 
 def batch_norm(channels: int, eps: float) -> nn.Module:
     """G's batch norm, with decay 0.9 in the study's terms."""
-    return BatchNorm2d(channels, eps=eps, momentum=0.1)
+    return nn.BatchNorm2d(channels, eps=eps, momentum=0.1)
 
 
 class GeneratorBlock(nn.Module):

@@ -1,8 +1,10 @@
 """One step, four ways of running it: eagerly, traced, compiled, and for several trials at once."""
 
+from functools import partial
+
 import pytest
 import torch
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
 from study.gan.methods import MENUS
 from study.gan.model import Settings
@@ -201,3 +203,17 @@ def test_compiled_steps_equal_eager_for_every_method(setup, method_name):
 def test_inductor_equals_eager(setup, name, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # a killed run leaves half files in the usual one
     check_compiled(setup, name, "inductor")
+
+
+@pytest.mark.parametrize("architecture", ["sndcgan", "resnet_cifar", "dcgan"])
+def test_a_gradient_penalty_takes_no_pass_back_of_zeros(setup, architecture):
+    """Through each layer of D two passes back: of the loss, and of the slope; what follows of the slope is forward."""
+    passes = {}
+    for name in ("none", "gradient_penalty"):
+        size = 16 if architecture == "dcgan" else 8
+        gan, *arguments = setup(name, architecture=architecture, dtype=torch.float32, resolution=size)
+        graph, _ = Traced(partial(discriminator_step, gan)).trace(*tree_flatten(tuple(arguments)))
+        kinds = [str(node.target) for node in graph.graph.nodes]
+        passes[name] = kinds.count("aten.convolution_backward.default")
+        assert not any(kind.startswith("aten.zeros_like") and name != "none" for kind in kinds)
+    assert passes["gradient_penalty"] == 2 * passes["none"] > 0

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 from study.gan.architectures.architecture import Architecture, PlaceNorm, truncated_normal_kernels
-from study.gan.layers import BatchNorm2d, LeakyReLU
+from study.gan.layers import LeakyReLU
 from study.names import InputError
 
 BATCH_NORM = {"eps": 1e-5, "momentum": 0.1}  # decay 0.9 in the study's terms
@@ -46,12 +46,12 @@ class Generator(nn.Module):
                 layer
                 for inputs, outputs in ((8, 4), (4, 2), (2, 1))
                 for layer in (
-                    BatchNorm2d(inputs * width, **BATCH_NORM),
+                    nn.BatchNorm2d(inputs * width, **BATCH_NORM),
                     nn.ReLU(),
                     DoublingConv(inputs * width, outputs * width),
                 )
             ),
-            BatchNorm2d(width, **BATCH_NORM),
+            nn.BatchNorm2d(width, **BATCH_NORM),
             nn.ReLU(),
             DoublingConv(width, channels),
         )

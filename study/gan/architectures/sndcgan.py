@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from study.gan.architectures.architecture import Architecture, PlaceNorm
-from study.gan.layers import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, LeakyReLU
+from study.gan.layers import Conv2d, ConvTranspose2d, LeakyReLU
 from study.names import InputError
 
 BATCH_NORM = {"eps": 2e-5, "momentum": 0.1}  # decay 0.9 in the study's terms
@@ -18,14 +18,14 @@ class Generator(nn.Module):
         self.seed_map = (8 * width, resolution // 8, resolution // 8)
         units = 8 * width * (resolution // 8) ** 2
         # Batch norm acts on the flat vector here: one scale and offset per unit, not per channel.
-        self.project = nn.Sequential(nn.Linear(latent_dim, units), BatchNorm1d(units, **BATCH_NORM), nn.ReLU())
+        self.project = nn.Sequential(nn.Linear(latent_dim, units), nn.BatchNorm1d(units, **BATCH_NORM), nn.ReLU())
         self.upsample = nn.Sequential(
             *(
                 layer
                 for inputs, outputs in ((8, 4), (4, 2), (2, 1))
                 for layer in (
                     ConvTranspose2d(inputs * width, outputs * width, 4, stride=2, padding=1),
-                    BatchNorm2d(outputs * width, **BATCH_NORM),
+                    nn.BatchNorm2d(outputs * width, **BATCH_NORM),
                     nn.ReLU(),
                 )
             ),
