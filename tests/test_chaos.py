@@ -26,7 +26,7 @@ pytestmark = pytest.mark.chaos
 
 TRIALS = 60
 RUN = ("run", "grid", "--methods", "none,spectral_norm", "--settings", 10, "--seeds", 3, "--pack", 1)
-RUN += ("--discriminator-steps", 120, "--n-real", 200, "--n-fake", 200, "--metrics", "none", "--keep", "none")
+RUN += ("--discriminator-steps", 300, "--n-real", 200, "--n-fake", 200, "--metrics", "none", "--keep", "none")
 """Trials of some seconds, with a checkpoint every second or so; each alone, as they are after their worker's death."""
 DECK = {"driver": 6, "worker": 9, "raylet": 6, "everything": 2, "stall": 2}
 """What happens, in an order by chance; a stall kills nobody."""
