@@ -15,10 +15,11 @@ from torch.utils import _pytree as pytree
 from study.files import is_remote, replace
 from study.gan.model import Gan, State, Tensors, build, empty_state
 from study.gan.optimizers import AdamState
+from study.lockstep import Position, Tally
 from study.names import InputError
 from study.results import read_evaluation
 from study.rows import TRAINING
-from study.train import Checkpoint, Position, Tally, check_parameters
+from study.train import Checkpoint, check_parameters
 from study.trial import Evaluation, Trial
 
 

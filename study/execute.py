@@ -17,6 +17,7 @@ from study.checkpoint import Generator, Snapshot, load_generator
 from study.context import Context
 from study.device import check_precision, prepare_process
 from study.gan.program import best_compiler
+from study.lockstep import Diverged
 from study.metrics.extractors import load_extractor
 from study.metrics.scoring import Scorer
 from study.names import InputError
@@ -26,7 +27,7 @@ from study.record import make_record, now
 from study.results import generator_path, trial_folder
 from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR
 from study.running import Running, Task
-from study.train import Checkpoint, Diverged, evaluated, train_pack
+from study.train import Checkpoint, evaluated, train_pack
 from study.trial import Evaluation, Trial
 
 NO_ROOM = re.compile("can't allocate memory")

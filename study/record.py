@@ -13,8 +13,8 @@ import torch
 
 from study.checkpoint import Snapshot
 from study.context import Context
+from study.lockstep import Position
 from study.rows import TRAINING, Record
-from study.train import Position
 from study.trial import SEMANTICS, Trial
 
 

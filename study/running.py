@@ -9,13 +9,14 @@ from typing import Any
 from study.checkpoint import Snapshot, Unreadable, generator_of, save_generator, save_state
 from study.context import ALL, NONE, Context
 from study.continuation import continuation
+from study.lockstep import Position
 from study.names import InputError
 from study.outcome import Outcome, end
 from study.patience import patiently
 from study.record import make_record, now, reached
 from study.results import generator_at, generator_path, state_path
 from study.rows import FINISHED
-from study.train import Checkpoint, Position
+from study.train import Checkpoint
 from study.trial import Trial
 from study.unfinished import Unfinished
 

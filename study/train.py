@@ -18,10 +18,7 @@ from study.data import Images
 from study.gan.diagnostics import Batches, diagnose
 from study.gan.model import Gan, State, build, initial_state
 from study.gan.program import EAGER
-from study.lockstep import Diverged as Diverged
-from study.lockstep import Lockstep
-from study.lockstep import Position as Position
-from study.lockstep import Tally as Tally
+from study.lockstep import Diverged, Lockstep, Position, Tally
 from study.metrics.scoring import Scored, Scorer
 from study.trial import Evaluation, Trial
 

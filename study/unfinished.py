@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from study.checkpoint import Snapshot, Unreadable, load_state, save_state
+from study.lockstep import Diverged
 from study.names import InputError
 from study.results import unfinished_path
-from study.train import Diverged
 
 SAVE_EVERY = 300.0
 """Seconds of training after which the state is written between two checkpoints; at checkpoints it always is."""

@@ -14,11 +14,11 @@ from study.continuation import continuation
 from study.display import plan_lines
 from study.estimate import estimate
 from study.execute import execute
+from study.lockstep import Diverged
 from study.names import InputError
 from study.plan import Request, make_plan, pending
 from study.results import compact, generator_path, part_path, read_part, read_table, state_path
 from study.slots import Slots
-from study.train import Diverged
 from tests.conftest import study_process
 
 LONG = search_spaces.get("long-training")

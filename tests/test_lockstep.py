@@ -9,7 +9,8 @@ import study.lockstep
 from study.gan.methods import parse
 from study.gan.optimizers import flat
 from study.gan.program import COMPILERS, EAGER, programs
-from study.train import Diverged, train, train_pack
+from study.lockstep import Diverged
+from study.train import train, train_pack
 from study.trial import Hyperparameters, Training, Trial
 from tests.gan.menus import covering_names
 

@@ -18,9 +18,10 @@ from study.gan.normalizations import NORMALIZATIONS
 from study.gan.penalties import PENALTIES
 from study.gan.program import Programs
 from study.gan.step import discriminator_step, generator_step
+from study.lockstep import Diverged
 from study.metrics.scoring import Scored
 from study.names import InputError
-from study.train import CHECK_EVERY, Diverged, check_parameters, draw, stream, train
+from study.train import CHECK_EVERY, check_parameters, draw, stream, train
 from study.trial import Hyperparameters, Method, Scores, Training, Trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -179,7 +179,7 @@ def test_between_checkpoints_a_state_is_written_only_when_it_is_due(plan, monkey
     so_far = Snapshot(trial, context.conditions)
     kept = Unfinished(context.results, so_far, print)
     for step, seconds in ((1, 299.0), (2, 301.0), (3, 600.0), (4, 602.0)):
-        position = study.train.Position(step, None, study.train.Tally.empty("cpu"), seconds, 0.0)
+        position = study.lockstep.Position(step, None, study.lockstep.Tally.empty("cpu"), seconds, 0.0)
         kept.write_when_due(so_far._replace(position=position), (1, 8))
     assert written == [2, 4]
 

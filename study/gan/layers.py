@@ -10,6 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
 
+def as_it_lies(kernel: Tensor) -> Tensor:
+    """A kernel [out, in, h, w] as it lies in memory, [out, h, w, in]; other tensors as they are."""
+    return kernel.permute(0, 2, 3, 1) if kernel.ndim == 4 else kernel
+
+
 def convolve(maps: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """conv2d of square maps and kernels, without the taps that only see padding."""
     size, width = maps.shape[-1], kernel.shape[-1]
@@ -69,7 +74,7 @@ class Conv3x3Pool(Conv3x3):
 
     def forward(self, maps: Tensor) -> Tensor:
         outputs, inputs, _, _ = self.weight.shape
-        taps = mean_of_shifted(self.weight) @ self.weight.permute(0, 2, 3, 1).reshape(outputs, 9, inputs)
+        taps = mean_of_shifted(self.weight) @ as_it_lies(self.weight).reshape(outputs, 9, inputs)
         return convolve(maps, taps.view(outputs, 4, 4, inputs).permute(0, 3, 1, 2), self.bias, stride=2, padding=1)
 
 

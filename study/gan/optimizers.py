@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from study.gan.layers import as_it_lies
+
 EPSILON = 1e-8
 
 
@@ -56,7 +58,7 @@ def adam(
 
 def flat(tensor: Tensor) -> Tensor:
     """All numbers of a tensor, kernels [out, in, h, w] in the order in which they lie: channels last."""
-    return tensor.permute(0, 2, 3, 1).flatten() if tensor.ndim == 4 else tensor.flatten()
+    return as_it_lies(tensor).flatten()
 
 
 def shaped(numbers: Tensor, like: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from study.gan.discriminator import Parameters, Vectors, layer_weights
+from study.gan.layers import as_it_lies
 
 
 def unit(vector: Tensor) -> Tensor:
@@ -17,7 +18,7 @@ def unit(vector: Tensor) -> Tensor:
 
 def matrix(weight: Tensor) -> Tensor:
     """A weight [out, in], or a kernel [out, in, h, w] as the matrix of its layer."""
-    return (weight.permute(0, 2, 3, 1) if weight.ndim == 4 else weight).flatten(1)
+    return as_it_lies(weight).flatten(1)
 
 
 def initial_vectors(parameters: Parameters, rng: torch.Generator) -> dict[str, Tensor]:
