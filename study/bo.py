@@ -24,7 +24,7 @@ from study.gan.model import build
 from study.memberships import add_memberships, defined_trial, memberships
 from study.names import InputError, look_up
 from study.outcome import Outcome
-from study.packs import Pack
+from study.packs import Pack, grouped, packed
 from study.patience import patiently
 from study.plan import Planned, Request, make_context, pending, training_of
 from study.results import DamagedFile, outcomes, set_aside_damaged
@@ -139,7 +139,7 @@ class Search:
         untold = [point for point in map(self.point, before) if point not in known]
         how = {"sampler": self.how.sampler, "seed": self.how.seed}
         points = propose(self.ranges, told, self.how.batch_size, **how, untold=untold)
-        trials = [self.trial(point) for point in points]
+        trials = list(dict.fromkeys(map(self.trial, points)))
         results = self.context.results
         record = partial(add_memberships, results, BO, self.name, trials, round=round)
         patiently(record, results, say, self.context.patience)
@@ -161,16 +161,16 @@ class Search:
                 told.append((self.point(trial), math.log(max(lowest, SMALLEST))))
         return told
 
-    def missing(self, trials: Sequence[Trial], *, retry_failed: bool = False) -> list[Planned]:
-        """Those of the trials that have no row."""
-        planned = [self.planned(trial) for trial in trials]
+    def missing(self, planned: Sequence[Planned], *, retry_failed: bool = False) -> list[Planned]:
+        """Those of its trials that have no row."""
         return pending(planned, self.context.results, retry_failed=retry_failed, whole=not self.how.stop_early)
 
     def left(self, *, retry_failed: bool = False) -> int:
         """How many trials are still to be run."""
         rounds = self.rounds()
         known = {r: trials for r, trials in rounds.items() if r <= self.how.rounds}
-        todo = self.missing([t for trials in known.values() for t in trials], retry_failed=retry_failed)
+        planned = [self.planned(trial) for trials in known.values() for trial in trials]
+        todo = self.missing(planned, retry_failed=retry_failed)
         return len(todo) + (self.how.rounds - len(known)) * self.how.batch_size
 
 
@@ -207,29 +207,38 @@ class Rounds:
     Args:
         searches: at least one.
         say: is told, in a line, what was found to be missing.
+        most: the most trials of a pack that a trial may be in (`study.packs.sizes`). Packs are of one round, and follow
+            from its proposals alone. Trials that may be stopped early are trained each alone.
         retry_failed: whether failed trials are run again, once.
     """
 
-    def __init__(self, searches: Sequence[Search], say: Callable[[str], Any], *, retry_failed: bool = False) -> None:
+    def __init__(
+        self,
+        searches: Sequence[Search],
+        say: Callable[[str], Any],
+        *,
+        most: Callable[[Planned], int] = lambda _: 1,
+        retry_failed: bool = False,
+    ) -> None:
         self.contexts = list(dict.fromkeys(search.context for search in searches))
-        self._say, self._retry_failed = say, retry_failed
+        self._say, self._most, self._retry_failed = say, most, retry_failed
         self._searches = {(s.context.dataset, s.method, s.n_dis): s for s in searches}
         self._round = dict.fromkeys(self._searches, 0)
-        self._waiting: dict[Any, deque[Planned]] = {key: deque() for key in self._searches}
+        self._waiting: dict[Any, deque[Pack]] = {key: deque() for key in self._searches}
         self._running: dict[Any, set[str]] = {key: set() for key in self._searches}
         self._seen: set[str] = set()
         for key in self._searches:
             self._go_on(key)
 
     def take(self) -> Pack | None:
-        """The next trial of the search that is farthest behind, alone."""
+        """The next pack of the search that is farthest behind."""
         ready = [key for key, waiting in self._waiting.items() if waiting]
         if not ready:
             return None
         key = min(ready, key=lambda one: self._round[one])
-        planned = self._waiting[key].popleft()
-        self._running[key].add(planned.trial.id)
-        return (planned,)
+        pack = self._waiting[key].popleft()
+        self._running[key] |= {planned.trial.id for planned in pack}
+        return pack
 
     def ended(self, planned: Planned, outcome: Outcome) -> None:
         """The search goes on when this was the last of what it waited for."""
@@ -267,14 +276,15 @@ class Rounds:
             self._say(f"{search.name}: {len(todo[number])} trials of round {number} have no row; they are run again")
         self._seen |= {planned.trial.id for planned in todo[number]}
         self._round[key] = number
-        self._waiting[key].extend(todo[number])
+        self._waiting[key].extend(grouped(todo[number]))
 
     def _lacking(self, search: Search, rounds: Sequence[tuple[int, Sequence[Trial]]]) -> dict[int, list[Planned]]:
         """What is still to be run, by round; the rows are read once for all of them."""
         number_of = {trial.id: number for number, trials in rounds for trial in trials}
-        missing = search.missing([trial for _, trials in rounds for trial in trials], retry_failed=self._retry_failed)
+        most = (lambda _: 1) if search.how.stop_early else self._most
+        whole = [one for _, trials in rounds for one in packed([search.planned(t) for t in trials], most)]
         todo: dict[int, list[Planned]] = {}
-        for planned in missing:
+        for planned in search.missing(whole, retry_failed=self._retry_failed):
             if planned.trial.id not in self._seen:
                 todo.setdefault(number_of[planned.trial.id], []).append(planned)
         return todo

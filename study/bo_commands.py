@@ -46,6 +46,7 @@ def bo(
     max_concurrent: cli.Concurrent = None,
     gpus_per_trial: cli.Gpus = None,
     trials_per_gpu: cli.TrialsPerGpu = None,
+    pack: cli.PackSize = "auto",
     deterministic: cli.Deterministic = False,
     precision: cli.Precision = "float32",
     max_failures: cli.MaxFailures = 2,
@@ -61,7 +62,7 @@ def bo(
     Each round is proposed from the scores of those before it. The same command goes on where a search was stopped,
     and more `--rounds` go on where it ended.
     """
-    from study import bo, own_space, slots
+    from study import bo, own_space, packs, slots
     from study.shard import parse_shard
     from study.trial import content_id
 
@@ -92,6 +93,7 @@ def bo(
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
     limits = session.checked_limits(address, precision, max_concurrent=max_concurrent, **shares)
     run = session.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
+    most = packs.sizes(pack, session.device_at(address, gpus_per_trial), request.data_dir)
     searches = bo.searches(request, chosen, how)
     if part:
         # Whole ones: a search goes on from its own scores. By name, so that another list of methods moves none.
@@ -106,7 +108,7 @@ def bo(
     with session.opened(request.results, part) as claim:
         planned, todo = bo.as_plan(searches, retry_failed=retry_failed)
         if todo:
-            _run(searches, planned, todo, claim, how=run, retry_failed=retry_failed, yes=yes, **limits)
+            _run(searches, planned, todo, claim, how=run, most=most, retry_failed=retry_failed, yes=yes, **limits)
         else:
             print(f"bo: all {len(searches)} searches of {how.rounds} rounds are done.")
     _conclude(searches, request.results)
@@ -119,6 +121,7 @@ def _run(
     claim: Any,
     *,
     how: session.How,
+    most: Any,
     retry_failed: bool,
     yes: bool,
     **limits: Any,
@@ -141,7 +144,7 @@ def _run(
         code = session.checked_nodes(how, searches)
         total = Counter((one.trial.dataset, group(one.trial)) for one in todo)
         with Watch(total, (search.context for search in searches), group) as watch:
-            work = bo.Rounds(searches, watch.say, retry_failed=retry_failed)
+            work = bo.Rounds(searches, watch.say, most=most, retry_failed=retry_failed)
             stopping = EarlyStopping(
                 group=lambda trial: f"{trial.dataset} {group(trial)}", first=lambda one: one.context.checkpoint_every
             )

@@ -125,6 +125,48 @@ def test_searches_advance_on_their_own(ask):
     assert len(work_off(work)) == 2 * 4
 
 
+def work_off_packs(work, count=None):
+    """Takes packs and ends their trials, in order, until so many have ended; returns all packs that were taken."""
+    taken, ended = [], 0
+    while ended != count and (pack := work.take()):
+        taken.append(pack)
+        for planned in pack[: count - ended if count else None]:
+            work.ended(planned, finish(planned))
+            ended += 1
+    return taken
+
+
+def test_a_round_is_trained_in_packs(ask):
+    """Of at most so many trials, of one round of one search; the next round follows when all of them have ended."""
+    searches = ask(methods="none", how=How(rounds=2, batch_size=5))
+    taken = work_off_packs(Rounds(searches, silent, most=lambda _: 3))
+    assert [len(pack) for pack in taken] == [2, 3] * 4
+    for pack in taken:
+        assert all(planned.pack == tuple(one.trial.id for one in pack) for planned in pack)
+    round_of = {
+        id_: (s.name, n) for s in searches for n, trials in s.rounds().items() for id_ in (t.id for t in trials)
+    }
+    assert all(len({round_of[planned.trial.id] for planned in pack}) == 1 for pack in taken)
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 6, 8])
+def test_a_search_that_was_killed_goes_on_with_the_same_packs(ask, tmp_path, stop_at):
+    how = How(rounds=2, batch_size=5)
+    (search,) = ask(methods="none", n_dis=1, how=how)
+    whole = {pack[0].pack for pack in work_off_packs(Rounds([search], silent, most=lambda _: 3))}
+    (again,) = ask(methods="none", n_dis=1, how=how, results=tmp_path / "again")
+    work_off_packs(Rounds([again], silent, most=lambda _: 3), stop_at)
+    rest = work_off_packs(Rounds([again], silent, most=lambda _: 3))
+    assert sum(map(len, rest)) == 10 - stop_at
+    assert {planned.pack for pack in rest for planned in pack} <= whole
+
+
+def test_trials_that_may_be_stopped_early_are_in_no_pack(ask):
+    (search,) = ask(methods="none", n_dis=1, how=How(rounds=1, batch_size=4, stop_early=True))
+    taken = work_off_packs(Rounds([search], silent, most=lambda _: 3))
+    assert [len(pack) for pack in taken] == [1] * 4 and not any(pack[0].pack for pack in taken)
+
+
 @pytest.mark.parametrize("stop_at", [1, 4, 6, 8, 11])
 def test_a_search_that_was_killed_asks_for_the_same(ask, tmp_path, stop_at):
     """Whenever it is killed: nothing done is asked for again, and every round is the one of an undisturbed search."""

@@ -50,8 +50,10 @@ def test_a_search_runs_to_its_end_on_one_tune_run_and_is_then_done(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_kill_9_in_round_5_repeats_that_round_and_none_before(tmp_path: Path) -> None:
-    options = (*ONE, "--rounds", 6, "--batch-size", 4, "--discriminator-steps", 12, "--results", tmp_path)
+@pytest.mark.parametrize("pack", [1, 2])
+def test_kill_9_in_round_5_repeats_that_round_and_none_before(tmp_path: Path, pack: int) -> None:
+    limits = ("--pack", pack, "--max-concurrent", 1) if pack > 1 else ("--pack", 1)
+    options = (*ONE, *limits, "--rounds", 6, "--batch-size", 4, "--discriminator-steps", 12, "--results", tmp_path)
     process = study_process("bo", *options)
     deadline = time.monotonic() + 500
     while True:
@@ -77,7 +79,7 @@ def test_kill_9_in_round_5_repeats_that_round_and_none_before(tmp_path: Path) ->
     assert {number: after[number] for number in before} == before
     assert sorted(after) == [1, 2, 3, 4, 5, 6]
     rows = {row["trial_id"]: row for row in read_table(tmp_path, "trials").to_pylist()}
-    assert len(rows) == 24
+    assert len(rows) == 24 and {row["pack"] for row in rows.values()} == {pack}
     assert {trial_id: rows[trial_id]["finished_at"] for trial_id in ended} == ended
 
     other = tmp_path / "undisturbed"
