@@ -552,7 +552,7 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch
     compact(tmp_path)
     before = (tmp_path / "trials.parquet").read_bytes()
 
-    def half(_, file):
+    def half(_, file, **how):
         file.write(b"half")
         raise OSError("no space left on device")
 
@@ -691,9 +691,9 @@ def test_who_lost_the_tables_while_storage_hung_writes_nothing_over_them(tmp_pat
     write(tmp_path)
     whole = pq.write_table
 
-    def hang(table, file):
+    def hang(table, file, **how):
         monkeypatch.setattr(pq, "write_table", whole)
-        whole(table, file)
+        whole(table, file, **how)
         for path in tmp_path.glob(".lock-*"):
             path.unlink()
         write(tmp_path, 1)
