@@ -517,8 +517,9 @@ def test_trials_are_recorded_under_the_files_name(write, study):
 
 
 def example(language, marker):
-    """The block of a language in the README that contains a text."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    """The block of a language in the README of the search spaces that contains a text."""
+    text = (ROOT / "search_spaces" / "README.md").read_text()
+    blocks = re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
     (found,) = [block for block in blocks if marker in block]
     return found
 
