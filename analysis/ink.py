@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -17,7 +17,9 @@ from study.names import InputError
 
 PNG_LEVEL = 3
 """Of 9: files a little larger than at the usual 6, in half the time."""
-FORMATS = (".png", ".svg", ".pdf")
+TIMELESS: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""Formats, each with what matplotlib would write into it of the moment, left out."""
+FORMATS = tuple(f".{kind}" for kind in TIMELESS)
 COLUMN, PAPER = 3.4, 6.9
 """Inches: a paper's column, and its page."""
 CAPTION_LETTERS = 20  # at most on a line, per inch
@@ -84,6 +86,19 @@ def _leave_empty_labels(figure: Figure) -> None:
             axis.set_label_coords(0, 0)
 
 
+def write(figure: Figure, file: IO[bytes], kind: str, **how: Any) -> None:
+    """Write the figure as `kind` (png, svg or pdf): the same figure is the same bytes, in any process, at any time.
+
+    Args:
+        figure: is laid out anew, unless it has no layout engine.
+        file: to which it is written.
+        kind: of TIMELESS.
+        how: of `Figure.savefig`.
+    """
+    with mpl.rc_context({**PAGE, "svg.hashsalt": "figure"}):  # without a salt the ids in an SVG are random
+        figure.savefig(file, format=kind, metadata=TIMELESS[kind], **how)
+
+
 def save(figure: Figure, path: Path) -> Path:
     """Write the figure under `path`, all of it or nothing, in the format of its suffix; makes the folder.
 
@@ -91,11 +106,11 @@ def save(figure: Figure, path: Path) -> Path:
         InputError: a suffix other than .png, .svg or .pdf, or a place that cannot be written to.
     """
     check_format(path)
+    kind = path.suffix[1:]
+    how: dict[str, Any] = {"pil_kwargs": {"compress_level": PNG_LEVEL}} if kind == "png" else {}
+    _leave_empty_labels(figure)
     try:
-        with mpl.rc_context(PAGE):
-            _leave_empty_labels(figure)
-            more: dict[str, Any] = {"pil_kwargs": {"compress_level": PNG_LEVEL}} if path.suffix == ".png" else {}
-            replace(path, lambda file: figure.savefig(file, format=path.suffix[1:], **more))
+        replace(path, lambda file: write(figure, file, kind, **how))
     except OSError as error:
         raise InputError(f"{path}: the figure cannot be written ({error.strerror or error}).") from error
     return path

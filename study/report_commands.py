@@ -159,7 +159,7 @@ def _write_page(rows: Any, results: Path, path: Path) -> Path:
         images=sample_grids(rows, path.parent / "samples"),
         command=["study", *sys.argv[1:]],
         at_work=[f"{each['what']}, process {each['pid']} on {each['host']}" for each in at_work],
-        now=datetime.now(UTC),
+        now=datetime.now(UTC) if at_work else None,
     )
     write = write_markdown if path.suffix in SUFFIXES[MARKDOWN] else write_html
     return write(page, path)

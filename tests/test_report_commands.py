@@ -44,6 +44,7 @@ def test_it_prints_the_best_trials_and_writes_a_page_beside_the_rows(study, rows
     assert rest == f"{rows.folder / 'trials.parquet'}\npage: {page}\n"
     text = page.read_text()
     assert f"study report --results {rows.folder}" in text
+    assert "As of 2026-01-01 00:01 UTC" in text, "nobody is at work, so that the page is of the last trial's end"
     assert "No generator was kept of this trial." in text
     assert files(rows.folder / "report") == ["index.html"]
 
@@ -67,7 +68,7 @@ def test_markdown_by_its_name_or_the_suffix(study, rows, tmp_path):
     assert (tmp_path / "page.md").read_text().startswith("# GAN study: digits\n")
 
 
-def test_images_are_drawn_from_kept_generators_once(study, trained, monkeypatch):
+def test_images_are_drawn_from_kept_generators_once(study, trained):
     assert study("report", "--results", trained).code == 0
     (grid,) = (trained / "report" / "samples").iterdir()
     assert Image.open(io.BytesIO(grid.read_bytes())).size == (6 * 33 - 1, 6 * 33 - 1)

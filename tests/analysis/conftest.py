@@ -11,7 +11,17 @@ import pytest
 from study.memberships import add_memberships
 from study.results import compact, write_part
 from study.rows import DIVERGED, FAILED, FINISHED, Record
-from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial, content_id
+from study.trial import (
+    Diagnostics,
+    Evaluation,
+    Hyperparameters,
+    Method,
+    MetricProtocol,
+    Scores,
+    Training,
+    Trial,
+    content_id,
+)
 
 CLASSIFIER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=360, n_fake=360)
 
@@ -35,10 +45,12 @@ class Study:
         steps: int = 250,
         learning_rate: float = 1e-3,
         status: str | None = None,
+        measured: bool = False,
     ) -> Trial:
         """A part for one trial: `score` is that of its checkpoints, or the status of a trial that has none.
 
-        A trial with checkpoints has finished, unless another `status` is given.
+        A trial with checkpoints has finished, unless another `status` is given. Where `measured`, its checkpoints have
+        a kernel distance and diagnostics, too.
         """
         method = method or Method(architecture="sndcgan")
         weight = 10 if method.penalty else None
@@ -61,6 +73,7 @@ class Study:
                 discriminator_loss=1.0,
                 generator_loss=1.0,
                 penalty=0.0,
+                **(_measured(step, float(value)) if measured else {}),
             )
             for step, value in enumerate(scores, 1)
         ]
@@ -122,6 +135,15 @@ class Study:
     def compact(self) -> Path:
         compact(self.folder)
         return self.folder
+
+
+def _measured(step: int, score: float) -> dict[str, Any]:
+    """What a checkpoint tells beside its score: made up, and of two layers."""
+    norms = {f"gradient_norm_{where}": score / size for where, size in (("train", 10), ("fake", 12), ("between", 15))}
+    return {
+        "scores": Scores(kernel_distance=score**1.5 / 1000, kernel_distance_std=0.01),
+        "diagnostics": Diagnostics(sigmas=[1.0 + step, 2.0], sigma_product=2.0 + 2 * step, **norms),
+    }
 
 
 @pytest.fixture
