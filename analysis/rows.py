@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from analysis.load import Names, is_folder, load, load_checkpoints, load_table, positions, select
+from analysis.load import Names, load, load_checkpoints, positions, select
 from analysis.scores import BEST, TRAININGS, Pool, SelectionRule, scored
+from analysis.stored import is_folder, load_table
 from search_spaces.ranges import BO
 from study.files import exists, place
 from study.names import unknown

@@ -1,0 +1,105 @@
+"""The tables of a study as they are stored, each held against its schema before anything is made of it."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from study.files import exists, read
+from study.names import InputError, unknown
+from study.results import DamagedFile, with_later_columns
+from study.rows import KEYS, STATUSES, TABLES
+
+NEEDED = {
+    "trials": (
+        *("trial_id", "protocol_id", "dataset", "method", "architecture", "learning_rate", "beta1", "beta2", "n_dis"),
+        *("discriminator_steps", "seed", "status", "extractor", "weights_sha256", "dataset_sha256", "semantics"),
+        "precision",
+    ),
+    "evaluations": KEYS["evaluations"],
+    "memberships": KEYS["memberships"],
+}
+"""Columns without an empty cell."""
+DISTANCES = {
+    "trials": ("final_frechet_distance", "best_frechet_distance"),
+    "evaluations": ("frechet_distance",),
+    "memberships": (),
+}
+LEAST_DISTANCE = -1e-3
+"""A Frechet distance of nearly equal images may be so much below 0 by rounding, but not more."""
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path means a results folder, which need not be there yet; else it means a parquet file."""
+    return path.is_dir() or not path.suffix
+
+
+def load_table(folder: Path, name: str, columns: list[str] | None = None) -> pa.Table:
+    """`trials`, `evaluations` or `memberships` of a folder, checked; empty where there is no such file.
+
+    Of `columns`, if given, no more is read; they must hold those of `NEEDED` and `DISTANCES`.
+
+    Raises:
+        InputError, DamagedFile: as `load`.
+    """
+    path = folder / f"{name}.parquet"
+    if exists(path):
+        return read_file(path, name, columns)
+    empty = TABLES[name].empty_table()
+    return empty if columns is None else empty.select(columns)
+
+
+def read_file(path: Path, name: str, columns: list[str] | None = None) -> pa.Table:
+    """A parquet file of any name, held against the schema of one of a study's tables, or some columns of it."""
+    schema = TABLES[name] if columns is None else pa.schema([TABLES[name].field(each) for each in columns])
+    if path.is_dir():
+        raise DamagedFile(path, "a folder, not a parquet file")
+    content = pa.BufferReader(read(path))
+    try:
+        table = pq.read_table(content, columns=columns, use_threads=False)  # as `study.results.read_table` does
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedFile(path, f"not a readable parquet file ({str(error).splitlines()[0]})") from error
+    version, known = _version(table.schema), _version(TABLES[name])
+    if version.isdigit() and int(version) > int(known):
+        raise InputError(
+            f"{path}: rows of study-schema {version}; this version reads up to {known}. Install a newer gan-study."
+        )
+    if not set(schema.names) <= set(table.column_names):
+        table = with_later_columns(table, name)
+    missing = [column for column in schema.names if column not in table.column_names]
+    versions = f"study-schema {version}; {known} is known"
+    if missing:
+        raise DamagedFile(path, f"not a table of {name}: has no column {', '.join(missing)} ({versions})")
+    try:
+        return checked(path, name, table.select(schema.names).cast(schema))
+    except pa.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise DamagedFile(path, f"not a table of {name}: has columns of other types ({reason}; {versions})") from error
+
+
+def _version(schema: pa.Schema) -> str:
+    """The schema that a file says its rows have."""
+    return str((schema.metadata or {}).get(b"study-schema", b"not stated").decode(errors="replace"))
+
+
+def checked(path: Path, name: str, table: pa.Table) -> pa.Table:
+    """The table; raises InputError where a cell holds what no study writes."""
+    for column in NEEDED[name]:
+        empty = table[column].null_count
+        if pa.types.is_floating(table[column].type):
+            empty += pc.sum(pc.is_nan(table[column])).as_py() or 0
+        if empty:
+            raise InputError(f"{path}: {column} is empty in {empty} of {len(table)} rows; leave them out.")
+    for status in pc.unique(table["status"]).to_pylist() if name == "trials" else ():
+        if status not in STATUSES:
+            raise unknown(f"{path}: status", status, STATUSES)
+    for column in DISTANCES[name]:
+        wrong = table.filter(pc.field(column) < LEAST_DISTANCE)
+        if len(wrong):
+            row = wrong.slice(0, 1).to_pylist()[0]
+            raise InputError(
+                f"{path}: {column} {row[column]:g} of trial {row['trial_id']} ({len(wrong)} such rows): no distance is "
+                "negative; leave them out."
+            )
+    return table
