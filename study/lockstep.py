@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from study.device import arithmetic
+from study.gan.layers import as_it_lies
 from study.gan.model import Gan, Settings, State
 from study.gan.program import EAGER, Programs, Replayed, programs
 from study.trial import Trial
@@ -183,9 +184,8 @@ def _replayed(steps: Programs) -> Replayed:
 
 def _stacked(*tensors: Tensor) -> Tensor:
     """The tensors on a leading axis; kernels keep their layout, channels last."""
-    if tensors[0].ndim != 4:
-        return torch.stack(tensors)
-    return torch.stack([tensor.permute(0, 2, 3, 1) for tensor in tensors]).permute(0, 1, 4, 2, 3)
+    stack = torch.stack([as_it_lies(tensor) for tensor in tensors])
+    return stack.permute(0, 1, 4, 2, 3) if tensors[0].ndim == 4 else stack
 
 
 def _with(slot: int, all: Tensor, one: Tensor) -> Tensor:
