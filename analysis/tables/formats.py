@@ -40,10 +40,11 @@ LATEX = {
     "≥": r"$\geq$",
     "∞": r"$\infty$",
     "\N{MINUS SIGN}": "$-$",
-    "\N{EN DASH}": "--",
+    "\N{EN DASH}": r"\textendash{}",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     '"': "''",
+    "`": r"\textasciigrave{}",  # else the left one of quotation marks
 }
 
 
@@ -169,7 +170,7 @@ def _markdown_cell(text: str) -> str:
 
 
 def latex(blocks: Iterable[Block], caption: str) -> str:
-    """The tables as LaTeX, one `table` each, in need of booktabs; the caption stands under each."""
+    """The tables as LaTeX, one `table` each, in need of booktabs; the caption stands above each."""
     texts = ["% needs \\usepackage{booktabs}"]
     below = latex_text(" ".join(caption.splitlines()))
     for title, cells in blocks:
@@ -201,7 +202,8 @@ def latex_text(text: str) -> str:
     >>> print(latex_text("5 % of batch_norm, β=(0.5, 0.9) λ=10 & more"))
     5 \% of batch\_norm, $\beta$=(0.5, 0.9) $\lambda$=10 \& more
     """
-    return "".join(LATEX.get(letter, letter) for letter in text)
+    escaped = "".join(LATEX.get(letter, letter) for letter in text)
+    return escaped.replace("--", "-{}-")  # of an option, and no dash
 
 
 def csv(frame: pd.DataFrame) -> str:

@@ -201,6 +201,7 @@ def test_csv_is_the_frame_to_the_last_bit(small_study, name):
         ("{x} #1 $2", r"\{x\} \#1 \$2"),
         ("a\\b ~ ^", r"a\textbackslash{}b \textasciitilde{} \textasciicircum{}"),
         ("[1, 2] < 3 | ≥", r"{[}1, 2{]} $<$ 3 \textbar{} $\geq$"),
+        ("`study bo --rounds` \N{EN DASH}", r"\textasciigrave{}study bo -{}-rounds\textasciigrave{} \textendash{}"),
     ],
 )
 def test_latex_escapes(text, escaped):
