@@ -1,5 +1,6 @@
-"""What all figures share: a page with its caption, an axis for scores, and files. Nothing is computed here."""
+"""What all figures share: a page with its caption, logarithmic axes with plain numbers, and files."""
 
+import math
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import IO, Any
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from analysis.style import PAGE
 from study.files import replace
@@ -22,13 +24,20 @@ TIMELESS: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf":
 FORMATS = tuple(f".{kind}" for kind in TIMELESS)
 COLUMN, PAPER = 3.4, 6.9
 """Inches: a paper's column, and its page."""
+CLOUD = 2000
+"""Points in one panel from which on they are drawn as pixels, also in PDF and SVG."""
 CAPTION_LETTERS = 20  # at most on a line, per inch
 CAPTION_SIZE, CAPTION_LINE = 6.5, 0.115  # points; inches
+KEPT = "\N{NO-BREAK SPACE}%"  # a number and its sign stay on one line
+LABEL_LETTER = 0.065  # inches of a letter of an axis' label
+ROUND = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+"""First digits of numbers about evenly apart on a logarithmic axis, from many to few."""
 
 
 def captioned(width: float, height: float, caption: str) -> Figure:
     """An empty figure of so many inches, and below them the caption."""
-    text = textwrap.wrap(caption, int(width * CAPTION_LETTERS))
+    wrapped = textwrap.wrap(caption.replace(" %", KEPT), int(width * CAPTION_LETTERS))
+    text = [line.replace(KEPT, " %") for line in wrapped]
     figure = Figure(figsize=(width, height + CAPTION_LINE * len(text) + 0.1), layout="constrained")
     figure.supxlabel("\n".join(text), x=0.01, ha="left", fontsize=CAPTION_SIZE, color="0.25", linespacing=1.25)
     return figure
@@ -56,19 +65,62 @@ def datasets_abreast(
     return figure, dict(zip(names, axes, strict=False))
 
 
-def scale_scores(ax: Axes, shown: "pd.Series[float]") -> None:
-    """A logarithmic axis for these scores with plain numbers; a linear one where some are 0 or below."""
-    ax.yaxis.grid(visible=True, which="both", color="0.92", lw=0.5)
+def scale_scores(ax: Axes, shown: "pd.Series[float]", most: int = 7) -> None:
+    """A logarithmic axis with at most so many plain numbers for these scores; linear where some are 0 or below."""
+    ax.yaxis.grid(visible=True, color="0.92", lw=0.5)
     ax.set_axisbelow(True)
     if shown.min() <= 0:
         return
     ax.set_yscale("log")
-    spread = shown.max() / shown.min()
-    ticks = LogLocator(subs=(1, 2, 5) if spread > 10 else (1, 1.5, 2, 3, 5, 7))
-    ax.yaxis.set_major_locator(ticks if spread > 2.5 else MaxNLocator(6))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.minorticks_off()
+    plain_numbers(ax.yaxis, most)
+
+
+class RoundNumbers(Locator):
+    """At most so many ticks on a logarithmic axis, at round numbers.
+
+    matplotlib's own, where one of its numbers at most is in sight, takes as many as it likes of any.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def __call__(self) -> list[float]:
+        """The ticks of what the axis shows."""
+        return self.tick_values(*self.axis.get_view_interval())
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        """The ticks from vmin to vmax, both above 0, of which either may be the larger.
+
+        >>> [RoundNumbers(4).tick_values(*ends) for ends in ((22, 95), (0.04, 3), (29, 52))]
+        [[30.0, 50.0, 70.0], [0.1, 0.3, 1.0, 3.0], [32.0, 40.0, 48.0]]
+        """
+        low, high = sorted((vmin, vmax))
+        powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+        for digits in ROUND:
+            ticks = [float(f"{digit}e{power}") for power in powers for digit in digits]
+            ticks = [tick for tick in ticks if low <= tick <= high]
+            if len(ticks) <= self._most:
+                break
+        if len(ticks) < (2 if high > 3 * low else 3):  # a short stretch is about linear
+            evenly = MaxNLocator(self._most - 1).tick_values(low, high)
+            ticks = [float(tick) for tick in evenly if low <= tick <= high]
+        return ticks[:: max(1, math.ceil(len(ticks) / self._most))]
+
+
+def plain_numbers(axis: Axis, most: int) -> None:
+    """Let a logarithmic axis have at most so many ticks, at round numbers that are written out."""
+    axis.set_major_locator(RoundNumbers(most))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def fitted(label: str, inches: float) -> str:
+    """The label of an axis on as many lines as it takes for none to be longer than so many inches.
+
+    >>> fitted("FD (inception-v3-compat, bf16 features)", 1.5)
+    'FD (inception-v3-compat,\\nbf16 features)'
+    """
+    return "\n".join(textwrap.wrap(label, max(10, int(inches / LABEL_LETTER) + 1)))
 
 
 def lay_out(figure: Figure) -> None:

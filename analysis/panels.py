@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
-from analysis.ink import COLUMN, PAPER, captioned
+from analysis.ink import CLOUD, COLUMN, PAPER, captioned, plain_numbers
 from analysis.intervals import Array
 from analysis.style import colour
 
@@ -20,8 +20,6 @@ ABREAST = 3  # panels in a paper's column
 TITLE_LETTERS = 18
 LETTER, LINE = 0.055, 0.11  # inches
 INK = "0.15"  # of names: the lighter colours are hard to read as letters
-CLOUD = 2000
-"""Points in one panel from which on they are drawn as pixels, also in PDF and SVG."""
 
 
 def blocks(
@@ -120,15 +118,16 @@ def counting_axis(ax: Axes, most: int) -> None:
     """A logarithmic x axis for whole numbers from 1 to `most`, ticked 1, 2, 5, 10, ..., or 1, 10, 100, ... if many."""
     ax.set_xscale("log")
     ax.set_xlim(0.9, 1.1 * most)
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if most <= 500 else (1,)))
+    counts = [digit * 10**power for power in range(len(str(most))) for digit in ((1, 2, 5) if most <= 500 else (1,))]
+    shown = [count for count in counts if count <= most]
+    ax.set_xticks(shown, [f"{count:g}" for count in shown])
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def score_axis(ax: Axes, side: str, low: float, high: float) -> None:
+def score_axis(ax: Axes, side: str, low: float, high: float, most: int = 4) -> None:
     """The x or y axis (`side`) of small panels, from a little below the lowest score to a little above the highest.
 
-    Logarithmic with a few plain numbers, where both are above 0.
+    Logarithmic with at most so many plain numbers, where both are above 0.
     """
     axis: Axis = ax.xaxis if side == "x" else ax.yaxis
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -142,13 +141,10 @@ def score_axis(ax: Axes, side: str, low: float, high: float) -> None:
         limits(low - pad, high + pad)
         axis.set_major_locator(MaxNLocator(3))
         return
-    spread, pad = high / low, 0.04 * math.log(high / low) or 0.05
+    pad = 0.04 * math.log(high / low) or 0.05
     ax.set(**{f"{side}scale": "log"})
     limits(low * math.exp(-pad), high * math.exp(pad))
-    subs = (1,) if spread > 200 else (1, 3) if spread > 12 else (1, 2, 5)
-    axis.set_major_locator(LogLocator(subs=subs) if spread > 3.5 else MaxNLocator(3))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_numbers(axis, most)
 
 
 def forest(ax: Axes, rows: pd.DataFrame, value: str, methods: list[str], filled: str | None = None) -> None:

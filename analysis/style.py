@@ -89,6 +89,15 @@ def abbreviations(names: Iterable[str]) -> str:
     return ", ".join(f"{short}: {term}" for term, short in TERMS.items() if term in used)
 
 
+def in_words(name: str) -> str:
+    """A name without underscores, but for n_dis, which is written so everywhere.
+
+    >>> in_words("discriminator_steps"), in_words("n_dis")
+    ('discriminator steps', 'n_dis')
+    """
+    return name if name == "n_dis" else name.replace("_", " ")
+
+
 def place(label: str) -> tuple[int, str]:
     """Sort key: the order of the paper's Figure 1, then the alphabet."""
     known = list(COLOURS)

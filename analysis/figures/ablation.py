@@ -15,16 +15,16 @@ from analysis.ablation import WITHOUT, paired_ablations
 from analysis.captions import common
 from analysis.compare import HIGHER, LOWER, NO_INTERVAL
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.ink import COLUMN, datasets_abreast
+from analysis.ink import COLUMN, datasets_abreast, fitted
 from analysis.rows import Rows, once
 from analysis.scores import TRAININGS
-from analysis.style import PAGE, TERMS
+from analysis.style import PAGE, TERMS, in_words
 
 INKS = {LOWER: "#0072B2", HIGHER: "#D55E00"}
 """Of changes that are resolved."""
 TICKS = (-0.99, -0.95, -0.9, -0.8, -0.6, -0.4, -0.2, 0, 0.25, 0.5, 1, 2, 4, 9, 19, 49, 99)
 """Changes that may be written at the axis; those within it are."""
-CLOSE = (-0.3, -0.2, -0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.3, 0.5)
+CLOSE = (-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.5)
 """The same of an axis that spans less than 0.6."""
 
 
@@ -89,7 +89,7 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.0f}" if value else "0"))
     ax.xaxis.grid(visible=True, color="0.92", lw=0.5)
     ax.set_axisbelow(True)
-    ax.set_xlabel(f"change of {table['score_label'].iloc[0]}, %")
+    ax.set_xlabel(fitted(f"change of {table['score_label'].iloc[0]}, %", COLUMN / 2))
 
 
 def _interval(ax: Axes, line: float, row: dict[Hashable, Any], left: float, right: float) -> None:
@@ -119,12 +119,12 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def _heading(factor: str, usual: str) -> str:
-    name = factor.replace("_", " ")
+    name = in_words(factor)
     return f"{name} added" if usual == WITHOUT else f"{name}, from {_word(usual)}"
 
 
 def _word(name: str) -> str:
-    return TERMS.get(name, name.replace("_", " "))
+    return TERMS.get(name, in_words(name))
 
 
 FIGURE = FigureKind(name="ablation", title="One change at a time", compute=compute, caption=caption, draw=draw)

@@ -5,18 +5,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from analysis.agreement import ALL, both_distances, rank_correlation, top_overlap
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.figures.panels import short
-from analysis.ink import PAPER, captioned, scale_scores
+from analysis.ink import CLOUD, PAPER, captioned, plain_numbers, scale_scores
 from analysis.rows import Rows, once
+from analysis.stacks import short
 from analysis.style import PAGE, colour
 from study.rows import FINISHED
-
-MANY = 2000
 
 
 @once
@@ -63,17 +61,14 @@ def draw(frames: Frames, caption: str) -> Figure:
 
 def _cloud(ax: Axes, pairs: pd.DataFrame) -> None:
     for method, points in pairs.groupby("method"):
-        many, faint = len(pairs) > MANY, max(0.05, min(0.6, 600 / len(pairs)))
+        many, faint = len(pairs) > CLOUD, max(0.05, min(0.6, 600 / len(pairs)))
         ax.scatter(
             points["frechet"], points["kernel"], s=6, color=colour(str(method)), alpha=faint, lw=0, rasterized=many
         )
     scale_scores(ax, pairs["kernel"])
     if pairs["frechet"].min() > 0:
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.minorticks_off()
+        plain_numbers(ax.xaxis, 6)
     ax.set_xlabel(pairs["score_label"].iloc[0])
     ax.set_ylabel("kernel distance")
 

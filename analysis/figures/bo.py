@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.ink import COLUMN, PAPER, captioned, scale_scores
+from analysis.ink import COLUMN, PAPER, captioned, fitted, scale_scores
 from analysis.random_search import random_best
 from analysis.rounds import UNSCORED, round_caption, round_table, searched
 from analysis.rows import Rows
@@ -23,6 +23,7 @@ from search_spaces.ranges import BO
 from study.rows import DIVERGED, FAILED, STOPPED, score_label
 
 ABREAST = 3
+PANEL = 2.0  # inches
 STRIP = {DIVERGED: "x", FAILED: "+", UNSCORED: "+", STOPPED: "v", "above": "^"}
 """Marks of trials that have no place on the axis, in a strip above it."""
 LEGEND = (
@@ -47,7 +48,7 @@ def round_figure(trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFram
     columns = max(len(labels) for _, labels in lines)
     dashes = dict(zip(sorted({_rest(line) for line in trials["line"]}), itertools.cycle(DASHES), strict=False))
     with mpl.rc_context(PAGE):
-        figure = captioned(COLUMN if columns == 1 else PAPER, 0.4 + 2.0 * len(lines), caption)
+        figure = captioned(COLUMN if columns == 1 else PAPER, 0.4 + PANEL * len(lines), caption)
         axes = figure.subplots(len(lines), columns, squeeze=False)
         for (line, column), ax in np.ndenumerate(axes):
             dataset, labels = lines[line]
@@ -60,7 +61,7 @@ def round_figure(trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFram
             ax.tick_params(labelleft=column == 0, labelbottom=column >= len(below))
             ax.set_xlim(0, trials["number"].max() * 1.02)
             ax.set_xlabel("trials run" if column >= len(below) else "")
-            ax.set_ylabel(_score_name(mine) if column == 0 else "")
+            ax.set_ylabel(fitted(score_label(mine.iloc[0]), PANEL - 0.7) if column == 0 else "")
             if trials["dataset"].nunique() > 1:
                 ax.set_title(f"{dataset}: {labels[column]}", loc="left", fontweight="bold", pad=9)
         handles = _handles(trials, random, dashes)
@@ -127,10 +128,6 @@ def _scale(ax: Axes, trials: pd.DataFrame, random: pd.DataFrame) -> None:
 def _rest(line: str) -> str:
     """What a search's line says beside its n_dis, which is its colour."""
     return line.partition(CONTEXT)[2]
-
-
-def _score_name(trials: pd.DataFrame) -> str:
-    return score_label(trials.iloc[0])
 
 
 def _handles(trials: pd.DataFrame, random: pd.DataFrame, dashes: dict[str, Any]) -> list[Any]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from analysis.budget import budget_curve
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.ink import lay_out, scale_scores
+from analysis.ink import fitted, lay_out, scale_scores
 from analysis.panels import LINE, blocks, counting_axis, height_of, name_ends, panel_each, score_axis, together
 from analysis.paper.beside import beside_caption, boxes_beside, comparable
 from analysis.rows import Rows
@@ -23,6 +23,7 @@ PAPER_LEGEND = (
 )
 FAR = 10
 """The axis ends at this many times the lowest score, or above the ends of all lines where that is higher."""
+LEAST_OVERVIEW = 2.2  # inches of the panel that has all methods
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 """Of methods that have the same colour."""
 
@@ -70,7 +71,7 @@ def draw(frames: Frames, caption: str) -> Figure:
     """A block per dataset: all methods in one panel, and below it a small one for the band of each."""
     curve = frames["curve"]
     methods = {str(name): here["method"].unique() for name, here in curve.groupby("dataset", sort=False)}
-    large = {dataset: max(2.2, 0.9 + LINE * len(names)) for dataset, names in methods.items()}
+    large = {dataset: max(LEAST_OVERVIEW, 0.9 + LINE * len(names)) for dataset, names in methods.items()}
     small = {dataset: height_of(names, 0.85) + 0.2 for dataset, names in methods.items()}
     longest = int(curve["method"].str.len().max())
     with mpl.rc_context(PAGE):
@@ -103,7 +104,7 @@ def _overview(ax: Axes, curve: pd.DataFrame) -> Axes:
     _scale(ax, curve)
     scale_scores(ax, curve["mean"])
     ax.set_xlabel("budget k: trainings")
-    ax.set_ylabel(curve["score_label"].iloc[0])
+    ax.set_ylabel(fitted(curve["score_label"].iloc[0], LEAST_OVERVIEW - 0.6))
     return ax
 
 

@@ -7,20 +7,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import blended_transform_factory
 
 from analysis.captions import common
 from analysis.compare import NO_INTERVAL
 from analysis.cost import NO_BASELINE, seconds_and_scores, update_cost
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.figures.panels import short
-from analysis.ink import PAPER, captioned, scale_scores
+from analysis.ink import CLOUD, PAPER, captioned, fitted, plain_numbers, scale_scores
 from analysis.rows import Rows, once
+from analysis.stacks import short
 from analysis.style import PAGE, colour
 from study.rows import DIVERGED, FAILED, FINISHED
 
-MANY = 2000
+PANEL = 2.2  # inches
 MACHINES = 6
 """Lines of panels; of more machines those with the most trainings are drawn."""
 PLACE = ["dataset", "machine"]
@@ -60,7 +59,7 @@ def draw(frames: Frames, caption: str) -> Figure:
     clouds = dict(iter(frames["trainings"].groupby(PLACE)))
     places = sorted(sorted(clouds, key=lambda place: -len(clouds[place]))[:MACHINES])
     ratios = {place: _beside(frames["updates"], place) for place in places}
-    heights = [height for table in ratios.values() for height in (2.2, 0.6 + 0.13 * len(table))]
+    heights = [height for table in ratios.values() for height in (PANEL, 0.6 + 0.13 * len(table))]
     with mpl.rc_context(PAGE):
         figure = captioned(PAPER, sum(heights), caption)
         parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -78,7 +77,7 @@ def _beside(updates: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
 
 
 def _cloud(ax: Axes, trainings: pd.DataFrame) -> None:
-    many, faint = len(trainings) > MANY, min(0.6, 600 / len(trainings))
+    many, faint = len(trainings) > CLOUD, min(0.6, 600 / len(trainings))
     for method, points in trainings.groupby("method"):
         ink = colour(str(method))
         ax.scatter(points["seconds"], points["score"], s=6, color=ink, alpha=max(faint, 0.05), lw=0, rasterized=many)
@@ -99,15 +98,12 @@ def _cloud(ax: Axes, trainings: pd.DataFrame) -> None:
         _logarithmic(ax)
         ax.set_xlim(least / 1.15, most * 1.15)
     ax.set_xlabel("seconds of training")
-    ax.set_ylabel(trainings["score_label"].iloc[0])
+    ax.set_ylabel(fitted(trainings["score_label"].iloc[0], PANEL - 0.6))
 
 
 def _logarithmic(ax: Axes) -> None:
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.minorticks_off()
+    plain_numbers(ax.xaxis, 10)
 
 
 def _ratios(ax: Axes, table: pd.DataFrame) -> None:

@@ -12,8 +12,9 @@ from matplotlib.lines import Line2D
 from analysis.captions import common
 from analysis.curves import GRADIENT_NORMS, POOL, SIGMA, SIGMA_PRODUCT, STEP, diagnostic_curve
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.figures.panels import method_panels
+from analysis.ink import plain_numbers
 from analysis.rows import Rows
+from analysis.stacks import method_panels
 from analysis.style import PAGE
 
 NORMS = dict(
@@ -77,7 +78,7 @@ def _scaled(ax: Axes, shown: pd.DataFrame) -> float:
     floor, top = max(ends.min(), ends.max() / SPAN) / 1.4, ends.max() * 1.4
     ax.set_yscale("log")
     ax.set_ylim(floor, top)
-    ax.minorticks_off()
+    plain_numbers(ax.yaxis, 4)
     return float(floor)
 
 

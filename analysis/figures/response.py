@@ -11,7 +11,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.panels import CLOUD, INK, TITLE_LETTERS, blocks, score_axis, strip, wrapped
+from analysis.ink import CLOUD
+from analysis.panels import INK, TITLE_LETTERS, blocks, score_axis, strip, wrapped
 from analysis.response import FEW_VALUES, response, response_points
 from analysis.rows import Rows
 from analysis.scores import HYPERPARAMETERS
@@ -92,7 +93,7 @@ def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame)
         ends = here["lowest"].min(), here["highest"].max()
         for line, method in enumerate(methods):
             ax = axes[line, column]
-            score_axis(ax, "y", groups["best"].iloc[0], groups["far"].iloc[0])
+            score_axis(ax, "y", groups["best"].iloc[0], groups["far"].iloc[0], 3)
             _values_axis(ax, name, steps, *ends)
             ax.xaxis.set_visible(line == len(methods) - 1)  # others have nothing to show, but would cost as much
             _panel(ax, here[here["method"] == method], cloud[cloud["method"] == method], steps, colour(method))

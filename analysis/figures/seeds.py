@@ -11,7 +11,8 @@ from matplotlib.ticker import NullLocator
 
 from analysis.captions import common
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.panels import CLOUD, blocks, forest, height_of, panel_each, score_axis, strip
+from analysis.ink import CLOUD, fitted
+from analysis.panels import blocks, forest, height_of, panel_each, score_axis, strip
 from analysis.rows import Rows, once
 from analysis.scores import TRAININGS, scored
 from analysis.seeds import repeated, seed_table, setting_spread
@@ -19,6 +20,7 @@ from analysis.style import PAGE, colour
 
 SHOWN = 300
 """Settings of a method of which all are drawn; of more as many, evenly by place, the first and the last among them."""
+PANEL = 1.0  # inches
 FAR = 10
 """The axis ends at this many times the dataset's lowest median of a setting, where scores go beyond."""
 
@@ -80,7 +82,7 @@ def draw(frames: Frames, caption: str) -> Figure:
     """A panel per method, a block per dataset."""
     table = frames["table"]
     methods = table.groupby("dataset", sort=False)["method"]
-    large = {dataset: height_of(names, 1.0) + 0.4 for dataset, names in methods}
+    large = {dataset: height_of(names, PANEL) + 0.4 for dataset, names in methods}
     small = {dataset: 0.15 * len(names) + 0.45 for dataset, names in methods}
     longest = int(table["method"].str.len().max())
     with mpl.rc_context(PAGE):
@@ -95,7 +97,7 @@ def draw(frames: Frames, caption: str) -> Figure:
                 ax.set_xlim(0, settings["place"].max() + 1)
                 mine, theirs = (frame[frame["method"] == row["method"]] for frame in (points, settings))
                 _panel(ax, mine, theirs, colour(row["method"]))
-            next(iter(axes.values())).set_ylabel(rows["score_label"].iloc[0], fontsize=7)
+            next(iter(axes.values())).set_ylabel(fitted(rows["score_label"].iloc[0], PANEL), fontsize=7)
             list(axes.values())[-1].set_xlabel("settings, best first", fontsize=7)
     return figure
 
@@ -120,6 +122,7 @@ def _measures(part: SubFigure | Figure, grid: Any, table: pd.DataFrame) -> None:
     left.set_xticks([0.001, 0.01, 0.1, 1], ["0.1", "1", "10", "100"])
     left.set_xlabel("cv, %", fontsize=7)
     right.set_xlim(min(0.0, table["between_low"].min()), 1)
+    right.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     right.set_xlabel("between settings", fontsize=7)
     for ax, value in ((left, "cv"), (right, "between")):
         forest(ax, table, value, methods)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.kind import FigureKind, Frames
-from analysis.ink import PAPER, captioned, scale_scores
+from analysis.ink import CLOUD, PAPER, captioned, fitted, scale_scores
 from analysis.paper.beside import beside_caption, boxes_beside, comparable
 from analysis.rows import Rows
 from analysis.style import CONTEXT, PAGE, colour
@@ -27,6 +27,7 @@ PAPER_LEGEND = "Narrow and hollow, on the right of ours: the paper's boxes, a fi
 PAPER_AT, PAPER_STEP = 0.39, 0.095
 """Where the paper's boxes of a method stand on its right: the first, and the next, in places of methods."""
 FACETS_ABREAST = 2
+FACET = 2.6  # inches
 LABEL_LETTERS = 13  # at most on a line of a label
 LABELS, LEAST_LABELS = 12, 6
 """Boxes abreast: a dataset with more than the first takes several lines, each of as many as fit a page."""
@@ -49,7 +50,7 @@ def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str, paper: p
     lines = math.ceil(len(facets) / columns)
     width = columns * max(_facet_width(rows) for _, rows in facets)
     with mpl.rc_context(PAGE):
-        figure = captioned(width, 2.6 * lines, caption)
+        figure = captioned(width, FACET * lines, caption)
         axes = figure.subplots(lines, columns, squeeze=False).flatten()
         for ax, (dataset, rows) in zip(axes, facets, strict=False):
             first = rows is broken[dataset][0]
@@ -90,7 +91,7 @@ def _top_facet(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame, whole: pd.Da
         ink = colour(row["method"])
         points = trials[(trials["method_label"] == row["method"]) & trials["score"].notna() & ~trials["above"]]
         rest, top = points[~points["top"]], points[points["top"]]
-        faint, many = min(0.3, 150 / max(len(rest), 1)), len(rest) > 2000
+        faint, many = min(0.3, 150 / max(len(rest), 1)), len(rest) > CLOUD
         ax.scatter(_spread(place, rest), rest["score"], s=5, color=ink, alpha=faint, lw=0, zorder=1, rasterized=many)
         ax.scatter(_spread(place, top), top["score"], s=9, color=ink, ec="white", lw=0.4, zorder=3)
         if row["above"]:
@@ -174,7 +175,7 @@ def _width_of(table: pd.DataFrame, labels: int) -> float:
 
 def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
     """A logarithmic axis with plain numbers; where nothing was scored, words instead of an axis."""
-    ax.set_ylabel(table["score_label"].iloc[0])
+    ax.set_ylabel(fitted(table["score_label"].iloc[0], FACET - 1))
     shown = trials["score"].where(~trials["above"])
     if not table["scored"].any():
         counts = f"{table['trials'].sum()} trials, {table['diverged'].sum()} diverged, {table['failed'].sum()} failed"

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from analysis.captions import common
 from analysis.curves import POOL, STEP, outcomes, score_curve, shown_trainings
 from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.figures.panels import method_panels
-from analysis.ink import scale_scores
+from analysis.ink import CLOUD, fitted, scale_scores
 from analysis.rows import Rows
+from analysis.stacks import method_panels
 from analysis.style import PAGE, colour
 from study.rows import DIVERGED, FAILED
 
-MANY = 2000
+PANEL = 1.25  # inches
 BEYOND = 1e30
 """Above any axis: where a band has no upper end it goes on to the edge."""
 
@@ -60,13 +60,13 @@ def draw(frames: Frames, caption: str) -> Figure:
         )
     )
     with mpl.rc_context(PAGE):
-        figure, panels = method_panels(ends, (1.25,), caption, pad=10)
+        figure, panels = method_panels(ends, (PANEL,), caption, pad=10)
         for dataset, curve in frames["curve"].groupby("dataset"):
             lines = dict(iter(curve.groupby("method")))
             shown = frames["shown"][frames["shown"]["dataset"] == dataset]
             mine = {method: ax for (each, method), (ax,) in panels.items() if each == dataset}
             for method, ax in mine.items():
-                scale_scores(ax, pd.concat([curve["q1"], shown["frechet_distance"]]))
+                scale_scores(ax, pd.concat([curve["q1"], shown["frechet_distance"]]), 5)
                 _others(ax, [line for name, line in lines.items() if name != method])
                 if method in lines:
                     _spread(ax, lines[method], colour(method))
@@ -74,7 +74,7 @@ def draw(frames: Frames, caption: str) -> Figure:
                 _count(ax, ends[(str(dataset), method)], method in lines)
             first = next(iter(mine.values()))
             first.set_ylim(*_limits(curve, shown))
-            first.set_ylabel(curve["score_label"].iloc[0])
+            first.set_ylabel(fitted(curve["score_label"].iloc[0], PANEL))
     return figure
 
 
@@ -99,7 +99,7 @@ def _trainings(ax: Axes, shown: pd.DataFrame, ink: str) -> None:
     ended = shown[shown["shown"] != "best"]
     after = np.flatnonzero(ended["end"].to_numpy()[:-1]) + 1
     lines = np.split(ended[[STEP, "frechet_distance"]].to_numpy(), after)
-    many, faint = len(lines) > MANY, min(0.6, 12 / max(len(lines), 1))
+    many, faint = len(lines) > CLOUD, min(0.6, 12 / max(len(lines), 1))
     ax.add_collection(LineCollection(lines, colors="0.25", linewidths=0.4, alpha=faint, zorder=3, rasterized=many))
     for status, mark in ((DIVERGED, "x"), (FAILED, "+")):
         last = ended[ended["end"] & (ended["shown"] == status)]

@@ -9,6 +9,7 @@ from analysis.captions import common
 from analysis.figures.ablation import compute as compute_figure
 from analysis.rows import Rows
 from analysis.scores import TRAININGS
+from analysis.style import in_words
 from analysis.tables.formats import count, percent, percents
 from analysis.tables.kind import Block, TableKind
 
@@ -25,7 +26,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
         yield (
             f"{dataset}: change of {rows['score_label'].iloc[0]} when one factor changes",
             {
-                "factor": [str(row["factor"]).replace("_", " ") for row in lines],
+                "factor": [in_words(str(row["factor"])) for row in lines],
                 "from": [str(row["from"]) for row in lines],
                 "to": [str(row["to"]) for row in lines],
                 "pairs": [count(row["pairs"]) for row in lines],

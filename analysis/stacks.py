@@ -1,5 +1,6 @@
-"""Small panels, one per method: what figures share that show more of a method than one line."""
+"""A stack of small panels for each method: what figures share that show more of a method than one line."""
 
+import math
 import textwrap
 from collections.abc import Iterable
 
@@ -20,7 +21,7 @@ Pool = tuple[str, str]
 def method_panels(
     pools: Iterable[Pool], heights: tuple[float, ...], caption: str, pad: float = 4
 ) -> tuple[Figure, dict[Pool, list[Axes]]]:
-    """A captioned figure with a stack of panels for each method, four abreast; every dataset starts on a new line.
+    """A captioned figure with a stack of panels for each method, four abreast at most; datasets start on new lines.
 
     Args:
         pools: each once or more often; methods come in the order of the paper's Figure 1.
@@ -31,7 +32,8 @@ def method_panels(
     pools = sorted(set(pools), key=lambda pool: (pool[0], place(pool[1])))
     datasets = list(dict.fromkeys(dataset for dataset, _ in pools))
     of = {dataset: [pool for pool in pools if pool[0] == dataset] for dataset in datasets}
-    columns = min(ABREAST, max(map(len, of.values())))
+    most = max(map(len, of.values()))
+    columns = math.ceil(most / math.ceil(most / ABREAST))  # no last line of one method where others have four
     lines = [group[at : at + columns] for group in of.values() for at in range(0, len(group), columns)]
     stack = len(heights)
     figure = captioned(COLUMN if columns < 3 else PAPER, sum(heights) * len(lines) + 0.3, caption)
@@ -70,7 +72,7 @@ def _prepare(
             ax.sharex(other)
         ax.tick_params(labelleft=leftmost, labelbottom=lowest and ax is mine[-1])
         ax.xaxis.set_visible(lowest and ax is mine[-1])  # it has neither ticks nor a grid to show, but costs as much
-        ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(3, integer=True, steps=[1, 2, 5, 10]))
         ax.xaxis.set_major_formatter(
             FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
         )
