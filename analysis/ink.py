@@ -86,6 +86,7 @@ class RoundNumbers(Locator):
 
     def __call__(self) -> list[float]:
         """The ticks of what the axis shows."""
+        assert self.axis is not None  # which a locator has once it is set
         return self.tick_values(*self.axis.get_view_interval())
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:
