@@ -104,7 +104,7 @@ class Snapshot(NamedTuple):
 
     Attributes:
         trial: what is trained.
-        conditions: what, beside the trial, decides the evaluations (`study.execute.Context.conditions`).
+        conditions: what, beside the trial, decides the evaluations (`study.context.Context.conditions`).
         evaluations: all so far.
         best: the generator of the lowest score, the first of equals; None before the first checkpoint.
         position: where training goes on, at the last checkpoint or after it; None before the first step.
@@ -129,10 +129,11 @@ class Snapshot(NamedTuple):
         """The names of the conditions that are others."""
         return [name for name, value in conditions.items() if self.conditions.get(name) != value]
 
-    def after(self, last: Checkpoint) -> "Snapshot":
+    def after(self, checkpoint: Checkpoint) -> "Snapshot":
         """What there is after one more checkpoint."""
-        more = self._replace(evaluations=(*self.evaluations, last.evaluation), position=last.position)
-        return more._replace(best=generator_of(self.trial, last)) if more.lowest is last.evaluation else more
+        more = self._replace(evaluations=(*self.evaluations, checkpoint.evaluation), position=checkpoint.position)
+        is_best = more.lowest is checkpoint.evaluation
+        return more._replace(best=generator_of(self.trial, checkpoint)) if is_best else more
 
 
 def generator_of(trial: Trial, checkpoint: Checkpoint) -> Generator:

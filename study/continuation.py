@@ -25,7 +25,7 @@ def continuation(
 
     Args:
         parent: the same trial with fewer steps.
-        conditions: under which the longer trial is scored (`study.execute.Context.conditions`).
+        conditions: under which the longer trial is scored (`study.context.Context.conditions`).
         peek: see `study.checkpoint.load_state`.
 
     Raises InputError where the parent's state is damaged, another's or scored otherwise.

@@ -24,12 +24,12 @@ LINE_EVERY = 15.0
 """Seconds between lines where the output is no terminal."""
 
 
-def plan_lines(space: str, planned: Sequence[Planned], estimate: Estimate) -> list[str]:
+def plan_lines(title: str, planned: Sequence[Planned], estimate: Estimate) -> list[str]:
     """A plan in words: trials by method, how many are done, and how long the rest takes."""
     datasets = ", ".join(dict.fromkeys(p.trial.dataset for p in planned))
     done = len(planned) - estimate.total
     width = max(len("method"), *map(len, estimate.methods))
-    lines = [f"{space} on {datasets}: {len(planned)} trials, {done} done, {estimate.total} to run", ""]
+    lines = [f"{title} on {datasets}: {len(planned)} trials, {done} done, {estimate.total} to run", ""]
     lines.append(f"  {'method':{width}}  trials  to run")
     lines += [f"  {name:{width}}  {every:6}  {left:6}" for name, (every, left) in estimate.methods.items()]
     if estimate.kept:

@@ -222,7 +222,7 @@ def rescore(
         status, reason = FAILED, " ".join(f"{type(error).__name__}: {error}".split())
         _keep_traceback(context.results, trial.id)
     seconds = time.perf_counter() - clock
-    record = make_record(context, status, reason, started=started, device=device, last=None, trial=trial)
+    record = make_record(context, status, reason, started=started, device=device, position=None, trial=trial)
     record = replace(record, source=KEPT_GENERATOR, scoring_seconds=seconds, pack=None)
     return end(trial, context, record, evaluations, seconds=seconds, say=say, last=last)
 

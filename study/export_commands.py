@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study import cli
+from study import cli, viewing
 from study.names import InputError
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ LOGARITHMIC = {"learning_rate": True, "beta1": False, "beta2": False, "penalty_w
 def export(
     optuna: Annotated[Path, typer.Option(help="The new file, an Optuna storage (SQLite).", metavar="FILE")],
     results: cli.Results = Path("results"),
-    dataset: Annotated[str | None, typer.Option(help="Only these datasets, separated by commas.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="Only rows of this metric protocol id.")] = None,
+    dataset: viewing.Datasets = None,
+    protocol: viewing.Protocol = None,
 ) -> None:
     """Write all trials to a file that Optuna loads and optuna-dashboard shows.
 
@@ -37,8 +37,7 @@ def export(
     path = optuna.absolute()
     if path.exists():
         raise InputError(f"--optuna {optuna}: exists already; remove it, or name another file.")
-    chosen = cli.split(dataset) if dataset else None
-    frame = select(load(results), dataset=chosen, protocol=protocol)
+    frame = select(load(results), dataset=viewing.names(dataset), protocol=protocol)
     groups = dict(_groups(frame, results))
     scores = load_checkpoints(results).dropna(subset=["frechet_distance"])
     checkpoints = {

@@ -94,17 +94,17 @@ def progress(context: Context, device: str) -> Callable[[Checkpoint, Snapshot], 
     return made
 
 
-def record_stopped(trial: Trial, context: Context, reached: Progress) -> Outcome:
+def record_stopped(trial: Trial, context: Context, made: Progress) -> Outcome:
     """The row of a trial that was stopped there."""
-    record = Record(**reached.record)
-    evaluations = [read_evaluation(**evaluation) for evaluation in reached.evaluations]
+    record = Record(**made.record)
+    evaluations = [read_evaluation(**evaluation) for evaluation in made.evaluations]
     seconds = (record.training_seconds or 0) + (record.scoring_seconds or 0)
     return end(trial, context, record, evaluations, seconds=seconds)
 
 
 def record_loss(trial: Trial, context: Context, reason: str) -> Outcome:
     """The row of a trial whose worker cannot write one any more."""
-    record = make_record(context, FAILED, reason, started=now(), device="cpu", last=None, trial=trial)
+    record = make_record(context, FAILED, reason, started=now(), device="cpu", position=None, trial=trial)
     return end(trial, context, record, [], seconds=0.0)
 
 

@@ -163,8 +163,8 @@ def _notes(overview: Any) -> list[str]:
 
 def _wall(overview: Any, devices: int) -> str:
     """How long it takes on so many devices, and what that rests on."""
-    from study.display import duration
     from study.estimate import basis
+    from study.words import duration
 
     seconds, left, at_once = (
         sum(getattr(line, name) for line in overview.lines) for name in ("seconds", "left", "at_once")

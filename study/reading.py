@@ -81,17 +81,16 @@ class Reader:
             if key in before:
                 self._parts[key] = before[key]
                 continue
-            read = self._attempt(path, partial(read_part, path))
+            read = self._attempt(partial(read_part, path))
             if read is not None or path.exists():
                 self._parts[key] = read and read[0]
         return [row for row in self._parts.values() if row is not None]
 
     def _table(self, name: str) -> list[dict[str, Any]]:
-        path = self._folder / f"{name}.parquet"
-        read: list[dict[str, Any]] | None = self._attempt(path, lambda: read_table(self._folder, name).to_pylist())
+        read: list[dict[str, Any]] | None = self._attempt(lambda: read_table(self._folder, name).to_pylist())
         return read or []
 
-    def _attempt(self, path: Path, read: Callable[[], Any]) -> Any:
+    def _attempt(self, read: Callable[[], Any]) -> Any:
         """What `read` gives; None where that is damaged, or has gone; raises OSError where the storage fails."""
         for attempt in range(ATTEMPTS):
             try:

@@ -25,24 +25,24 @@ def make_record(
     *,
     started: str,
     device: str,
-    last: Position | None,
+    position: Position | None,
     trial: Trial,
     source: str = TRAINING,
     resumptions: int = 0,
     pack: int | None = 1,
     compiled: str | None = None,
 ) -> Record:
-    """How a trial went until `last`, and where and by what it was run."""
-    images = last.step * trial.training.batch_size if last else None
+    """How a trial went until it came to `position`, and where and by what it was run."""
+    images = position.step * trial.training.batch_size if position else None
     return Record(
         status=status,
         reason=reason,
         dataset_sha256=context.dataset_sha256,
         started_at=started,
         finished_at=now(),
-        training_seconds=last.training_seconds if last else None,
-        scoring_seconds=last.scoring_seconds if last else None,
-        images_per_second=images / last.training_seconds if last and images else None,
+        training_seconds=position.training_seconds if position else None,
+        scoring_seconds=position.scoring_seconds if position else None,
+        images_per_second=images / position.training_seconds if position and images else None,
         host=socket.gethostname(),
         device=torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
         study_version=version("gan-study"),
@@ -59,8 +59,8 @@ def make_record(
 
 def reached(so_far: Snapshot) -> dict[str, Any]:
     """What the record says of it; its seconds are those until the last checkpoint, and None where there was none."""
-    last = so_far.position if so_far.evaluations else None
-    return {"trial": so_far.trial, "last": last, "source": so_far.source, "resumptions": so_far.resumptions}
+    position = so_far.position if so_far.evaluations else None
+    return {"trial": so_far.trial, "position": position, "source": so_far.source, "resumptions": so_far.resumptions}
 
 
 @cache

@@ -15,7 +15,7 @@ from study.names import InputError
 if TYPE_CHECKING:
     from study.baselines import Baseline
     from study.checkpoint import Generator
-    from study.execute import Context
+    from study.context import Context
     from study.metrics.baseline import Baseline as Between
     from study.metrics.scoring import Scored
     from study.plan import Planned, Request

@@ -166,20 +166,20 @@ def checked_nodes(how: How, todo: Iterable[Any]) -> str | None:
     return node.code_digest()
 
 
-def show_plan(space: str, planned: list[Any], todo: list[Any], results: Path, slots: Any) -> Any:
-    """Print a plan; returns its estimate."""
+def show_plan(title: str, planned: list[Any], todo: list[Any], results: Path, slots: Any) -> Any:
+    """Print a plan under a title; returns its estimate."""
     from study.display import plan_lines
     from study.estimate import estimate
 
     estimated = estimate(planned, todo, results, slots)
-    print("\n".join(plan_lines(space, planned, estimated)), flush=True)
+    print("\n".join(plan_lines(title, planned, estimated)), flush=True)
     return estimated
 
 
 def confirm(seconds: float, *, yes: bool) -> None:
     """Raises InputError for a plan that takes days, unless the user has said yes."""
-    from study.display import duration
     from study.estimate import PATIENCE
+    from study.words import duration
 
     if seconds > PATIENCE and not yes:
         raise InputError(f"this takes about {duration(seconds)}; add --yes to run it all the same.")

@@ -45,7 +45,7 @@ def finish(planned, status=FINISHED, scores=None):
     trial, context = planned.trial, planned.context
     scores = [score_of(trial) + 5, score_of(trial)] if scores is None else scores
     record = make_record(
-        context, status, None, started="2026-01-01T00:00:00+00:00", device="cpu", last=None, trial=trial
+        context, status, None, started="2026-01-01T00:00:00+00:00", device="cpu", position=None, trial=trial
     )
     evaluations = [
         Evaluation(

@@ -11,12 +11,13 @@ from PIL import Image
 from rich.console import Console
 
 import search_spaces
-from study.display import Watch, duration, plan_lines
+from study.display import Watch, plan_lines
 from study.estimate import estimate
 from study.outcome import Outcome
 from study.plan import Request, make_plan
 from study.samples import fixed_latents, save_grid
 from study.slots import Slots
+from study.words import duration
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_what_else_is_planned_and_what_is_left_leave_a_pack_as_it_is(plan, chanc
 def leave(planned):
     """The part of a trial that has finished."""
     context, when = planned.context, "2026-01-01T00:00:00+00:00"
-    made = make_record(context, "finished", None, started=when, device="cpu", last=None, trial=planned.trial)
+    made = make_record(context, "finished", None, started=when, device="cpu", position=None, trial=planned.trial)
     assert write_part(context.results, planned.trial, context.protocol, made, [])
 
 

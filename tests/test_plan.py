@@ -39,7 +39,7 @@ def end(planned, status=FINISHED, *, sha256=None, seconds=None):
     """Leave the part of a trial that ended this way."""
     context = planned.context if sha256 is None else replace(planned.context, dataset_sha256=sha256)
     made = make_record(
-        context, status, None, started="2026-01-01T00:00:00+00:00", device="cpu", last=None, trial=planned.trial
+        context, status, None, started="2026-01-01T00:00:00+00:00", device="cpu", position=None, trial=planned.trial
     )
     made = replace(made, training_seconds=seconds, scoring_seconds=None if seconds is None else 0.0)
     assert write_part(context.results, planned.trial, context.protocol, made, [])

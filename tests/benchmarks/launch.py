@@ -51,7 +51,7 @@ def no_op() -> Any:
             penalty=0.0,
         )
         started = "2026-01-01T00:00:00+00:00"
-        record = make_record(context, "finished", None, started=started, device=device, last=None, trial=trial)
+        record = make_record(context, "finished", None, started=started, device=device, position=None, trial=trial)
         write_part(context.results, trial, context.protocol, record, [evaluation])
         told = {"trial_id": trial.id, "dataset": trial.dataset, "method": trial.method.name}
         yield Outcome(**told, status="finished", reason=None, best_frechet_distance=1.0, seconds=0.0)

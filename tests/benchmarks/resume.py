@@ -33,7 +33,7 @@ def fill(folder: Path, planned: list[plan.Planned]) -> None:
     """Rows as of trials that finished with one checkpoint each."""
     context = planned[0].context
     now = datetime.now(UTC).isoformat()
-    record = make_record(context, "finished", None, started=now, device="cpu", last=None, trial=planned[0].trial)
+    record = make_record(context, "finished", None, started=now, device="cpu", position=None, trial=planned[0].trial)
     record = replace(record, training_seconds=1.0, scoring_seconds=0.1)
     blank = {"discriminator_loss": None, "generator_loss": None, "penalty": None}
     scored = Evaluation(
