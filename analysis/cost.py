@@ -1,7 +1,8 @@
 """What trainings cost in seconds: against their score, and per discriminator update beside no normalisation.
 
 Seconds are those of training without scoring, as measured while other trainings may have run on the same machine. Those
-of different machines are never put together: of GPUs the name tells the kind, of CPUs only the host does.
+of different machines are never put together: of GPUs the name tells the kind, of CPUs only the host does. Nor are those
+of packs of different sizes: a trial's seconds are its share of what its pack took.
 """
 
 import math
@@ -36,16 +37,20 @@ def timed(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
         rule: which score stands for a trial.
 
     Returns:
-        The rows of `analysis.scores.scored` with machine (name of the GPU, or CPU and host; and the version of torch
-        where a machine had several) and method (its label).
+        The rows of `analysis.scores.scored` with machine (name of the GPU, or CPU and host; and the version of torch,
+        and the size of packs, where a machine had several) and method (its label).
     """
     rows = scored(trials, rule)
     whole = (rows["source"].fillna(TRAINING) == TRAINING) & (rows["resumptions"].fillna(0) == 0)
     rows = rows[whole & np.isfinite(rows["training_seconds"])]
     host, torch = (rows[name].astype(object).fillna("unknown") for name in ("host", "torch"))
     machine = rows["device"].where(rows["device"] != CPU, f"{CPU} of " + host)
-    several = torch.groupby(machine).transform("nunique") > 1
-    named = machine.where(~several, machine + f"{CONTEXT}torch " + torch)
+    pack = rows["pack"].fillna(1).astype(int)
+    packs = ("packs of " + pack.astype(str)).where(pack > 1, "alone")
+    named = machine
+    for words in ("torch " + torch, packs):
+        several = words.groupby(machine).transform("nunique") > 1
+        named = named.where(~several, named + CONTEXT + words)
     table: pd.DataFrame = rows.assign(machine=named, method=rows["method_label"])
     return table
 

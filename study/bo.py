@@ -222,7 +222,7 @@ class Rounds:
     ) -> None:
         self.contexts = list(dict.fromkeys(search.context for search in searches))
         self._say, self._most, self._retry_failed = say, most, retry_failed
-        self._searches = {(s.context.dataset, s.method, s.n_dis): s for s in searches}
+        self._searches = {search.like.cell: search for search in searches}
         self._round = dict.fromkeys(self._searches, 0)
         self._waiting: dict[Any, deque[Pack]] = {key: deque() for key in self._searches}
         self._running: dict[Any, set[str]] = {key: set() for key in self._searches}
@@ -242,9 +242,8 @@ class Rounds:
 
     def ended(self, planned: Planned, outcome: Outcome) -> None:
         """The search goes on when this was the last of what it waited for."""
-        trial = planned.trial
-        key = trial.dataset, trial.method, trial.hyperparameters.n_dis
-        self._running[key].discard(trial.id)
+        key = planned.trial.cell
+        self._running[key].discard(planned.trial.id)
         if self._running[key] or self._waiting[key]:
             return
         try:

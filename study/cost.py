@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -75,25 +75,37 @@ def _forward_flops(gan: Gan, latent_dim: int, channels: int, resolution: int) ->
     return counts[0], counts[1]
 
 
+class Costed(NamedTuple):
+    """A trial, its images' (channels, resolution), and how many its program trains; None where that is not known."""
+
+    trial: Trial
+    shape: tuple[int, int]
+    pack: int | None = None
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What is the same of all that cost the same."""
+        return self.trial.cell, self.shape, self.pack
+
+
 def total_seconds(
-    trials: Iterable[tuple[Trial, tuple[int, int]]], measured: Measured, device: str, rates: Rates | None = None
+    costed: Iterable[Costed], measured: Measured, device: str, rates: Rates | None = None
 ) -> tuple[float, int]:
-    """Device-seconds of trials, each with its (channels, resolution), and how many of them rest on measured trials."""
+    """Device-seconds of trials, and how many of them rest on measured trials."""
     total, known = 0.0, 0
-    for (trial, shape), count in alike(trials):
-        seconds = measured.seconds(trial, device)
+    for (trial, shape, pack), count in alike(costed):
+        seconds = measured.seconds(trial, device, pack)
         known += count if seconds is not None else 0
         total += count * (estimated_seconds(trial, *shape, device, rates) if seconds is None else seconds)
     return total, known
 
 
-def alike(trials: Iterable[tuple[Trial, tuple[int, int]]]) -> list[tuple[tuple[Trial, tuple[int, int]], int]]:
-    """Trials with their (channels, resolution), one for all that cost the same, with their number."""
-    counts: dict[Any, list[Any]] = {}
-    for trial, shape in trials:
-        key = (trial.dataset, trial.method, trial.hyperparameters.n_dis, trial.training, shape)
-        counts.setdefault(key, [(trial, shape), 0])[1] += 1
-    return [(like, count) for like, count in counts.values()]
+def alike(costed: Iterable[Costed]) -> list[tuple[Costed, int]]:
+    """One for all that cost the same, with their number."""
+    found: dict[Any, list[Costed]] = {}
+    for one in costed:
+        found.setdefault(one.kind, []).append(one)
+    return [(some[0], len(some)) for some in found.values()]
 
 
 def kept_bytes(trial: Trial, channels: int, resolution: int, *, generators: int = 1, state: bool = False) -> int:

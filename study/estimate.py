@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.cost import estimated_seconds, total_seconds
+from study.cost import Costed, total_seconds
 from study.measured import Measured
 from study.packs import Pack, grouped
 from study.plan import Planned
@@ -68,7 +68,7 @@ def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path,
     """How much there is to do and how long it takes."""
     group = by_method(p.trial.method for p in planned)
     every, left = (Counter(group(p.trial) for p in trials) for trials in (planned, todo))
-    training = [(p.rest, p.shape) for p in todo if not p.kept]
+    training = [_costed(p) for p in todo if not p.kept]
     seconds, measured = total_seconds(training, Measured(results), slots.device)
     together = grouped(todo)
     packs = [pack for pack in together if pack[0].pack]
@@ -86,6 +86,10 @@ def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path,
     )
 
 
+def _costed(planned: Planned) -> Costed:
+    return Costed(planned.rest, planned.shape, len(planned.together))
+
+
 def longest_first(todo: Sequence[Planned], results: Path, device: str) -> list[Pack]:
     """The packs by the time that is left of each, so that no long one is alone at the end; equal ones in their order.
 
@@ -97,11 +101,9 @@ def longest_first(todo: Sequence[Planned], results: Path, device: str) -> list[P
     def seconds(planned: Planned) -> float:
         if planned.kept:
             return 0.0
-        rest = planned.rest
-        alike = (rest.dataset, rest.method, rest.hyperparameters.n_dis, rest.training, planned.shape)
-        if alike not in known:
-            told = measured.seconds(rest, device)
-            known[alike] = estimated_seconds(rest, *planned.shape, device) if told is None else told
-        return known[alike]
+        one = _costed(planned)
+        if one.kind not in known:
+            known[one.kind], _ = total_seconds([one], measured, device)
+        return known[one.kind]
 
     return sorted(grouped(todo), key=lambda pack: sum(map(seconds, pack)), reverse=True)

@@ -1,4 +1,4 @@
-"""Trials of one cell that are trained together: same method, sizes and n_dis, each with its own numbers and seed.
+"""Trials of one cell (`Trial.cell`) that are trained together, each with its own numbers and seed.
 
 Each has a slot of one program, in which all compute the same operations on a leading axis of their tensors. A slot
 knows nothing of the others, so that one that has diverged, or has no trial, disturbs none. One trial in one slot has no

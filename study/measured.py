@@ -1,4 +1,7 @@
-"""How long trials took, by what decides how long one takes."""
+"""How long trials took, by what decides how long one takes.
+
+The trials of a pack share the seconds of its program: what one takes there says little of one that is trained alone.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -18,19 +21,24 @@ class Measured:
 
     def __init__(self, results: Path | None = None, rows: Iterable[Mapping[str, Any]] = ()) -> None:
         if results is not None:
-            columns = [*_KEY, *_TIMES, "status", "device", "discriminator_steps"]
+            columns = [*_KEY, *_TIMES, "status", "device", "pack", "discriminator_steps"]
             rows = read_table(results, "trials").select(columns).to_pylist()
         seconds = defaultdict(list)
         for row in rows:
             if row["status"] == FINISHED and None not in (row[name] for name in _TIMES):
                 device = "cpu" if row["device"] == "cpu" else "gpu"
-                total = sum(row[name] for name in _TIMES)
-                seconds[(*(row[name] for name in _KEY), device)].append(total / row["discriminator_steps"])
+                key = (*(row[name] for name in _KEY), device)
+                for pack in (row["pack"] or 1, None):  # rows of before there were packs have none
+                    seconds[key, pack].append(sum(row[name] for name in _TIMES) / row["discriminator_steps"])
         self._per_step = {key: sum(values) / len(values) for key, values in seconds.items()}
 
-    def seconds(self, trial: Trial, device: str) -> float | None:
-        """The mean for trials like this one, scaled to its number of steps; None where there are none."""
-        key = (trial.dataset, trial.method.architecture, trial.method.name, trial.hyperparameters.n_dis)
-        training = trial.training
-        per_step = self._per_step.get((*key, training.width, training.batch_size, training.precision, device))
+    def seconds(self, trial: Trial, device: str, pack: int | None = None) -> float | None:
+        """The mean for trials like this one, scaled to its number of steps; None where there are none.
+
+        It is of those in packs of `pack` trials, or of all where there are none of these or the pack is not known.
+        """
+        method, training = trial.method, trial.training
+        like = (trial.dataset, method.architecture, method.name, trial.hyperparameters.n_dis)
+        key = (*like, training.width, training.batch_size, training.precision, device)
+        per_step = self._per_step.get((key, pack), self._per_step.get((key, None)))
         return None if per_step is None else per_step * training.discriminator_steps

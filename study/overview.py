@@ -15,7 +15,7 @@ from search_spaces import SearchSpace
 from search_spaces.ranges import BO
 from study import data
 from study.context import ALL, NONE
-from study.cost import Rates, alike, kept_bytes, scored_steps, state_bytes, total_seconds
+from study.cost import Costed, Rates, alike, kept_bytes, scored_steps, state_bytes, total_seconds
 from study.estimate import by_method
 from study.expand import Narrowing, Searched, check_budget, expand_searches
 from study.measured import Measured
@@ -160,8 +160,7 @@ class Overview:
 
     def _searched(self, like: Trial) -> int:
         """How many done trials the searches of this method have in the results folder, whatever proposed them."""
-        key = _kind(like)
-        return sum(_kind(trial) == key for trial in self._proposed)
+        return sum(trial.cell == like.cell for trial in self._proposed)
 
     @cached_property
     def _proposed(self) -> list[Trial]:
@@ -175,9 +174,9 @@ class Overview:
     ) -> None:
         declared = data.get(like.dataset, self._request.data_dir)
         shape = declared.channels, declared.resolution
-        todo = [(trial, shape) for trial in left]
+        todo = [Costed(trial, shape) for trial in left]  # nothing is packed yet
         seconds, measured = total_seconds(todo, self._measured, self.device, self.rates)
-        kinds = [(trial, count) for (trial, _), count in alike(todo)]
+        kinds = [(one.trial, count) for one, count in alike(todo)]
         line = Line(
             space=space,
             dataset=like.dataset,
@@ -208,11 +207,6 @@ class Overview:
         """
         largest = (size for line in sorted(self.lines, key=lambda one: -one.state) for size in [line.state] * line.left)
         return 2 * sum(islice(largest, devices))
-
-
-def _kind(trial: Trial) -> tuple[object, ...]:
-    """What tells one search from another."""
-    return trial.dataset, trial.method, trial.hyperparameters.n_dis, trial.training
 
 
 def _whole(trial: Trial) -> str:

@@ -80,26 +80,24 @@ def add_measured(data_dir: Path, found: Mapping[tuple[str, ...], int]) -> Path:
 def packed(planned: Sequence[Planned], most: Callable[[Planned], int]) -> list[Planned]:
     """The whole plan, each trial with its pack, of at most so many trials.
 
-    A pack is of trials that differ in nothing but their settings. They share the seed too, so that adding seeds to a
-    plan leaves the packs that are there as they are. A cell's trials are cut into parts of about the same size.
+    A pack is of trials of one cell under one protocol. They share the seed too, so that adding seeds to a plan leaves
+    the packs that are there as they are. What is alike is cut into parts of about the same size.
     """
-    cells: dict[Any, list[Planned]] = {}
+    groups: dict[Any, list[Planned]] = {}
     for one in planned:
-        trial = one.trial
-        cell = one.context, trial.method, trial.hyperparameters.n_dis, trial.training, trial.seed
-        cells.setdefault(cell, []).append(one)
+        groups.setdefault((one.context, one.trial.cell, one.trial.seed), []).append(one)
     packs: dict[tuple[str, str], tuple[str, ...]] = {}
-    for cell in cells.values():
-        for part in _parts(cell, most(cell[0])):
+    for alike in groups.values():
+        for part in _parts(alike, most(alike[0])):
             packs |= dict.fromkeys((one.key for one in part), tuple(one.trial.id for one in part))
     return [replace(one, pack=packs[one.key] if len(packs[one.key]) > 1 else ()) for one in planned]
 
 
-def _parts(cell: Sequence[Planned], most: int) -> Iterable[Sequence[Planned]]:
+def _parts(alike: Sequence[Planned], most: int) -> Iterable[Sequence[Planned]]:
     """As few parts of at most so many as there can be, in order, whose sizes differ by at most 1."""
-    count = -(-len(cell) // most)
-    ends = [len(cell) * part // count for part in range(count + 1)]
-    return (cell[start:end] for start, end in pairwise(ends))
+    count = -(-len(alike) // most)
+    ends = [len(alike) * part // count for part in range(count + 1)]
+    return (alike[start:end] for start, end in pairwise(ends))
 
 
 def grouped(todo: Iterable[Planned]) -> list[Pack]:

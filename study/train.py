@@ -100,10 +100,10 @@ def train_pack(
     OutOfMemoryError where so many do not fit.
     """
     some = checked_cell([trial for trial in trials if trial])
-    cell, n_dis = some.training, some.hyperparameters.n_dis
+    fixed, n_dis = some.training, some.hyperparameters.n_dis
     gan = build(some, *images.train.shape[1:3])
     slots = [trial or some for trial in trials]
-    batches = real_batches(images, cell, device)
+    batches = real_batches(images, fixed, device)
     together = Lockstep(gan, slots, compiler, device)
     waiting = _starts(gan, trials, starts or [None] * len(trials), device)
     diagnosed = {slot: diagnostic_batches(slots[slot], images, device) for slot in waiting}
@@ -112,7 +112,7 @@ def train_pack(
     while waiting or training:
         step = step if training else min(start.step for start in waiting.values())
         training |= _enter(together, waiting, step)
-        ends = [cell.discriminator_steps, *(start.step for start in waiting.values())]
+        ends = [fixed.discriminator_steps, *(start.step for start in waiting.values())]
         stop = min(*ends, *(step - step % every + every for every in (CHECK_EVERY, checkpoint_every)))
         clock = time.perf_counter()
         while step < stop:
@@ -120,7 +120,7 @@ def train_pack(
             reals = torch.stack([batches(number) for number in numbers])
             together.run(numbers[0], n_dis, reals, *draws(gan, slots, reals.shape[1:], numbers, device))
             step = numbers[-1]
-        at_checkpoint = step == cell.discriminator_steps or step % checkpoint_every == 0
+        at_checkpoint = step == fixed.discriminator_steps or step % checkpoint_every == 0
         lost = _diverged(together, training, step, parameters=at_checkpoint)
         share = (time.perf_counter() - clock) / len(training)
         training = {slot: Seconds(spent.training + share, spent.scoring) for slot, spent in training.items()}
@@ -132,7 +132,7 @@ def train_pack(
                 between(slot, Position(step, together.state(slot), together.tally(slot), *spent))
             continue
         clock = time.perf_counter()
-        scored = scorer.score_pack(lambda z: together.sample(z.to(device)), cell.latent_dim, len(slots))
+        scored = scorer.score_pack(lambda z: together.sample(z.to(device)), fixed.latent_dim, len(slots))
         share = (time.perf_counter() - clock) / max(1, len(training))
         for slot, spent in list(training.items()):
             clock = time.perf_counter()
@@ -148,15 +148,14 @@ def train_pack(
             training[slot] = spent._replace(scoring=spent.scoring + share + time.perf_counter() - clock)
             yield slot, Checkpoint(evaluation, gan, state, *training[slot], together)
             together.forget(slot)
-            if step == cell.discriminator_steps:
+            if step == fixed.discriminator_steps:
                 del training[slot]
 
 
 def checked_cell(trials: Sequence[Trial]) -> Trial:
     """One of the trials, for all that those of a cell share; raises ValueError where they are of several."""
-    cells = {(trial.dataset, trial.method, trial.training, trial.hyperparameters.n_dis) for trial in trials}
-    if len(cells) != 1:
-        raise ValueError(f"trials of {len(cells)} cells cannot be trained together")
+    if (cells := len({trial.cell for trial in trials})) != 1:
+        raise ValueError(f"trials of {cells} cells cannot be trained together")
     return trials[0]
 
 

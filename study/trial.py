@@ -209,6 +209,11 @@ class Trial:
         if penalty is not None and weight is None:
             raise InputError(f"penalty_weight: {penalty} needs a weight; the study used 1 and 10.")
 
+    @property
+    def cell(self) -> tuple[str, Method, Training, int]:
+        """What trials share that cost the same and that one program can train: dataset, method, training and n_dis."""
+        return self.dataset, self.method, self.training, self.hyperparameters.n_dis
+
     @cached_property
     def id(self) -> str:
         """Hash of the trial and of SEMANTICS. How often it is scored or saved is no part of it."""

@@ -31,6 +31,7 @@ def leave(
     protocol: MetricProtocol = PROTOCOL,
     device: str = "cpu",
     space: str | None = None,
+    pack: int = 1,
 ) -> None:
     """The part of a trial: its one checkpoint's score, seconds of training and of scoring, and the `space` it is of."""
     record = Record(
@@ -49,6 +50,7 @@ def leave(
         semantics=1,
         python="3",
         torch="2",
+        pack=pack,
     )
     checkpoint = Evaluation(
         trial_id=trial.id,

@@ -9,7 +9,7 @@ import pytest
 import search_spaces
 from study import cost
 from study.checkpoint import Snapshot, generator_of, save_generator, save_state
-from study.cost import estimated_seconds, kept_bytes, measured_rates, scored_steps, state_bytes, total_seconds
+from study.cost import Costed, estimated_seconds, kept_bytes, measured_rates, scored_steps, state_bytes, total_seconds
 from study.gan.model import build, initial_state
 from study.measured import Measured
 from study.overview import Overview
@@ -119,10 +119,22 @@ def test_measured_seconds_are_the_mean_of_like_trials_scaled_to_the_steps(tmp_pa
         assert measured.seconds(unlike, "cpu") is None
 
 
+def test_the_seconds_of_packs_are_those_of_packs_of_the_same_size(tmp_path):
+    """A trial of a pack has its share of the seconds: alone it takes longer."""
+    leave(tmp_path, make(seed=0), seconds=8, pack=1)
+    leave(tmp_path, make(seed=1), seconds=2, pack=4)
+    compact(tmp_path)
+    measured = Measured(tmp_path)
+    assert [measured.seconds(make(), "cpu", pack) for pack in (1, 4)] == pytest.approx([8, 2])
+    assert [measured.seconds(make(), "cpu", pack) for pack in (3, None)] == pytest.approx([5, 5])  # of all
+    mixed = [Costed(make(), SHAPE, 1), Costed(make(), SHAPE, 4), Costed(make(), SHAPE, 4)]
+    assert total_seconds(mixed, measured, "cpu") == (pytest.approx(12), 3)
+
+
 def test_totals_say_how_much_is_measured(tmp_path):
     leave(tmp_path, make(steps=100), seconds=9, scoring=1.0)
     compact(tmp_path)
-    trials = [(make(steps=100), SHAPE), (make("dragan"), SHAPE)]
+    trials = [Costed(make(steps=100), SHAPE), Costed(make("dragan"), SHAPE)]
     total, known = total_seconds(trials, Measured(tmp_path), "cpu")
     assert known == 1
     assert total == pytest.approx(10 + estimated_seconds(make("dragan"), *SHAPE, "cpu"))
@@ -177,7 +189,8 @@ def test_a_measured_speed_gives_back_the_time_that_it_was_measured_by():
     images = 300 * trial.training.batch_size
     same = replace(trial, training=replace(trial.training, width=4))
     assert estimated_seconds(same, 1, 8, "cpu", rates) == pytest.approx(images / 100, rel=1e-12)
-    assert total_seconds([(same, (1, 8))] * 2, Measured(rows=[]), "cpu", rates)[0] == pytest.approx(2 * images / 100)
+    twice = [Costed(same, (1, 8))] * 2
+    assert total_seconds(twice, Measured(rows=[]), "cpu", rates)[0] == pytest.approx(2 * images / 100)
     other = replace(same, method=replace(same.method, architecture="dcgan"))
     assert estimated_seconds(other, 1, 16, "cpu", rates) == estimated_seconds(other, 1, 16, "cpu")
     assert measured_rates(rows, "gpu").keys() == {"sndcgan"}

@@ -17,7 +17,7 @@ from study.names import InputError
 from study.packs import DECIDES, TABLE, add_measured, grouped, packed, sizes
 from study.plan import Request, make_plan, pending
 from study.record import make_record
-from study.results import generator_path, write_part
+from study.results import compact, generator_path, write_part
 from study.shard import Shard
 from study.slots import Slots
 
@@ -35,10 +35,9 @@ def plan(tmp_path):
     return plan
 
 
-def cell(planned):
+def alike(planned):
     """What trials of a pack share."""
-    trial = planned.trial
-    return planned.context, trial.method, trial.hyperparameters.n_dis, trial.training, trial.seed
+    return planned.context, planned.trial.cell, planned.trial.seed
 
 
 def by_id(planned):
@@ -48,14 +47,14 @@ def by_id(planned):
 @pytest.mark.parametrize("most", [1, 2, 5, 8, 9, 12, 100])
 def test_packs_are_equal_parts_of_cells_in_the_order_of_the_plan(plan, most):
     planned = plan(most, seeds=2)
-    ids, cells = [one.trial.id for one in planned], Counter(map(cell, planned))
+    ids, cells = [one.trial.id for one in planned], Counter(map(alike, planned))
     together = grouped(planned)
     for pack in together:
-        assert len({cell(one) for one in pack}) == 1
+        assert len({alike(one) for one in pack}) == 1
         assert {one.pack for one in pack} == {tuple(one.trial.id for one in pack) if len(pack) > 1 else ()}
         assert [one.trial.id for one in pack] == sorted((one.trial.id for one in pack), key=ids.index)
     for each, count in cells.items():
-        mine = [len(pack) for pack in together if cell(pack[0]) == each]
+        mine = [len(pack) for pack in together if alike(pack[0]) == each]
         assert sum(mine) == count and len(mine) == -(-count // most) and max(mine) - min(mine) <= 1
     assert max(map(len, together)) <= most
     assert [one.key for one in planned] == [one.key for one in plan(1, seeds=2)]
@@ -78,10 +77,11 @@ def test_what_else_is_planned_and_what_is_left_leave_a_pack_as_it_is(plan, chanc
     assert Counter(pack[0].together for pack in grouped(left)) == Counter({one.together for one in left})
 
 
-def leave(planned):
+def leave(planned, seconds=None, pack=1):
     """The part of a trial that has finished."""
     context, when = planned.context, "2026-01-01T00:00:00+00:00"
     made = make_record(context, "finished", None, started=when, device="cpu", position=None, trial=planned.trial)
+    made = replace(made, training_seconds=seconds, scoring_seconds=seconds and 0.0, pack=pack)
     assert write_part(context.results, planned.trial, context.protocol, made, [])
 
 
@@ -193,6 +193,19 @@ def test_a_plan_tells_its_packs_and_they_decide_how_many_work_at_once(plan, tmp_
     assert together.seconds == pytest.approx(4 * alone.seconds)
     assert "12 are trained in 2 packs, each by one program" in plan_lines("grid", planned, together)
     assert not any("packs" in line for line in plan_lines("grid", planned, alone))
+
+
+def test_a_plan_takes_the_time_that_packs_of_its_size_took(plan):
+    planned = plan(9, methods="none", n_dis=5)
+    results, slots = planned[0].context.results, Slots(concurrent=1, gpus_per_trial=0)
+    leave(planned[0], 8.0)
+    leave(planned[1], 2.0, len(planned[1].pack))
+    compact(results)
+    left = pending(planned, results)
+    assert len(left) == len(planned) - 2 > 0
+    together, alone = ([replace(one, pack=pack) for one in left] for pack in (left[0].pack, ()))
+    assert estimate(planned, together, results, slots).seconds == pytest.approx(2 * len(left))
+    assert estimate(planned, alone, results, slots).seconds == pytest.approx(8 * len(left))
 
 
 def test_the_longest_packs_come_first_by_all_that_is_left_of_them(plan, tmp_path):

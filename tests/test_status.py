@@ -57,6 +57,7 @@ def row(ago: float, seconds: float = 100.0, *, host: str = "a", **rest: object) 
         "reason": None,
         "host": host,
         "device": "cpu",
+        "pack": 1,
         "started_at": end - timedelta(seconds=seconds),
         "finished_at": end,
         "training_seconds": 0.9 * seconds,

@@ -127,6 +127,13 @@ def test_every_field_is_part_of_the_id():
     assert {"dataset", "seed", *NUMBERS, *TRAINING, "batch_size", "latent_dim", "data_seed"} <= set(CHANGED)
 
 
+def test_a_cell_is_all_but_the_settings_and_the_seed():
+    one = make(PENALTY)
+    assert one.cell == make(PENALTY, seed=3, learning_rate=1, beta1=0, beta2=0, penalty_weight=1).cell
+    others = (make(), make(PENALTY, dataset="mnist"), make(PENALTY, n_dis=2), make(PENALTY, training={"width": 9}))
+    assert len({trial.cell for trial in (one, *others)}) == 5
+
+
 def test_precision_is_part_of_the_id():
     assert len({make(training={"precision": precision}).id for precision in study.trial.PRECISIONS}) == 3
 

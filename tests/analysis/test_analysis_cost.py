@@ -104,6 +104,18 @@ def test_versions_of_torch_are_machines_of_their_own(study, methods):
     assert found["machine"].to_list() == ["cpu of here, torch 2.11", "cpu of here, torch 2.13"]
 
 
+def test_packs_of_another_size_are_machines_of_their_own(study, methods):
+    """A trial of a pack has its share of the seconds, which are no measure of one that is trained alone."""
+    study.add_many(methods["none"], [10] * 4)
+    study.add_many(methods["spectral_norm"], [10] * 4)
+    rows = timed(study, {"none": [8, 8, 1, 1], "spectral_norm": [16, 16, 3, 3]}).assign(pack=[math.nan, 1, 8, 8] * 2)
+    assert sorted(set(seconds_and_scores(rows)["machine"])) == ["cpu of here, alone", "cpu of here, packs of 8"]
+    found = update_cost(rows)
+    ratios = found[found["method"] == "SN"].set_index("machine")["ratio"]
+    assert ratios.to_dict() == pytest.approx({"cpu of here, alone": 2, "cpu of here, packs of 8": 3})
+    assert set(seconds_and_scores(rows.assign(pack=8))["machine"]) == {"cpu of here"}
+
+
 def test_the_figure_is_drawn_or_says_what_it_takes(study, methods, tmp_path):
     study.add_many(methods["none"], [10, 20, 40, DIVERGED, FAILED, 11, 10, 14, 10])
     study.add_many(methods["spectral_norm"], [10, 20, 40, DIVERGED, 10, 14, 13])
