@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,19 +18,17 @@ Cells = Annotated[bool, typer.Option("--all", help="Show every comparison that a
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with the tests and the paper's own figures.")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judged(viewing.View):
+    """Rows that claims are judged on."""
+
+    level: Annotated[float, typer.Option(help="Of a verdict: the chance that it is not wrong.")] = 0.95
+
+
 @cli.app.command(epilog="Example: `study claims --results results --dataset digits`")
+@viewing.spread
 def claims(
-    results: cli.Results = Path("results"),
-    space: viewing.Spaces = None,
-    dataset: viewing.Datasets = None,
-    protocol: viewing.Protocol = None,
-    semantics: viewing.Semantics = None,
-    images: viewing.Images = None,
-    precision: viewing.Precision = None,
-    fraction: viewing.Fraction = 0.05,
-    rule: viewing.Rule = "best",
-    pool: viewing.PoolName = "trainings",
-    level: Annotated[float, typer.Option(help="Of a verdict: the chance that it is not wrong.")] = 0.95,
+    view: Judged,
     every: Cells = False,
     as_json: AsJson = False,
 ) -> None:
@@ -41,16 +39,7 @@ def claims(
     """
     from analysis.claims import evidence, judge
 
-    how = {
-        "semantics": semantics,
-        "images": images,
-        "precision": precision,
-        "fraction": fraction,
-        "rule": rule,
-        "pool": pool,
-        "level": level,
-    }
-    rows = viewing.opened(results, space, dataset, protocol, **how)
+    rows = view.open()
     judged = judge(rows)
     found = evidence(rows) if every or as_json else None
     if as_json:

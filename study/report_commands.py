@@ -17,18 +17,9 @@ IMAGES = 36
 
 
 @cli.app.command("report", epilog="Example: `study report --results results --fraction 0.1`")
+@viewing.spread
 def report_command(
-    results: cli.Results = Path("results"),
-    space: viewing.Spaces = None,
-    dataset: viewing.Datasets = None,
-    protocol: viewing.Protocol = None,
-    semantics: viewing.Semantics = None,
-    images: viewing.Images = None,
-    precision: viewing.Precision = None,
-    fraction: viewing.Fraction = 0.05,
-    rule: viewing.Rule = "best",
-    pool: viewing.PoolName = "trainings",
-    level: viewing.Level = 0.95,
+    view: viewing.View,
     page_format: Annotated[
         str | None, typer.Option("--format", help="Of the page: html or markdown.  [default: html]")
     ] = None,
@@ -46,37 +37,19 @@ def report_command(
     if searches:
         from study.bo_commands import show_searches
 
-        show_searches(results, viewing.names(dataset), viewing.names(protocol), output=output)
+        show_searches(view.results, viewing.names(view.dataset), viewing.names(view.protocol), output=output)
         return
-    path = _page_path(results, page_format, output)
-    how = {
-        "semantics": semantics,
-        "images": images,
-        "precision": precision,
-        "fraction": fraction,
-        "rule": rule,
-        "pool": pool,
-        "level": level,
-    }
-    rows = viewing.opened(results, space, dataset, protocol, **how)
+    path = _page_path(view.results, page_format, output)
+    rows = view.open()
     _print_best(rows)
-    print(f"rows: {_rows_path(results)}\npage: {_write_page(rows, results, path)}")
+    print(f"rows: {_rows_path(view.results)}\npage: {_write_page(rows, view.results, path)}")
 
 
 @cli.app.command("figures", epilog="Example: `study figures top budget --format pdf,svg`")
+@viewing.spread
 def figures_command(
+    view: viewing.View,
     names: Annotated[list[str] | None, typer.Argument(help="Figures.  [default: all that the rows allow]")] = None,
-    results: cli.Results = Path("results"),
-    space: viewing.Spaces = None,
-    dataset: viewing.Datasets = None,
-    protocol: viewing.Protocol = None,
-    semantics: viewing.Semantics = None,
-    images: viewing.Images = None,
-    precision: viewing.Precision = None,
-    fraction: viewing.Fraction = 0.05,
-    rule: viewing.Rule = "best",
-    pool: viewing.PoolName = "trainings",
-    level: viewing.Level = 0.95,
     formats: Annotated[str, typer.Option("--format", help="png, svg and pdf, separated by commas.")] = "png",
     output: Annotated[Path | None, typer.Option(help="A folder.  [default: figures in the results folder]")] = None,
 ) -> None:
@@ -88,17 +61,8 @@ def figures_command(
     wanted = [look_up("NAME", name, menu) for name in dict.fromkeys(names or menu)]
     known = {suffix[1:]: suffix for suffix in FORMATS}
     suffixes = [look_up("--format", each, known) for each in cli.split(formats)]
-    folder = output or _beside(results) / "figures"
-    how = {
-        "semantics": semantics,
-        "images": images,
-        "precision": precision,
-        "fraction": fraction,
-        "rule": rule,
-        "pool": pool,
-        "level": level,
-    }
-    rows = viewing.opened(results, space, dataset, protocol, **how)
+    folder = output or _beside(view.results) / "figures"
+    rows = view.open()
     lacking = []
     for kind in wanted:
         try:

@@ -21,19 +21,10 @@ SUFFIXES = {".csv": CSV, ".md": "markdown", ".tex": "latex", ".txt": PLAIN}
 
 
 @cli.app.command(epilog="Examples: `study table comparisons --results results`, `study table best --output best.tex`")
+@viewing.spread
 def table(
+    view: viewing.View,
     name: Annotated[str | None, typer.Argument(help="A table; without a name they are listed.")] = None,
-    results: cli.Results = Path("results"),
-    space: viewing.Spaces = None,
-    dataset: viewing.Datasets = None,
-    protocol: viewing.Protocol = None,
-    semantics: viewing.Semantics = None,
-    images: viewing.Images = None,
-    precision: viewing.Precision = None,
-    fraction: viewing.Fraction = 0.05,
-    rule: viewing.Rule = "best",
-    pool: viewing.PoolName = "trainings",
-    level: viewing.Level = 0.95,
     format: Annotated[
         str | None,
         typer.Option(help="plain, markdown, latex (booktabs) or csv.  [default: by the output's suffix, or plain]"),
@@ -49,16 +40,7 @@ def table(
         return
     kind = look_up("table", name, tables())
     layout = _format(format, output)
-    how = {
-        "semantics": semantics,
-        "images": images,
-        "precision": precision,
-        "fraction": fraction,
-        "rule": rule,
-        "pool": pool,
-        "level": level,
-    }
-    rows = viewing.opened(results, space, dataset, protocol, **how)
+    rows = view.open()
     try:
         frame = kind.compute(rows)
     except NotEnough as error:

@@ -1,7 +1,12 @@
 """What the commands that show a study have in common: which rows, and how they are looked at."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,37 +40,57 @@ def names(text: str | None) -> list[str] | None:
     return cli.split(text) if text else None
 
 
-def opened(
-    results: Path,
-    space: str | None,
-    dataset: str | None,
-    protocol: str | None,
-    *,
-    semantics: int | None,
-    images: str | None,
-    precision: str | None,
-    fraction: float,
-    level: float,
-    rule: str = "best",
-    pool: str = "trainings",
-) -> "Rows":
-    """The rows, looked at as the options say; nothing is read before all of them are checked."""
-    from analysis.intervals import check_level
-    from analysis.rows import open_rows
-    from analysis.scores import POOLS, RULES, check_fraction
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Which rows of which folder, and how they are looked at: as `spread`, an option of a command for each field."""
 
-    check_fraction(fraction)
-    check_level(level)
-    return open_rows(
-        results,
-        space=names(space),
-        dataset=names(dataset),
-        protocol=names(protocol),
-        semantics=semantics,
-        images=images,
-        precision=precision,
-        rule=look_up("--rule", rule, RULES),
-        pool=look_up("--pool", pool, POOLS),
-        fraction=fraction,
-        level=level,
-    )
+    results: cli.Results = Path("results")
+    space: Spaces = None
+    dataset: Datasets = None
+    protocol: Protocol = None
+    semantics: Semantics = None
+    images: Images = None
+    precision: Precision = None
+    fraction: Fraction = 0.05
+    rule: Rule = "best"
+    pool: PoolName = "trainings"
+    level: Level = 0.95
+
+    def open(self) -> "Rows":
+        """The rows, looked at as the options say; nothing is read before all of them are checked."""
+        from analysis.intervals import check_level
+        from analysis.rows import open_rows
+        from analysis.scores import POOLS, RULES, check_fraction
+
+        check_fraction(self.fraction)
+        check_level(self.level)
+        return open_rows(
+            self.results,
+            space=names(self.space),
+            dataset=names(self.dataset),
+            protocol=names(self.protocol),
+            semantics=self.semantics,
+            images=self.images,
+            precision=self.precision,
+            rule=look_up("--rule", self.rule, RULES),
+            pool=look_up("--pool", self.pool, POOLS),
+            fraction=self.fraction,
+            level=self.level,
+        )
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes, in place of each parameter that is a dataclass, the fields of that; for Typer to read."""
+    parameters = signature(command).parameters.values()
+    kinds: dict[str, Any] = {each.name: each.annotation for each in parameters if is_dataclass(each.annotation)}
+    parts = (signature(kinds[each.name]).parameters.values() if each.name in kinds else [each] for each in parameters)
+    options = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in chain.from_iterable(parts)]
+
+    @wraps(command)
+    def spread_out(**given: Any) -> None:
+        for name, kind in kinds.items():
+            given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+        command(**given)
+
+    spread_out.__signature__ = Signature(options)  # type: ignore[attr-defined]
+    return spread_out

@@ -75,7 +75,7 @@ def test_an_error_of_the_system_is_one_line(study, monkeypatch: pytest.MonkeyPat
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp/ray")
 
-    monkeypatch.setattr("study.viewing.opened", full)
+    monkeypatch.setattr("study.viewing.View.open", full)
     answer = study("report", "--results", tmp_path)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == "OSError: [Errno 28] No space left on device: '/tmp/ray'\n"
