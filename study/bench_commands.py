@@ -173,7 +173,7 @@ def _scoring_row(
             f"--{min(wrong)}: has no meaning with --scoring, which trains one trial of a dataset on a core."
         )
     dataset = dataset or "digits"
-    request = cli.make_request(dataset, Path("results"), data_dir, n_fake=SCORED_IMAGES, **extractor)
+    request = cli.make_request([dataset], Path("results"), data_dir, n_fake=SCORED_IMAGES, **extractor)
     declared = data.get(dataset, request.data_dir)
     own = {name: getattr(declared, name) for name in ("architecture", "width", "resolution", "channels")}
     case = replace(CASES[0], **{**own, **asked})

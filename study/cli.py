@@ -1,7 +1,7 @@
 """The command line: what the commands are, and how their parts are put together. Heavy imports stay inside them."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -231,16 +231,16 @@ def split(names: str) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in names.split(",")))
 
 
-def datasets_of(dataset: str, space: Any) -> str:
-    """`dataset`, or where that is `all` those on which the paper has the space."""
-    return ",".join(space.on_paper()) if dataset == ALL else dataset
+def datasets_of(dataset: str, space: Any) -> list[str]:
+    """Those of a list separated by commas, or where that is `all` those on which the paper has the space."""
+    return list(space.on_paper()) if dataset == ALL else split(dataset)
 
 
-def make_request(dataset: str, results: Path, data_dir: Path | None, **rest: Any) -> Any:
+def make_request(datasets: Sequence[str], results: Path, data_dir: Path | None, **rest: Any) -> Any:
     """What the user asked for, of the options that most commands have and the `rest`."""
     from study import data, plan
 
-    return plan.Request(datasets=split(dataset), results=results, data_dir=data.data_dir(data_dir), **rest)
+    return plan.Request(datasets=datasets, results=results, data_dir=data.data_dir(data_dir), **rest)
 
 
 def _record_memberships(space: str, planned: list[Any]) -> None:

@@ -70,7 +70,7 @@ def train(
         learning_rate=learning_rate, beta1=beta1, beta2=beta2, n_dis=n_dis, penalty_weight=penalty_weight
     )
     request = cli.make_request(
-        dataset,
+        [dataset],
         results,
         data_dir,
         discriminator_steps=discriminator_steps,

@@ -1,13 +1,20 @@
-"""The commands about data: what there is, its preparation, and its check."""
+"""The commands about data: what there is, its preparation, its check, and how far its splits are apart."""
 
 import sys
 import time
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from study import cli
+from study.files import place
 from study.names import InputError
+
+if TYPE_CHECKING:
+    from study.baselines import Baseline
+    from study.context import Context
+    from study.metrics.baseline import Baseline as Between
 
 Name = Annotated[str, typer.Argument(help="The dataset; see `study datasets`.")]
 
@@ -139,3 +146,70 @@ def verify(name: Name, data_dir: cli.DataDir = None) -> None:
     size, seconds = images.train.nbytes + images.test.nbytes, time.perf_counter() - start
     counts = f"{len(images.train):,} train, {len(images.test):,} test"
     print(f"{name}: intact; {counts}; {images.sha256[:16]}; {_bytes(size)} in {seconds:.1f} s")
+
+
+@cli.data_app.command("baseline", epilog="Example: `study data baseline digits`")
+def baseline(
+    name: Name,
+    protocol: cli.Protocol = "study",
+    extractor: cli.ExtractorName = None,
+    extractor_weights: cli.Weights = None,
+    n_real: cli.NReal = None,
+    n_fake: cli.NFake = None,
+    feature_precision: cli.FeaturePrecision = "float32",
+    results: Annotated[
+        Path | None, typer.Option(parser=place, metavar="PATH", help="Put it on record there, in baselines.json.")
+    ] = None,
+    data_dir: cli.DataDir = None,
+) -> None:
+    """Show the Frechet distance between the real images of the two splits: what a perfect generator could reach."""
+    from study import data, plan
+    from study.metrics.baseline import PAPER, between_splits
+    from study.metrics.extractors import load_extractor
+    from study.rows import score_label
+
+    request = cli.make_request(
+        [name],
+        results or Path("results"),
+        data_dir,
+        protocol=protocol,
+        extractor=extractor,
+        extractor_weights=extractor_weights,
+        n_real=n_real,
+        n_fake=n_fake,
+        feature_precision=feature_precision,
+        metrics="none",
+    )
+    context, _ = plan.make_context(request, name)
+    loaded = data.load(name, request.data_dir)
+    network = load_extractor(
+        context.protocol.extractor, dataset=name, data_dir=request.data_dir, weights=request.extractor_weights
+    )
+    found = between_splits(loaded, network, context.protocol, request.data_dir)
+    label = score_label(vars(context.protocol))
+    numbers = f"{found.n_real:,} {found.split} images against {found.n_other:,} of the other split"
+    print(f"{name}: {label} {found.distance:.2f} ({numbers})")
+    if label == "FID" and name in PAPER:
+        print(f"the paper's, section 2.5: {PAPER[name]} (10,000 or all {found.split} images on either side)")
+    if results is not None:
+        from study.baselines import record_baseline
+
+        print(f"on record: {record_baseline(results, _recorded(context, loaded.sha256, found))}")
+
+
+def _recorded(context: "Context", dataset_sha256: str, found: "Between") -> "Baseline":
+    from study.baselines import Baseline
+
+    protocol = context.protocol
+    return Baseline(
+        dataset=context.dataset,
+        protocol_id=protocol.id,
+        dataset_sha256=dataset_sha256,
+        extractor=protocol.extractor,
+        weights_sha256=protocol.weights_sha256,
+        feature_precision=protocol.feature_precision,
+        split=found.split,
+        n_real=found.n_real,
+        n_other=found.n_other,
+        frechet_distance=found.distance,
+    )

@@ -59,7 +59,7 @@ def plan(
             raise InputError(f"--{name} {number}: a search has rounds and no {name}; say --rounds and --batch-size.")
     dataset = dataset or (cli.ALL if space is None else "digits")
     request = cli.make_request(
-        dataset,
+        cli.split(dataset),
         results,
         data_dir,
         architecture=architecture,

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from study import cli, session
-from study.files import place
 from study.names import InputError
 
 if TYPE_CHECKING:
-    from study.baselines import Baseline
     from study.checkpoint import Generator
     from study.context import Context
-    from study.metrics.baseline import Baseline as Between
     from study.metrics.scoring import Scored
     from study.plan import Planned, Request
 
@@ -50,10 +47,10 @@ def evaluate(
 
     The rows of generators join the others of the results folder; the scores of a folder of images are only shown.
     """
-    request = _request(
-        dataset=dataset,
-        results=results,
-        data_dir=data_dir,
+    request = cli.make_request(
+        [dataset],
+        results,
+        data_dir,
         protocol=protocol,
         extractor=extractor,
         extractor_weights=extractor_weights,
@@ -99,8 +96,7 @@ def compare_protocols(
     common: dict[str, Any] = {"extractor": extractor, "extractor_weights": extractor_weights}
     common |= {"n_real": n_real, "n_fake": n_fake, "feature_precision": feature_precision}
     requests = [
-        _request(dataset=dataset, results=results, data_dir=data_dir, protocol=name, metrics="none", **common)
-        for name in names
+        cli.make_request([dataset], results, data_dir, protocol=name, metrics="none", **common) for name in names
     ]
     _check_asked(trial_ids, every, images, results)
     generators = [] if images is not None else list(_generators(results, trial_ids))
@@ -114,77 +110,6 @@ def compare_protocols(
     print("\n".join(_comparison(sets)))
 
 
-@cli.data_app.command("baseline", epilog="Example: `study data baseline digits`")
-def baseline(
-    name: Annotated[str, typer.Argument(help="The dataset; see `study datasets`.")],
-    protocol: cli.Protocol = "study",
-    extractor: cli.ExtractorName = None,
-    extractor_weights: cli.Weights = None,
-    n_real: cli.NReal = None,
-    n_fake: cli.NFake = None,
-    feature_precision: cli.FeaturePrecision = "float32",
-    results: Annotated[
-        Path | None, typer.Option(parser=place, metavar="PATH", help="Put it on record there, in baselines.json.")
-    ] = None,
-    data_dir: cli.DataDir = None,
-) -> None:
-    """Show the Frechet distance between the real images of the two splits: what a perfect generator could reach."""
-    from study.metrics.baseline import PAPER, between_splits
-    from study.metrics.extractors import load_extractor
-    from study.rows import score_label
-
-    request = _request(
-        dataset=name,
-        results=results or Path("results"),
-        data_dir=data_dir,
-        protocol=protocol,
-        extractor=extractor,
-        extractor_weights=extractor_weights,
-        n_real=n_real,
-        n_fake=n_fake,
-        feature_precision=feature_precision,
-        metrics="none",
-    )
-    context, loaded = _context(request, name)
-    network = load_extractor(
-        context.protocol.extractor, dataset=name, data_dir=request.data_dir, weights=request.extractor_weights
-    )
-    found = between_splits(loaded, network, context.protocol, request.data_dir)
-    label = score_label(vars(context.protocol))
-    numbers = f"{found.n_real:,} {found.split} images against {found.n_other:,} of the other split"
-    print(f"{name}: {label} {found.distance:.2f} ({numbers})")
-    if label == "FID" and name in PAPER:
-        print(f"the paper's, section 2.5: {PAPER[name]} (10,000 or all {found.split} images on either side)")
-    if results is not None:
-        from study.baselines import record_baseline
-
-        print(f"on record: {record_baseline(results, _recorded(context, loaded.sha256, found))}")
-
-
-def _recorded(context: "Context", dataset_sha256: str, found: "Between") -> "Baseline":
-    from study.baselines import Baseline
-
-    protocol = context.protocol
-    return Baseline(
-        dataset=context.dataset,
-        protocol_id=protocol.id,
-        dataset_sha256=dataset_sha256,
-        extractor=protocol.extractor,
-        weights_sha256=protocol.weights_sha256,
-        feature_precision=protocol.feature_precision,
-        split=found.split,
-        n_real=found.n_real,
-        n_other=found.n_other,
-        frechet_distance=found.distance,
-    )
-
-
-def _request(*, dataset: str, results: Path, data_dir: Path | None, **asked: Any) -> "Request":
-    from study import data, plan
-
-    return plan.Request(datasets=[dataset], results=results, data_dir=data.data_dir(data_dir), **asked)
-
-
 def _check_asked(trial_ids: list[str] | None, every: bool, images: Path | None, results: Path) -> None:
     """Raises InputError unless exactly one thing to score is named, and is there."""
     if sum((bool(trial_ids), every, images is not None)) != 1:
@@ -193,21 +118,16 @@ def _check_asked(trial_ids: list[str] | None, every: bool, images: Path | None, 
         raise InputError(f"--results {results}: nothing has been run there; `study run grid --results DIR` does it.")
 
 
-def _context(request: "Request", dataset: str) -> tuple["Context", Any]:
-    from study import data, plan
-
-    context, _ = plan.make_context(request, dataset)
-    return context, data.load(dataset, request.data_dir)
-
-
 def _score_folder(request: "Request", folder: Path) -> tuple["Context", "Scored"]:
     """The scores of the first n_fake images of a folder, whose names decide the order."""
+    from study import data, plan
     from study.execute import load
     from study.metrics.folder import image_paths, read_images
     from study.metrics.scoring import BATCH_SIZE
 
     (dataset,) = request.datasets
-    context, images = _context(request, dataset)
+    context, _ = plan.make_context(request, dataset)
+    images = data.load(dataset, request.data_dir)
     paths = image_paths(folder, context.protocol.n_fake)
     _, scorer = load(context, "cpu")
     scored = scorer.score_images(read_images(paths, images.test.shape[1:], BATCH_SIZE))

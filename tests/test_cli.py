@@ -98,6 +98,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         (["--loss", "hinges"], "--loss hinges: unknown"),
         (["--normalization", "spectral_norm+spectral_norm"], "each may be named once"),
         (["--normalization", "layer_norm+batch_norm"], "at most one each"),
+        (["--dataset", "digits,cifar10", "--architecture", "sndcgan"], "--dataset digits,cifar10: unknown"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,6 +1,7 @@
 """The data commands as a person uses them."""
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -140,3 +141,35 @@ def test_plain_lines_where_output_is_no_terminal(pets: Path, tmp_path: Path) -> 
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True, cwd=root)
     assert done.stderr == "" and "\x1b" not in done.stdout
     assert any(line.endswith("/mine") and "x" * 100 in line for line in done.stdout.splitlines())
+
+
+def test_the_baseline(study, tmp_path, monkeypatch):
+    answer = study("data", "baseline", "digits", "--data-dir", tmp_path)
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith("digits: FD (classifier) 0.2") and "paper" not in answer.out
+    assert "600 test images against 600 of the other split" in answer.out
+    other = study("data", "baseline", "digits", "--data-dir", tmp_path, "--protocol", "train-50k")
+    assert "1,197 train images against 600 of the other split" in other.out
+    monkeypatch.setattr("study.metrics.baseline.PAPER", {"digits": 5.19})
+    assert "5.19" not in study("data", "baseline", "digits", "--data-dir", tmp_path).out
+    monkeypatch.setattr("study.rows.score_label", lambda *_: "FID")
+    assert "paper's, section 2.5: 5.19" in study("data", "baseline", "digits", "--data-dir", tmp_path).out
+
+
+def test_the_baseline_on_record(study, tmp_path):
+    results = tmp_path / "new" / "results"
+    for arguments in ((), (), ("--protocol", "train-50k")):
+        answer = study("data", "baseline", "digits", "--data-dir", tmp_path, "--results", results, *arguments)
+        assert answer.code == 0, answer.err
+        assert f"on record: {results / 'baselines.json'}" in answer.out
+    found = json.loads((results / "baselines.json").read_text())
+    assert sorted((one["dataset"], one["split"], one["n_real"], one["n_other"]) for one in found) == [
+        ("digits", "test", 600, 600),
+        ("digits", "train", 1197, 600),
+    ]
+    assert {one["feature_precision"] for one in found} == {"float32"}
+    answer = study("data", "baseline", "digits", "--data-dir", tmp_path, "--feature-precision", "bfloat16")
+    assert answer.out.startswith("digits: FD (classifier, bf16 features) 0.2")
+    study_s = next(one for one in found if one["split"] == "test")
+    assert study_s["frechet_distance"] == pytest.approx(0.2, abs=0.1)
+    assert study_s["extractor"] == "classifier" and len(study_s["weights_sha256"]) == 64
