@@ -80,15 +80,15 @@ class Lockstep:
 
     Args:
         gan: of the cell.
-        slots: a trial of the cell for each; two may be the same.
+        trials: of the cell, one for each slot; two may be the same.
         compiler: of `study.gan.program.COMPILERS`.
     """
 
-    def __init__(self, gan: Gan, slots: Sequence[Trial], compiler: str, device: str) -> None:
-        self._gan, self.slots = gan, len(slots)
+    def __init__(self, gan: Gan, trials: Sequence[Trial], compiler: str, device: str) -> None:
+        self.gan, self.trials, self.slots = gan, trials, len(trials)
         self.programs = programs(gan, compiler, packed=self.slots > 1)
-        self._precision = slots[0].training.precision
-        self._settings = self._joined([Settings.of(trial.hyperparameters, device) for trial in slots])
+        self._precision = trials[0].training.precision
+        self._settings = self._joined([Settings.of(trial.hyperparameters, device) for trial in trials])
         self._counts = [(0, 0)] * self.slots
         self._now: Any = None
 
@@ -111,10 +111,11 @@ class Lockstep:
 
     def sample(self, latents: Tensor) -> Tensor:
         """The images [slots, N, C, H, W] in [0, 1] that the generators make of latents [N, latent_dim], for scores."""
+        latents = latents.to(self._now.sums.device)
         networks = self._now.state.generator, self._now.state.generator_buffers
         if self.slots == 1:
-            return self._gan.sample(*networks, latents)[None]
-        return torch.vmap(self._gan.sample, in_dims=(0, 0, None))(*networks, latents)
+            return self.gan.sample(*networks, latents)[None]
+        return torch.vmap(self.gan.sample, in_dims=(0, 0, None))(*networks, latents)
 
     def tally(self, slot: int) -> Tally:
         """Its losses."""

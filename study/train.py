@@ -6,7 +6,7 @@ draws depends on nothing that happened before it.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -115,11 +115,10 @@ def train_pack(
         ends = [fixed.discriminator_steps, *(start.step for start in waiting.values())]
         stop = min(*ends, *(step - step % every + every for every in (CHECK_EVERY, checkpoint_every)))
         clock = time.perf_counter()
-        while step < stop:
-            numbers = range(step + 1, min(step - step % n_dis + n_dis, stop) + 1)
+        for numbers in _cycles(step, stop, n_dis):
             reals = torch.stack([batches(number) for number in numbers])
             together.run(numbers[0], n_dis, reals, *draws(gan, slots, reals.shape[1:], numbers, device))
-            step = numbers[-1]
+        step = stop
         at_checkpoint = step == fixed.discriminator_steps or step % checkpoint_every == 0
         lost = _diverged(together, training, step, parameters=at_checkpoint)
         share = (time.perf_counter() - clock) / len(training)
@@ -131,25 +130,9 @@ def train_pack(
             for slot, spent in training.items():
                 between(slot, Position(step, together.state(slot), together.tally(slot), *spent))
             continue
-        clock = time.perf_counter()
-        scored = scorer.score_pack(lambda z: together.sample(z.to(device)), fixed.latent_dim, len(slots))
-        share = (time.perf_counter() - clock) / max(1, len(training))
-        for slot, spent in list(training.items()):
-            clock = time.perf_counter()
-            try:
-                evaluation = evaluated(slots[slot], step, scorer, scored[slot])
-            except Diverged as error:
-                del training[slot]
-                yield slot, error
-                continue
-            state = together.state(slot)
-            diagnostics = diagnose(gan, state, diagnosed[slot], operator_norms=operator_norms)
-            evaluation = replace(evaluation, **together.tally(slot).means(), diagnostics=diagnostics)
-            training[slot] = spent._replace(scoring=spent.scoring + share + time.perf_counter() - clock)
-            yield slot, Checkpoint(evaluation, gan, state, *training[slot], together)
-            together.forget(slot)
-            if step == fixed.discriminator_steps:
-                del training[slot]
+        yield from _checkpoints(together, step, training, scorer, diagnosed, operator_norms=operator_norms)
+        if step == fixed.discriminator_steps:
+            training.clear()
 
 
 def checked_cell(trials: Sequence[Trial]) -> Trial:
@@ -181,6 +164,46 @@ def _enter(together: Lockstep, waiting: dict[int, Position], step: int) -> dict[
         together.enter(slot, start.state, start.tally)
         entered[slot] = Seconds(start.training_seconds, start.scoring_seconds)
     return entered
+
+
+def _cycles(step: int, stop: int, n_dis: int) -> Iterator[range]:
+    """The D updates after `step` up to `stop`, those that belong to one update of G together."""
+    while step < stop:
+        end = min(step - step % n_dis + n_dis, stop)
+        yield range(step + 1, end + 1)
+        step = end
+
+
+def _checkpoints(
+    together: Lockstep,
+    step: int,
+    training: dict[int, Seconds],
+    scorer: Scorer,
+    diagnosed: Mapping[int, Batches],
+    *,
+    operator_norms: bool,
+) -> Iterator[tuple[int, Checkpoint | Diverged]]:
+    """Scores all that train, adds what that took to their seconds, and begins their tallies anew.
+
+    Those whose generator has diverged train no longer.
+    """
+    clock = time.perf_counter()
+    scored = scorer.score_pack(together.sample, together.trials[0].training.latent_dim, len(together.trials))
+    share = (time.perf_counter() - clock) / max(1, len(training))
+    for slot, spent in list(training.items()):
+        clock = time.perf_counter()
+        try:
+            evaluation = evaluated(together.trials[slot], step, scorer, scored[slot])
+        except Diverged as error:
+            del training[slot]
+            yield slot, error
+            continue
+        state = together.state(slot)
+        diagnostics = diagnose(together.gan, state, diagnosed[slot], operator_norms=operator_norms)
+        evaluation = replace(evaluation, **together.tally(slot).means(), diagnostics=diagnostics)
+        training[slot] = spent._replace(scoring=spent.scoring + share + time.perf_counter() - clock)
+        yield slot, Checkpoint(evaluation, together.gan, state, *training[slot], together)
+        together.forget(slot)
 
 
 def _diverged(together: Lockstep, slots: Iterable[int], step: int, *, parameters: bool) -> dict[int, Diverged]:
