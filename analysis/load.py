@@ -15,7 +15,7 @@ from upath import UPath
 from analysis.stored import DISTANCES, NEEDED, checked, is_folder, load_table, read_file
 from study.files import exists, place
 from study.names import InputError, unknown
-from study.results import read_parts
+from study.parts import read_parts
 from study.rows import EVALUATIONS, KEYS, OPEN, TRIALS
 from study.trial import BFLOAT16
 

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from study.files import exists, read
+from study.files import DamagedFile, exists, read
 from study.names import InputError, unknown
-from study.results import DamagedFile, with_later_columns
+from study.results import with_later_columns
 from study.rows import KEYS, STATUSES, TABLES
 
 NEEDED = {

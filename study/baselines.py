@@ -4,8 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from study.files import exists, read, replace
-from study.results import DamagedFile
+from study.files import DamagedFile, exists, read, replace
 from study.trial import FLOAT32
 
 NAME = "baselines.json"

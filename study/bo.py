@@ -20,6 +20,7 @@ from study import data
 from study.bayes import DEFAULT, SAMPLERS, propose
 from study.context import Context
 from study.expand import Narrowing, check_budget, expand_searches
+from study.files import DamagedFile
 from study.gan.model import build
 from study.memberships import add_memberships, defined_trial, memberships
 from study.names import InputError, look_up
@@ -27,7 +28,7 @@ from study.outcome import Outcome
 from study.packs import Pack, grouped, packed
 from study.patience import patiently
 from study.plan import Planned, Request, make_context, pending, training_of
-from study.results import DamagedFile, outcomes, set_aside_damaged
+from study.results import outcomes, set_aside_damaged
 from study.rows import DIVERGED, FAILED
 from study.trial import Hyperparameters, Method, Training, Trial, content_id
 

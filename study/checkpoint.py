@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from study.evaluation import Evaluation
 from study.files import is_remote, replace
 from study.gan.model import Gan, State, Tensors, build, empty_state
 from study.gan.optimizers import AdamState
 from study.lockstep import Position, Tally
 from study.names import InputError
-from study.results import read_evaluation
+from study.parts import read_evaluation
 from study.rows import TRAINING
 from study.train import Checkpoint, check_parameters
-from study.trial import Evaluation, Trial
+from study.trial import Trial
 
 
 class Unreadable(InputError):  # noqa: N818

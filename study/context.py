@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from study.evaluation import MetricProtocol
 from study.patience import PATIENCE
-from study.trial import MetricProtocol
 
 NONE, BEST, ALL = "none", "best", "all"
 KEEPS = {

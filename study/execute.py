@@ -16,6 +16,7 @@ from study import data
 from study.checkpoint import Generator, Snapshot, load_generator
 from study.context import Context
 from study.device import check_precision, prepare_process
+from study.evaluation import Evaluation
 from study.gan.program import best_compiler
 from study.lockstep import Diverged
 from study.metrics.extractors import load_extractor
@@ -28,7 +29,7 @@ from study.results import generator_path, trial_folder
 from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR
 from study.running import Running, Task
 from study.train import Checkpoint, evaluated, train_pack
-from study.trial import Evaluation, Trial
+from study.trial import Trial
 
 NO_ROOM = re.compile("can't allocate memory")
 """What PyTorch says of a CPU's memory, in a RuntimeError."""

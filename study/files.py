@@ -22,6 +22,14 @@ PASSING = (errno.ESTALE, errno.EBUSY)
 """What a file that was replaced while it was read is told by: on network file systems, and by s3fs."""
 
 
+class DamagedFile(InputError):  # noqa: N818
+    """A file of a results folder that cannot be used; `path` names it."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}; `study run` sets it aside and goes on, or restore it from a copy.")
+        self.path = path
+
+
 def place(address: str | Path | UPath) -> Path:
     """The absolute path of a folder or file on a disk, or the address of one on object storage.
 

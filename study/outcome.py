@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 
 from study.checkpoint import Snapshot
 from study.context import Context
+from study.evaluation import Evaluation
 from study.names import InputError
+from study.parts import part_path, read_evaluation, read_part, write_part
 from study.patience import patiently
 from study.record import make_record, now, reached
-from study.results import forget_unfinished, part_path, read_evaluation, read_part, rows_of, write_part
-from study.rows import FAILED, FINISHED, OPEN, STOPPED, Record
+from study.results import forget_unfinished, rows_of
+from study.rows import FAILED, FINISHED, STOPPED, Record, is_open
 from study.train import Checkpoint
-from study.trial import Evaluation, Trial
+from study.trial import Trial
 
 
 def complain(line: str) -> None:
@@ -125,7 +127,7 @@ def recorded(trial: Trial, context: Context) -> Outcome | None:
 
 def _closed(row: Mapping[str, Any]) -> Outcome | None:
     """What a row of trials.parquet tells; None where a later outcome takes its place."""
-    if row["status"] in OPEN:
+    if is_open(row["status"]):
         return None
     told = {name: row[name] for name in ("trial_id", "dataset", "method", "status", "reason", "best_frechet_distance")}
     return Outcome(**told, seconds=(row["training_seconds"] or 0) + (row["scoring_seconds"] or 0))

@@ -18,11 +18,12 @@ from study.context import ALL, NONE
 from study.cost import Costed, Rates, alike, kept_bytes, scored_steps, state_bytes, total_seconds
 from study.estimate import by_method
 from study.expand import Narrowing, Searched, check_budget, expand_searches
+from study.files import DamagedFile
 from study.measured import Measured
 from study.memberships import defined_trial
 from study.names import InputError
 from study.plan import Request, training_of, trials_of
-from study.results import DamagedFile, read_table, statuses
+from study.results import read_table, statuses
 from study.rows import DIVERGED, FINISHED
 from study.trial import Trial
 

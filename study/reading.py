@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from study import lock
+from study.files import DamagedFile
 from study.names import InputError
-from study.results import DamagedFile, part_paths, read_part, read_table
-from study.rows import OPEN
+from study.parts import part_paths, read_part
+from study.results import read_table
+from study.rows import is_open
 from study.status import Found
 
 ATTEMPTS, BETWEEN = 3, 0.1
@@ -61,7 +63,7 @@ class Reader:
         trials = {(row["trial_id"], row["protocol_id"]): row for row in self._table("trials")}
         for row in parts:
             known = trials.get((row["trial_id"], row["protocol_id"]))
-            if known is None or known["status"] in OPEN:
+            if is_open(known["status"] if known else None):
                 trials[row["trial_id"], row["protocol_id"]] = row
         return Found(
             trials=list(trials.values()),

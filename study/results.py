@@ -1,4 +1,4 @@
-"""What a study leaves on disk: part files, and their compaction into parquet.
+"""What a study leaves on disk: where it lies, and the tables into which part files are merged.
 
 A results folder holds
     trials.parquet       one row per (trial_id, protocol_id)
@@ -12,51 +12,21 @@ move into the tables while others read: who reads the parts first, and the table
 """
 
 import contextlib
-import json
-import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from study.files import create, listed, read, remove, replace
+from study.files import DamagedFile, read, remove, replace
 from study.lock import tables
 from study.names import InputError
-from study.rows import (
-    EVALUATIONS,
-    KEYS,
-    LATER,
-    OPEN,
-    PYTHON,
-    SCORES,
-    TABLES,
-    TRIALS,
-    Record,
-    trial_row,
-)
-from study.trial import Diagnostics, Evaluation, MetricProtocol, Scores, Trial, content_id
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-class DamagedFile(InputError):  # noqa: N818
-    """A file of a results folder that cannot be used; `path` names it."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}; `study run` sets it aside and goes on, or restore it from a copy.")
-        self.path = path
-
-
-def part_path(folder: Path, trial_id: str, protocol_id: str) -> Path:
-    """Where the part of a trial under a protocol is."""
-    return folder / "parts" / trial_id[:2] / f"{trial_id}-{protocol_id}.json"
+from study.parts import part_paths, read_part, read_parts
+from study.rows import EVALUATIONS, KEYS, LATER, SCORES, TABLES, is_open
 
 
 def trial_folder(folder: Path, trial_id: str) -> Path:
@@ -89,107 +59,6 @@ def forget_unfinished(folder: Path, trial_id: str, protocol_id: str) -> None:
     path = unfinished_path(folder, trial_id, protocol_id)
     for each in (path, *path.parent.glob(f".{path.name}.*.tmp")):
         each.unlink(missing_ok=True)
-
-
-def write_part(
-    folder: Path, trial: Trial, protocol: MetricProtocol, record: Record, evaluations: Sequence[Evaluation]
-) -> bool:
-    """Put a trial's part in place; False where another process ended the same trial first, whose part stays.
-
-    Only a failed or stopped one gives way to another outcome.
-    """
-    content = {
-        "trial": trial.to_dict(),
-        "protocol": asdict(protocol),
-        "record": asdict(record),
-        "evaluations": [asdict(evaluation) for evaluation in evaluations],
-    }
-    path, written = part_path(folder, trial.id, protocol.id), json.dumps(content, allow_nan=False).encode()
-    if create(path, written):
-        return True
-    try:
-        standing = read_part(path)[0]["status"]
-    except (FileNotFoundError, DamagedFile):  # merged meanwhile, or of no use
-        standing = None
-    if not _is_open(standing) or (standing and _is_open(record.status)):
-        return False
-    replace(path, lambda file: file.write(written))
-    return True
-
-
-def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The trial's row and its evaluations' rows.
-
-    Raises DamagedFile where the part is cut short or not what it says, FileNotFoundError where it has gone.
-    """
-    try:
-        raw = read(path)
-    except IsADirectoryError as error:
-        raise DamagedFile(path, "a folder, not a part") from error
-    try:
-        content = json.loads(raw)
-        trial, record = Trial.from_dict(content["trial"]), Record(**content["record"])
-        protocol = MetricProtocol(**content["protocol"])
-        evaluations = [read_evaluation(**each) for each in content["evaluations"]]
-        row = trial_row(trial, protocol, record, evaluations)
-        row["trial_id"] = content_id({"semantics": record.semantics, **trial.to_dict()})
-        scores = [each.to_row() for each in evaluations]
-        _check_types(TRIALS, row)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise DamagedFile(path, f"not a readable part ({type(error).__name__}: {error})") from error
-    if path != part_path(path.parents[2], row["trial_id"], protocol.id):
-        raise DamagedFile(path, "holds another trial than its name says")
-    if any(_identity(score) != _identity(row) for score in scores):
-        raise DamagedFile(path, "holds evaluations of another trial")
-    return row, scores
-
-
-def read_evaluation(
-    *, scores: Mapping[str, Any] = _NOTHING, diagnostics: Mapping[str, Any] = _NOTHING, **fields: Any
-) -> Evaluation:
-    """The evaluation that `asdict` made plain; raises TypeError for other fields, and for values of other types."""
-    evaluation = Evaluation(**fields, scores=Scores(**scores), diagnostics=Diagnostics(**diagnostics))
-    _check_types(EVALUATIONS, evaluation.to_row())
-    return evaluation
-
-
-def _check_types(schema: pa.Schema, row: Mapping[str, Any]) -> None:
-    for column in schema:
-        value = row[column.name]
-        if value is not None and not _fits(value, column.type):
-            raise TypeError(f"{column.name} {str(value)[:100]!r} is no {column.type}")
-
-
-def _fits(value: Any, kind: pa.DataType) -> bool:
-    """Whether a table holds a value as it is, and gives it back."""
-    if not isinstance(value, PYTHON[kind]) or isinstance(value, bool) != pa.types.is_boolean(kind):
-        return False
-    if isinstance(value, float):
-        return math.isfinite(value)  # no part is written with another
-    if (isinstance(value, str) and value.isascii()) or (isinstance(value, int) and abs(value) < 2**53):
-        return True
-    try:
-        if isinstance(value, datetime):
-            value.astimezone(UTC)
-        pa.scalar(value, kind)
-    except (OverflowError, ValueError, TypeError):  # and what pyarrow raises, which is of these
-        return False
-    return True
-
-
-def part_paths(folder: Path) -> Iterator[Path]:
-    """All parts of the folder, in a fixed order."""
-    return iter(listed(folder / "parts", "??/[!.]*.json"))
-
-
-def read_parts(
-    folder: Path, trial_ids: Collection[str] | None = None
-) -> Iterator[tuple[Path, dict[str, Any], list[dict[str, Any]]]]:
-    """All parts, or those of some trials: each path with what `read_part` makes of it, without those that have gone."""
-    for path in part_paths(folder):
-        if trial_ids is None or path.name.partition("-")[0] in trial_ids:
-            with contextlib.suppress(FileNotFoundError):  # merged into the tables meanwhile
-                yield path, *read_part(path)
 
 
 def read_table(folder: Path, name: str) -> pa.Table:
@@ -253,11 +122,6 @@ def _identity(row: Mapping[str, Any]) -> str:
     return f"{row['trial_id']} {row['protocol_id']}"
 
 
-def _is_open(status: str | None) -> bool:
-    """Whether a trial that stands in the folder with this status, or not at all, still takes an outcome."""
-    return status is None or status in OPEN
-
-
 def compact(folder: Path) -> int:
     """Merge all parts into the parquet files and remove them; returns how many.
 
@@ -271,7 +135,7 @@ def compact(folder: Path) -> int:
         found = list(read_parts(folder))
         trials, evaluations = read_table(folder, "trials"), read_table(folder, "evaluations")
         known = dict(zip(_identities(trials).to_pylist(), trials["status"].to_pylist(), strict=True))
-        parts = [(row, scores) for _, row, scores in found if _is_open(known.get(_identity(row)))]
+        parts = [(row, scores) for _, row, scores in found if is_open(known.get(_identity(row)))]
         if parts:
             scores = [score for _, scores in parts for score in scores]
             rows = [row for row, _ in parts]
@@ -341,7 +205,7 @@ def outcomes(folder: Path, protocol_id: str, trial_ids: Collection[str]) -> dict
         for row in rows
     }
     for _, row, checkpoints in parts:
-        if row["protocol_id"] == protocol_id and _is_open(found.get(row["trial_id"], (None,))[0]):
+        if row["protocol_id"] == protocol_id and is_open(found.get(row["trial_id"], (None,))[0]):
             found[row["trial_id"]] = (row["status"], _lowest(checkpoints))
     return found
 
@@ -361,7 +225,7 @@ def statuses(folder: Path, trial_ids: Collection[str] | None = None) -> dict[tup
         (row["trial_id"], row["protocol_id"]): row["status"] for row in table.to_pylist()
     }
     for row in parts:
-        if _is_open(found.get((row["trial_id"], row["protocol_id"]))):
+        if is_open(found.get((row["trial_id"], row["protocol_id"]))):
             found[row["trial_id"], row["protocol_id"]] = row["status"]
     return found
 
@@ -374,5 +238,5 @@ def forget_ended(folder: Path) -> None:
     """
     names = {path.name.strip(".").partition(".")[0] for path in (folder / "unfinished").glob("*")}
     for (trial_id, protocol_id), status in statuses(folder).items() if names else ():
-        if f"{trial_id}-{protocol_id}" in names and not _is_open(status):
+        if f"{trial_id}-{protocol_id}" in names and not is_open(status):
             forget_unfinished(folder, trial_id, protocol_id)

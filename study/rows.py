@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from study.trial import BFLOAT16, Diagnostics, Evaluation, MetricProtocol, Scores, Trial, field_names
+from study.evaluation import Diagnostics, Evaluation, MetricProtocol, Scores
+from study.trial import BFLOAT16, Trial, field_names
 
 SCORES, DIAGNOSTICS = field_names(Scores), field_names(Diagnostics)
 LATER = {
@@ -158,6 +159,11 @@ class Record:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise ValueError(f"status {self.status}: must be one of {', '.join(STATUSES)}")
+
+
+def is_open(status: str | None) -> bool:
+    """Whether a trial that stands in the folder with this status, or not at all, still takes an outcome."""
+    return status is None or status in OPEN
 
 
 NAMED_BY = ("extractor", "weights_sha256", "feature_precision")

@@ -87,7 +87,8 @@ def _tell_set_aside(damaged: Sequence[Path], say: Callable[[str], None]) -> None
 
 def _compact(results: Path, say: Callable[[str], None]) -> None:
     """Bring what has finished to the parquet files; damaged files are set aside, and `say` is told of them."""
-    from study.results import DamagedFile, compact, set_aside_damaged
+    from study.files import DamagedFile
+    from study.results import compact, set_aside_damaged
 
     try:
         compact(results)

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from study.batches import real_batches
 from study.data import Images
+from study.evaluation import Evaluation
 from study.gan.diagnostics import Batches, diagnose
 from study.gan.model import Gan, State, build, initial_state
 from study.gan.program import EAGER
 from study.lockstep import Diverged, Lockstep, Position, Tally
 from study.metrics.scoring import Scored, Scorer
-from study.trial import Evaluation, Trial
+from study.trial import Trial
 
 CHECK_EVERY = 50
 """D updates between looks at whether training has diverged: each look waits for the device."""

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from study.evaluation import Evaluation, MetricProtocol
 from study.memberships import add_memberships
-from study.results import write_part
+from study.parts import write_part
 from study.rows import FINISHED, Record
-from study.trial import Evaluation, MetricProtocol, Trial
+from study.trial import Trial
 
 PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=600, n_fake=600)
 OWN = {

@@ -10,15 +10,16 @@ from search_spaces import get
 from study import bo
 from study.bayes import SAMPLERS, propose
 from study.bo import How, Rounds
+from study.evaluation import Evaluation
 from study.memberships import memberships
 from study.names import InputError
 from study.outcome import Outcome
 from study.own_space import find
+from study.parts import part_path, write_part
 from study.plan import Request
 from study.record import make_record
-from study.results import compact, part_path, read_table, write_part, write_table
+from study.results import compact, read_table, write_table
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED
-from study.trial import Evaluation
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from study.results import compact, part_paths, read_table
+from study.parts import part_paths
+from study.results import compact, read_table
 from tests.conftest import Answer, study_process
 
 ONE = ("--methods", "none", "--n-dis", "1")

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from study.results import part_paths, read_table, statuses
+from study.parts import part_paths
+from study.results import read_table, statuses
 from tests.cluster import ROOT, SOON, TOKEN, Cluster
 from tests.conftest import study_process
 from tests.parts import OWN

@@ -16,8 +16,9 @@ from study.estimate import estimate
 from study.execute import execute
 from study.lockstep import Diverged
 from study.names import InputError
+from study.parts import part_path, read_part
 from study.plan import Request, make_plan, pending
-from study.results import compact, generator_path, part_path, read_part, read_table, state_path
+from study.results import compact, generator_path, read_table, state_path
 from study.slots import Slots
 from tests.conftest import study_process
 

@@ -10,6 +10,7 @@ import search_spaces
 from study import cost
 from study.checkpoint import Snapshot, generator_of, save_generator, save_state
 from study.cost import Costed, estimated_seconds, kept_bytes, measured_rates, scored_steps, state_bytes, total_seconds
+from study.evaluation import Evaluation
 from study.gan.model import build, initial_state
 from study.measured import Measured
 from study.overview import Overview
@@ -17,7 +18,7 @@ from study.plan import Request, trials_of
 from study.results import compact
 from study.rows import DIVERGED
 from study.train import Checkpoint, stream
-from study.trial import Evaluation, Hyperparameters, Method, Training, Trial
+from study.trial import Hyperparameters, Method, Training, Trial
 from tests.parts import PROTOCOL, leave
 
 SHAPE = (1, 8)

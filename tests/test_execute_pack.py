@@ -10,8 +10,9 @@ import study.train
 import study.unfinished
 from study.checkpoint import load_generator, load_state
 from study.execute import execute, execute_pack
+from study.parts import part_path, read_part
 from study.plan import Request, plan_trial
-from study.results import generator_path, part_path, read_part, unfinished_path
+from study.results import generator_path, unfinished_path
 from study.running import Task
 from study.trial import Hyperparameters, Method
 from tests.parts import OWN

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from study.memberships import add_memberships
-from study.results import compact, part_path, part_paths, read_table, statuses
+from study.parts import part_path, part_paths
+from study.results import compact, read_table, statuses
 from study.session import opened
 from tests.parts import PROTOCOL, leave
 from tests.test_status import trial

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from study.names import InputError
-from study.results import part_paths, read_table, statuses
+from study.parts import part_paths
+from study.results import read_table, statuses
 from tests.conftest import Answer, study_process
 from tests.parts import OWN
 
@@ -159,7 +160,7 @@ def test_kill_9_loses_nothing_and_repeats_nothing(tmp_path: Path, victim: str, d
 
 
 def rows_with_parts(folder: Path) -> list[dict[str, object]]:
-    from study.results import read_part
+    from study.parts import read_part
 
     parts = [read_part(path)[0] for path in part_paths(folder)]
     return [*read_table(folder, "trials").to_pylist(), *parts]

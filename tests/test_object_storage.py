@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from study.files import place
-from study.results import part_paths, read_table
+from study.parts import part_paths
+from study.results import read_table
 from tests.conftest import Answer, study_process
 
 pytestmark = pytest.mark.slow

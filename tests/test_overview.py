@@ -11,6 +11,7 @@ from search_spaces.ranges import BO
 from study import data, plan_commands
 from study.checkpoint import Snapshot, save_generator, save_state
 from study.cost import kept_bytes
+from study.evaluation import Evaluation, MetricProtocol
 from study.expand import Narrowing, expand_searches
 from study.gan.model import build, initial_state
 from study.memberships import add_memberships
@@ -19,7 +20,6 @@ from study.plan import Request, trials_of
 from study.results import compact
 from study.rows import DIVERGED, FAILED
 from study.train import Checkpoint
-from study.trial import Evaluation, MetricProtocol
 from tests.parts import PROTOCOL, leave
 
 CELEBA, LSUN = "celeba-hq-128", "lsun-bedroom-128"

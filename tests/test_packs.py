@@ -15,9 +15,10 @@ from study.estimate import estimate, longest_first
 from study.gan.architectures import ARCHITECTURES
 from study.names import InputError
 from study.packs import DECIDES, TABLE, add_measured, grouped, packed, sizes
+from study.parts import write_part
 from study.plan import Request, make_plan, pending
 from study.record import make_record
-from study.results import compact, generator_path, write_part
+from study.results import compact, generator_path
 from study.shard import Shard
 from study.slots import Slots
 

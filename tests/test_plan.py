@@ -11,9 +11,10 @@ from study import data
 from study.cost import estimated_seconds
 from study.estimate import PATIENCE, estimate, longest_first
 from study.names import InputError
+from study.parts import write_part
 from study.plan import Request, make_plan, pending, plan_trial
 from study.record import make_record
-from study.results import compact, write_part
+from study.results import compact
 from study.rows import DIVERGED, FAILED, FINISHED
 from study.slots import Slots, local_resources, make_slots
 from study.trial import Hyperparameters, Method

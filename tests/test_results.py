@@ -15,21 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from study import files, results
+from study.evaluation import Diagnostics, Evaluation, MetricProtocol
+from study.files import DamagedFile
 from study.memberships import add_memberships, memberships
 from study.names import InputError
-from study.results import (
-    DamagedFile,
-    compact,
-    part_path,
-    part_paths,
-    read_part,
-    read_table,
-    set_aside_damaged,
-    statuses,
-    trial_folder,
-    write_part,
-    write_table,
-)
+from study.parts import part_path, part_paths, read_part, write_part
+from study.results import compact, read_table, set_aside_damaged, statuses, trial_folder, write_table
 from study.rows import (
     DIAGNOSTICS,
     DIVERGED,
@@ -43,7 +34,7 @@ from study.rows import (
     Record,
     score_label,
 )
-from study.trial import Diagnostics, Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
+from study.trial import Hyperparameters, Method, Training, Trial
 
 PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=600, n_fake=500)
 OTHER_PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=50, n_fake=50)
@@ -210,9 +201,10 @@ def test_rows_of_before_diagnostics_were_recorded_are_kept_and_their_cells_are_e
 RACE = """
 import json, sys, time
 from pathlib import Path
-from study.results import write_part
+from study.parts import write_part
 from study.rows import Record
-from study.trial import Evaluation, MetricProtocol, Trial
+from study.evaluation import Evaluation, MetricProtocol
+from study.trial import Trial
 folder, host = Path(sys.argv[1]), sys.argv[2]
 parts = json.loads((folder / "todo.json").read_text())
 print("ready", flush=True)
@@ -423,9 +415,11 @@ import os, random, signal, sys, time
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
-from study.results import *
+from study.parts import part_paths, write_part
+from study.results import compact, read_table, set_aside_damaged, statuses
 from study.rows import KEYS, Record
-from study.trial import Evaluation, MetricProtocol, Trial
+from study.evaluation import Evaluation, MetricProtocol
+from study.trial import Trial
 import errno
 import json
 folder = Path(sys.argv[1])

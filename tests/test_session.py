@@ -11,7 +11,8 @@ import typer
 
 from study import session
 from study.names import InputError
-from study.results import part_path, read_table
+from study.parts import part_path
+from study.results import read_table
 from study.rows import DIVERGED, FAILED, STOPPED
 from study.session import FAILED_EXIT, compacting, exit_if_failed, opened
 from tests.parts import PROTOCOL, leave

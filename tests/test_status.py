@@ -19,8 +19,9 @@ from rich.console import Console
 from study import lock, reading
 from study.memberships import add_memberships
 from study.pace import Pace, measure, worked
+from study.parts import part_path
 from study.reading import Reader
-from study.results import compact, part_path, read_table, trial_folder, unfinished_path
+from study.results import compact, read_table, trial_folder, unfinished_path
 from study.status import Found, device_seconds_left, summarize, troubles
 from study.status_display import line, lines, rendered
 from study.trial import Hyperparameters, Method, Training, Trial

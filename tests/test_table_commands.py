@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.results import write_part
+from study.evaluation import Evaluation, MetricProtocol
+from study.parts import write_part
 from study.rows import FINISHED, Record
-from study.trial import Evaluation, Hyperparameters, Method, MetricProtocol, Training, Trial
+from study.trial import Hyperparameters, Method, Training, Trial
 
 PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=360, n_fake=360)
 OTHER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=100, n_fake=100)

@@ -12,6 +12,7 @@ import study.lockstep
 import study.train
 from study.batches import from_map
 from study.data.dataset import SPLITS
+from study.evaluation import Scores
 from study.gan.architectures import ARCHITECTURES
 from study.gan.model import Settings, build, initial_state
 from study.gan.normalizations import NORMALIZATIONS
@@ -22,7 +23,7 @@ from study.lockstep import Diverged
 from study.metrics.scoring import Scored
 from study.names import InputError
 from study.train import CHECK_EVERY, check_parameters, draw, stream, train
-from study.trial import Hyperparameters, Method, Scores, Training, Trial
+from study.trial import Hyperparameters, Method, Training, Trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

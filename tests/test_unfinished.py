@@ -18,18 +18,9 @@ from study.checkpoint import Snapshot, load_generator, load_state
 from study.execute import execute
 from study.names import InputError
 from study.outcome import Progress, progress, record_stopped
+from study.parts import part_path, read_part
 from study.plan import Request, plan_trial
-from study.results import (
-    compact,
-    forget_ended,
-    generator_at,
-    generator_path,
-    part_path,
-    read_part,
-    read_table,
-    state_path,
-    unfinished_path,
-)
+from study.results import compact, forget_ended, generator_at, generator_path, read_table, state_path, unfinished_path
 from study.trial import Hyperparameters, Method
 from study.unfinished import Unfinished
 from tests.conftest import study_process

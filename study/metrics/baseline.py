@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.data import Images
+from study.evaluation import MetricProtocol
 from study.metrics.features import Extractor
 from study.metrics.frechet import frechet_distance
 from study.metrics.scoring import real_sample
-from study.trial import MetricProtocol
 
 PAPER = {"cifar10": 5.19, "celeba-hq-128": 12.6, "lsun-bedroom-128": 3.8}
 """FID(train, test) by dataset, as the paper gives it in section 2.5."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from study.evaluation import MetricProtocol, Scores
 from study.metrics.features import Extractor
 from study.metrics.frechet_infinity import frechet_infinity
 from study.metrics.inception_score import inception_score
@@ -12,7 +13,6 @@ from study.metrics.ms_ssim import mean_similarity
 from study.metrics.precision_recall import NEIGHBOURS, precision_recall
 from study.metrics.sample import CLASSES, FEATURES, IMAGES, Sample
 from study.names import InputError, look_up
-from study.trial import MetricProtocol, Scores
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from study.data import Images
+from study.evaluation import FEATURE_PRECISIONS, MetricProtocol
 from study.metrics.features import Extractor
 from study.names import InputError, look_up
-from study.trial import FEATURE_PRECISIONS, FLOAT32, MetricProtocol
+from study.trial import FLOAT32
 
 STUDY = "study"
 

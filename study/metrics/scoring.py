@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from study.data import Images
+from study.evaluation import MetricProtocol, Scores
 from study.metrics.classes import Classes
 from study.metrics.features import Extractor
 from study.metrics.files import read_npz, write_npz
@@ -18,7 +19,7 @@ from study.metrics.menu import METRICS, compute
 from study.metrics.ms_ssim import IMAGES as SHOWN
 from study.metrics.sample import CLASSES, FEATURES, MOMENTS, Sample, collect
 from study.names import InputError
-from study.trial import MetricProtocol, Scores, content_id
+from study.trial import content_id
 
 BATCH_SIZE = 100
 """Images of a generator in memory at a time. Features do not depend on it beyond rounding, nor do the latents."""

@@ -8,20 +8,12 @@ from typing import Any
 
 import pytest
 
+from study.evaluation import Diagnostics, Evaluation, MetricProtocol, Scores
 from study.memberships import add_memberships
-from study.results import compact, write_part
+from study.parts import write_part
+from study.results import compact
 from study.rows import DIVERGED, FAILED, FINISHED, Record
-from study.trial import (
-    Diagnostics,
-    Evaluation,
-    Hyperparameters,
-    Method,
-    MetricProtocol,
-    Scores,
-    Training,
-    Trial,
-    content_id,
-)
+from study.trial import Hyperparameters, Method, Training, Trial, content_id
 
 CLASSIFIER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=360, n_fake=360)
 

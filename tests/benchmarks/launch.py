@@ -35,10 +35,10 @@ def no_op() -> Any:
     """What a worker does instead of training: it writes a part, as a real trial does."""
 
     def run(tasks: Any, context: Any, device: str, *_: Any, **how: Any) -> Any:
+        from study.evaluation import Evaluation
         from study.outcome import Outcome
+        from study.parts import write_part
         from study.record import make_record
-        from study.results import write_part
-        from study.trial import Evaluation
 
         (trial,) = (task.trial for task in tasks)
         evaluation = Evaluation(

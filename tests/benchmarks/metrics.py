@@ -16,6 +16,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from study import data
+from study.evaluation import FEATURE_PRECISIONS
 from study.gan.model import build, initial_state
 from study.metrics.extractors import load_extractor
 from study.metrics.features import Extractor
@@ -25,7 +26,7 @@ from study.metrics.protocols import resolve_protocol
 from study.metrics.scoring import BATCH_SIZE, Scorer
 from study.metrics.torchvision_guard import import_torchvision
 from study.train import stream
-from study.trial import FEATURE_PRECISIONS, Hyperparameters, Method, Training, Trial
+from study.trial import Hyperparameters, Method, Training, Trial
 
 DIMENSION = 2048
 

@@ -21,10 +21,10 @@ import pyarrow as pa
 
 import search_spaces
 from study import data, plan, session
+from study.evaluation import Evaluation
 from study.record import make_record
 from study.results import write_table
 from study.rows import EVALUATIONS, TRIALS, trial_row
-from study.trial import Evaluation
 
 SETTINGS = 120
 

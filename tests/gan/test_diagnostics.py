@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
+from study.evaluation import Diagnostics
 from study.gan.diagnostics import (
     Batches,
     accuracies,
@@ -19,7 +20,7 @@ from study.gan.diagnostics import (
 )
 from study.gan.layers import Conv2d, Conv3x3Pool, ConvTranspose2d
 from study.gan.losses import LOSSES
-from study.trial import Diagnostics, field_names
+from study.trial import field_names
 from tests.gan.menus import built, variants
 
 ONES = torch.ones(1, 1, 6, 6, dtype=torch.float64)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from study.evaluation import Scores
 from study.metrics.classes import Classes
 from study.metrics.frechet import Moments, frechet_distance
 from study.metrics.frechet_infinity import frechet_infinity, smallest
@@ -16,7 +17,7 @@ from study.metrics.mode_coverage import class_js, class_kl, classes_hit
 from study.metrics.ms_ssim import WEIGHTS, mean_similarity, pairwise, scale_weights
 from study.metrics.precision_recall import precision_recall
 from study.metrics.torchvision_guard import import_torchvision
-from study.trial import Scores, field_names
+from study.trial import field_names
 
 
 def random(*shape, seed=0):
