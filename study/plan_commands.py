@@ -8,6 +8,7 @@ import typer
 
 from study import cli
 from study.names import InputError
+from study.words import aligned, duration
 
 
 @cli.app.command(
@@ -121,12 +122,7 @@ def _table(overview: Any, sums: dict[str, int]) -> list[str]:
         rows.insert(count, [name, "", "", *_numbers(overview.lines[:count])])
     rows.insert(0, [*WORDS, "trials", "shared", "present", "to run", hours, "disk"])
     columns = [column for column in zip(*rows, strict=True) if set(column[1:]) - {"", "0"} or column[0] == "trials"]
-    widths = [max(map(len, column)) for column in columns]
-    words = sum(column[0] in WORDS for column in columns)
-    return [
-        "  ".join(f"{cell:{'<' if i < words else '>'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
-        for row in zip(*columns, strict=True)
-    ]
+    return aligned(list(zip(*columns, strict=True)), left=sum(column[0] in WORDS for column in columns))
 
 
 def _numbers(lines: list[Any]) -> list[str]:
@@ -164,7 +160,6 @@ def _notes(overview: Any) -> list[str]:
 def _wall(overview: Any, devices: int) -> str:
     """How long it takes on so many devices, and what that rests on."""
     from study.estimate import basis
-    from study.words import duration
 
     seconds, left, at_once = (
         sum(getattr(line, name) for line in overview.lines) for name in ("seconds", "left", "at_once")

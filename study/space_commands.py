@@ -1,12 +1,12 @@
 """The command that shows the search spaces: what each has for which dataset, and its settings."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 
 from study import cli
 from study.names import InputError
+from study.words import aligned
 
 COLUMNS = ("architecture", "method", "learning_rate", "beta1", "beta2", "n_dis", "penalty_weight", "seeds")
 
@@ -80,7 +80,7 @@ def _show_settings(space: Any, chosen: dict[str, Any]) -> None:
     print(*_table(settings), sep="\n")
 
 
-def _table(settings: list[Any]) -> Iterable[str]:
+def _table(settings: list[Any]) -> list[str]:
     """Lines of left-aligned columns: words as they are, numbers in full, - for none."""
     published = any(setting.published for setting in settings)
     rows = [[*COLUMNS, "published_fid"] if published else list(COLUMNS)]
@@ -91,5 +91,4 @@ def _table(settings: list[Any]) -> Iterable[str]:
         words += ["-" if value is None else f"{value:.10g}" for value in values]
         scores = [", ".join(f"{score:.2f}" for score in setting.published)] if published else []
         rows.append([*words, str(setting.seeds), *scores])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return aligned(rows, left=len(rows[0]))

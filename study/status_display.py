@@ -14,7 +14,7 @@ from study.pace import Node
 from study.results import trial_folder
 from study.rows import DIVERGED, FAILED, FINISHED
 from study.status import Progress, Status, Trouble
-from study.words import duration
+from study.words import aligned, duration
 
 SHOWN = 12
 """Entries of a list before the rest is only counted."""
@@ -124,14 +124,7 @@ def _node_lines(nodes: Sequence[Node]) -> list[str]:
     for node in nodes:
         speeds = ("-" if value is None else _round(value) for value in (node.trials_per_hour, node.images_per_second))
         cells.append((node.host, node.device, f"{node.trials:,}", *speeds, f"{duration(node.last)} ago"))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    ]
+    return aligned(cells, left=2)
 
 
 def _trouble_line(trouble: Trouble, folder: Path, everything: bool) -> str:

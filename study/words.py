@@ -1,4 +1,6 @@
-"""Numbers in words, for people."""
+"""Numbers in words, and words in columns, for people."""
+
+from collections.abc import Sequence
 
 
 def duration(seconds: float) -> str:
@@ -13,3 +15,19 @@ def duration(seconds: float) -> str:
     largest = next((i for i, count in enumerate(counts.values()) if count), len(units) - 1)
     remainders = {"d": 10**9, "h": 24, "min": 60, "s": 60}
     return " ".join(f"{counts[unit] % remainders[unit]:,} {unit}" for unit in list(units)[largest : largest + 2])
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """A line for each row, its cells in columns, of which the first so many are aligned on the left, as words are.
+
+    >>> aligned([("node", "trials"), ("a", "12")], left=1)
+    ['node  trials', 'a         12']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
