@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study import cli
+from study import cli, options
 from study.names import InputError, look_up
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def bench(
     threads: Annotated[int | None, typer.Option(help="Of the CPU; more than one are timed by the wall.")] = None,
     repeats: Annotated[int, typer.Option(help="Measured turns of each loop.", metavar="N")] = 3,
     dataset: Annotated[str | None, typer.Option(help="Whose images are scored.  [default: digits]")] = None,
-    extractor: cli.ExtractorName = None,
-    extractor_weights: cli.Weights = None,
-    data_dir: cli.DataDir = None,
+    extractor: options.ExtractorName = None,
+    extractor_weights: options.Weights = None,
+    data_dir: options.DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
     """Measure training against a plain PyTorch loop of the same networks; one row on one core, minutes long.

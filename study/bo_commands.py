@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from study import cli, session
+from study import cli, options, session
 
 Sampler = Annotated[str, typer.Option(help="What proposes: gp-bucb, tpe, gp, qmc or random.")]
 
@@ -20,9 +20,9 @@ def bo(
     rounds: Annotated[int, typer.Option(help="Rounds of each search.")] = 12,
     batch_size: Annotated[int, typer.Option(help="Trials of a round.")] = 10,
     sampler: Sampler = "gp-bucb",
-    dataset: cli.Datasets = "digits",
-    architecture: cli.Architecture = None,
-    methods: cli.Methods = None,
+    dataset: options.Datasets = "digits",
+    architecture: options.Architecture = None,
+    methods: options.Methods = None,
     n_dis: Annotated[
         int | None, typer.Option(help="Only the search with this many D updates per G update.  [default: 1 and 5]")
     ] = None,
@@ -30,32 +30,32 @@ def bo(
     stop_early: Annotated[
         bool, typer.Option("--stop-early", help="Stop trials at checkpoints where others of their search did better.")
     ] = False,
-    discriminator_steps: cli.Steps = None,
-    extractor: cli.ExtractorName = None,
-    extractor_weights: cli.Weights = None,
-    n_real: cli.NReal = None,
-    n_fake: cli.NFake = None,
-    protocol: cli.Protocol = "study",
-    metrics: cli.Metrics = None,
-    kid_subset: cli.KidSubset = None,
-    feature_precision: cli.FeaturePrecision = "float32",
-    operator_norms: cli.OperatorNorms = False,
-    keep: cli.Keep = "best",
-    results: cli.Results = Path("results"),
-    data_dir: cli.DataDir = None,
-    max_concurrent: cli.Concurrent = None,
-    gpus_per_trial: cli.Gpus = None,
-    trials_per_gpu: cli.TrialsPerGpu = None,
-    pack: cli.PackSize = "auto",
-    deterministic: cli.Deterministic = False,
-    precision: cli.Precision = "float32",
-    max_failures: cli.MaxFailures = 2,
-    address: cli.Address = None,
-    shard: cli.ShardOption = None,
-    prepare_nodes: cli.PrepareNodes = False,
-    retry_failed: cli.RetryFailed = False,
-    yes: cli.Yes = False,
-    dry_run: cli.DryRun = False,
+    discriminator_steps: options.Steps = None,
+    extractor: options.ExtractorName = None,
+    extractor_weights: options.Weights = None,
+    n_real: options.NReal = None,
+    n_fake: options.NFake = None,
+    protocol: options.Protocol = "study",
+    metrics: options.Metrics = None,
+    kid_subset: options.KidSubset = None,
+    feature_precision: options.FeaturePrecision = "float32",
+    operator_norms: options.OperatorNorms = False,
+    keep: options.Keep = "best",
+    results: options.Results = Path("results"),
+    data_dir: options.DataDir = None,
+    max_concurrent: options.Concurrent = None,
+    gpus_per_trial: options.Gpus = None,
+    trials_per_gpu: options.TrialsPerGpu = None,
+    pack: options.PackSize = "auto",
+    deterministic: options.Deterministic = False,
+    precision: options.Precision = "float32",
+    max_failures: options.MaxFailures = 2,
+    address: options.Address = None,
+    shard: options.ShardOption = None,
+    prepare_nodes: options.PrepareNodes = False,
+    retry_failed: options.RetryFailed = False,
+    yes: options.Yes = False,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Search the paper's ranges (Table 2) by Bayesian optimisation: for each method and n_dis, round by round.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study import cli, viewing
+from study import cli, options, viewing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ class Judged(viewing.View):
 
 
 @cli.app.command(epilog="Example: `study claims --results results --dataset digits`")
-@viewing.spread
+@options.spread
 def claims(
     view: Judged,
     every: Cells = False,

@@ -4,12 +4,11 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from study import session
-from study.files import place
+from study import options, session
 from study.names import InputError
 from study.shard import parse_shard
 
@@ -24,150 +23,47 @@ app = typer.Typer(
 data_app = typer.Typer(help="Prepare datasets, and check them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-USAGE_ERROR: Any = typer.BadParameter.__base__  # which typer does not export
-
-Space = Annotated[str, typer.Argument(help="A search space; see `study spaces`. Or your own: a .toml or .py file.")]
 ALL = "all"
-Datasets = Annotated[
-    str,
-    typer.Option(
-        "--dataset",
-        help="Datasets, separated by commas; see `study datasets`. Or all: those of the space in the paper.",
-    ),
-]
-OneDataset = Annotated[str, typer.Option("--dataset", help="A dataset; see `study datasets`.")]
-Results = Annotated[
-    Path,
-    typer.Option(
-        parser=place,
-        metavar="PATH",
-        help="Folder of rows, figures and kept generators; or an address, s3://... or gs://...",
-    ),
-]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of prepared data.  [default: $STUDY_DATA, or the user's cache]")
-]
-Architecture = Annotated[str | None, typer.Option(help="Networks.  [default: the dataset's]")]
-Methods = Annotated[
-    str | None,
-    typer.Option(
-        help="Methods, separated by commas, parts joined by a plus, options in brackets: "
-        "`none,spectral_norm+dragan[dragan_noise=gaussian]`; see `study methods`."
-    ),
-]
-Settings = Annotated[int | None, typer.Option(help="Only the first N settings of each method.", metavar="N")]
-Seeds = Annotated[int | None, typer.Option(help="Train seeds 0 to N-1.  [default: the space's]", metavar="N")]
-NDis = Annotated[int | None, typer.Option(help="Only settings with this many D updates per G update.")]
-Steps = Annotated[int | None, typer.Option(help="D updates of a trial.  [default: the dataset's]")]
-ExtractorName = Annotated[str | None, typer.Option(help="Features that scores compare.  [default: the dataset's]")]
-Weights = Annotated[Path | None, typer.Option(help="Weights file for the extractor; recorded by its hash.")]
-NReal = Annotated[int | None, typer.Option(help="Real images in a score.  [default: the protocol's]")]
-NFake = Annotated[int | None, typer.Option(help="Generated images in a score.  [default: the protocol's]")]
-Protocol = Annotated[
-    str, typer.Option(help="How scores are taken; `study` is the paper's.  [study, rounded, test-5k, train-50k]")
-]
-Metrics = Annotated[
-    str | None,
-    typer.Option(
-        help="Measured beside the Frechet distance, by commas: is, modes, kid, prc, ms_ssim, infinity; or all, "
-        "or none.  [default: is and modes, where the extractor has classes]"
-    ),
-]
-KidSubset = Annotated[int | None, typer.Option(help="Features in a subset of KID.  [default: 1,000 or fewer]")]
-FeaturePrecision = Annotated[
-    str, typer.Option(help="What features are computed in; in bfloat16 no score is an FID.  [float32, bfloat16]")
-]
-OperatorNorms = Annotated[
-    bool, typer.Option("--operator-norms", help="Record the operator norm of each discriminator layer at checkpoints.")
-]
-KeepStates = Annotated[
-    bool,
-    typer.Option(
-        "--keep-states", help="Keep each trial's last state, for longer ones to go on from; 2 to 400 MB each."
-    ),
-]
-Keep = Annotated[
-    str, typer.Option(help="Generators to keep of a trial: its best, all at scored steps, or none.  [none, best, all]")
-]
-Address = Annotated[
-    str | None, typer.Option(help="Join the Ray cluster there (`auto` finds it).  [default: start one]")
-]
-ShardOption = Annotated[
-    str | None,
-    typer.Option("--shard", help="Only part I of N, beside other drivers on the same results folder.", metavar="I/N"),
-]
-Concurrent = Annotated[int | None, typer.Option(help="At most so many trials at a time.", metavar="N")]
-Yes = Annotated[
-    bool, typer.Option("--yes", help="Run a plan of more than three days, or a space of more than 100,000 trials.")
-]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
-PackSize = Annotated[
-    str,
-    typer.Option(
-        "--pack",
-        help="At most so many trials of one method, n_dis and seed are trained together by one program; `auto`: as "
-        "many as were measured to be fastest on this device, by `study bench --pack auto`; 1: each alone.",
-        metavar="auto|K",
-    ),
-]
-TrialsPerGpu = Annotated[int | None, typer.Option(help="So many trials share a GPU.", metavar="K")]
-MaxFailures = Annotated[
-    int, typer.Option(help="A trial that fails is tried again so many times, from its latest state.", metavar="N")
-]
-PrepareNodes = Annotated[
-    bool, typer.Option("--prepare-nodes", help="Nodes of the cluster prepare the datasets that they lack.")
-]
-Precision = Annotated[
-    str,
-    typer.Option(
-        help="What training computes in, part of a trial's identity: float32; tf32 on GPUs; bfloat16 where the device "
-        "has instructions for it.  [float32, tf32, bfloat16]"
-    ),
-]
-Deterministic = Annotated[
-    bool,
-    typer.Option("--deterministic", help="The same bits each time on one kind of GPU; on a CPU it is so anyway."),
-]
-Gpus = Annotated[float | None, typer.Option(help="GPUs, or part of one, per trial.  [default: 1 where there are any]")]
+"""In place of datasets: those on which the paper has a space."""
+USAGE_ERROR: Any = typer.BadParameter.__base__  # which typer does not export
 
 
 @app.command(epilog="Example: `study run grid --dataset celeba-hq-128 --methods none,spectral_norm`")
 def run(
-    space: Space,
-    dataset: Datasets = "digits",
-    architecture: Architecture = None,
-    methods: Methods = None,
-    settings: Settings = None,
-    seeds: Seeds = None,
-    n_dis: NDis = None,
-    discriminator_steps: Steps = None,
-    extractor: ExtractorName = None,
-    extractor_weights: Weights = None,
-    n_real: NReal = None,
-    n_fake: NFake = None,
-    protocol: Protocol = "study",
-    metrics: Metrics = None,
-    kid_subset: KidSubset = None,
-    feature_precision: FeaturePrecision = "float32",
-    operator_norms: OperatorNorms = False,
-    keep_states: KeepStates = False,
-    keep: Keep = "best",
-    results: Results = Path("results"),
-    data_dir: DataDir = None,
-    max_concurrent: Concurrent = None,
-    gpus_per_trial: Gpus = None,
-    trials_per_gpu: TrialsPerGpu = None,
-    pack: PackSize = "auto",
-    deterministic: Deterministic = False,
-    precision: Precision = "float32",
-    max_failures: MaxFailures = 2,
-    address: Address = None,
-    shard: ShardOption = None,
-    prepare_nodes: PrepareNodes = False,
-    retry_failed: RetryFailed = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
+    space: options.Space,
+    dataset: options.Datasets = "digits",
+    architecture: options.Architecture = None,
+    methods: options.Methods = None,
+    settings: options.Settings = None,
+    seeds: options.Seeds = None,
+    n_dis: options.NDis = None,
+    discriminator_steps: options.Steps = None,
+    extractor: options.ExtractorName = None,
+    extractor_weights: options.Weights = None,
+    n_real: options.NReal = None,
+    n_fake: options.NFake = None,
+    protocol: options.Protocol = "study",
+    metrics: options.Metrics = None,
+    kid_subset: options.KidSubset = None,
+    feature_precision: options.FeaturePrecision = "float32",
+    operator_norms: options.OperatorNorms = False,
+    keep_states: options.KeepStates = False,
+    keep: options.Keep = "best",
+    results: options.Results = Path("results"),
+    data_dir: options.DataDir = None,
+    max_concurrent: options.Concurrent = None,
+    gpus_per_trial: options.Gpus = None,
+    trials_per_gpu: options.TrialsPerGpu = None,
+    pack: options.PackSize = "auto",
+    deterministic: options.Deterministic = False,
+    precision: options.Precision = "float32",
+    max_failures: options.MaxFailures = 2,
+    address: options.Address = None,
+    shard: options.ShardOption = None,
+    prepare_nodes: options.PrepareNodes = False,
+    retry_failed: options.RetryFailed = False,
+    yes: options.Yes = False,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Train and score every trial of a search space, and show the best of each method.
 

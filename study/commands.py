@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from study import cli, session
+from study import cli, options, session
 from study.names import InputError
 
 SAMPLES = 64
@@ -15,8 +15,8 @@ SAMPLES = 64
     epilog="Example: `study train --normalization spectral_norm --learning-rate 1e-3 --beta2 0.9 --n-dis 5 --seed 1`"
 )
 def train(
-    dataset: cli.OneDataset = "digits",
-    architecture: cli.Architecture = None,
+    dataset: options.OneDataset = "digits",
+    architecture: options.Architecture = None,
     loss: Annotated[str, typer.Option(help="The objective of both networks.")] = "non_saturating",
     normalization: Annotated[
         str | None, typer.Option(help="What is normalised in the discriminator; several joined by a plus.")
@@ -32,23 +32,23 @@ def train(
     beta1: Annotated[float, typer.Option(help="Adam's first decay rate, from 0 to below 1.")] = 0.5,
     beta2: Annotated[float, typer.Option(help="Adam's second decay rate, from 0 to below 1.")] = 0.999,
     n_dis: Annotated[int, typer.Option(help="D updates per G update.")] = 1,
-    discriminator_steps: cli.Steps = None,
+    discriminator_steps: options.Steps = None,
     seed: Annotated[int, typer.Option(help="Of weights and latents.")] = 0,
-    extractor: cli.ExtractorName = None,
-    extractor_weights: cli.Weights = None,
-    n_real: cli.NReal = None,
-    n_fake: cli.NFake = None,
-    protocol: cli.Protocol = "study",
-    metrics: cli.Metrics = None,
-    kid_subset: cli.KidSubset = None,
-    feature_precision: cli.FeaturePrecision = "float32",
-    operator_norms: cli.OperatorNorms = False,
-    keep_states: cli.KeepStates = False,
-    keep: cli.Keep = "best",
-    results: cli.Results = Path("results"),
-    data_dir: cli.DataDir = None,
-    deterministic: cli.Deterministic = False,
-    precision: cli.Precision = "float32",
+    extractor: options.ExtractorName = None,
+    extractor_weights: options.Weights = None,
+    n_real: options.NReal = None,
+    n_fake: options.NFake = None,
+    protocol: options.Protocol = "study",
+    metrics: options.Metrics = None,
+    kid_subset: options.KidSubset = None,
+    feature_precision: options.FeaturePrecision = "float32",
+    operator_norms: options.OperatorNorms = False,
+    keep_states: options.KeepStates = False,
+    keep: options.Keep = "best",
+    results: options.Results = Path("results"),
+    data_dir: options.DataDir = None,
+    deterministic: options.Deterministic = False,
+    precision: options.Precision = "float32",
 ) -> None:
     """Train one trial in this process, and keep a grid of images at each scored checkpoint."""
     from study import data, plan
@@ -156,7 +156,7 @@ def sample(
     n: Annotated[int, typer.Option(help="How many images.")] = SAMPLES,
     seed: Annotated[int, typer.Option(help="Of the latents.")] = 0,
     output: Annotated[Path | None, typer.Option(help="The PNG.  [default: samples.png beside the generator]")] = None,
-    results: cli.Results = Path("results"),
+    results: options.Results = Path("results"),
 ) -> None:
     """Draw images from the best generator that a trial kept."""
     found = sorted(results.glob(f"states/{trial_id[:2]}/{trial_id}*/generator.pt")) if trial_id.isalnum() else []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study import cli
+from study import cli, options
 from study.files import place
 from study.names import InputError
 
@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(help="The dataset; see `study datasets`.")]
 
 
 @cli.app.command(epilog="Example: `study datasets`")
-def datasets(data_dir: cli.DataDir = None) -> None:
+def datasets(data_dir: options.DataDir = None) -> None:
     """List the datasets: which are ready, what a study does with them, and how to get the others."""
     from study import data
     from study.data import user
@@ -66,7 +66,7 @@ def prepare(
     test_fraction: Annotated[
         float | None, typer.Option(help="Share of your own held out where no test/ is.  [default: 0.1]", metavar="F")
     ] = None,
-    data_dir: cli.DataDir = None,
+    data_dir: options.DataDir = None,
 ) -> None:
     """Prepare a dataset once, as memory-mapped arrays with a manifest, or register images of your own under a new name.
 
@@ -137,7 +137,7 @@ class _Bar:
 
 
 @cli.data_app.command(epilog="Example: `study data verify celeba-hq-128`")
-def verify(name: Name, data_dir: cli.DataDir = None) -> None:
+def verify(name: Name, data_dir: options.DataDir = None) -> None:
     """Read every prepared pixel and label, and compare with the hashes in the manifest."""
     from study import data
 
@@ -151,16 +151,16 @@ def verify(name: Name, data_dir: cli.DataDir = None) -> None:
 @cli.data_app.command("baseline", epilog="Example: `study data baseline digits`")
 def baseline(
     name: Name,
-    protocol: cli.Protocol = "study",
-    extractor: cli.ExtractorName = None,
-    extractor_weights: cli.Weights = None,
-    n_real: cli.NReal = None,
-    n_fake: cli.NFake = None,
-    feature_precision: cli.FeaturePrecision = "float32",
+    protocol: options.Protocol = "study",
+    extractor: options.ExtractorName = None,
+    extractor_weights: options.Weights = None,
+    n_real: options.NReal = None,
+    n_fake: options.NFake = None,
+    feature_precision: options.FeaturePrecision = "float32",
     results: Annotated[
         Path | None, typer.Option(parser=place, metavar="PATH", help="Put it on record there, in baselines.json.")
     ] = None,
-    data_dir: cli.DataDir = None,
+    data_dir: options.DataDir = None,
 ) -> None:
     """Show the Frechet distance between the real images of the two splits: what a perfect generator could reach."""
     from study import data, plan

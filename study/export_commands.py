@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study import cli, viewing
+from study import cli, options, viewing
 from study.names import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LOGARITHMIC = {"learning_rate": True, "beta1": False, "beta2": False, "penalty_w
 @cli.app.command(epilog="Example: `study export --optuna study.db && optuna-dashboard sqlite:///study.db`")
 def export(
     optuna: Annotated[Path, typer.Option(help="The new file, an Optuna storage (SQLite).", metavar="FILE")],
-    results: cli.Results = Path("results"),
+    results: options.Results = Path("results"),
     dataset: viewing.Datasets = None,
     protocol: viewing.Protocol = None,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from study import cli
+from study import cli, options
 from study.names import InputError
 from study.words import aligned, duration
 
@@ -25,12 +25,12 @@ def plan(
             "[default: digits; all for all experiments]"
         ),
     ] = None,
-    architecture: cli.Architecture = None,
-    methods: cli.Methods = None,
-    settings: cli.Settings = None,
-    seeds: cli.Seeds = None,
-    n_dis: cli.NDis = None,
-    discriminator_steps: cli.Steps = None,
+    architecture: options.Architecture = None,
+    methods: options.Methods = None,
+    settings: options.Settings = None,
+    seeds: options.Seeds = None,
+    n_dis: options.NDis = None,
+    discriminator_steps: options.Steps = None,
     rounds: Annotated[int, typer.Option(help="Rounds of an optimisation.")] = 12,
     batch_size: Annotated[int, typer.Option(help="Trials of a round.")] = 10,
     gpus: Annotated[int | None, typer.Option(help="Plan for so many GPUs.  [default: what this machine has]")] = None,
@@ -38,10 +38,10 @@ def plan(
         Path | None,
         typer.Option(help="Rows of `study bench --json`: networks are as fast as there.", metavar="FILE"),
     ] = None,
-    keep_states: cli.KeepStates = False,
-    keep: cli.Keep = "best",
-    results: cli.Results = Path("results"),
-    data_dir: cli.DataDir = None,
+    keep_states: options.KeepStates = False,
+    keep: options.Keep = "best",
+    results: options.Results = Path("results"),
+    data_dir: options.DataDir = None,
     yes: Annotated[bool, typer.Option("--yes", help="Count a space of more than 100,000 trials.")] = False,
 ) -> None:
     """Show what experiments cost: trials, how many are there already, disk, device hours and wall time.

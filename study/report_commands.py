@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from study import cli, viewing
+from study import cli, options, viewing
 from study.names import InputError, look_up
 
 HTML, MARKDOWN = "html", "markdown"
@@ -17,7 +17,7 @@ IMAGES = 36
 
 
 @cli.app.command("report", epilog="Example: `study report --results results --fraction 0.1`")
-@viewing.spread
+@options.spread
 def report_command(
     view: viewing.View,
     page_format: Annotated[
@@ -46,7 +46,7 @@ def report_command(
 
 
 @cli.app.command("figures", epilog="Example: `study figures top budget --format pdf,svg`")
-@viewing.spread
+@options.spread
 def figures_command(
     view: viewing.View,
     names: Annotated[list[str] | None, typer.Argument(help="Figures.  [default: all that the rows allow]")] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study import cli, session
+from study import cli, options, session
 from study.names import InputError
 
 if TYPE_CHECKING:
@@ -32,16 +32,16 @@ def evaluate(
     every: All = False,
     images: ImageFolder = None,
     dataset: Real = "digits",
-    protocol: cli.Protocol = "study",
-    extractor: cli.ExtractorName = None,
-    extractor_weights: cli.Weights = None,
-    n_real: cli.NReal = None,
-    n_fake: cli.NFake = None,
-    metrics: cli.Metrics = None,
-    kid_subset: cli.KidSubset = None,
-    feature_precision: cli.FeaturePrecision = "float32",
-    results: cli.Results = Path("results"),
-    data_dir: cli.DataDir = None,
+    protocol: options.Protocol = "study",
+    extractor: options.ExtractorName = None,
+    extractor_weights: options.Weights = None,
+    n_real: options.NReal = None,
+    n_fake: options.NFake = None,
+    metrics: options.Metrics = None,
+    kid_subset: options.KidSubset = None,
+    feature_precision: options.FeaturePrecision = "float32",
+    results: options.Results = Path("results"),
+    data_dir: options.DataDir = None,
 ) -> None:
     """Score kept generators under another protocol without training them again, or a folder of images.
 
@@ -79,13 +79,13 @@ def compare_protocols(
     images: ImageFolder = None,
     dataset: Real = "digits",
     protocols: Annotated[str, typer.Option(help="Names of protocols, separated by commas.")] = NAMES,
-    extractor: cli.ExtractorName = None,
-    extractor_weights: cli.Weights = None,
-    n_real: cli.NReal = None,
-    n_fake: cli.NFake = None,
-    feature_precision: cli.FeaturePrecision = "float32",
-    results: cli.Results = Path("results"),
-    data_dir: cli.DataDir = None,
+    extractor: options.ExtractorName = None,
+    extractor_weights: options.Weights = None,
+    n_real: options.NReal = None,
+    n_fake: options.NFake = None,
+    feature_precision: options.FeaturePrecision = "float32",
+    results: options.Results = Path("results"),
+    data_dir: options.DataDir = None,
 ) -> None:
     """Show how much a score moves with its protocol: the same generators, or images, under several side by side.
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from study import cli
+from study import cli, options
 from study.names import InputError
 from study.words import aligned
 
@@ -17,7 +17,7 @@ def spaces(
     dataset: Annotated[
         str | None, typer.Option(help="A dataset; see `study datasets`.  [default: all that fit, or the first]")
     ] = None,
-    data_dir: cli.DataDir = None,
+    data_dir: options.DataDir = None,
 ) -> None:
     """List the search spaces with their sources and sizes, or the settings of one."""
     import search_spaces

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from study import cli
+from study import cli, options
 from study.names import InputError
 
 EVERY = 10.0
@@ -16,7 +16,7 @@ EVERY = 10.0
 
 @cli.app.command(epilog="Example: `study status --results /shared/results --watch`")
 def status(
-    results: cli.Results = Path("results"),
+    results: options.Results = Path("results"),
     watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until nothing is left.")] = False,
     every: Annotated[float, typer.Option(help="Seconds between two looks.", metavar="SECONDS")] = EVERY,
     everything: Annotated[bool, typer.Option("--all", help="Cut no list, and name every trial in trouble.")] = False,

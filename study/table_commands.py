@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study import cli, viewing
+from study import cli, options, viewing
 from study.names import InputError, look_up
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SUFFIXES = {".csv": CSV, ".md": "markdown", ".tex": "latex", ".txt": PLAIN}
 
 
 @cli.app.command(epilog="Examples: `study table comparisons --results results`, `study table best --output best.tex`")
-@viewing.spread
+@options.spread
 def table(
     view: viewing.View,
     name: Annotated[str | None, typer.Argument(help="A table; without a name they are listed.")] = None,

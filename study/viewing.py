@@ -1,16 +1,12 @@
 """What the commands that show a study have in common: which rows, and how they are looked at."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
-from inspect import Parameter, Signature, signature
-from itertools import chain
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study import cli
+from study import cli, options
 from study.names import look_up
 
 if TYPE_CHECKING:
@@ -42,9 +38,9 @@ def names(text: str | None) -> list[str] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """Which rows of which folder, and how they are looked at: as `spread`, an option of a command for each field."""
+    """Which rows of which folder, and how they are looked at: an option for each field (`options.spread`)."""
 
-    results: cli.Results = Path("results")
+    results: options.Results = Path("results")
     space: Spaces = None
     dataset: Datasets = None
     protocol: Protocol = None
@@ -77,20 +73,3 @@ class View:
             fraction=self.fraction,
             level=self.level,
         )
-
-
-def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that takes, in place of each parameter that is a dataclass, the fields of that; for Typer to read."""
-    parameters = signature(command).parameters.values()
-    kinds: dict[str, Any] = {each.name: each.annotation for each in parameters if is_dataclass(each.annotation)}
-    parts = (signature(kinds[each.name]).parameters.values() if each.name in kinds else [each] for each in parameters)
-    options = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in chain.from_iterable(parts)]
-
-    @wraps(command)
-    def spread_out(**given: Any) -> None:
-        for name, kind in kinds.items():
-            given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
-        command(**given)
-
-    spread_out.__signature__ = Signature(options)  # type: ignore[attr-defined]
-    return spread_out

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from study.viewing import spread
+from study.options import spread
 
 
 @dataclass(frozen=True, kw_only=True)
