@@ -37,7 +37,7 @@ SMALLEST = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class How:
+class Strategy:
     """What all searches of a run share. Of `rounds`, a later run can ask for more.
 
     Attributes:
@@ -69,7 +69,7 @@ class Search:
     n_dis: int
     training: Training
     block: RandomBlock = field(repr=False)
-    how: How
+    strategy: Strategy
     context: Context = field(repr=False)
     shape: tuple[int, int] = field(repr=False)
 
@@ -93,7 +93,8 @@ class Search:
     def name(self) -> str:
         """What tells its memberships from those of other searches: all that its proposals depend on."""
         words = f"{self.context.dataset} {self.method.architecture} {self.method.name} n_dis={self.n_dis}"
-        how = [self.how.sampler, f"seed={self.how.seed}", *(["stop-early"] if self.how.stop_early else [])]
+        strategy = self.strategy
+        how = [strategy.sampler, f"seed={strategy.seed}", *(["stop-early"] if strategy.stop_early else [])]
         rest = content_id(
             {
                 "training": vars(self.training),
@@ -112,7 +113,7 @@ class Search:
             method=self.method,
             hyperparameters=Hyperparameters(n_dis=self.n_dis, **self.fixed, **point),
             training=self.training,
-            seed=self.how.seed,
+            seed=self.strategy.seed,
         )
 
     def point(self, trial: Trial) -> dict[str, float]:
@@ -138,8 +139,8 @@ class Search:
         told = self.told(before)
         known = [point for point, _ in told]
         untold = [point for point in map(self.point, before) if point not in known]
-        how = {"sampler": self.how.sampler, "seed": self.how.seed}
-        points = propose(self.ranges, told, self.how.batch_size, **how, untold=untold)
+        how = {"sampler": self.strategy.sampler, "seed": self.strategy.seed}
+        points = propose(self.ranges, told, self.strategy.batch_size, **how, untold=untold)
         trials = list(dict.fromkeys(map(self.trial, points)))
         results = self.context.results
         record = partial(add_memberships, results, BO, self.name, trials, round=round)
@@ -164,18 +165,18 @@ class Search:
 
     def missing(self, planned: Sequence[Planned], *, retry_failed: bool = False) -> list[Planned]:
         """Those of its trials that have no row."""
-        return pending(planned, self.context.results, retry_failed=retry_failed, whole=not self.how.stop_early)
+        return pending(planned, self.context.results, retry_failed=retry_failed, whole=not self.strategy.stop_early)
 
     def left(self, *, retry_failed: bool = False) -> int:
         """How many trials are still to be run."""
         rounds = self.rounds()
-        known = {r: trials for r, trials in rounds.items() if r <= self.how.rounds}
+        known = {r: trials for r, trials in rounds.items() if r <= self.strategy.rounds}
         planned = [self.planned(trial) for trials in known.values() for trial in trials]
         todo = self.missing(planned, retry_failed=retry_failed)
-        return len(todo) + (self.how.rounds - len(known)) * self.how.batch_size
+        return len(todo) + (self.strategy.rounds - len(known)) * self.strategy.batch_size
 
 
-def searches(request: Request, space: SearchSpace, how: How) -> list[Search]:
+def searches(request: Request, space: SearchSpace, strategy: Strategy) -> list[Search]:
     """A search for each dataset, method of the space and n_dis; raises InputError for whatever cannot run."""
     asked = Narrowing(architecture=request.architecture, methods=request.methods, n_dis=request.n_dis)
     made = []
@@ -184,7 +185,15 @@ def searches(request: Request, space: SearchSpace, how: How) -> list[Search]:
         context, shape = make_context(request, dataset)
         training = training_of(request, dataset)
         made += [
-            Search(method=method, n_dis=n_dis, block=block, training=training, how=how, context=context, shape=shape)
+            Search(
+                method=method,
+                n_dis=n_dis,
+                block=block,
+                training=training,
+                strategy=strategy,
+                context=context,
+                shape=shape,
+            )
             for method, n_dis, block in found
         ]
     for search in made:
@@ -197,7 +206,7 @@ def as_plan(searches: Sequence[Search], *, retry_failed: bool = False) -> tuple[
     planned, todo = [], []
     for search in searches:
         one = search.planned(search.like)
-        planned += [one] * (search.how.rounds * search.how.batch_size)
+        planned += [one] * (search.strategy.rounds * search.strategy.batch_size)
         todo += [one] * search.left(retry_failed=retry_failed)
     return planned, todo
 
@@ -258,7 +267,7 @@ class Rounds:
         """Hand out what the earliest round lacks; the next round is proposed when nothing is lacking."""
         search = self._searches[key]
         rounds = search.rounds()
-        most = search.how.rounds
+        most = search.strategy.rounds
         last = next(number for number in itertools.count() if number == most or number + 1 not in rounds)
         todo = self._lacking(search, [(number, rounds[number]) for number in range(1, last + 1)])
         while not todo and last < most:
@@ -281,7 +290,7 @@ class Rounds:
     def _lacking(self, search: Search, rounds: Sequence[tuple[int, Sequence[Trial]]]) -> dict[int, list[Planned]]:
         """What is still to be run, by round; the rows are read once for all of them."""
         number_of = {trial.id: number for number, trials in rounds for trial in trials}
-        most = (lambda _: 1) if search.how.stop_early else self._most
+        most = (lambda _: 1) if search.strategy.stop_early else self._most
         whole = [one for _, trials in rounds for one in packed([search.planned(t) for t in trials], most)]
         todo: dict[int, list[Planned]] = {}
         for planned in search.missing(whole, retry_failed=self._retry_failed):

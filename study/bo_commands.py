@@ -68,7 +68,7 @@ def bo(
 
     part = parse_shard(shard)
     chosen = own_space.find(space)
-    how = bo.How(rounds=rounds, batch_size=batch_size, sampler=sampler, seed=seed, stop_early=stop_early)
+    strategy = bo.Strategy(rounds=rounds, batch_size=batch_size, sampler=sampler, seed=seed, stop_early=stop_early)
     request = cli.make_request(
         cli.datasets_of(dataset, chosen),
         results,
@@ -92,9 +92,9 @@ def bo(
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
     limits = session.checked_limits(address, precision, max_concurrent=max_concurrent, **shares)
-    run = session.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
+    how = session.checked_how(address, max_failures=max_failures, prepare_nodes=prepare_nodes)
     most = packs.sizes(pack, session.device_at(address, gpus_per_trial), request.data_dir)
-    searches = bo.searches(request, chosen, how)
+    searches = bo.searches(request, chosen, strategy)
     if part:
         # Whole ones: a search goes on from its own scores. By name, so that another list of methods moves none.
         searches = [search for search in searches if part.has(content_id({"search": search.name}))]
@@ -108,9 +108,9 @@ def bo(
     with session.opened(request.results, part) as claim:
         planned, todo = bo.as_plan(searches, retry_failed=retry_failed)
         if todo:
-            _run(searches, planned, todo, claim, how=run, most=most, retry_failed=retry_failed, yes=yes, **limits)
+            _run(searches, planned, todo, claim, how=how, most=most, retry_failed=retry_failed, yes=yes, **limits)
         else:
-            print(f"bo: all {len(searches)} searches of {how.rounds} rounds are done.")
+            print(f"bo: all {len(searches)} searches of {strategy.rounds} rounds are done.")
     _conclude(searches, request.results)
 
 
@@ -150,7 +150,7 @@ def _run(
             )
             add = session.compacting(results, claim, watch.add, watch.say)
             said = {"say": watch.say, "max_failures": how.max_failures, "code": code}
-            launch.launch(work, slots, add, stopping=stopping if searches[0].how.stop_early else None, **said)
+            launch.launch(work, slots, add, stopping=stopping if searches[0].strategy.stop_early else None, **said)
 
 
 def _conclude(searches: list[Any], results: Path) -> None:
@@ -162,7 +162,7 @@ def _conclude(searches: list[Any], results: Path) -> None:
         search.planned(trial)
         for search in searches
         for number, some in search.rounds().items()
-        if number <= search.how.rounds  # of later ones nothing was asked this time
+        if number <= search.strategy.rounds  # of later ones nothing was asked this time
         for trial in some
     ]
     session.exit_if_failed(planned, results)

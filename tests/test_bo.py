@@ -9,7 +9,7 @@ import pytest
 from search_spaces import get
 from study import bo
 from study.bayes import SAMPLERS, propose
-from study.bo import How, Rounds
+from study.bo import Rounds, Strategy
 from study.evaluation import Evaluation
 from study.memberships import memberships
 from study.names import InputError
@@ -26,10 +26,10 @@ from study.rows import DIVERGED, FAILED, FINISHED, STOPPED
 def ask(tmp_path):
     """Makes searches on the digits."""
 
-    def asked(space="ranges", how=None, **request):
+    def asked(space="ranges", strategy=None, **request):
         options = {"datasets": ["digits"], "results": tmp_path / "results", "data_dir": tmp_path / "data", **request}
         options["results"].mkdir(exist_ok=True)
-        return bo.searches(Request(**options), find(space), how or How(rounds=3, batch_size=4))
+        return bo.searches(Request(**options), find(space), strategy or Strategy(rounds=3, batch_size=4))
 
     return asked
 
@@ -139,7 +139,7 @@ def work_off_packs(work, count=None):
 
 def test_a_round_is_trained_in_packs(ask):
     """Of at most so many trials, of one round of one search; the next round follows when all of them have ended."""
-    searches = ask(methods="none", how=How(rounds=2, batch_size=5))
+    searches = ask(methods="none", strategy=Strategy(rounds=2, batch_size=5))
     taken = work_off_packs(Rounds(searches, silent, most=lambda _: 3))
     assert [len(pack) for pack in taken] == [2, 3] * 4
     for pack in taken:
@@ -152,10 +152,10 @@ def test_a_round_is_trained_in_packs(ask):
 
 @pytest.mark.parametrize("stop_at", [1, 4, 6, 8])
 def test_a_search_that_was_killed_goes_on_with_the_same_packs(ask, tmp_path, stop_at):
-    how = How(rounds=2, batch_size=5)
-    (search,) = ask(methods="none", n_dis=1, how=how)
+    strategy = Strategy(rounds=2, batch_size=5)
+    (search,) = ask(methods="none", n_dis=1, strategy=strategy)
     whole = {pack[0].pack for pack in work_off_packs(Rounds([search], silent, most=lambda _: 3))}
-    (again,) = ask(methods="none", n_dis=1, how=how, results=tmp_path / "again")
+    (again,) = ask(methods="none", n_dis=1, strategy=strategy, results=tmp_path / "again")
     work_off_packs(Rounds([again], silent, most=lambda _: 3), stop_at)
     rest = work_off_packs(Rounds([again], silent, most=lambda _: 3))
     assert sum(map(len, rest)) == 10 - stop_at
@@ -163,7 +163,7 @@ def test_a_search_that_was_killed_goes_on_with_the_same_packs(ask, tmp_path, sto
 
 
 def test_trials_that_may_be_stopped_early_are_in_no_pack(ask):
-    (search,) = ask(methods="none", n_dis=1, how=How(rounds=1, batch_size=4, stop_early=True))
+    (search,) = ask(methods="none", n_dis=1, strategy=Strategy(rounds=1, batch_size=4, stop_early=True))
     taken = work_off_packs(Rounds([search], silent, most=lambda _: 3))
     assert [len(pack) for pack in taken] == [1] * 4 and not any(pack[0].pack for pack in taken)
 
@@ -205,7 +205,7 @@ def test_a_disk_that_is_full_for_a_moment_is_waited_for(ask, tmp_path, monkeypat
 
 
 def test_a_part_that_is_damaged_while_a_search_runs_is_set_aside(ask, tmp_path):
-    (search,) = ask(methods="none", n_dis=1, how=How(rounds=2, batch_size=2))
+    (search,) = ask(methods="none", n_dis=1, strategy=Strategy(rounds=2, batch_size=2))
     said = []
     work = Rounds([search], said.append)
     (first,), (second,) = work.take(), work.take()
@@ -220,7 +220,7 @@ def test_a_part_that_is_damaged_while_a_search_runs_is_set_aside(ask, tmp_path):
 
 
 def test_a_round_is_proposed_from_the_rounds_before_it(ask):
-    (search,) = ask(methods="gradient_penalty", n_dis=1, how=How(rounds=4, batch_size=5))
+    (search,) = ask(methods="gradient_penalty", n_dis=1, strategy=Strategy(rounds=4, batch_size=5))
     work_off(Rounds([search], silent))
     rounds = search.rounds()
     told = []
@@ -232,7 +232,7 @@ def test_a_round_is_proposed_from_the_rounds_before_it(ask):
 
 def test_what_a_search_is_told(ask):
     """The logarithm of the lowest checkpoint; None for a diverged trial; nothing of one that failed."""
-    (search,) = ask(methods="none", n_dis=1, how=How(rounds=1, batch_size=6, stop_early=True))
+    (search,) = ask(methods="none", n_dis=1, strategy=Strategy(rounds=1, batch_size=6, stop_early=True))
     work = Rounds([search], silent)
     ends = [
         (FINISHED, [30.0, 10.0, 20.0]),
@@ -255,11 +255,11 @@ def test_what_a_search_is_told(ask):
 
 
 def test_trials_that_were_stopped_early_count_only_where_that_is_meant(ask):
-    (early,) = ask(methods="none", n_dis=1, how=How(rounds=1, batch_size=3, stop_early=True))
+    (early,) = ask(methods="none", n_dis=1, strategy=Strategy(rounds=1, batch_size=3, stop_early=True))
     stopped = work_off(Rounds([early], silent), end=lambda planned: finish(planned, STOPPED))
     assert len(stopped) == 3 and early.left() == 0
     compact(early.context.results)  # as every command does first
-    (whole,) = ask(methods="none", n_dis=1, how=How(rounds=1, batch_size=3))
+    (whole,) = ask(methods="none", n_dis=1, strategy=Strategy(rounds=1, batch_size=3))
     assert whole.name != early.name
     assert work_off(Rounds([whole], silent)) == stopped
     compact(whole.context.results)
@@ -291,9 +291,9 @@ def test_more_rounds_go_on_and_fewer_do_nothing(ask, tmp_path):
     (three,) = ask(methods="none", n_dis=1)
     work_off(Rounds([three], silent))
     before = proposed(tmp_path / "results", three)
-    (two,) = ask(methods="none", n_dis=1, how=How(rounds=2, batch_size=4))
+    (two,) = ask(methods="none", n_dis=1, strategy=Strategy(rounds=2, batch_size=4))
     assert two.name == three.name and two.left() == 0
-    (five,) = ask(methods="none", n_dis=1, how=How(rounds=5, batch_size=2))
+    (five,) = ask(methods="none", n_dis=1, strategy=Strategy(rounds=5, batch_size=2))
     assert five.left() == 4
     assert len(work_off(Rounds([five], silent))) == 4
     after = proposed(tmp_path / "results", five)
@@ -302,7 +302,7 @@ def test_more_rounds_go_on_and_fewer_do_nothing(ask, tmp_path):
 
 
 def test_failed_trials_run_again_once_on_request(ask):
-    (search,) = ask(methods="none", n_dis=1, how=How(rounds=2, batch_size=3))
+    (search,) = ask(methods="none", n_dis=1, strategy=Strategy(rounds=2, batch_size=3))
     work = Rounds([search], silent)
     (bad,) = work.take()
     work.ended(bad, finish(bad, FAILED, []))
@@ -319,7 +319,7 @@ def test_failed_trials_run_again_once_on_request(ask):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_failed_trial_is_not_proposed_again(ask, sampler):
     """It would be the same trial, which is not run again: the round would be the shorter for it."""
-    (search,) = ask(methods="none", n_dis=1, how=How(rounds=3, batch_size=4, sampler=sampler))
+    (search,) = ask(methods="none", n_dis=1, strategy=Strategy(rounds=3, batch_size=4, sampler=sampler))
     work = Rounds([search], silent)
     bad = []
     while pack := work.take():
@@ -344,15 +344,15 @@ def test_a_round_that_failed_as_a_whole_ends_the_search(ask):
 
 
 def test_searches_that_differ_in_anything_are_told_apart(ask):
-    def name(how=None, **request):
-        (search,) = ask(how=how, **{"methods": "gradient_penalty", "n_dis": 1, **request})
+    def name(strategy=None, **request):
+        (search,) = ask(strategy=strategy, **{"methods": "gradient_penalty", "n_dis": 1, **request})
         return search.name
 
     names = [
         name(),
-        name(How(sampler="tpe")),
-        name(How(seed=1)),
-        name(How(stop_early=True)),
+        name(Strategy(sampler="tpe")),
+        name(Strategy(seed=1)),
+        name(Strategy(stop_early=True)),
         name(n_dis=5),
         name(methods="dragan"),
         name(discriminator_steps=7),
@@ -360,11 +360,11 @@ def test_searches_that_differ_in_anything_are_told_apart(ask):
         name(methods="gradient_penalty+spectral_norm"),
     ]
     assert len(set(names)) == len(names)
-    assert name(How(rounds=99, batch_size=3)) == name()
+    assert name(Strategy(rounds=99, batch_size=3)) == name()
 
 
 def test_the_seed_is_of_proposals_and_of_training(ask):
-    zero, one = (ask(methods="none", n_dis=1, how=How(rounds=1, seed=seed))[0] for seed in (0, 1))
+    zero, one = (ask(methods="none", n_dis=1, strategy=Strategy(rounds=1, seed=seed))[0] for seed in (0, 1))
     first, second = (work_off(Rounds([search], silent)) for search in (zero, one))
     assert {trial.seed for trial in second} == {1}
     assert not {t.hyperparameters for t in first} & {t.hyperparameters for t in second}
@@ -384,7 +384,7 @@ def test_ranges_of_ones_own(ask, tmp_path):
         penalty_weight = 3
         """
     )
-    (search,) = ask(str(path), how=How(rounds=2, batch_size=3))
+    (search,) = ask(str(path), strategy=Strategy(rounds=2, batch_size=3))
     trials = work_off(Rounds([search], silent))
     numbers = [trial.hyperparameters for trial in trials]
     assert len(numbers) == 6 and sorted(search.ranges) == ["beta2", "learning_rate"]

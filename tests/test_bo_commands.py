@@ -21,7 +21,7 @@ def ended(rows, name, trials=()):
     return SimpleNamespace(
         name=name,
         context=SimpleNamespace(dataset="digits", protocol=CLASSIFIER),
-        how=SimpleNamespace(rounds=1),
+        strategy=SimpleNamespace(rounds=1),
         rounds=lambda: {1: list(trials), 2: [SimpleNamespace(id="asked for another time")]},
         planned=lambda trial: SimpleNamespace(trial=trial, key=(trial.id, CLASSIFIER.id)),
     )

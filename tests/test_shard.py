@@ -2,7 +2,7 @@
 
 import pytest
 
-from study.bo import How, searches
+from study.bo import Strategy, searches
 from study.data import data_dir
 from study.names import InputError
 from study.own_space import find
@@ -55,7 +55,7 @@ def test_searches_are_split_whole_and_by_name(study, tmp_path, methods):
     request = Request(
         datasets=["digits"], results=tmp_path / "r", data_dir=data_dir(None), methods="none,spectral_norm"
     )
-    names = {search.name for search in searches(request, find("ranges"), How(rounds=1, batch_size=2))}
+    names = {search.name for search in searches(request, find("ranges"), Strategy(rounds=1, batch_size=2))}
     assert len(names) == 4
     counts = []
     for index in (1, 2, 3):

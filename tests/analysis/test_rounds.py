@@ -109,7 +109,7 @@ def test_names_are_those_that_study_bo_gives():
 
     from analysis.random_search import NAME
     from search_spaces.ranges import random_settings
-    from study.bo import How, Search
+    from study.bo import Search, Strategy
     from study.trial import Method, Training
 
     method = Method(architecture="sndcgan", penalty="dragan", options=(("dragan_noise", "gaussian"),))
@@ -119,7 +119,7 @@ def test_names_are_those_that_study_bo_gives():
             n_dis=5,
             training=Training(discriminator_steps=1, width=8),
             block=random_settings((), 0),
-            how=How(sampler="random", seed=12, stop_early=early),
+            strategy=Strategy(sampler="random", seed=12, stop_early=early),
             context=SimpleNamespace(dataset="digits", protocol=SimpleNamespace(id="p")),
             shape=(8, 1),
         )
