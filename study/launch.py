@@ -28,11 +28,7 @@ os.environ["RAY_TRAIN_V2_ENABLED"] = "0"
 
 import ray
 from ray import tune
-from ray.exceptions import (
-    RayActorError,
-    RayError,
-    RayTaskError,
-)
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.execution import tune_controller
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
