@@ -49,6 +49,7 @@ def bo(
     pack: cli.PackSize = "auto",
     deterministic: cli.Deterministic = False,
     precision: cli.Precision = "float32",
+    logger: cli.Logger = None,
     max_failures: cli.MaxFailures = 2,
     address: cli.Address = None,
     shard: cli.ShardOption = None,
@@ -89,6 +90,7 @@ def bo(
         keep=keep,
         deterministic=deterministic,
         precision=precision,
+        logger=logger,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
     limits = session.checked_limits(address, precision, max_concurrent=max_concurrent, **shares)

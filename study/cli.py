@@ -129,7 +129,31 @@ Deterministic = Annotated[
     bool,
     typer.Option("--deterministic", help="The same bits each time on one kind of GPU; on a CPU it is so anyway."),
 ]
+Logger = Annotated[
+    str | None,
+    typer.Option(
+        help="Show trials while they run: with tensorboard, `tensorboard --logdir RESULTS/tensorboard` shows each "
+        "scored checkpoint.  [tensorboard]"
+    ),
+]
 Gpus = Annotated[float | None, typer.Option(help="GPUs, or part of one, per trial.  [default: 1 where there are any]")]
+
+
+def _show_version(asked: bool) -> None:
+    from importlib.metadata import version
+
+    if asked:
+        print(f"gan-study {version('gan-study')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """What all commands have in common."""
 
 
 @app.command(epilog="Example: `study run grid --dataset celeba-hq-128 --methods none,spectral_norm`")
@@ -161,6 +185,7 @@ def run(
     pack: PackSize = "auto",
     deterministic: Deterministic = False,
     precision: Precision = "float32",
+    logger: Logger = None,
     max_failures: MaxFailures = 2,
     address: Address = None,
     shard: ShardOption = None,
@@ -202,6 +227,7 @@ def run(
         keep=keep,
         deterministic=deterministic,
         precision=precision,
+        logger=logger,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
     limits = session.checked_limits(address, precision, max_concurrent=max_concurrent, **shares)

@@ -123,6 +123,14 @@ def settle(temporary: Path, path: Path, check: Callable[[], None] = lambda: None
     _sync(path.parent)
 
 
+def put(path: Path, content: bytes) -> None:
+    """Write a small file at once, in a folder that is made where it is missing; a loss of power may cut it short."""
+    with _asking(path):
+        if not is_remote(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
 def create(path: Path, content: bytes) -> bool:
     """Put a new file in place, durably; False where there was one, which stays.
 
