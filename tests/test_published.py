@@ -56,9 +56,7 @@ def test_every_row_says_whose_it_is(folder):
     trials = read_table(folder, "trials").to_pylist()
     assert trials and {row["trial_id"] for row in trials} == set(member)
     assert all(row["status"] in ("finished", "diverged") for row in trials)
-    assert all(
-        Trial.from_dict(__import__("json").loads(row["trial"])).id == trial_id for trial_id, row in member.items()
-    )
+    assert all(Trial.from_dict(json.loads(row["trial"])).id == trial_id for trial_id, row in member.items())
     assert memberships(folder, "regularization", trials[0]["dataset"])
 
 
