@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The study of this folder, from nothing or from where it was stopped: `bash results/published/digits/study.sh [FOLDER]`.
-# A day's work for one core. Rows go to FOLDER, or to this one, which has them already: then there is nothing to run.
+# Some hours of two cores. Rows go to FOLDER, or to this one, which has them already: then there is nothing to run.
 set -euo pipefail
 folder=${1:-$(dirname "$0")}
 asked=(--discriminator-steps 500 --metrics is,modes,kid --results "$folder")
