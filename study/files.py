@@ -39,6 +39,12 @@ def place(address: str | Path | UPath) -> Path:
     return remote
 
 
+def as_typed(path: Path) -> Path:
+    """A path as one types it here: from the working folder on where it lies there, else the whole of it."""
+    here = Path.cwd()
+    return path.relative_to(here) if not is_remote(path) and path.is_relative_to(here) else path
+
+
 def is_remote(path: Path) -> bool:
     """Whether a place is on object storage."""
     return not isinstance(path, Path)
