@@ -25,7 +25,7 @@ from study.gan.model import build
 from study.memberships import add_memberships, defined_trial, memberships
 from study.names import InputError, look_up
 from study.outcome import Outcome
-from study.packs import Pack, grouped, packed
+from study.packs import Pack, alone, grouped, packed
 from study.patience import patiently
 from study.plan import Planned, Request, make_context, pending, training_of
 from study.results import outcomes, set_aside_damaged
@@ -227,7 +227,7 @@ class Rounds:
         searches: Sequence[Search],
         say: Callable[[str], Any],
         *,
-        most: Callable[[Planned], int] = lambda _: 1,
+        most: Callable[[Planned], int] = alone,
         retry_failed: bool = False,
     ) -> None:
         self.contexts = list(dict.fromkeys(search.context for search in searches))
@@ -290,7 +290,7 @@ class Rounds:
     def _lacking(self, search: Search, rounds: Sequence[tuple[int, Sequence[Trial]]]) -> dict[int, list[Planned]]:
         """What is still to be run, by round; the rows are read once for all of them."""
         number_of = {trial.id: number for number, trials in rounds for trial in trials}
-        most = (lambda _: 1) if search.strategy.stop_early else self._most
+        most = alone if search.strategy.stop_early else self._most
         whole = [one for _, trials in rounds for one in packed([search.planned(t) for t in trials], most)]
         todo: dict[int, list[Planned]] = {}
         for planned in search.missing(whole, retry_failed=self._retry_failed):

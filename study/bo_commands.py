@@ -49,6 +49,7 @@ def bo(
     pack: options.PackSize = "auto",
     deterministic: options.Deterministic = False,
     precision: options.Precision = "float32",
+    logger: options.Logger = None,
     max_failures: options.MaxFailures = 2,
     address: options.Address = None,
     shard: options.ShardOption = None,
@@ -89,6 +90,7 @@ def bo(
         keep=keep,
         deterministic=deterministic,
         precision=precision,
+        logger=logger,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
     limits = session.checked_limits(address, precision, max_concurrent=max_concurrent, **shares)

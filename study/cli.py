@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,23 @@ app.add_typer(data_app, name="data")
 ALL = "all"
 """In place of datasets: those on which the paper has a space."""
 USAGE_ERROR: Any = typer.BadParameter.__base__  # which typer does not export
+
+
+def _show_version(asked: bool) -> None:
+    from importlib.metadata import version
+
+    if asked:
+        print(f"gan-study {version('gan-study')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """What all commands have in common."""
 
 
 @app.command(epilog="Example: `study run grid --dataset celeba-hq-128 --methods none,spectral_norm`")
@@ -57,6 +74,7 @@ def run(
     pack: options.PackSize = "auto",
     deterministic: options.Deterministic = False,
     precision: options.Precision = "float32",
+    logger: options.Logger = None,
     max_failures: options.MaxFailures = 2,
     address: options.Address = None,
     shard: options.ShardOption = None,
@@ -98,6 +116,7 @@ def run(
         keep=keep,
         deterministic=deterministic,
         precision=precision,
+        logger=logger,
     )
     shares = {"gpus_per_trial": gpus_per_trial, "trials_per_gpu": trials_per_gpu}
     limits = session.checked_limits(address, precision, max_concurrent=max_concurrent, **shares)

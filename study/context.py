@@ -31,6 +31,7 @@ class Context:
         keep_states: whether finished trials keep their last full state, from which a longer one can go on.
         keep: which generators are kept; one of `KEEPS`.
         deterministic: whether a GPU is to compute the same bits each time; a CPU does so anyway.
+        logger: what is told of checkpoints as trials come to them; one of `study.events.LOGGERS`, or None.
         patience: seconds for which writing results is tried again, see `study.patience`.
     """
 
@@ -46,6 +47,7 @@ class Context:
     keep_states: bool = False
     keep: str = BEST
     deterministic: bool = False
+    logger: str | None = None
     patience: float = PATIENCE
 
     @property

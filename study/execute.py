@@ -17,6 +17,7 @@ from study.checkpoint import Generator, Snapshot, load_generator
 from study.context import Context
 from study.device import check_precision, prepare_process
 from study.evaluation import Evaluation
+from study.events import check_logger
 from study.gan.program import best_compiler
 from study.lockstep import Diverged
 from study.metrics.extractors import load_extractor
@@ -108,11 +109,12 @@ def execute_pack(
     latest checkpoints, and `say` is told.
 
     Raises StudyStops where the results cannot be written for long, where images or extractor are not those of the
-    study, and where the device does not compute in the trials' precision.
+    study, where the device does not compute in the trials' precision, and where the logger's package is missing.
     """
     prepare_process(deterministic=context.deterministic)
     try:
         check_precision(tasks[0].trial.training.precision, device)
+        check_logger(context.logger)
     except InputError as error:
         raise StudyStops(f"{socket.gethostname()}: {error}") from error
     for task in tasks:

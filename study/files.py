@@ -47,6 +47,12 @@ def place(address: str | Path | UPath) -> Path:
     return remote
 
 
+def as_typed(path: Path) -> Path:
+    """A path as one types it here: from the working folder on where it lies there, else the whole of it."""
+    here = Path.cwd()
+    return path.relative_to(here) if not is_remote(path) and path.is_relative_to(here) else path
+
+
 def is_remote(path: Path) -> bool:
     """Whether a place is on object storage."""
     return not isinstance(path, Path)
@@ -129,6 +135,14 @@ def settle(temporary: Path, path: Path, check: Callable[[], None] = lambda: None
     check()
     temporary.replace(path)
     _sync(path.parent)
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a small file at once, in a folder that is made where it is missing; a loss of power may cut it short."""
+    with _asking(path):
+        if not is_remote(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def create(path: Path, content: bytes) -> bool:

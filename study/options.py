@@ -114,6 +114,13 @@ Deterministic = Annotated[
     bool,
     typer.Option("--deterministic", help="The same bits each time on one kind of GPU; on a CPU it is so anyway."),
 ]
+Logger = Annotated[
+    str | None,
+    typer.Option(
+        help="Show trials while they run: with tensorboard, `tensorboard --logdir RESULTS/tensorboard` shows each "
+        "scored checkpoint.  [tensorboard]"
+    ),
+]
 Gpus = Annotated[float | None, typer.Option(help="GPUs, or part of one, per trial.  [default: 1 where there are any]")]
 
 

@@ -23,6 +23,11 @@ Pack = tuple[Planned, ...]
 """What is left to be run of the trials of one pack, or a single trial."""
 
 
+def alone(_: Planned) -> int:
+    """One trial in a pack, whichever it is."""
+    return 1
+
+
 def sizes(asked: str, device: str | None, data_dir: Path) -> Callable[[Planned], int]:
     """What tells the most trials of a pack that a trial may be in; 1 where it is trained alone.
 

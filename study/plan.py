@@ -11,6 +11,7 @@ from study import data
 from study.checkpoint import Unreadable
 from study.context import BEST, KEEPS, Context
 from study.continuation import continuation
+from study.events import check_logger
 from study.expand import Narrowing, expand
 from study.gan.methods import canonical
 from study.gan.model import build
@@ -48,12 +49,14 @@ class Request:
     keep_states: bool = False
     keep: str = BEST
     deterministic: bool = False
+    logger: str | None = None
     precision: str = FLOAT32
     many: bool = False
 
     def __post_init__(self) -> None:
         look_up("--keep", self.keep, KEEPS)
         look_up("--precision", self.precision, PRECISIONS)
+        check_logger(self.logger)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +129,7 @@ def make_context(request: Request, dataset: str) -> tuple[Context, tuple[int, in
         keep_states=request.keep_states,
         keep=request.keep,
         deterministic=request.deterministic,
+        logger=request.logger,
     )
     return context, images.train.shape[1:3]
 

@@ -9,6 +9,7 @@ from typing import Any
 from study.checkpoint import Snapshot, Unreadable, generator_of, save_generator, save_state
 from study.context import ALL, NONE, Context
 from study.continuation import continuation
+from study.events import Events
 from study.lockstep import Position
 from study.names import InputError
 from study.outcome import Outcome, end
@@ -60,6 +61,7 @@ class Running:
         self.task, self.so_far, self.ended = task, Snapshot(task.trial, context.conditions), False
         self._context, self._device, self._say = context, device, say
         self._unfinished = Unfinished(context.results, self.so_far, say)
+        self._events = Events(task.trial, context, say) if context.logger else None
         self._compiled: str | None = None
         self._started, self._clock = now(), time.perf_counter()
 
@@ -70,6 +72,8 @@ class Running:
         """
         self._shape = shape
         self.so_far = self._unfinished.read(self._device) or self._inherited() or self.so_far
+        if self._events:
+            self._events.begin(self.so_far)
 
     def _inherited(self) -> Snapshot | None:
         """What a new trial goes on from; None where it trains from the start."""
@@ -90,6 +94,8 @@ class Running:
         """It has come to a checkpoint."""
         self.so_far = self.so_far.after(checkpoint)
         self._compiled = checkpoint.together.programs.compiled
+        if self._events:
+            self._events.add(checkpoint)
         if self._context.keep == ALL:
             path = generator_at(self._context.results, self.task.trial.id, self.so_far.position.step)
             self._patiently(partial(save_generator, path, generator_of(self.task.trial, checkpoint), self._shape))

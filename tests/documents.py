@@ -40,7 +40,9 @@ class Block(NamedTuple):
 
 def documents() -> list[Path]:
     """All that may have blocks."""
-    return [path for path in sorted(ROOT.rglob("*.md")) if not set(path.relative_to(ROOT).parts) & {".venv", "report"}]
+    folders = [path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    inside = [path for folder in folders for path in folder.rglob("*.md") if "report" not in path.parts]
+    return sorted([*ROOT.glob("*.md"), *inside])
 
 
 def blocks(text: str) -> Iterator[Block]:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -268,6 +269,11 @@ def test_every_command_explains_itself_with_an_example(study: Study) -> None:
         answer = study(*command.split(), "--help")
         assert answer.code == 0
         assert f"study {command}" in answer.out.partition("Example")[2], command
+
+
+def test_the_version_is_the_packages(study: Study) -> None:
+    answer = study("--version")
+    assert (answer.code, answer.out, answer.err) == (0, f"gan-study {version('gan-study')}\n", "")
 
 
 def test_help_answers_without_the_heavy_imports() -> None:

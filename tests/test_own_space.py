@@ -397,7 +397,7 @@ def test_a_python_file_may_define_what_it_likes(write):
     assert {s.seeds for s in settings(write(text, "mine.py"))} == {3}
 
 
-def test_a_python_file_may_have_all_that_the_studys_own_have(write, tmp_path):
+def test_a_python_file_may_have_all_that_the_studys_own_have(write):
     for name in search_spaces.spaces():
         text = (
             f'import dataclasses, search_spaces\nSPACE = dataclasses.replace(search_spaces.get("{name}"), name="mine")'

@@ -49,6 +49,17 @@ def test_it_prints_the_best_trials_and_writes_a_page_beside_the_rows(study, rows
     assert files(rows.folder / "report") == ["index.html"]
 
 
+def test_the_page_does_not_say_where_on_the_machine_its_rows_are(study, rows, monkeypatch):
+    """So that a copy elsewhere makes the same page."""
+    rows.random([4.0, 5.0])
+    monkeypatch.chdir(rows.folder.parent)
+    assert study("report", "--results", rows.folder.name).code == 0
+    text = (rows.folder / "report" / "index.html").read_text()
+    commands = re.findall(r"study run \w+ --dataset digits --results (.+)", text)
+    assert commands and {re.sub("<.*", "", name) for name in commands} == {rows.folder.name}
+    assert str(rows.folder) not in text
+
+
 def test_its_options_reach_the_page(study, rows, tmp_path):
     how = ["--fraction", 0.5, "--rule", "final", "--pool", "settings", "--level", 0.9]
     answer = study("report", "--results", rows.folder, "--output", tmp_path / "out" / "mine.html", *how)

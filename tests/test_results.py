@@ -640,7 +640,8 @@ def test_the_example_of_the_data_dictionary_runs(tmp_path):
     write(tmp_path / "results")
     write(tmp_path / "results", 1, DIVERGED)
     compact(tmp_path / "results")
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    codes = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    (code,) = (code for code in codes if '"results/trials.parquet"' in code)
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "dragan" in run.stdout

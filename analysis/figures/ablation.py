@@ -22,10 +22,10 @@ from analysis.style import PAGE, TERMS, in_words
 
 INKS = {LOWER: "#0072B2", HIGHER: "#D55E00"}
 """Of changes that are resolved."""
-TICKS = (-0.99, -0.95, -0.9, -0.8, -0.6, -0.4, -0.2, 0, 0.25, 0.5, 1, 2, 4, 9, 19, 49, 99)
-"""Changes that may be written at the axis; those within it are."""
-CLOSE = (-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.5)
-"""The same of an axis that spans less than 0.6."""
+TICKS = (0, -0.1, 0.1, -0.2, 0.2, -0.3, 0.3, -0.5, 0.5, 1, -0.8, 2, 4, -0.9, 9, 19, 49, 99)
+"""Changes that may be written at the axis, the first first: those within it that have room beside the others are."""
+ROOM = 0.16
+"""Of the axis, for one that is written."""
 
 
 @once
@@ -84,12 +84,26 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_ylim(line - 0.8, -0.8)
     ax.set_xscale("function", functions=(np.log1p, np.expm1))
     ax.set_xlim(left, right)
-    ax.xaxis.set_major_locator(FixedLocator(CLOSE if right - left < 0.6 else TICKS))
+    ax.xaxis.set_major_locator(FixedLocator(_ticks(left, right)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.0f}" if value else "0"))
     ax.xaxis.grid(visible=True, color="0.92", lw=0.5)
     ax.set_axisbelow(True)
-    ax.set_xlabel(fitted(f"change of {table['score_label'].iloc[0]}, %", COLUMN / 2))
+    ax.set_xlabel(fitted(f"change of {table['score_label'].iloc[0]},\N{NO-BREAK SPACE}%", COLUMN / 2))
+
+
+def _ticks(left: float, right: float) -> list[float]:
+    """Those of TICKS that are written at an axis from `left` to `right`.
+
+    >>> _ticks(-0.25, 0.3), _ticks(-0.38, 3.3)
+    ([0, -0.1, 0.1, -0.2, 0.3], [0, -0.3, 0.5, 2])
+    """
+    room = ROOM * (np.log1p(right) - np.log1p(left))
+    shown: list[float] = []
+    for tick in TICKS:
+        if left <= tick <= right and all(abs(np.log1p(tick) - np.log1p(other)) >= room for other in shown):
+            shown.append(tick)
+    return shown
 
 
 def _interval(ax: Axes, line: float, row: dict[Hashable, Any], left: float, right: float) -> None:

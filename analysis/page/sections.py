@@ -16,6 +16,7 @@ from analysis.rows import Rows
 from analysis.tables import number, tables
 from analysis.typical import typical_trials
 from search_spaces.ranges import BO
+from study.files import as_typed
 from study.rows import DIVERGED, FAILED, FINISHED
 from study.words import duration
 
@@ -225,7 +226,7 @@ def _to_run(rows: Rows) -> list[Item]:
     )
     told = rows.members[rows.members["space"].isin(spaces)].drop_duplicates(["space", "context"])
     lines = [
-        shlex.join(["study", "run", str(space), "--dataset", str(context), "--results", str(rows.folder)])
+        shlex.join(["study", "run", str(space), "--dataset", str(context), "--results", str(as_typed(rows.folder))])
         for space, context in zip(told["space"], told["context"], strict=True)
     ]
     return [Text(paragraphs=[said]), Code(lines=lines)]

@@ -171,7 +171,7 @@ def test_the_level_is_shared_by_the_rows_that_have_pairs_enough(study, methods):
     assert said == {"spectral_norm": "lower", "dragan": "higher", "gradient_penalty": "no interval"}
 
 
-def test_by_splits_the_pairs(study, methods):
+def test_by_splits_the_pairs(study):
     for architecture, scores in (("sndcgan", (10, 5)), ("dcgan", (10, 20))):
         study.add(Method(architecture=architecture), scores[0])
         study.add(Method(architecture=architecture, normalizations=SPECTRAL), scores[1])

@@ -175,7 +175,7 @@ def test_a_wrong_checksum_leaves_nothing(tmp_path, served):
 
 
 @pytest.mark.parametrize("trouble", ["gone", "cut", "refused"])
-def test_a_download_that_fails_is_one_line_and_leaves_nothing(tmp_path, served, web, trouble, monkeypatch):
+def test_a_download_that_fails_is_one_line_and_leaves_nothing(tmp_path, served, web, trouble):
     if trouble == "gone":
         served.unlink()
     elif trouble == "cut":

@@ -132,7 +132,7 @@ def test_weights_for_another_shape_are_refused(other, tmp_path):
         load_extractor("classifier", dataset="other", data_dir=tmp_path, weights=SHIPPED)
 
 
-def test_unlabelled_data_are_refused(digits, tmp_path):
+def test_unlabelled_data_are_refused(digits):
     unlabelled = data.Images(train=digits.train, test=digits.test, manifest=digits.manifest)
     with pytest.raises(InputError, match="has no labels"):
         train("faces", unlabelled)

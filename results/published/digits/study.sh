@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The study of this folder, from nothing or from where it was stopped: `bash results/published/digits/study.sh [FOLDER]`.
+# Some hours of two cores. Rows go to FOLDER, or to this one, which has them already: then there is nothing to run.
+set -euo pipefail
+folder=${1:-$(dirname "$0")}
+asked=(--discriminator-steps 500 --metrics is,modes,kid --results "$folder")
+
+study run regularization --seeds 3 --methods gradient_penalty --keep-states "${asked[@]}"
+study run regularization --seeds 3 "${asked[@]}"
+study run losses --seeds 3 "${asked[@]}"
+study run architectures --seeds 3 "${asked[@]}"
+study run resnet-ablation "${asked[@]}"
+study run long-training --seeds 3 "${asked[@]}"
+study run cifar --seeds 3 --architecture sndcgan --methods hinge,hinge+spectral_norm,hinge+gradient_penalty "${asked[@]}"
+study run combinations --seeds 1 "${asked[@]}"
+study bo --rounds 12 "${asked[@]}"
