@@ -30,6 +30,7 @@ def leave(
     seconds: float | None = None,
     scoring: float = 0.0,
     protocol: MetricProtocol = PROTOCOL,
+    dataset_sha256: str = "d" * 64,
     device: str = "cpu",
     space: str | None = None,
     pack: int = 1,
@@ -38,7 +39,7 @@ def leave(
     record = Record(
         status=status,
         reason=None if status == FINISHED else "made so",
-        dataset_sha256="d" * 64,
+        dataset_sha256=dataset_sha256,
         started_at="2026-01-01T00:00:00+00:00",
         finished_at="2026-01-01T00:00:00+00:00",
         training_seconds=seconds,
