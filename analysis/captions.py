@@ -1,11 +1,15 @@
 """What a reader must know beside any figure or table: rule, pool, what did not finish, and the metric protocol."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from analysis.load import describe_protocol
 from analysis.rows import Rows
-from analysis.style import abbreviations
+from analysis.scores import usual_training
+from analysis.style import abbreviations, in_words
 from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 
 
@@ -22,7 +26,7 @@ def adaptive(rows: Rows) -> list[str]:
 
 def of_datasets(trials: pd.DataFrame) -> list[str]:
     """A sentence or two per dataset: trials by how they ended, score and protocol."""
-    lines = []
+    lines, usual = [], usual_training(trials)
     for dataset, rows in trials.groupby("dataset"):
         row, status = rows.iloc[0], rows["status"]
         scored = np.isfinite(rows["best_frechet_distance"])
@@ -31,11 +35,21 @@ def of_datasets(trials: pd.DataFrame) -> list[str]:
             f"{dataset}: {len(rows) - stopped} trials, {(status == DIVERGED).sum()} diverged, "
             f"{(status == FAILED).sum()} failed{f', {unscored} finished without a score' if unscored else ''}; "
             f"{score_label(row)}, protocol {row['protocol_id']} "
-            f"({describe_protocol(row)})."
+            f"({describe_protocol(row)}){said_of_usual(usual.get(str(dataset), {}))}."
         )
         if stopped:
             lines.append(f"{stopped} more were stopped early and are left out, so that the others are a selection.")
     return lines
+
+
+def said_of_usual(values: Mapping[str, Any]) -> str:
+    """What goes for the trials of a dataset whose labels say nothing else; "" where labels have nothing to say.
+
+    >>> said_of_usual({"discriminator_steps": 500}), said_of_usual({})
+    ('; discriminator steps 500 unless a label says otherwise', '')
+    """
+    told = ", ".join(f"{in_words(column)} {value}" for column, value in values.items())
+    return f"; {told} unless a label says otherwise" if told else ""
 
 
 def common(rows: Rows, *first: str) -> str:

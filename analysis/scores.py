@@ -1,11 +1,12 @@
 """Which score stands for a trial, what is pooled, and what each pool is called."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.style import CONTEXT, method_label, place
+from analysis.style import CONTEXT, in_words, method_label, place
 from study.names import InputError
 from study.rows import FINISHED, STOPPED
 from study.trial import Training, field_names
@@ -90,7 +91,7 @@ def _settings(rows: pd.DataFrame) -> pd.DataFrame:
 def labels(frame: pd.DataFrame) -> "pd.Series[str]":
     """The label of each row's method: what is pooled under it are hyperparameters and seeds, and nothing else.
 
-    Where trials of one dataset differ in architecture or training, their labels say in what.
+    Where trials of one dataset differ in architecture or training, their labels say in what (`with_context`).
     """
     named = frame["method"].map({name: method_label(name) for name in frame["method"].unique()})
     split = frame["penalty"].isin(SPLIT_BY_N_DIS) & (frame["n_dis"] != 1)
@@ -99,18 +100,28 @@ def labels(frame: pd.DataFrame) -> "pd.Series[str]":
     return with_context(named, frame)
 
 
-def with_context(named: "pd.Series[str]", frame: pd.DataFrame) -> "pd.Series[str]":
-    """The labels of rows, with their architecture and training wherever a dataset has more than one of it."""
-    for column in ("architecture", *field_names(Training)):
-        if (frame[column] == frame[column].iloc[:1].squeeze()).all():
-            continue
-        sizes = frame.groupby("dataset")[column].nunique()
-        if sizes.max() < 2:
-            continue
-        varies = frame["dataset"].map(sizes) > 1
-        word = "" if column == "architecture" else f"{column.replace('_', ' ')} "
-        named = named.where(~varies, named + CONTEXT + word + frame[column].astype(str))
+def with_context(named: "pd.Series[str]", frame: pd.DataFrame, *, usual_too: bool = False) -> "pd.Series[str]":
+    """The labels of rows, with their architecture and training wherever a dataset has more than one of it.
+
+    Of the training they say what is not usual (`usual_training`), which captions tell for all; `usual_too`: all of it.
+    """
+    several = frame.groupby("dataset")["architecture"].transform("nunique") > 1
+    named = named.where(~several, named + CONTEXT + frame["architecture"].astype(str))
+    for dataset, values in usual_training(frame).items():
+        for column, usual in values.items():
+            told = (frame["dataset"] == dataset) & (usual_too | (frame[column] != usual))
+            named = named.where(~told, named + CONTEXT + in_words(column) + " " + frame[column].astype(str))
     return named
+
+
+def usual_training(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """By dataset, what most of its trials have of each part of training in which they differ; the least of equals."""
+    varying = [column for column in field_names(Training) if frame[column].nunique() > 1]
+    groups = frame.groupby("dataset") if varying else ()
+    return {
+        str(dataset): {column: rows[column].mode().iloc[0] for column in varying if rows[column].nunique() > 1}
+        for dataset, rows in groups
+    }
 
 
 def pools(rows: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:

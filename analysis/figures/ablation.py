@@ -138,7 +138,7 @@ def _heading(factor: str, usual: str) -> str:
 
 
 def _word(name: str) -> str:
-    return TERMS.get(name, in_words(name))
+    return TERMS.get(name, name)
 
 
 FIGURE = FigureKind(name="ablation", title="One change at a time", compute=compute, caption=caption, draw=draw)

@@ -97,10 +97,9 @@ def test_searches_are_told_apart_by_what_they_do_not_share(study, methods):
 def test_lengths_of_training_are_panels_of_their_own(study):
     study.search([[3.0]])
     study.search([[2.0]], steps=500)
-    assert set(search_report(study.folder).rounds["label"]) == {
-        "W/O, discriminator steps 250",
-        "W/O, discriminator steps 500",
-    }
+    found = search_report(study.folder)
+    assert set(found.rounds["label"]) == {"W/O", "W/O, discriminator steps 500"}
+    assert "; discriminator steps 250 unless a label says otherwise." in found.caption
 
 
 def test_names_are_those_that_study_bo_gives():

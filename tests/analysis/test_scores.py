@@ -6,7 +6,19 @@ import pandas as pd
 import pytest
 
 from analysis import load, select
-from analysis.scores import BEST, FINAL, RULES, SETTINGS, TRAININGS, check_fraction, labels, pools, scored
+from analysis.scores import (
+    BEST,
+    FINAL,
+    RULES,
+    SETTINGS,
+    TRAININGS,
+    check_fraction,
+    labels,
+    pools,
+    scored,
+    usual_training,
+    with_context,
+)
 from study.names import InputError
 from study.rows import DIVERGED, FAILED, STOPPED
 from study.trial import Method
@@ -124,12 +136,20 @@ def test_labels_say_what_differs_within_a_dataset(study):
     study.add(score=1.0, steps=250, dataset="digits-32")
     study.add(Method(architecture="resnet19"), 1.0, dataset="digits-32")
     frame = rows_of(study)
-    assert sorted(labels(frame)) == [
-        "W/O, discriminator steps 250",
-        "W/O, discriminator steps 500",
-        "W/O, resnet19",
-        "W/O, sndcgan",
-    ]
+    assert usual_training(frame) == {"digits": {"discriminator_steps": 250}, "digits-32": {}}
+    assert sorted(labels(frame)) == ["W/O", "W/O, discriminator steps 500", "W/O, resnet19", "W/O, sndcgan"]
+
+
+def test_labels_say_what_few_trials_of_a_dataset_have(study):
+    for steps, seed in ((500, 0), (500, 1), (250, 0)):
+        study.add(score=1.0, steps=steps, seed=seed)
+    study.add(Method(architecture="sndcgan", penalty="dragan"), 1.0, steps=1000)
+    frame = rows_of(study)
+    assert usual_training(frame) == {"digits": {"discriminator_steps": 500}}
+    assert set(labels(frame)) == {"W/O", "W/O, discriminator steps 250", "DR, discriminator steps 1000"}
+    assert set(with_context(frame["method"], frame, usual_too=True)) == {
+        "none, discriminator steps 500", "none, discriminator steps 250", "dragan, discriminator steps 1000"
+    }  # fmt: skip
 
 
 def test_pools_come_in_the_order_of_the_paper_and_hold_all_rows(small_study):
