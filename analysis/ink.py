@@ -11,7 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from analysis.style import PAGE
 from study.files import replace
@@ -34,11 +36,31 @@ ROUND = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 """First digits of numbers about evenly apart on a logarithmic axis, from many to few."""
 
 
+class RoundedLayout(ConstrainedLayoutEngine):
+    """matplotlib's constrained layout with its places rounded: the last bits of its solver differ between processes."""
+
+    def execute(self, fig: Any) -> Any:
+        """Gives the axes and the parts of a figure their places."""
+        grids = super().execute(fig)
+        for part in fig.subfigs:
+            part.bbox_relative.set(_rounded(part.bbox_relative))
+        for ax in fig.get_axes():
+            placed = ax.get_in_layout()
+            ax.set_position(_rounded(ax.get_position(original=True)), which="original")
+            ax.set_in_layout(placed)  # which a place that is set takes away
+        return grids
+
+
+def _rounded(place: Bbox) -> Bbox:
+    """A place in shares of a figure, to a billionth."""
+    return Bbox.from_extents(*(round(end, 9) for end in place.extents))
+
+
 def captioned(width: float, height: float, caption: str) -> Figure:
     """An empty figure of so many inches, and below them the caption."""
     wrapped = textwrap.wrap(caption.replace(" %", KEPT), int(width * CAPTION_LETTERS))
     text = [line.replace(KEPT, " %") for line in wrapped]
-    figure = Figure(figsize=(width, height + CAPTION_LINE * len(text) + 0.1), layout="constrained")
+    figure = Figure(figsize=(width, height + CAPTION_LINE * len(text) + 0.1), layout=RoundedLayout())
     figure.supxlabel("\n".join(text), x=0.01, ha="left", fontsize=CAPTION_SIZE, color="0.25", linespacing=1.25)
     return figure
 

@@ -6,7 +6,7 @@ import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.ink import fitted, plain_numbers
+from analysis.ink import captioned, fitted, lay_out, plain_numbers
 from analysis.panels import counting_axis, score_axis
 from analysis.style import PAGE
 
@@ -64,3 +64,19 @@ def test_a_long_score_name_is_no_longer_than_its_axis(ax, inches):
     ax.figure.draw_without_rendering()
     assert label.get_window_extent().height <= inches * ax.figure.dpi * 1.05
     assert label.get_text().replace("\n", " ").replace("- ", "-") == "FD (inception-v3-compat, bf16 features)"
+
+
+def test_places_of_axes_have_no_last_bits_of_a_solver():
+    figure = captioned(4, 3, "a caption " * 20)
+    upper, lower = figure.subfigures(2, 1)
+    axes = [*upper.subplots(1, 2), *lower.subplots(1, 2)]
+    for number, ax in enumerate(axes):
+        ax.set_ylabel("a label\n" * (number + 1))
+    lay_out(figure)
+    shares = [share for ax in axes for share in ax.get_position(original=True).extents]
+    shares += [share for part in (upper, lower) for share in part.bbox_relative.extents]
+    assert shares == [round(share, 9) for share in shares] and len(set(shares)) > 4
+    assert all(ax.get_in_layout() for ax in axes)
+    axes[0].set_ylabel("a label\n" * 9)
+    lay_out(figure)
+    assert list(axes[0].get_position(original=True).extents) != shares[:4]
