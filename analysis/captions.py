@@ -19,9 +19,9 @@ def rule_and_pool(rows: Rows) -> str:
 
 
 def adaptive(rows: Rows) -> list[str]:
-    """A sentence, where Bayesian searches proposed some of the trials."""
+    """A sentence, where some of the trials are there for the scores of others."""
     count = int(rows.adaptive.sum())
-    return [f"{count} trials were proposed by Bayesian searches: adaptive, not exchangeable."] if count else []
+    return [f"{count} trials were chosen by the scores of others: adaptive, not exchangeable."] if count else []
 
 
 def of_datasets(trials: pd.DataFrame) -> list[str]:

@@ -1,7 +1,7 @@
 """What all analyses of a results folder start from: its rows, and how they are to be looked at."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.load import Names, load, load_checkpoints, positions, select
 from analysis.scores import BEST, TRAININGS, Pool, SelectionRule, scored
 from analysis.stored import is_folder, load_table
+from search_spaces import spaces
 from search_spaces.ranges import BO
 from study.files import exists, place
 from study.names import unknown
@@ -69,11 +70,21 @@ class Rows:
 
     @cached_property
     def adaptive(self) -> "pd.Series[bool]":
-        """Of the trials: whether only Bayesian searches proposed them, so that they are not exchangeable."""
-        proposed = self.members["space"] == BO
+        """Of the trials: whether they are only there for the scores of others, so that they are not exchangeable.
+
+        Bayesian searches propose such trials, and spaces that repeat the best settings (`SearchSpace.choose`).
+        """
+        proposed = self.members["space"].isin([BO, *(space.name for space in spaces().values() if space.choose)])
         own, others = self.members["trial_id"][proposed].unique(), self.members["trial_id"][~proposed]
         # what is looked for is the costly side of isin, so that it is kept small
         return self.trials["trial_id"].isin(own) & ~self.trials["trial_id"].isin(others[others.isin(own)])
+
+    @cached_property
+    def fair(self) -> "Rows":
+        """The rows without the `adaptive` ones, for what they cannot show; a dataset that has no others keeps them."""
+        alone = self.adaptive.groupby(self.trials["dataset"]).transform("all")
+        kept = self.trials[~self.adaptive | alone]
+        return self if len(kept) == len(self.trials) else replace(self, trials=kept.reset_index(drop=True))
 
     @cached_property
     def made(self) -> dict[Any, Any]:

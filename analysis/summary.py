@@ -16,13 +16,13 @@ from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 def summary(rows: Rows) -> pd.DataFrame:
     """One row per dataset.
 
-    The leader is the method with the lowest median of its best `rows.fraction`, over its own pool. The others are
-    compared with it at equal numbers of trainings; since any method could have led, each comparison has the level of
-    one among all pairs (Bonferroni), so that all of them hold together in spite of the choice.
+    The leader is the method with the lowest median of its best `rows.fraction`, over its own pool of `rows.fair`. The
+    others are compared with it at equal numbers of trainings; since any method could have led, each comparison has the
+    level of one among all pairs (Bonferroni), so that all of them hold together in spite of the choice.
 
     Returns:
         dataset, score_label, trials (rows), finished, diverged, failed, stopped, methods; best, best_method,
-        best_setting, best_trial_id (of the single best trial); leader, n (its pool), k, median (of its best
+        best_setting, best_trial_id (of the single best trial of all); leader, n (its pool), k, median (of its best
         `rows.fraction`); interval_fraction (the least that its pool gives an interval for, at least `rows.fraction`),
         interval_median, low, high (the median of its best `interval_fraction`, with the interval of `rows.level`; NaN
         where there is none); better_than and not_resolved (tuples of the other methods' labels), level (of each
@@ -33,21 +33,21 @@ def summary(rows: Rows) -> pd.DataFrame:
 
 def _of_dataset(rows: Rows, dataset: str, trials: pd.DataFrame) -> dict[str, Any]:
     first, status = trials.iloc[0], trials["status"].value_counts()
-    found = pools(rows.scored[rows.scored["dataset"] == dataset])
+    every = rows.scored[rows.scored["dataset"] == dataset]
+    found = pools(rows.fair.scored[rows.fair.scored["dataset"] == dataset])
     scores = {label: pool["score"].to_numpy() for (_, label), pool in found.items()}
     told = {
         "dataset": dataset,
         "score_label": score_label(first),
         "trials": len(trials),
         **{name: int(status.get(name, 0)) for name in (FINISHED, DIVERGED, FAILED, STOPPED)},
-        "methods": len(scores),
+        "methods": every["method_label"].nunique(),
     }
     medians = {label: expected_top_median(each, rows.fraction) for label, each in scores.items()}
     if not any(map(math.isfinite, medians.values())):
         return told
     leader = min(medians, key=lambda label: medians[label])
-    pool = pd.concat(list(found.values()))
-    best = pool.sort_values(["score", "trial_id"]).iloc[0]
+    best = every.sort_values(["score", "trial_id"]).iloc[0]
     return {
         **told,
         "best": best["score"],

@@ -39,7 +39,7 @@ def judge(rows: Rows) -> pd.DataFrame:
         One row per claim, in order: id, claim (its statement), verdict (holds, does not hold, not resolved, not enough
         data), numbers (how many comparisons are for and against, and the one that decides, with its interval), cells
         (comparisons that could be made), against (of them resolved against the claim, all together), left_out (trials
-        of Bayesian searches), needs, paper (what its figures say, with the source) and test, all in words.
+        that scores of others chose), needs, paper (what its figures say, with the source) and test, all in words.
     """
     material = _material(rows)
     return frame([judged_row(claim, decide(claim.lines(material), rows.level), material) for claim in CLAIMS], JUDGED)

@@ -52,15 +52,15 @@ class Cell:
 class Material:
     """What claims are judged by.
 
-    Trials that only a Bayesian search proposed are left out: it draws where it expects the best, so that they are no
-    sample of a method's settings.
+    Trials that were only chosen by the scores of others, by a Bayesian search or as the best ones to be repeated, are
+    left out: they are no sample of a method's settings.
     """
 
     rows: Rows
 
     @cached_property
     def left_out(self) -> int:
-        """Trials that only Bayesian searches proposed."""
+        """Trials that were only chosen by the scores of others."""
         return int(self.rows.adaptive.sum())
 
     @cached_property

@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.captions import adaptive
 from analysis.figures.kind import FigureKind, Frames
 from analysis.ink import CLOUD, PAPER, captioned, fitted, scale_scores
 from analysis.paper.beside import beside_caption, boxes_beside, comparable
@@ -170,7 +171,7 @@ def _facet_width(table: pd.DataFrame) -> float:
 def _width_of(table: pd.DataFrame, labels: int) -> float:
     """Inches of so many labels, each as wide as the widest of `table`."""
     longest = max(len(line) for _, row in table.iterrows() for line in _tick(row).splitlines())
-    return 0.6 + labels * (0.08 + 0.058 * longest)
+    return 0.6 + labels * (0.08 + 0.064 * longest)
 
 
 def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
@@ -195,7 +196,9 @@ def compute(rows: Rows) -> Frames:
 def caption(rows: Rows, frames: Frames) -> str:
     """What the boxes are, ours and the paper's."""
     legend = [PAPER_LEGEND] if len(frames["paper"]) else []
-    return "\n".join([LEGEND, *legend, top_caption(frames["marked"]), *beside_caption(frames["beside"])])
+    return "\n".join(
+        [LEGEND, *legend, top_caption(frames["marked"]), *adaptive(rows), *beside_caption(frames["beside"])]
+    )
 
 
 FIGURE = FigureKind(

@@ -32,7 +32,8 @@ def summarized(rows: Rows, at_work: Sequence[str]) -> Section:
     items: list[Item] = [*_unfinished(rows, at_work), Facts(pairs=_facts(rows, found))]
     for _, row in found.iterrows():
         items.append(Text(paragraphs=[*_of_dataset(row, rows)]))
-    items.append(Text(paragraphs=[*adaptive(rows), _of_claims(rows)]))
+    judged = " Which method leads is judged without them." if rows.fair is not rows else ""
+    items.append(Text(paragraphs=[*(f"{said}{judged}" for said in adaptive(rows)), _of_claims(rows)]))
     return Section(name="summary", title="Summary", items=items)
 
 
@@ -100,7 +101,7 @@ def _wider(row: "pd.Series[Any]", rows: Rows, unit: str, confidence: str) -> str
 
 def _against(row: "pd.Series[Any]", confidence: str) -> str:
     """Over which methods the leader is better for certain, and over which not."""
-    if row["methods"] == 1:
+    if not (row["better_than"] or row["not_resolved"]):
         return "One method only: there is nothing to compare it with."
     better = f"better than {_listed(row['better_than'])}" if row["better_than"] else "better than no other method"
     open_ = f". Not resolved are the comparisons with {_listed(row['not_resolved'])}" if row["not_resolved"] else ""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.captions import adaptive
 from analysis.rows import Rows
 from analysis.tables.formats import number
 from analysis.tables.kind import Block, TableKind
@@ -45,7 +46,8 @@ def _median(row: "pd.Series[Any]") -> str:
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
     """That of the figure `top`, of all trials whatever the pool."""
-    return top_caption(rows.trials.assign(fraction=rows.fraction, rule=rows.rule.words, pool=rows.pool.words))
+    told = top_caption(rows.trials.assign(fraction=rows.fraction, rule=rows.rule.words, pool=rows.pool.words))
+    return "\n".join([told, *adaptive(rows)])
 
 
 TABLE = TableKind(name="best", title="Best and median of each method", compute=compute, words=words, caption=caption)

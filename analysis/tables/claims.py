@@ -22,7 +22,7 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
         rows,
         "Holds: every comparison of the claim is resolved in its favour; does not hold: one is against it, all "
         f"corrected together; the chance of a wrong verdict is at most {100 * (1 - rows.level):g} %.",
-        "Trials that only Bayesian searches proposed are left out.",
+        "Left out are trials that were only chosen by the scores of others, in Bayesian searches or as the best.",
     )
 
 

@@ -19,11 +19,12 @@ MOST = 120
 
 
 def compute(rows: Rows) -> pd.DataFrame:
-    """`analysis.compare.compare` of the pairs of `compared`, and score_label.
+    """`analysis.compare.compare` of the pairs of `compared` among `rows.fair`, and score_label.
 
     Raises:
         NotEnough: no dataset has two methods, or nothing was scored.
     """
+    rows = rows.fair
     if rows.scored["score"].isna().all():
         raise NotEnough("No trial has a score.")
     labels: dict[str, list[str]] = {}
@@ -95,6 +96,7 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
         "the ranks of both pools. Not resolved: the interval spans zero; no interval: too few for any.",
         "Compared are methods of one architecture and training, and a method in two of them; of more than "
         f"{MOST} pairs those of each method and the first of its architecture and training.",
+        *(["Left out are trials that were chosen by the scores of others."] if rows.fair is not rows else []),
     )
 
 

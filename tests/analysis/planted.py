@@ -271,13 +271,17 @@ def rows_of(
     kid_noise: float | None = None,
     rng: np.random.Generator | None = None,
     folder: Path | None = None,
-    bayesian: Iterable[str] = (),
+    members: Mapping[str, Iterable[str]] | None = None,
     **how: Any,
 ) -> Rows:
-    """The trials as `analysis.rows.open_rows` would give them, with a checkpoint each that has a kernel distance."""
-    members = pd.DataFrame({"space": "bo", "trial_id": list(bayesian)}).reindex(columns=MEMBERSHIPS.names)
+    """The trials as `analysis.rows.open_rows` would give them, with a checkpoint each that has a kernel distance.
+
+    `members`: of spaces, the ids of trials that belong to each.
+    """
+    said = [{"space": space, "trial_id": trial_id} for space, ids in (members or {}).items() for trial_id in ids]
     every = trials if everything is None else everything
-    rows = Rows(trials=trials, everything=every, members=members, folder=folder, **how)
+    table = pd.DataFrame(said, columns=MEMBERSHIPS.names)
+    rows = Rows(trials=trials, everything=every, members=table, folder=folder, **how)
     checkpoints = trials[["trial_id", "protocol_id"]].assign(
         discriminator_step=trials["best_step"], frechet_distance=trials["best_frechet_distance"]
     )

@@ -480,10 +480,12 @@ def test_all_diverged_resolves_no_comparison():
     assert verdicts(made(trainings([math.nan] * 30, **SN), trainings([math.nan] * 30)))["C1"] == NOT_RESOLVED
 
 
-def test_trials_of_bayesian_searches_are_left_out_and_counted():
+@pytest.mark.parametrize("space", ["bo", "seeds"])
+def test_trials_that_scores_chose_are_left_out_and_counted(space):
     rows = made(trainings(range(10, 50), **SN), trainings(range(60, 100)))
-    searched = replace(rows, members=rows_of(rows.trials, bayesian=rows.trials["trial_id"][:35]).members)
-    judged = judge(searched).set_index("id")
+    ids = rows.trials["trial_id"]
+    chosen = replace(rows, members=rows_of(rows.trials, members={space: ids[:37], "grid": ids[35:]}).members)
+    judged = judge(chosen).set_index("id")
     assert judged.loc["C1", "left_out"] == 35 and judged.loc["C1", "verdict"] == NOT_ENOUGH
     assert "1 comparison with too few trainings" in judged.loc["C1", "numbers"]
 

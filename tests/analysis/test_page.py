@@ -315,8 +315,18 @@ def test_searches_have_their_figure_and_tables(study):
     found = section(page, "searches").items
     assert isinstance(found[0], Drawing) and len(found) > 2
     assert all(isinstance(item, Table) for item in found[1:])
-    assert "4 trials were proposed by Bayesian searches" in said(page)
+    assert "4 trials were chosen by the scores of others" in said(page)
     assert "Bayesian trials are adaptive" in found[0].caption
+
+
+def test_who_leads_is_judged_without_trials_that_scores_chose(study, methods):
+    study.search([[1.0, 2.0], [1.5, 2.5]])
+    study.add_many(methods["none"], list(range(40, 60)))
+    study.add_many(methods["spectral_norm"], list(range(10, 30)))
+    page = said(compose(open_rows(study.folder)))
+    assert "SN leads: the best 5 % (k = 1) of its 20 trainings" in page
+    assert "The best single trial is one of W/O: 1.00" in page
+    assert "4 trials were chosen by the scores of others: adaptive, not exchangeable. Which method leads is" in page
 
 
 def test_numbers_sort_by_size_and_what_is_missing_is_empty():

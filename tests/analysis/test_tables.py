@@ -143,12 +143,20 @@ def test_a_file_alone_has_no_searches(study, tmp_path):
         computed("searches", open_rows(alone))
 
 
-def test_trials_of_searches_are_said_to_be_adaptive(study, methods):
+def test_trials_of_searches_are_said_to_be_adaptive_and_are_not_compared_with_others(study, methods):
     study.search([[1.0, 2.0]])
-    study.add_many(methods["spectral_norm"], [3.0])
-    assert "2 trials were proposed by Bayesian searches: adaptive, not exchangeable." in printed(
-        "comparisons", open_rows(study.folder)
+    assert "2 trials were chosen by the scores of others: adaptive, not exchangeable." in printed(
+        "best", open_rows(study.folder)
     )
+    study.search([[3.0, 4.0]], method=methods["spectral_norm"])
+    among = open_rows(study.folder)
+    assert among.fair is among and computed("comparisons", among)["n_a"].tolist() == [2]
+    study.add_many(methods["spectral_norm"], [5.0, 6.0, 7.0])
+    study.add_many(methods["none"], [8.0])
+    beside = open_rows(study.folder)
+    (pair,) = computed("comparisons", beside).to_dict("records")
+    assert (pair["n_a"], pair["n_b"], pair["raw_b"]) == (1, 3, 5.0)
+    assert "Left out are trials that were chosen by the scores of others." in printed("comparisons", beside)
 
 
 STRANGE = {"method": ["a|b", "my_loss & more", "SN"], "median": ["1.50", "-", "[2.00, inf]"], "λ": ["5 %", "", "0.1"]}
