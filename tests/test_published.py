@@ -19,8 +19,9 @@ RUNS = [
     pytest.param(folder, line, id=f"{folder.name}: {line.partition(' --')[0]}")
     for folder in PUBLISHED
     for line in (folder / "study.sh").read_text().splitlines()
-    if line.startswith("study run ")
+    if line.startswith("study ") and line.split()[2] != "seeds"
 ]
+"""Those that ask for the same whatever the rows are; the space `seeds` is chosen from them."""
 
 
 def bash(script, *arguments, cwd):
@@ -38,10 +39,6 @@ def bash(script, *arguments, cwd):
 
 @pytest.mark.parametrize(("folder", "line"), RUNS)
 def test_the_rows_are_all_that_a_command_asks_for(folder, line, tmp_path):
-    """Of spaces that are there: the others are still to be run."""
-    space = line.split()[2]
-    if not any(row["space"] == space for row in read_table(folder, "memberships").select(["space"]).to_pylist()):
-        pytest.skip(f"{space} is still to be run")
     asked = next(each for each in (folder / "study.sh").read_text().splitlines() if each.startswith("asked="))
     script = f'set -e; folder=$1\n{asked}\n{line} --data-dir "{tmp_path}" --dry-run'
     assert ", 0 to run" in bash(script, folder, cwd=tmp_path).splitlines()[0]

@@ -3,8 +3,10 @@
 set -euo pipefail
 folder=$(dirname "$0")
 
-for space in regularization losses architectures resnet-ablation; do
+for space in regularization losses architectures combinations resnet-ablation; do
     study figures top budget --space "$space" --format svg --results "$folder" --output "$folder/figures/$space"
 done
-study figures ablation seeds response importance training agreement --format svg --results "$folder"
+fixed=regularization,losses,architectures,combinations,resnet-ablation,long-training,cifar
+study figures ablation seeds importance training agreement --space "$fixed" --format svg --results "$folder"
+study figures bo response --space bo --format svg --results "$folder" --output "$folder/figures/bo"
 study report --results "$folder"

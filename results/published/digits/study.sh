@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The study of this folder, from nothing or from where it was stopped: `bash results/published/digits/study.sh [FOLDER]`.
-# Some hours of two cores. Rows go to FOLDER, or to this one, which has them already: then there is nothing to run.
+# Some hours of two cores. Rows go to FOLDER, or to this one, which has them already: then there is nothing to run, but for
+# the last line, which repeats the best settings that it finds.
 set -euo pipefail
 folder=${1:-$(dirname "$0")}
 asked=(--discriminator-steps 500 --metrics is,modes,kid --results "$folder")
@@ -14,3 +15,4 @@ study run long-training --seeds 3 "${asked[@]}"
 study run cifar --seeds 3 --architecture sndcgan --methods hinge,hinge+spectral_norm,hinge+gradient_penalty "${asked[@]}"
 study run combinations --seeds 1 "${asked[@]}"
 study bo --rounds 12 "${asked[@]}"
+study run seeds --methods none,gradient_penalty,dragan,l2,spectral_norm,layer_norm,batch_norm "${asked[@]}"
