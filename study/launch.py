@@ -98,10 +98,9 @@ def tell_death(feed: Feed, trial: Any) -> None:
     said = path.read_text() if path.is_file() else ""
     if lacks := NOT_IMPORTED.search(said):
         where = WHERE.search(said)
-        problem = f"cannot run `study` ({lacks[0].strip()}); install the study's revision there"
-        feed.stop(
-            StudyStops(f"node {where[1] if where else 'that joined'}: {problem}, and run the same command again.")
-        )
+        name, lack = where[1] if where else "that joined", lacks[0].strip()
+        remedy = "install the study's revision there, and run the same command again"
+        feed.stop(StudyStops(f"node {name}: cannot run `study` ({lack}); {remedy}."))
     if any(words in said for words in NODE_LOST):
         feed.lost(trial.trial_id)
     elif OUT_OF_MEMORY in said:

@@ -135,6 +135,12 @@ def test_the_map_names_what_is_there_and_all_of_it() -> None:
     assert not_on(text, ROOT, ("study", "search_spaces", "analysis")) == set(), "they are not on the map"
 
 
+def test_files_are_short() -> None:
+    files = [path for package in ("study", "search_spaces", "analysis") for path in (ROOT / package).rglob("*.py")]
+    assert len(files) > 100
+    assert not [str(path.relative_to(ROOT)) for path in files if path.read_text().count("\n") > 300]
+
+
 def test_a_file_that_is_not_on_the_map_is_noticed(tmp_path: Path) -> None:
     for name in ("room/__init__.py", "room/a.py", "room/b.py", "room/menu/c.py", "room/menu/d.py", "room/data/e.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
