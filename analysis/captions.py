@@ -26,20 +26,25 @@ def adaptive(rows: Rows) -> list[str]:
 
 def of_datasets(trials: pd.DataFrame) -> list[str]:
     """A sentence or two per dataset: trials by how they ended, score and protocol."""
-    lines, usual = [], usual_training(trials)
+    lines = []
     for dataset, rows in trials.groupby("dataset"):
-        row, status = rows.iloc[0], rows["status"]
+        status = rows["status"]
         scored = np.isfinite(rows["best_frechet_distance"])
         unscored, stopped = int(((status == FINISHED) & ~scored).sum()), int((status == STOPPED).sum())
         lines.append(
             f"{dataset}: {len(rows) - stopped} trials, {(status == DIVERGED).sum()} diverged, "
             f"{(status == FAILED).sum()} failed{f', {unscored} finished without a score' if unscored else ''}; "
-            f"{score_label(row)}, protocol {row['protocol_id']} "
-            f"({describe_protocol(row)}){said_of_usual(usual.get(str(dataset), {}))}."
+            f"{measured(rows)}"
         )
         if stopped:
             lines.append(f"{stopped} more were stopped early and are left out, so that the others are a selection.")
     return lines
+
+
+def measured(rows: pd.DataFrame) -> str:
+    """How the trials of one dataset were scored, and trained where no label says otherwise; ends a sentence."""
+    row, (usual,) = rows.iloc[0], usual_training(rows).values()
+    return f"{score_label(row)}, protocol {row['protocol_id']} ({describe_protocol(row)}){said_of_usual(usual)}."
 
 
 def said_of_usual(values: Mapping[str, Any]) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.captions import said_of_usual
-from analysis.load import describe_protocol
+from analysis.captions import measured
 from analysis.random_search import NAME, QUANTILES
-from analysis.scores import usual_training, with_context
+from analysis.scores import with_context
 from analysis.style import abbreviations, method_label, place
 from analysis.top import ABOVE_AXIS, setting
 from search_spaces.ranges import BO
@@ -171,14 +170,12 @@ def round_caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
             "last: where the median falls on them there is no line, and a band whose end does is open above. "
             "Towards the size of the pool the band closes, since all of it is drawn."
         )
-    usual = usual_training(trials)
     for dataset, rows in trials.groupby("dataset"):
-        row, counts = rows.iloc[0], rows["outcome"].value_counts()
+        counts = rows["outcome"].value_counts()
         told = [f"{counts[name]} {words}" for name, words in WORDS.items() if name in counts]
         lines.append(
             f"{dataset}: {', '.join([f'{len(rows)} trials', *told])}; searches: {rows['search'].nunique()}; "
-            f"{score_label(row)}, protocol {row['protocol_id']} "
-            f"({describe_protocol(row)}){said_of_usual(usual.get(str(dataset), {}))}."
+            f"{measured(rows)}"
         )
     known = abbreviations(trials["method"].unique())
     return "\n".join([*lines, *([known + "."] if known else [])])

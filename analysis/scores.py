@@ -117,10 +117,9 @@ def with_context(named: "pd.Series[str]", frame: pd.DataFrame, *, usual_too: boo
 def usual_training(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """By dataset, what most of its trials have of each part of training in which they differ; the least of equals."""
     varying = [column for column in field_names(Training) if frame[column].nunique() > 1]
-    groups = frame.groupby("dataset") if varying else ()
     return {
         str(dataset): {column: rows[column].mode().iloc[0] for column in varying if rows[column].nunique() > 1}
-        for dataset, rows in groups
+        for dataset, rows in frame[["dataset", *varying]].groupby("dataset")
     }
 
 
