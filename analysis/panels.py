@@ -205,7 +205,14 @@ def name_ends(ax: Axes, ends: pd.DataFrame, size: float = 6.5) -> None:
             color=INK,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": ink, "lw": 0.6, "shrinkA": 1, "shrinkB": 1},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": ink,
+                "lw": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 1,
+                "relpos": (0, 0.5),  # to the left of the name, however steep
+            },
         )
 
 
