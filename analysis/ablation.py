@@ -17,7 +17,7 @@ from analysis.compare import NO_INTERVAL, verdict
 from analysis.scores import BEST, HYPERPARAMETERS, SelectionRule, scored
 from analysis.summaries import median_places, summary
 from search_spaces.resnet_ablation import CODES
-from study.trial import NON_SATURATING, Training, field_names, option_word
+from study.core.trial import NON_SATURATING, Training, field_names, option_word
 
 ADDED = ("normalizations", "penalty", "constraint")
 """Factors that a method has or lacks: what changes is that one of them is added."""

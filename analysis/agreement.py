@@ -10,7 +10,7 @@ from scipy import stats
 from analysis.intervals import Array, Interval, check_level
 from analysis.scores import labels
 from analysis.style import place
-from study.rows import FINISHED
+from study.storage.schema import FINISHED
 
 ALL = "all"
 """In place of a method's label: the trainings of all methods of a dataset together."""

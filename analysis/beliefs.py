@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.intervals import ROUNDING, Array, Interval, check_level, ranked
-from study.names import InputError
+from study.core.errors import InputError
 
 MOST = 200
 """Values that a bound is told apart by."""

@@ -10,7 +10,7 @@ from analysis.load import describe_protocol
 from analysis.rows import Rows
 from analysis.scores import usual_training
 from analysis.style import abbreviations, in_words
-from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
+from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 
 
 def rule_and_pool(rows: Rows) -> str:

@@ -17,7 +17,7 @@ from analysis.intervals import Array
 from analysis.scores import BEST, CELL, SPLIT_BY_N_DIS, SelectionRule, scored
 from analysis.style import CONTEXT, place
 from analysis.summaries import median_places, summary
-from study.rows import FINISHED, TRAINING
+from study.storage.schema import FINISHED, TRAINING
 
 CPU = "cpu"
 UNREGULARIZED = "none"

@@ -6,8 +6,8 @@ import pandas as pd
 
 from analysis.rows import Rows
 from analysis.scores import labels
-from study.files import listed
-from study.rows import DIVERGED, FAILED, STATUSES
+from study.storage.files import listed
+from study.storage.schema import DIVERGED, FAILED, STATUSES
 
 OTHER, BEGUN, MISSING = "other_protocol", "begun", "missing"
 PLACES = (*STATUSES, OTHER, BEGUN, MISSING)

@@ -15,7 +15,7 @@ from analysis.intervals import Array
 from analysis.load import positions
 from analysis.scores import BEST, LABELLED, SelectionRule, labels, scored
 from analysis.summaries import SUMMARY, summary
-from study.rows import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, STATUSES, STOPPED
+from study.storage.schema import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, STATUSES, STOPPED
 
 POOL = ["dataset", "method"]
 STEP = "discriminator_step"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.intervals import Array, check_level, quantile_interval, ranked, share_interval
 from analysis.scores import pools
-from study.rows import DIVERGED, FAILED, NAMED_BY, score_label
+from study.storage.schema import DIVERGED, FAILED, NAMED_BY, score_label
 
 STEPS = 200
 """Scores at which the curve of a larger pool is taken, evenly spaced in their rank."""

@@ -16,8 +16,8 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from analysis.style import PAGE
-from study.files import replace
-from study.names import InputError
+from study.core.errors import InputError
+from study.storage.files import replace
 
 PNG_LEVEL = 3
 """Of 9: files a little larger than at the usual 6, in half the time."""

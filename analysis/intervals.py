@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from study.names import InputError
+from study.core.errors import InputError
 
 Interval = tuple[float, float]
 Array = npt.NDArray[Any]

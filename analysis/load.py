@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from analysis.stored import DISTANCES, NEEDED, checked, is_folder, load_table, read_file
-from study.files import exists, place
-from study.names import InputError, unknown
-from study.parts import read_parts
-from study.rows import EVALUATIONS, KEYS, OPEN, TRIALS
-from study.trial import BFLOAT16
+from study.core.errors import InputError, unknown
+from study.core.trial import BFLOAT16
+from study.storage.files import exists, place
+from study.storage.parts import read_parts
+from study.storage.schema import EVALUATIONS, KEYS, OPEN, TRIALS
 
 Names = str | Iterable[str] | None
 SINGLE = {

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from analysis.rows import Rows
-from study.rows import score_label
+from study.storage.schema import score_label
 
 PROTOCOL = (
     "extractor",

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from search_spaces.ranges import BO
-from study.results import read_table
-from study.rows import FINISHED, STOPPED
-from study.trial import Training, field_names
+from study.core.trial import Training, field_names
+from study.storage.schema import FINISHED, STOPPED
+from study.storage.tables import read_table
 
 RANDOM = "ranges"
 """The space whose trials are random settings."""
 NAME = re.compile(r" n_dis=\d+ (?P<sampler>\S+) seed=(?P<proposals>\d+)(?P<early> stop-early)? (?P<digest>\w{8})$")
-"""How the name of a search ends (`study.bo.Search.name`)."""
+"""How the name of a search ends (`study.driver.search.rounds.Search.name`)."""
 ALIKE = ("dataset", "architecture", "method", "n_dis", *field_names(Training))
 """What random settings have in common with the search that they are compared with."""
 SETTING = ("learning_rate", "beta1", "beta2", "penalty_weight")

@@ -14,9 +14,9 @@ from analysis.scores import with_context
 from analysis.style import abbreviations, method_label, place
 from analysis.top import ABOVE_AXIS, setting
 from search_spaces.ranges import BO
-from study.names import InputError, unknown
-from study.results import read_table
-from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
+from study.core.errors import InputError, unknown
+from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED, score_label
+from study.storage.tables import read_table
 
 UNSCORED = "unscored"
 OUTCOMES = ("scored", DIVERGED, FAILED, STOPPED, UNSCORED)

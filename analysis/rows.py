@@ -14,9 +14,9 @@ from analysis.scores import BEST, TRAININGS, Pool, SelectionRule, scored
 from analysis.stored import is_folder, load_table
 from search_spaces import spaces
 from search_spaces.ranges import BO
-from study.files import exists, place
-from study.names import unknown
-from study.rows import EVALUATIONS, MEMBERSHIPS, score_label
+from study.core.errors import unknown
+from study.storage.files import exists, place
+from study.storage.schema import EVALUATIONS, MEMBERSHIPS, score_label
 
 CURVES = (
     *("frechet_distance", "kernel_distance", "sigmas", "sigma_product"),

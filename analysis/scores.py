@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.style import CONTEXT, in_words, method_label, place
-from study.names import InputError
-from study.rows import FINISHED, STOPPED
-from study.trial import Training, field_names
+from study.core.errors import InputError
+from study.core.trial import Training, field_names
+from study.storage.schema import FINISHED, STOPPED
 
 SPLIT_BY_N_DIS = ("gradient_penalty",)
 """Penalties whose methods are one box per n_dis, as GP and GP5 in the paper's Figure 1. All others pool their n_dis;

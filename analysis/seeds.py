@@ -9,7 +9,7 @@ from scipy import stats
 
 from analysis.intervals import Array, Interval, check_level, quantile_interval
 from analysis.scores import SETTING, pools
-from study.rows import NAMED_BY, score_label
+from study.storage.schema import NAMED_BY, score_label
 
 RESAMPLES, DRAWS = 2000, 2_000_000
 """Of settings; fewer, but at least 200, where a method has so many settings that this were exceeded."""

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from study.files import DamagedFile, exists, read
-from study.names import InputError, unknown
-from study.results import with_later_columns
-from study.rows import KEYS, STATUSES, TABLES
+from study.core.errors import InputError, unknown
+from study.storage.files import DamagedFile, exists, read
+from study.storage.schema import KEYS, STATUSES, TABLES
+from study.storage.tables import with_later_columns
 
 NEEDED = {
     "trials": (
@@ -57,7 +57,7 @@ def read_file(path: Path, name: str, columns: list[str] | None = None) -> pa.Tab
         raise DamagedFile(path, "a folder, not a parquet file")
     content = pa.BufferReader(read(path))
     try:
-        table = pq.read_table(content, columns=columns, use_threads=False)  # as `study.results.read_table` does
+        table = pq.read_table(content, columns=columns, use_threads=False)  # as `study.storage.tables.read_table` does
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a readable parquet file ({str(error).splitlines()[0]})") from error
     version, known = _version(table.schema), _version(TABLES[name])

@@ -69,7 +69,7 @@ PAGE: dict[Any, Any] = {
 
 
 def method_label(name: str) -> str:
-    """The label of a method's name (`study.trial.Method.name`); generated where parts of it are not in TERMS.
+    """The label of a method's name (`study.core.trial.Method.name`); generated where parts of it are not in TERMS.
 
     >>> method_label("least_squares+spectral_norm"), method_label("none[power_iterations=2]"), method_label("my_loss")
     ('LS+SN', 'W/O [power_iterations=2]', 'my loss')

@@ -10,7 +10,7 @@ from analysis.intervals import quantile_interval, resolved_fraction
 from analysis.rows import Rows
 from analysis.scores import pools
 from analysis.top import setting
-from study.rows import DIVERGED, FAILED, FINISHED, STOPPED, score_label
+from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 
 
 def summary(rows: Rows) -> pd.DataFrame:

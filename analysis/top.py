@@ -10,7 +10,7 @@ from analysis.compare import top_count
 from analysis.rows import Rows, once
 from analysis.scores import BEST, HYPERPARAMETERS, SPLIT_BY_N_DIS, TRAININGS, Pool, SelectionRule, labels, pools, scored
 from analysis.style import abbreviations
-from study.rows import DIVERGED, FAILED, NAMED_BY, STOPPED, score_label
+from study.storage.schema import DIVERGED, FAILED, NAMED_BY, STOPPED, score_label
 
 ABOVE_AXIS = 3
 """Scores beyond this many times the worst one in any top k are counted above the figure's axis, not drawn."""

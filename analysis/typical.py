@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.scores import pools
 from analysis.top import setting
-from study.rows import score_label
+from study.storage.schema import score_label
 
 BEST, MEDIAN = "best", "median"
 

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 
 from search_spaces.space import SearchSpace
-from study.names import look_up
+from study.core.errors import look_up
 
 __all__ = ["SearchSpace", "get", "spaces"]
 

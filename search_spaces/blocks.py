@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search_spaces.draws import Range, share
-from study.trial import Hyperparameters, Method
+from study.core.trial import Hyperparameters, Method
 
 Fields = Mapping[str, Any]
 """Fields of `Method` that differ from its defaults; the architecture is the dataset's, or the block's, unless named."""

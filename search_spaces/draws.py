@@ -4,7 +4,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 
-from study.names import InputError
+from study.core.errors import InputError
 
 DIGITS = 6
 """Significant digits of a draw: machines differ in the last bit of a power, and a trial's id hangs on all of them."""

@@ -7,7 +7,7 @@ from search_spaces.blocks import Fields, RandomBlock
 from search_spaces.draws import Range
 from search_spaces.grid import DATASETS, METHODS
 from search_spaces.space import SearchSpace
-from study.trial import Method
+from study.core.trial import Method
 
 # Differs from Table 2, where the betas go up to 1: Adam divides by 1 - beta, so it refuses 1 itself.
 TABLE_2 = {

@@ -1,6 +1,6 @@
 """What a search space is: settings as data, and their expansion to (method, hyperparameters).
 
-Knows names only; whether they exist is checked where the networks are (study.gan.methods).
+Knows names only; whether they exist is checked where the networks are (study.gan.methods.menu).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from search_spaces.blocks import Block, Entry, Fields, RandomBlock
-from study.names import InputError
-from study.trial import Hyperparameters, Method
+from study.core.errors import InputError
+from study.core.trial import Hyperparameters, Method
 
 __all__ = ["Block", "Entry", "RandomBlock", "Repeats", "SearchSpace"]
 
@@ -39,6 +39,8 @@ class SearchSpace:
         datasets: on which the paper has it; empty where it is not the paper's.
         top: how many settings of each method are tried unless told otherwise; None for all.
         extra_steps: D updates beyond a dataset's own, but never more than these: a trial is at most twice as long.
+        width, batch_size, latent_dim: of all its trials; None for the dataset's own.
+        checkpoint_every: discriminator updates between scored checkpoints; None for the dataset's own.
         choose: makes the blocks from rows (see `chosen`); None where they are given.
     """
 
@@ -50,6 +52,10 @@ class SearchSpace:
     datasets: tuple[str, ...] = ()
     top: int | None = None
     extra_steps: int = 0
+    width: int | None = None
+    batch_size: int | None = None
+    latent_dim: int | None = None
+    checkpoint_every: int | None = None
     choose: Choose | None = None
 
     def chosen(self, rows: Sequence[Mapping[str, Any]]) -> "SearchSpace":

@@ -20,13 +20,13 @@ class Answer(NamedTuple):
 @pytest.fixture
 def study(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """Runs `study` in this process, which is quick."""
-    from study import cli
+    from study.cli import main
 
     def call(*arguments: object) -> Answer:
         monkeypatch.setattr(sys, "argv", ["study", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as stopped:
-            cli.main()
+            main.main()
         captured = capsys.readouterr()
         return Answer(int(stopped.value.code or 0), captured.out, captured.err)
 
@@ -64,7 +64,7 @@ def scorer(digits: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Scores images by their pixels, pooled: quick, and with no weights to load."""
     import torch
 
-    from study.metrics.features import Extractor
+    from study.metrics.extractors.extractor import Extractor
     from study.metrics.protocols import resolve_protocol
     from study.metrics.scoring import Scorer
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from study.evaluation import Evaluation, MetricProtocol
-from study.memberships import add_memberships
-from study.parts import write_part
-from study.rows import FINISHED, Record
-from study.trial import Trial
+from study.core.evaluation import Evaluation, MetricProtocol
+from study.core.trial import Trial
+from study.storage.memberships import add_memberships
+from study.storage.parts import write_part
+from study.storage.schema import FINISHED, Record
 
 PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=600, n_fake=600)
 OWN = {

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from study.parts import part_paths
-from study.results import read_table, statuses
-from tests.cluster import ROOT, SOON, TOKEN, Cluster
+from study.storage.parts import part_paths
+from study.storage.tables import read_table, statuses
 from tests.conftest import study_process
+from tests.driver.cluster import ROOT, SOON, TOKEN, Cluster
 from tests.parts import OWN
 
 pytestmark = pytest.mark.chaos

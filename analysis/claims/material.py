@@ -11,7 +11,7 @@ from analysis.intervals import Array
 from analysis.rows import Rows
 from analysis.scores import TRAININGS, scored
 from analysis.style import method_label
-from study.trial import NON_SATURATING, Training, field_names
+from study.core.trial import NON_SATURATING, Training, field_names
 
 NONE, SN, LN, BN, L2, GP = "none", "spectral_norm", "layer_norm", "batch_norm", "l2", "gradient_penalty"
 GP1, GP5 = "gradient_penalty 1", "gradient_penalty 5"

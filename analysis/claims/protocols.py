@@ -11,8 +11,8 @@ from analysis.claims.claim import Claim, Line, Reading, change, percent
 from analysis.claims.material import Material, Place
 from analysis.claims.quantities import Estimate, largest, quantile
 from analysis.intervals import Array, least_quantile
-from study.baselines import read_baselines
-from study.rows import FINISHED, score_label
+from study.storage.baselines import read_baselines
+from study.storage.schema import FINISHED, score_label
 
 ALIKE = 0.99
 """Spearman's correlation from which on two scores rank alike; the paper has 0.994 and 0.995."""

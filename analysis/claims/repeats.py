@@ -12,7 +12,7 @@ from analysis.claims.quantities import quantile, quantile_sum, resolving, sample
 from analysis.cost import timed
 from analysis.intervals import Array, least_quantile
 from analysis.scores import FINAL, HYPERPARAMETERS, SETTING, scored
-from study.rows import FINISHED
+from study.storage.schema import FINISHED
 
 CELL = list(Place._fields)
 TWICE = (1.5, 2.5)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.kind import FigureKind, Frames, NotEnough
 from analysis.rows import Rows
-from study.names import look_up
+from study.core.errors import look_up
 
 ORDER = (
     *("top", "budget", "distribution", "response", "importance", "ablation", "seeds"),

@@ -14,7 +14,7 @@ from analysis.ink import CLOUD, PAPER, captioned, plain_numbers, scale_scores
 from analysis.rows import Rows, once
 from analysis.stacks import short
 from analysis.style import PAGE, colour
-from study.rows import FINISHED
+from study.storage.schema import FINISHED
 
 
 @once

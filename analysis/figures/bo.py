@@ -20,7 +20,7 @@ from analysis.rounds import UNSCORED, round_caption, round_table, searched
 from analysis.rows import Rows
 from analysis.style import CONTEXT, PAGE, n_dis_colour, place
 from search_spaces.ranges import BO
-from study.rows import DIVERGED, FAILED, STOPPED, score_label
+from study.storage.schema import DIVERGED, FAILED, STOPPED, score_label
 
 ABREAST = 3
 PANEL = 2.0  # inches

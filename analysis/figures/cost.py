@@ -17,7 +17,7 @@ from analysis.ink import CLOUD, PAPER, captioned, fitted, plain_numbers, scale_s
 from analysis.rows import Rows, once
 from analysis.stacks import short
 from analysis.style import PAGE, colour
-from study.rows import DIVERGED, FAILED, FINISHED
+from study.storage.schema import DIVERGED, FAILED, FINISHED
 
 PANEL = 2.2  # inches
 MACHINES = 6

@@ -17,7 +17,7 @@ from analysis.ink import CLOUD, fitted, scale_scores
 from analysis.rows import Rows
 from analysis.stacks import method_panels
 from analysis.style import PAGE, colour
-from study.rows import DIVERGED, FAILED
+from study.storage.schema import DIVERGED, FAILED
 
 PANEL = 1.25  # inches
 BEYOND = 1e30

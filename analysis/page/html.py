@@ -8,8 +8,8 @@ from jinja2 import Environment, FileSystemLoader
 
 from analysis.page.parts import Document
 from analysis.page.picture import data_uri, figure_uri
-from study.files import replace
-from study.names import InputError
+from study.core.errors import InputError
+from study.storage.files import replace
 
 PIXELS, LEAST = 140, 88
 """Of a figure's inch on the page, so that its 7-point letters are as large as captions; and on a narrow screen."""

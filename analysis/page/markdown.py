@@ -6,8 +6,8 @@ from pathlib import Path
 
 from analysis.page.parts import Absent, Code, Document, Drawing, Facts, Gallery, Item, Section, Table, Text
 from analysis.page.picture import png
-from study.files import replace
-from study.names import InputError
+from study.core.errors import InputError
+from study.storage.files import replace
 
 FIGURES, SAMPLES = "figures", "samples"
 """Folders beside the page."""

@@ -15,7 +15,7 @@ from analysis.scores import TRAININGS
 from analysis.style import CONTEXT
 from analysis.summary import summary
 from analysis.tables.formats import interval, number
-from study.words import duration
+from study.core.text import duration
 
 NAMED = 6
 """Methods that a sentence names, at most."""

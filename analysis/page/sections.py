@@ -16,9 +16,9 @@ from analysis.rows import Rows
 from analysis.tables import number, tables
 from analysis.typical import typical_trials
 from search_spaces.ranges import BO
-from study.files import as_typed
-from study.rows import DIVERGED, FAILED, FINISHED
-from study.words import duration
+from study.core.text import duration
+from study.storage.files import as_typed
+from study.storage.schema import DIVERGED, FAILED, FINISHED
 
 ELSEWHERE = ("bo", "searches", "claims")
 """Figures and tables that have a section of their own: what `study bo` found, and the claims."""

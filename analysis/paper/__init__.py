@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.scores import SPLIT_BY_N_DIS
-from study.names import look_up
-from study.trial import Method
+from study.core.errors import look_up
+from study.core.trial import Method
 
 CERTAINTIES = ("CERTAIN", "LIKELY")
 BOX = ("whisker_low", "q1", "median", "q3", "whisker_high")
@@ -97,7 +97,7 @@ def check(name: str, frame: pd.DataFrame) -> None:
 def boxes(figures: Iterable[int] = (1, 2, 3, 4)) -> pd.DataFrame:
     """The boxes of the paper's figures, one row each, in their order: the columns of `load_paper` and method.
 
-    The method is a name as in trials.parquet (`study.trial.Method.name`).
+    The method is a name as in trials.parquet (`study.core.trial.Method.name`).
     """
     frame = pd.concat([load_paper(f"figure{number}") for number in figures], ignore_index=True)
     return with_method(frame)

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.paper import box_n_dis, boxes, facts
-from study.rows import score_label
+from study.storage.schema import score_label
 
 FIXED = {"width": 64, "batch_size": 64, "latent_dim": 128}
 """What the study held fixed for all its trials, but for their length (section 2)."""

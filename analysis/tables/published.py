@@ -16,8 +16,8 @@ from analysis.style import method_label
 from analysis.tables.formats import count, interval, number
 from analysis.tables.kind import Block, TableKind
 from analysis.top import setting
-from study.rows import NAMED_BY
-from study.trial import Training, field_names
+from study.core.trial import Training, field_names
+from study.storage.schema import NAMED_BY
 
 COMPARED, MISSING, NO_SCORE = "compared", "missing", "no score"
 KEY = ["dataset", "architecture", "method", *HYPERPARAMETERS]

@@ -1,36 +1,27 @@
 """The datasets, and where their images come from.
 
-The menu is the folder: every module here that defines DATASET is a dataset of the study, and its name is the module's
-with hyphens. To add one, add a file. They are embedded (a dependency ships them) or prepared once from what the user
+The menu is the folder `datasets`. They are embedded (a dependency ships them) or prepared once from what the user
 has; the form on disk is described in `prepared`. Datasets of the user's own are registered in the data folder (`user`).
 """
 
-import importlib
-import pkgutil
 from pathlib import Path
 
+from study.core.errors import InputError, look_up, unknown
 from study.data import location, prepared, user
 from study.data.dataset import Dataset, Images
+from study.data.datasets import built_in
 from study.data.location import data_dir
 from study.data.prepared import Preparation
 from study.data.report import Progress, report_lines
-from study.names import InputError, look_up, unknown
 
-__all__ = ["Dataset", "Images", "Preparation", "Progress", "built_in", "command", "data_dir", "datasets", "get"]
+__all__ = ["Dataset", "Images", "Preparation", "Progress", "all_datasets", "built_in", "command", "data_dir", "get"]
 __all__ += ["is_ready", "load", "prepare", "report_lines", "size_on_disk", "verify"]
 
 Folder = Path | str | None
 """A data folder; None for the one that the function `data_dir` finds."""
 
 
-def built_in() -> dict[str, Dataset]:
-    """The study's own datasets: declarations by name, sorted."""
-    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
-    declared = [module.DATASET for module in modules if hasattr(module, "DATASET")]
-    return {dataset.name: dataset for dataset in sorted(declared, key=lambda dataset: dataset.name)}
-
-
-def datasets(data_dir: Folder = None) -> dict[str, Dataset]:
+def all_datasets(data_dir: Folder = None) -> dict[str, Dataset]:
     """The study's datasets, then those that the user registered in `data_dir`; damaged ones are not among them."""
     found = user.registered(location.data_dir(data_dir))
     own = {name: dataset for name, dataset in found.items() if isinstance(dataset, Dataset)}

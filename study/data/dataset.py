@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from study.trial import content_id
+from study.core.trial import content_id
 
 SPLITS = ("train", "test")
 FORMAT = 1
@@ -104,7 +104,8 @@ class Dataset:
         fit: how images of another size are brought to `resolution`, one of `decode.FITS`.
         test_fraction: the last images that are the test split, where the source names no splits.
         counts: (train, test) of the published dataset, where it is known; others are remarked upon.
-        architecture, width: the networks.
+        architecture, width, latent_dim: the networks, and the dimension of the latent vectors.
+        batch_size: images per batch.
         discriminator_steps: D updates of a trial.
         checkpoint_every: D updates between scored checkpoints.
         extractor: of the features that scores compare.
@@ -128,6 +129,8 @@ class Dataset:
     discriminator_steps: int
     checkpoint_every: int
     extractor: str
+    batch_size: int = 64
+    latent_dim: int = 128
     n_score: int = 10_000
 
     def __post_init__(self) -> None:

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from study.core.errors import InputError
 from study.data.dataset import SPLITS, Dataset, Images, Source, array_sha256, check_manifest, describe
-from study.data.download import fetch
-from study.data.exports import HUB
 from study.data.location import default_data_dir
 from study.data.report import Progress
+from study.data.sources.download import fetch
+from study.data.sources.exports import HUB
 from study.data.writing import MANIFEST, write
-from study.names import InputError
 
 DOWNLOADS = "downloads"
 RESERVED = (DOWNLOADS, "classifiers", "statistics")

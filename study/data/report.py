@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from study.data.dataset import SPLITS, Record
-from study.data.decode import TREATMENTS, Decoded
+from study.data.decoding.image import TREATMENTS, Decoded
 
 LISTED = 100
 """Images left out that the manifest names; all are counted."""

@@ -11,13 +11,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from study.core.errors import InputError
 from study.data.dataset import Dataset, Source
-from study.data.decode import FITS, GREY
-from study.data.folder import Listing, listing
-from study.data.npz import Archive, open_archive
+from study.data.decoding.image import FITS, GREY
 from study.data.prepared import RESERVED
+from study.data.sources.folder import Listing, listing
+from study.data.sources.npz import Archive, open_archive
 from study.data.writing import MANIFEST
-from study.names import InputError
 
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CALLABLE = ("embedded", "source", "download", "counts")

@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from study.core.errors import InputError
 from study.data.dataset import Dataset, Source, describe, make_manifest
-from study.data.decode import Target
-from study.data.decoding import decoded
+from study.data.decoding.image import Target
+from study.data.decoding.parallel import decoded
 from study.data.report import Progress, Tally
-from study.names import InputError
 
 MANIFEST = "manifest.json"
 

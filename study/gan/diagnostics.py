@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from study.evaluation import Diagnostics
-from study.gan.discriminator import Critic, Parameters, image_gradients, layer_weights
-from study.gan.losses import Loss
+from study.core.evaluation import Diagnostics
+from study.gan.methods.losses import Loss
+from study.gan.methods.penalties import between
 from study.gan.model import Gan, State
-from study.gan.penalties import between
+from study.gan.networks.discriminator import Critic, Parameters, image_gradients, layer_weights
 
 FLAT = 0.01
 """A loss has all but stopped to depend on an image where its derivative by D's output is below this."""

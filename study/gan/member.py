@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from study.names import InputError
-from study.trial import OptionValue, option_word
+from study.core.errors import InputError
+from study.core.trial import OptionValue, option_word
 
 Built = TypeVar("Built")
 

@@ -9,16 +9,16 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from study.core.trial import BFLOAT16, Hyperparameters, Method, Trial
 from study.gan.architectures import ARCHITECTURES
-from study.gan.constraints import Constraint
-from study.gan.discriminator import Critic, Parameters, Vectors
-from study.gan.losses import Loss
-from study.gan.methods import members
-from study.gan.normalizations import LayerNormalization, OutputNormalization, WeightNormalization
+from study.gan.methods.constraints import Constraint
+from study.gan.methods.losses import Loss
+from study.gan.methods.menu import members
+from study.gan.methods.normalizations import LayerNormalization, OutputNormalization, WeightNormalization
+from study.gan.methods.penalties import Penalty
+from study.gan.networks.discriminator import Critic, Parameters, Vectors
+from study.gan.networks.spectrum import advance_vectors, initial_vectors
 from study.gan.optimizers import AdamState, adam_state
-from study.gan.penalties import Penalty
-from study.gan.spectrum import advance_vectors, initial_vectors
-from study.trial import BFLOAT16, Hyperparameters, Method, Trial
 
 Tensors = dict[str, Tensor]
 Kind = TypeVar("Kind")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from study.gan.layers import as_it_lies
+from study.gan.networks.layers import as_it_lies
 
 EPSILON = 1e-8
 

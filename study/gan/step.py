@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from study.gan.discriminator import Discriminator
 from study.gan.model import Gan, Settings, State, Tensors
+from study.gan.networks.discriminator import Discriminator
 from study.gan.optimizers import adam
 
 

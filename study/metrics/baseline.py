@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from study.core.evaluation import MetricProtocol
 from study.data import Images
-from study.evaluation import MetricProtocol
-from study.metrics.features import Extractor
-from study.metrics.frechet import frechet_distance
+from study.metrics.extractors.extractor import Extractor
+from study.metrics.scores.frechet import frechet_distance
 from study.metrics.scoring import real_sample
 
 PAPER = {"cifar10": 5.19, "celeba-hq-128": 12.6, "lsun-bedroom-128": 3.8}

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from study.evaluation import MetricProtocol, Scores
-from study.metrics.features import Extractor
-from study.metrics.frechet_infinity import frechet_infinity
-from study.metrics.inception_score import inception_score
-from study.metrics.kernel import kernel_distance, subset_size
-from study.metrics.mode_coverage import class_js, class_kl, classes_hit
-from study.metrics.ms_ssim import mean_similarity
-from study.metrics.precision_recall import NEIGHBOURS, precision_recall
+from study.core.errors import InputError, look_up
+from study.core.evaluation import MetricProtocol, Scores
+from study.metrics.extractors.extractor import Extractor
 from study.metrics.sample import CLASSES, FEATURES, IMAGES, Sample
-from study.names import InputError, look_up
+from study.metrics.scores.frechet_infinity import frechet_infinity
+from study.metrics.scores.inception_score import inception_score
+from study.metrics.scores.kernel import kernel_distance, subset_size
+from study.metrics.scores.mode_coverage import class_js, class_kl, classes_hit
+from study.metrics.scores.ms_ssim import mean_similarity
+from study.metrics.scores.precision_recall import NEIGHBOURS, precision_recall
 
 
 @dataclass(frozen=True, kw_only=True)

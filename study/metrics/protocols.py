@@ -1,49 +1,10 @@
-"""The menu of metric protocols, and how a name and a dataset make one."""
+"""From the name of a metric protocol and a dataset to the protocol (`study.core.evaluation.PROTOCOLS` is the menu)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
+from study.core.errors import InputError, look_up
+from study.core.evaluation import FEATURE_PRECISIONS, PROTOCOLS, STUDY, MetricProtocol
+from study.core.trial import FLOAT32
 from study.data import Images
-from study.evaluation import FEATURE_PRECISIONS, MetricProtocol
-from study.metrics.features import Extractor
-from study.names import InputError, look_up
-from study.trial import FLOAT32
-
-STUDY = "study"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Named:
-    """A protocol before it knows the dataset.
-
-    Attributes:
-        split: whose images are the real ones.
-        n_real: how many of them at most; None for the dataset's own number (10,000 in the study).
-        n_fake: generated images; None for as many as real ones.
-        quantize: whether generated images are rounded to uint8, as they are where images are saved before scoring.
-    """
-
-    description: str
-    split: str = "test"
-    n_real: int | None = None
-    n_fake: int | None = None
-    quantize: bool = True
-
-
-PROTOCOLS: Mapping[str, Named] = {
-    STUDY: Named(
-        description="the study's (section 4): held-out images against as many generated ones, not rounded to uint8",
-        quantize=False,
-    ),
-    "rounded": Named(description="the study's numbers of images, generated ones rounded to uint8"),
-    "test-5k": Named(description="10,000 held-out images against 5,000 generated ones", n_real=10_000, n_fake=5_000),
-    "train-50k": Named(
-        description="the whole training split against 50,000 generated images, as most later papers report",
-        split="train",
-        n_real=2**62,
-        n_fake=50_000,
-    ),
-}
+from study.metrics.extractors.extractor import Extractor
 
 
 def resolve_protocol(

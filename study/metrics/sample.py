@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from study.metrics.classes import Classes
-from study.metrics.features import Extractor
-from study.metrics.frechet import Moments
+from study.metrics.extractors.extractor import Extractor
+from study.metrics.scores.classes import Classes
+from study.metrics.scores.frechet import Moments
 
 MOMENTS, FEATURES, CLASSES, IMAGES = "moments", "features", "classes", "images"
 LOOK_EVERY = 10

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from study.core.errors import InputError
+from study.core.evaluation import MetricProtocol, Scores
+from study.core.trial import content_id
 from study.data import Images
-from study.evaluation import MetricProtocol, Scores
-from study.metrics.classes import Classes
-from study.metrics.features import Extractor
-from study.metrics.files import read_npz, write_npz
-from study.metrics.frechet import Moments, frechet_distance
+from study.metrics.extractors.extractor import Extractor
 from study.metrics.menu import METRICS, compute
-from study.metrics.ms_ssim import IMAGES as SHOWN
+from study.metrics.npz import read_npz, write_npz
 from study.metrics.sample import CLASSES, FEATURES, MOMENTS, Sample, collect
-from study.names import InputError
-from study.trial import content_id
+from study.metrics.scores.classes import Classes
+from study.metrics.scores.frechet import Moments, frechet_distance
+from study.metrics.scores.ms_ssim import IMAGES as SHOWN
 
 BATCH_SIZE = 100
 """Images of a generator in memory at a time. Features do not depend on it beyond rounding, nor do the latents."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from study.evaluation import Diagnostics, Evaluation, MetricProtocol, Scores
-from study.memberships import add_memberships
-from study.parts import write_part
-from study.results import compact
-from study.rows import DIVERGED, FAILED, FINISHED, Record
-from study.trial import Hyperparameters, Method, Training, Trial, content_id
+from study.core.evaluation import Diagnostics, Evaluation, MetricProtocol, Scores
+from study.core.trial import Hyperparameters, Method, Training, Trial, content_id
+from study.storage.memberships import add_memberships
+from study.storage.parts import write_part
+from study.storage.schema import DIVERGED, FAILED, FINISHED, Record
+from study.storage.tables import compact
 
 CLASSIFIER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=360, n_fake=360)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.rows import Rows
-from study.rows import DIVERGED, EVALUATIONS, FINISHED, INCEPTION_SHA256, MEMBERSHIPS, TRIALS
+from study.storage.schema import DIVERGED, EVALUATIONS, FINISHED, INCEPTION_SHA256, MEMBERSHIPS, TRIALS
 
 CODES = ("DEF", "RES", "CIN", "OPT", "CIN_OPT", "SUM", "TAN", "EPS", "ALL")
 SEEDS = 4

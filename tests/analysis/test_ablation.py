@@ -12,8 +12,8 @@ from analysis.figures import NotEnough, figures
 from analysis.ink import save
 from analysis.load import load, select
 from analysis.rows import open_rows
-from study.rows import DIVERGED, FAILED, STOPPED
-from study.trial import Hyperparameters, Method, Training, Trial, field_names
+from study.core.trial import Hyperparameters, Method, Training, Trial, field_names
+from study.storage.schema import DIVERGED, FAILED, STOPPED
 
 SPECTRAL = ("spectral_norm",)
 

@@ -20,7 +20,7 @@ from analysis.figures import NotEnough, figures
 from analysis.ink import save
 from analysis.load import load, load_checkpoints, select
 from analysis.rows import open_rows
-from study.rows import DIVERGED, STOPPED
+from study.storage.schema import DIVERGED, STOPPED
 
 
 def pairs_of(frechet, kernel, method="SN", dataset="digits"):

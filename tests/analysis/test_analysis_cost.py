@@ -11,8 +11,8 @@ from analysis.figures import NotEnough, figures
 from analysis.ink import save
 from analysis.load import load, select
 from analysis.rows import Rows, open_rows
-from study.rows import DIVERGED, FAILED, KEPT_GENERATOR
-from study.trial import Method
+from study.core.trial import Method
+from study.storage.schema import DIVERGED, FAILED, KEPT_GENERATOR
 
 
 def timed(study, seconds, **columns):

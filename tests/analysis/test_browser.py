@@ -10,7 +10,7 @@ import pytest
 
 from analysis.page import compose, write_html
 from analysis.rows import open_rows
-from study.memberships import add_memberships
+from study.storage.memberships import add_memberships
 
 pytestmark = pytest.mark.browser
 webdriver = pytest.importorskip("selenium.webdriver")

@@ -10,7 +10,7 @@ from analysis.budget import best_of_budget, budget_curve
 from analysis.figures import NotEnough, figures
 from analysis.panels import _apart
 from analysis.rows import open_rows
-from study.rows import DIVERGED
+from study.storage.schema import DIVERGED
 
 FIGURE = figures()["budget"]
 

@@ -30,9 +30,9 @@ from analysis.compare import compare_scores
 from analysis.intervals import quantile_interval
 from analysis.rows import open_rows
 from analysis.scores import SETTINGS
-from study.baselines import Baseline, read_baselines, record_baseline
-from study.names import InputError
-from study.trial import Method
+from study.core.errors import InputError
+from study.core.trial import Method
+from study.storage.baselines import Baseline, read_baselines, record_baseline
 from tests.analysis.planted import TRUE_IN_A, A, B, finished, planted, rows_of, shuffled
 
 SN, GP = {"normalizations": "spectral_norm"}, {"penalty": "gradient_penalty", "penalty_weight": 10.0}

@@ -22,8 +22,8 @@ from analysis.compare import (
     verdict,
 )
 from analysis.scores import scored
-from study.names import InputError
-from study.rows import DIVERGED
+from study.core.errors import InputError
+from study.storage.schema import DIVERGED
 
 INF, NAN = math.inf, math.nan
 

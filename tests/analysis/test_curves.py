@@ -13,7 +13,7 @@ from analysis.intervals import quantile_interval
 from analysis.load import load, load_checkpoints, select
 from analysis.rows import open_rows
 from analysis.summaries import median_places, summary
-from study.rows import DIVERGED, FAILED, KEPT_GENERATOR, STOPPED
+from study.storage.schema import DIVERGED, FAILED, KEPT_GENERATOR, STOPPED
 
 STEPS = (10, 20, 30)
 

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 
 from analysis.figures import figures
-from study.rows import DIVERGED, FAILED
-from study.trial import Method
+from study.core.trial import Method
+from study.storage.schema import DIVERGED, FAILED
 
 PROGRAM = """
 import hashlib, json, sys

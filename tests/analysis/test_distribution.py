@@ -10,7 +10,7 @@ from analysis.distribution import STEPS, distribution_table, ecdf, quantiles
 from analysis.figures import NotEnough, figures
 from analysis.rows import open_rows
 from analysis.scores import scored
-from study.rows import DIVERGED, FAILED
+from study.storage.schema import DIVERGED, FAILED
 
 FIGURE = figures()["distribution"]
 

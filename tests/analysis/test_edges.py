@@ -13,8 +13,8 @@ from analysis.ink import save
 from analysis.rows import open_rows
 from analysis.scores import FINAL, SETTINGS
 from analysis.tables import tables
-from study.rows import DIVERGED, FAILED, FINISHED
-from study.trial import Method
+from study.core.trial import Method
+from study.storage.schema import DIVERGED, FAILED, FINISHED
 
 INF = 1e30
 """Stands for an infinite score, which the writer refuses."""

@@ -8,8 +8,8 @@ from analysis.figures import NotEnough, figures
 from analysis.ink import save
 from analysis.rows import open_rows
 from analysis.scores import FINAL, SETTINGS
-from study.rows import DIVERGED, FAILED
-from study.trial import Method
+from study.core.trial import Method
+from study.storage.schema import DIVERGED, FAILED
 
 NAMES = ("training", "diagnostics", "agreement", "cost", "ablation")
 

@@ -21,7 +21,7 @@ from analysis.intervals import (
     resolved_fraction,
     share_interval,
 )
-from study.names import InputError
+from study.core.errors import InputError
 
 INF = math.inf
 

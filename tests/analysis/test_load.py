@@ -15,10 +15,10 @@ from analysis import load, select
 from analysis.load import load_checkpoints, positions
 from analysis.rows import once, open_rows
 from analysis.scores import scored
-from study.evaluation import MetricProtocol
-from study.files import DamagedFile
-from study.names import InputError
-from study.rows import FAILED, FINISHED, STOPPED, TRIALS
+from study.core.errors import InputError
+from study.core.evaluation import MetricProtocol
+from study.storage.files import DamagedFile
+from study.storage.schema import FAILED, FINISHED, STOPPED, TRIALS
 
 OTHER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=100, n_fake=50)
 

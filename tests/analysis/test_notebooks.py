@@ -18,7 +18,7 @@ PAGE = ROOT / "analysis" / "README.md"
 SHORT = ("--discriminator-steps", "20", "--n-real", "100", "--n-fake", "100", "--metrics", "kid,is")
 COMMANDS = (
     ("run", "grid", "--methods", "none,spectral_norm,gradient_penalty", "--settings", "2", "--seeds", "3", *SHORT),
-    ("bo", "--rounds", "1", "--batch-size", "2", "--methods", "spectral_norm", "--n-dis", "1", *SHORT),
+    ("bo", "--rounds", "1", "--trials-per-round", "2", "--methods", "spectral_norm", "--n-dis", "1", *SHORT),
 )
 
 

@@ -20,12 +20,12 @@ from analysis.scores import SETTINGS
 from analysis.summary import summary
 from analysis.tables import tables
 from analysis.typical import typical_trials
-from study.evaluation import MetricProtocol
-from study.files import replace
-from study.memberships import add_memberships
-from study.names import InputError
-from study.rows import DIVERGED, FAILED, STOPPED
-from study.trial import Method
+from study.core.errors import InputError
+from study.core.evaluation import MetricProtocol
+from study.core.trial import Method
+from study.storage.files import replace
+from study.storage.memberships import add_memberships
+from study.storage.schema import DIVERGED, FAILED, STOPPED
 
 OTHER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=100, n_fake=100)
 CLASSIFIER_ID = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=360, n_fake=360).id

@@ -12,10 +12,10 @@ from analysis.paper.beside import beside_caption, boxes_beside, comparable
 from analysis.rows import open_rows
 from analysis.scores import HYPERPARAMETERS, labels, scored
 from search_spaces import get
-from study.evaluation import MetricProtocol
-from study.names import InputError
-from study.rows import INCEPTION_SHA256
-from study.trial import Method
+from study.core.errors import InputError
+from study.core.evaluation import MetricProtocol
+from study.core.trial import Method
+from study.storage.schema import INCEPTION_SHA256
 
 CELEBA, LSUN = "celeba-hq-128", "lsun-bedroom-128"
 FID = {"extractor": "inception-v3-compat", "weights_sha256": INCEPTION_SHA256, "resize": "tf1-bilinear-299"}

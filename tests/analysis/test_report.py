@@ -12,11 +12,11 @@ from analysis.figures.top import top_figure
 from analysis.ink import save
 from analysis.tables import plain_table, terminal_table, words
 from analysis.top import top_caption
-from study.evaluation import MetricProtocol
-from study.files import DamagedFile
-from study.names import InputError
-from study.rows import DIVERGED, INCEPTION_SHA256
-from study.trial import Method
+from study.core.errors import InputError
+from study.core.evaluation import MetricProtocol
+from study.core.trial import Method
+from study.storage.files import DamagedFile
+from study.storage.schema import DIVERGED, INCEPTION_SHA256
 
 INCEPTION = MetricProtocol(extractor="inception-v3-compat", weights_sha256=INCEPTION_SHA256, n_real=3000, n_fake=3000)
 UNKNOWN_WEIGHTS = MetricProtocol(extractor="inception-v3-compat", weights_sha256="0" * 64, n_real=16, n_fake=16)

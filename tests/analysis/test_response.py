@@ -10,7 +10,7 @@ from scipy import stats
 from analysis.figures import NotEnough, figures
 from analysis.response import DRAWN, grouped, importance, response, response_points
 from analysis.rows import open_rows
-from study.rows import DIVERGED
+from study.storage.schema import DIVERGED
 
 
 def rng(seed=0):

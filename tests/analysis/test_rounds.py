@@ -11,9 +11,9 @@ from analysis.figures.bo import round_figure
 from analysis.random_search import best_of
 from analysis.rounds import searched
 from analysis.tables import plain_table, search_words
-from study.memberships import add_memberships
-from study.names import InputError
-from study.rows import DIVERGED, FAILED, STOPPED
+from study.core.errors import InputError
+from study.storage.memberships import add_memberships
+from study.storage.schema import DIVERGED, FAILED, STOPPED
 
 ROUNDS = [[50.0, DIVERGED, 40.0], [45.0, 30.0, FAILED], [35.0, DIVERGED, DIVERGED]]
 
@@ -108,8 +108,9 @@ def test_names_are_those_that_study_bo_gives():
 
     from analysis.random_search import NAME
     from search_spaces.ranges import random_settings
-    from study.bo import Search, Strategy
-    from study.trial import Method, Training
+    from study.core.trial import Method, Training
+    from study.driver.request import SearchOptions
+    from study.driver.search.rounds import Search
 
     method = Method(architecture="sndcgan", penalty="dragan", options=(("dragan_noise", "gaussian"),))
     for early in (True, False):
@@ -118,7 +119,7 @@ def test_names_are_those_that_study_bo_gives():
             n_dis=5,
             training=Training(discriminator_steps=1, width=8),
             block=random_settings((), 0),
-            strategy=Strategy(sampler="random", seed=12, stop_early=early),
+            strategy=SearchOptions(sampler="random", seed=12, stop_early=early),
             context=SimpleNamespace(dataset="digits", protocol=SimpleNamespace(id="p")),
             shape=(8, 1),
         )

@@ -19,9 +19,9 @@ from analysis.scores import (
     usual_training,
     with_context,
 )
-from study.names import InputError
-from study.rows import DIVERGED, FAILED, STOPPED
-from study.trial import Method
+from study.core.errors import InputError
+from study.core.trial import Method
+from study.storage.schema import DIVERGED, FAILED, STOPPED
 
 NAN = math.nan
 

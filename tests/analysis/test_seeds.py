@@ -9,7 +9,7 @@ from scipy import stats
 from analysis.figures import NotEnough, figures
 from analysis.rows import open_rows
 from analysis.seeds import intraclass, pooled_sd, repeated, seed_table, setting_spread
-from study.rows import DIVERGED, FAILED
+from study.storage.schema import DIVERGED, FAILED
 
 FIGURE = figures()["seeds"]
 

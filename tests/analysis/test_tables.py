@@ -15,9 +15,9 @@ from analysis.scores import SETTINGS
 from analysis.tables import LAYOUTS, ORDER, csv, latex, markdown, plain, search_words, tables, words
 from analysis.tables.comparisons import MOST, compared
 from analysis.tables.formats import is_words, latex_text
-from study.memberships import add_memberships
-from study.rows import DIVERGED
-from study.trial import Method
+from study.core.trial import Method
+from study.storage.memberships import add_memberships
+from study.storage.schema import DIVERGED
 
 NAMES = ("best", "settings", "comparisons", "published", "paper", "searches")
 

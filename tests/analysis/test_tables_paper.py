@@ -8,10 +8,10 @@ from analysis.figures.kind import NotEnough
 from analysis.intervals import quantile_interval
 from analysis.rows import open_rows
 from analysis.tables import plain, tables
-from study.evaluation import Evaluation, MetricProtocol
-from study.parts import write_part
-from study.rows import DIVERGED, FAILED, FINISHED, INCEPTION_SHA256, Record
-from study.trial import Hyperparameters, Method, Training, Trial
+from study.core.evaluation import Evaluation, MetricProtocol
+from study.core.trial import Hyperparameters, Method, Training, Trial
+from study.storage.parts import write_part
+from study.storage.schema import DIVERGED, FAILED, FINISHED, INCEPTION_SHA256, Record
 
 CELEBA = "celeba-hq-128"
 FID = {"extractor": "inception-v3-compat", "weights_sha256": INCEPTION_SHA256}

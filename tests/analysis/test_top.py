@@ -10,9 +10,9 @@ from analysis.rows import open_rows
 from analysis.style import COLOURS, colour, method_label, place
 from analysis.tables import plain_table, words
 from analysis.top import setting, top_caption
-from study.names import InputError
-from study.rows import DIVERGED, STOPPED
-from study.trial import Method
+from study.core.errors import InputError
+from study.core.trial import Method
+from study.storage.schema import DIVERGED, STOPPED
 
 
 def summary(study, **how):

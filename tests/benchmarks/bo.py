@@ -1,9 +1,9 @@
-"""Compares the samplers of `study.bayes` on a synthetic study: what 12 rounds of 10 trials find, and what they cost.
+"""Compares the samplers of `study bo` on a synthetic study: what 12 rounds of 10 trials find, and what they cost.
 
     OMP_NUM_THREADS=1 python tests/benchmarks/bo.py --seeds 8 --samplers gp-bucb,tpe,gp,qmc,random
 
-Regret is the distance of a score from the optimum (`tests/objective.py`): that of the best setting tried by its true
-score, and that of the one which its noisy observation calls best. Seconds are those of proposing 120 settings.
+Regret is the distance of a score from the optimum (`tests/driver/objective.py`): that of the best setting tried by its
+true score, and that of the one which its noisy observation calls best. Seconds are those of proposing 120 settings.
 """
 
 import argparse
@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from study.bayes import SAMPLERS, propose
+from study.driver.search.samplers import SAMPLERS, propose
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `tests` is the name of other packages' folders, too
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # `tests` is the name of other packages' folders, too
 from objective import OPTIMUM, RANGES, fid, observed
 
 ROUNDS, BATCH = 12, 10

@@ -10,15 +10,16 @@ import time
 from pathlib import Path
 
 import search_spaces
-from study.overview import APPENDICES, MAIN_TEXT
-from study.plan import Request, trials_of
+from study.driver.cost.overview import APPENDICES, MAIN_TEXT
+from study.driver.planning.plan import trials_of
+from tests.requests import make_request
 
 NOWHERE = Path("no-such-folder")
 
 
 def expand() -> dict[str, set[str]]:
     """The ids of the trials of each space and dataset."""
-    request = Request(datasets=[], results=NOWHERE, data_dir=NOWHERE)
+    request = make_request(datasets=[], results=NOWHERE, data_dir=NOWHERE)
     spaces = [search_spaces.get(name) for name in (*MAIN_TEXT, *APPENDICES)]
     return {
         f"{space.name} on {dataset}": {trial.id for trial in trials_of(request, space, dataset)}

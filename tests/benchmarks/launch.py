@@ -1,4 +1,4 @@
-"""What it costs to hand out a trial: no-op trials through the whole of `study.launch`, with compaction as in a study.
+"""What it costs to hand out a trial: no-op trials through `study.driver.scheduler.launch`, with compaction.
 
     python tests/benchmarks/launch.py --trials 2000
 
@@ -13,19 +13,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from study import cluster, launch
-from study.lock import locked
-from study.plan import Planned, Request, plan_trial
-from study.results import compact, read_table
-from study.session import compacting
-from study.slots import local_resources, make_slots
-from study.trial import Hyperparameters, Method
-from study.work import Listed
+from study.cli.session import compacting
+from study.core.trial import Hyperparameters, Method
+from study.driver.planning.plan import plan_trial
+from study.driver.planning.planned import Planned
+from study.driver.resources import local_resources, make_slots
+from study.driver.scheduler import launch, ray_cluster
+from study.driver.scheduler.work import Listed
+from study.storage.lock import locked
+from study.storage.tables import compact, read_table
+from tests.requests import make_request
 
 
 def trials(folder: Path, count: int) -> list[Planned]:
     """Trials that differ in their seed."""
-    request = Request(datasets=["digits"], discriminator_steps=4, results=folder, data_dir=folder / "data")
+    request = make_request(datasets=["digits"], discriminator_steps=4, results=folder, data_dir=folder / "data")
     hyperparameters = Hyperparameters(learning_rate=1e-3, beta1=0.5, beta2=0.9, n_dis=1)
     one = plan_trial(request, Method(architecture="sndcgan"), hyperparameters, 0)
     return [replace(one, trial=replace(one.trial, seed=seed)) for seed in range(count)]
@@ -35,10 +37,10 @@ def no_op() -> Any:
     """What a worker does instead of training: it writes a part, as a real trial does."""
 
     def run(tasks: Any, context: Any, device: str, *_: Any, **how: Any) -> Any:
-        from study.evaluation import Evaluation
-        from study.outcome import Outcome
-        from study.parts import write_part
-        from study.record import make_record
+        from study.core.evaluation import Evaluation
+        from study.storage.parts import write_part
+        from study.worker.outcome import Outcome
+        from study.worker.record import make_record
 
         (trial,) = (task.trial for task in tasks)
         evaluation = Evaluation(
@@ -65,7 +67,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=2000)
     count = parser.parse_args().trials
     ends: list[float] = []
-    with tempfile.TemporaryDirectory() as name, cluster.connected(None), locked(Path(name)) as claim:
+    with tempfile.TemporaryDirectory() as name, ray_cluster.connected(None), locked(Path(name)) as claim:
         folder = Path(name)
         todo = trials(folder, count)
         slots = make_slots(*local_resources())

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from study.batches import Batches, from_device, from_map, prefetched
+from study.core.trial import Training
 from study.data import Images
-from study.trial import Training
+from study.training.batches import Batches, from_device, from_map, prefetched
 
 SHAPE = (3, 128, 128)
 WRITTEN_AT_ONCE = 1000

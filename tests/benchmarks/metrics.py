@@ -16,17 +16,17 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from study import data
-from study.evaluation import FEATURE_PRECISIONS
+from study.core.evaluation import FEATURE_PRECISIONS
+from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.gan.model import build, initial_state
-from study.metrics.extractors import load_extractor
-from study.metrics.features import Extractor
-from study.metrics.frechet import Moments, frechet_distance
+from study.metrics.extractors.extractor import Extractor
+from study.metrics.extractors.menu import load_extractor
+from study.metrics.extractors.torchvision_guard import import_torchvision
 from study.metrics.menu import resolve_metrics
 from study.metrics.protocols import resolve_protocol
+from study.metrics.scores.frechet import Moments, frechet_distance
 from study.metrics.scoring import BATCH_SIZE, Scorer
-from study.metrics.torchvision_guard import import_torchvision
-from study.train import stream
-from study.trial import Hyperparameters, Method, Training, Trial
+from study.training.loop import stream
 
 DIMENSION = 2048
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from study import data
-from study.data.decoding import available_cores
+from study.data.decoding.parallel import available_cores
 
 SIDE = 128
 

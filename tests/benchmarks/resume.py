@@ -20,11 +20,14 @@ from pathlib import Path
 import pyarrow as pa
 
 import search_spaces
-from study import data, plan, session
-from study.evaluation import Evaluation
-from study.record import make_record
-from study.results import write_table
-from study.rows import EVALUATIONS, TRIALS, trial_row
+from study import data
+from study.cli import session
+from study.core.evaluation import Evaluation
+from study.driver.planning import plan
+from study.storage.schema import EVALUATIONS, TRIALS, trial_row
+from study.storage.tables import write_table
+from study.worker.record import make_record
+from tests.requests import make_request
 
 SETTINGS = 120
 
@@ -56,7 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         asked = {"datasets": ["digits"], "results": folder, "data_dir": data.data_dir(None)}
-        request = plan.Request(**asked, seeds=seeds, many=True)
+        request = make_request(**asked, seeds=seeds, yes=True)
         planned = plan.make_plan(request, search_spaces.get("grid"))
         fill(folder, planned[:-1])
         clocks = [time.process_time()]

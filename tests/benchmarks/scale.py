@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from study.results import write_table
-from study.rows import DIAGNOSTICS, EVALUATIONS, MEMBERSHIPS, TRIALS
+from study.storage.schema import DIAGNOSTICS, EVALUATIONS, MEMBERSHIPS, TRIALS
+from study.storage.tables import write_table
 
 DATASETS = ("digits", "celeba-hq-128", "lsun-bedroom-128")
 METHODS = (  # name, normalizations, penalty, location of the logarithm of its scores

@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from study.data import cifar10, load, prepare, prepared
-from study.data.cifar10 import NAMES
-from study.names import InputError
+from study.core.errors import InputError
+from study.data import load, prepare, prepared
+from study.data.datasets import cifar10
+from study.data.datasets.cifar10 import NAMES
 
 N = 12
 """Images in a batch; 10,000 in the official ones."""

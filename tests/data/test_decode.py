@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from study.data.decode import TREATMENTS, Target, decode
-from study.names import InputError
+from study.core.errors import InputError
+from study.data.decoding.image import TREATMENTS, Target, decode
 
 from .pictures import cut, flipped, noise, png_16_bit, raw_png, saved
 

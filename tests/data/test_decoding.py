@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 import study
-from study.data import decoding, prepare
+from study.core.errors import InputError
+from study.data import prepare
 from study.data.dataset import Record
-from study.data.decode import Target, decode_all
-from study.data.decoding import CHUNK, decoded
-from study.names import InputError
+from study.data.decoding import parallel
+from study.data.decoding.image import Target, decode_all
+from study.data.decoding.parallel import CHUNK, decoded
 
 from .pictures import mixed_folder, noise, png_bytes
 
@@ -34,14 +35,14 @@ def records(tmp_path_factory):
 def test_order_and_content_do_not_depend_on_the_processes(records, workers):
     expected = decode_all([(record.name, record.data) for record in records], TARGET)
     pairs = list(decoded(iter(records), len(records), TARGET, workers))
-    assert len(pairs) == len(records) >= decoding.WORTHWHILE
+    assert len(pairs) == len(records) >= parallel.WORTHWHILE
     assert all(ours is theirs for (ours, _), theirs in zip(pairs, records, strict=True))
     assert [image for _, image in pairs] == expected
     assert {image.reason for image in expected} > {""}
 
 
 def test_hash_and_manifest_do_not_depend_on_the_processes(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "WORTHWHILE", 1)
+    monkeypatch.setattr(parallel, "WORTHWHILE", 1)
     mixed_folder(tmp_path / "mixed", 90)
     made = [
         prepare("mixed", tmp_path / "mixed", tmp_path / f"data {n}", resolution=32, workers=n).manifest
@@ -74,13 +75,13 @@ def test_a_wrong_size_found_by_a_process_is_the_users_error():
 
 
 def test_a_process_that_dies_is_said_in_one_line(monkeypatch):
-    monkeypatch.setattr(decoding, "serve", None)
+    monkeypatch.setattr(parallel, "serve", None)
     real = subprocess.Popen
 
     def dying(command, **options):
         return real([command[0], "-c", "import os, sys; sys.stdin.buffer.read(100); os._exit(9)"], **options)
 
-    monkeypatch.setattr(decoding.subprocess, "Popen", dying)
+    monkeypatch.setattr(parallel.subprocess, "Popen", dying)
     records = [Record(f"{i}", png_bytes(noise((64, 64)))) for i in range(600)]
     with pytest.raises(
         InputError, match=r"^image 0 or one of the 31 after it: the process that decoded it died \(code 9"
@@ -91,8 +92,8 @@ def test_a_process_that_dies_is_said_in_one_line(monkeypatch):
 ORPHANS = """
 import os, signal, sys
 from study.data.dataset import Record
-from study.data.decode import Target
-from study.data.decoding import decoded
+from study.data.decoding.image import Target
+from study.data.decoding.parallel import decoded
 import numpy as np
 records = (Record(str(i), np.zeros((64, 64, 3), np.uint8)) for i in range(10_000))
 for i, _ in enumerate(decoded(records, 10_000, Target(64, 3, "pad"), 3)):

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import study
+from study.core.errors import InputError
 from study.data import is_ready, prepare
-from study.names import InputError
 
 NAME = "celeba-hq-128"
 N = 20
@@ -55,7 +55,7 @@ FULL = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
 from study.data import prepare
-from study.names import InputError
+from study.core.errors import InputError
 try:
     prepare(*sys.argv[1:])
 except InputError as error:

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from study.core.errors import InputError
 from study.data import load, prepare
-from study.names import InputError
 
 from .pictures import noise, png_bytes
 from .test_decode import tensorflow_crop_or_pad

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from study.data.celeba_hq_128 import DATASET
-from study.data.folder import image_files, listing, n_test, open_folder
-from study.names import InputError
+from study.core.errors import InputError
+from study.data.datasets.celeba_hq_128 import DATASET
+from study.data.sources.folder import image_files, listing, n_test, open_folder
 
 
 def touch(*paths):
@@ -33,7 +33,7 @@ def test_the_test_split_is_the_fraction_rounded_down(n, fraction, expected):
 
 def test_thirty_thousand_files_split_as_in_the_study(monkeypatch, tmp_path):
     files = [f"{i:05}.png" for i in range(30_000)]
-    monkeypatch.setattr("study.data.folder.image_files", lambda source: files)
+    monkeypatch.setattr("study.data.sources.folder.image_files", lambda source: files)
     splits = open_folder(DATASET, str(tmp_path)).splits
     assert (splits["train"].n, splits["test"].n) == (27_000, 3_000)
     assert [record.name for record in splits["train"].records] == files[:27_000]
@@ -75,7 +75,7 @@ def test_unreadable_source(tmp_path, monkeypatch):
     def refuse(folder):
         raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr("study.data.folder.os.scandir", refuse)
+    monkeypatch.setattr("study.data.sources.folder.os.scandir", refuse)
     with refused(r"cannot be read \(Permission denied\)"):
         image_files(str(tmp_path))
 

@@ -48,7 +48,7 @@ def test_killed_anywhere_then_run_again_gives_the_undisturbed_hash(tmp_path):
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
         process.communicate()
-        if "mine" in data.datasets(folder):
+        if "mine" in data.all_datasets(folder):
             assert data.verify("mine", folder).sha256 == clean.manifest["sha256"]
             states.add("whole")
         else:

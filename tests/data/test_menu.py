@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 import study.data
+from study.core.errors import InputError
 from study.data import built_in, data_dir, get, is_ready, load, prepare, size_on_disk
-from study.names import InputError
 
 DATA = Path(study.data.__file__).parent
 
 
 def test_every_module_that_declares_a_dataset_is_on_the_menu_under_its_name():
-    declaring = {path.stem.replace("_", "-") for path in DATA.glob("*.py") if "\nDATASET = " in path.read_text()}
+    declaring = {
+        path.stem.replace("_", "-") for path in (DATA / "datasets").glob("*.py") if "\nDATASET = " in path.read_text()
+    }
     assert declaring == set(built_in()) >= {"digits", "digits-32", "cifar10", "celeba-hq-128", "lsun-bedroom-128"}
     assert all(name == dataset.name for name, dataset in built_in().items())
 
@@ -33,7 +35,7 @@ def test_unknown_name_is_answered_with_the_closest():
 
 def test_importing_the_menu_imports_no_heavy_package():
     heavy = "{'torch', 'ray', 'sklearn', 'PIL', 'scipy', 'pandas', 'pyarrow', 'lmdb', 'datasets'}"
-    code = f"import sys, study.data; study.data.datasets(); print({heavy} & set(sys.modules))"
+    code = f"import sys, study.data; study.data.all_datasets(); print({heavy} & set(sys.modules))"
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=DATA.parent.parent)
     assert printed.strip() == "set()"
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import study
+from study.core.errors import InputError
 from study.data import get, is_ready, load, prepare, prepared, report_lines, size_on_disk
 from study.data.dataset import Record, Source, Split
-from study.names import InputError
 
 NAME = "celeba-hq-128"
 N = 20

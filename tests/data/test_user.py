@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from study import data
-from study.names import InputError
+from study.core.errors import InputError
 
 from .pictures import noise, png_bytes
 
@@ -46,7 +46,7 @@ def archive(path, arrays, save=np.savez):
 
 def test_a_registered_folder_is_a_dataset_everywhere(tmp_path, plain):
     made = data.prepare("mine", plain, tmp_path / "data", resolution=32, fit="crop", test_fraction=0.25)
-    assert list(data.datasets(tmp_path / "data"))[-1] == "mine"
+    assert list(data.all_datasets(tmp_path / "data"))[-1] == "mine"
     dataset = data.get("mine", tmp_path / "data")
     assert (dataset.shape, dataset.labelled, dataset.fit, dataset.test_fraction) == ((3, 32, 32), False, "crop", 0.25)
     assert (dataset.architecture, dataset.width, dataset.extractor) == ("sndcgan", 64, "inception-v3-compat")
@@ -232,7 +232,7 @@ def test_a_damaged_manifest_is_said_and_mended(tmp_path, plain, content):
         r"dataset mine: .* is damaged .*; prepare it again: study data prepare mine --source DIR --resolution R"
     ):
         data.load("mine", tmp_path / "data")
-    assert "mine" not in data.datasets(tmp_path / "data")
+    assert "mine" not in data.all_datasets(tmp_path / "data")
     with refused("dataset mine: "):
         data.prepare("mine", plain, tmp_path / "data")
     assert not data.prepare("mine", plain, tmp_path / "data", resolution=32).kept
@@ -243,4 +243,4 @@ def test_a_dataset_of_the_study_is_none_of_the_users(tmp_path):
     source = folder(tmp_path / "faces", [f"{i}.png" for i in range(4)], (128, 128))
     data.prepare("celeba-hq-128", source, tmp_path / "data")
     assert "declaration" not in json.loads((tmp_path / "data" / "celeba-hq-128" / "manifest.json").read_text())
-    assert list(data.datasets(tmp_path / "data")) == list(data.built_in())
+    assert list(data.all_datasets(tmp_path / "data")) == list(data.built_in())

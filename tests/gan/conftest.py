@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from study.core.errors import InputError
+from study.core.trial import Hyperparameters, Training, Trial
 from study.gan.architectures import ARCHITECTURES
-from study.gan.methods import parse
+from study.gan.methods.menu import parse
+from study.gan.methods.normalizations import NORMALIZATIONS
 from study.gan.model import Gan, Settings, State, build, initial_state
-from study.gan.normalizations import NORMALIZATIONS
-from study.names import InputError
-from study.trial import Hyperparameters, Training, Trial
 from tests.gan.menus import covering_names, method_names
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product, zip_longest
 
-from study.gan.constraints import CONSTRAINTS
-from study.gan.losses import LOSSES
+from study.core.errors import InputError
+from study.core.trial import NON_SATURATING, OptionValue, option_word
 from study.gan.member import Member, Option
-from study.gan.methods import MENUS, parse, parse_option
-from study.gan.normalizations import NORMALIZATIONS
-from study.gan.penalties import PENALTIES
-from study.names import InputError
-from study.trial import NON_SATURATING, OptionValue, option_word
+from study.gan.methods.constraints import CONSTRAINTS
+from study.gan.methods.losses import LOSSES
+from study.gan.methods.menu import MENUS, parse, parse_option
+from study.gan.methods.normalizations import NORMALIZATIONS
+from study.gan.methods.penalties import PENALTIES
 
 TRIPLES = [
     "began+layer_norm+spectral_norm",

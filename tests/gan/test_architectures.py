@@ -9,10 +9,10 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
+from study.core.errors import InputError
+from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.gan.architectures import ARCHITECTURES
 from study.gan.model import build, initial_state
-from study.names import InputError
-from study.trial import Hyperparameters, Method, Training, Trial
 from tests.gan.plain import COUNTS, TABLES, Mark, Reader, pair, spread_out
 
 STUDY_SIZES = [(name, size) for name, entry in ARCHITECTURES.items() for size in entry.study_sizes]

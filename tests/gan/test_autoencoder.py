@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear
 
-from study.gan.autoencoder import AutoEncoder
-from study.gan.methods import parse
+from study.core.trial import Hyperparameters, Training, Trial
+from study.gan.methods.menu import parse
 from study.gan.model import build
-from study.trial import Hyperparameters, Training, Trial
+from study.gan.networks.autoencoder import AutoEncoder
 
 
 class Mark(nn.Module):

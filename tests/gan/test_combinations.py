@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-from study.gan.losses import LOSSES
-from study.gan.methods import parse
-from study.gan.normalizations import NORMALIZATIONS
-from study.gan.penalties import PENALTIES
+from study.gan.methods.losses import LOSSES
+from study.gan.methods.menu import parse
+from study.gan.methods.normalizations import NORMALIZATIONS
+from study.gan.methods.penalties import PENALTIES
 from study.gan.step import discriminator_step, generator_step
 from tests.gan.menus import combinations
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from study.gan.constraints import CONSTRAINTS, unchanged
+from study.gan.methods.constraints import CONSTRAINTS, unchanged
 from study.gan.step import discriminator_step, generator_step
 from tests.gan.menus import built
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from study.evaluation import Diagnostics
+from study.core.evaluation import Diagnostics
+from study.core.trial import field_names
 from study.gan.diagnostics import (
     Batches,
     accuracies,
@@ -18,9 +19,8 @@ from study.gan.diagnostics import (
     operator_norm,
     sigmas,
 )
-from study.gan.layers import Conv2d, Conv3x3Pool, ConvTranspose2d
-from study.gan.losses import LOSSES
-from study.trial import field_names
+from study.gan.methods.losses import LOSSES
+from study.gan.networks.layers import Conv2d, Conv3x3Pool, ConvTranspose2d
 from tests.gan.menus import built, variants
 
 ONES = torch.ones(1, 1, 6, 6, dtype=torch.float64)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import leaky_relu, softplus
 
-from study.gan.discriminator import image_gradients
-from study.gan.normalizations import NORMALIZATIONS
+from study.gan.methods.normalizations import NORMALIZATIONS
+from study.gan.networks.discriminator import image_gradients
 from study.gan.step import discriminator_step, generator_step
 from tests.gan.menus import built
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from study.gan.constraints import Constraint
+from study.gan.methods.constraints import Constraint
 from study.gan.model import Gan
 from study.gan.optimizers import shaped
 from study.gan.step import discriminator_step, generator_step

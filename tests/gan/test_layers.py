@@ -7,7 +7,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import avg_pool2d, conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
-from study.gan.layers import Conv2d, Conv3x3, Conv3x3Pool, ConvTranspose2d, UnpoolConv3x3
+from study.gan.networks.layers import Conv2d, Conv3x3, Conv3x3Pool, ConvTranspose2d, UnpoolConv3x3
 from tests.gan.plain import unpool
 
 SIZES = range(1, 10)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from study.gan.losses import LOSSES
+from study.gan.methods.losses import LOSSES
 from tests.gan.menus import built, variants
 
 REAL, FAKE, K = [2.0, -1.0, 0.5, 0.0], [-3.0, 1.5, 0.0, 4.0], 0.3

@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 import torch
 
+from study.core.errors import InputError
+from study.core.trial import NON_SATURATING, Method
 from study.gan.architectures import ARCHITECTURES
-from study.gan.constraints import CONSTRAINTS
-from study.gan.losses import LOSSES
-from study.gan.methods import MENUS, canonical, check, members, parse, parse_list, parse_option
-from study.gan.normalizations import NORMALIZATIONS
-from study.gan.penalties import PENALTIES
-from study.names import InputError
-from study.trial import NON_SATURATING, Method
+from study.gan.methods.constraints import CONSTRAINTS
+from study.gan.methods.losses import LOSSES
+from study.gan.methods.menu import MENUS, canonical, check, members, parse, parse_list, parse_option
+from study.gan.methods.normalizations import NORMALIZATIONS
+from study.gan.methods.penalties import PENALTIES
 from tests.gan.menus import method_names, other_values
 
 DECLARED_DEFAULTS = {

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.functional import conv2d, layer_norm, linear
 from torch.nn.utils.parametrizations import spectral_norm
 
-from study.gan.normalizations import NORMALIZATIONS, LayerNormalization, WeightNormalization
-from study.gan.spectrum import advance_vectors, initial_vectors, matrix, sigma, unit
+from study.gan.methods.normalizations import NORMALIZATIONS, LayerNormalization, WeightNormalization
+from study.gan.networks.spectrum import advance_vectors, initial_vectors, matrix, sigma, unit
 from tests.gan.menus import built as built_from
 from tests.gan.menus import variants
 

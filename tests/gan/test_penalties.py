@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from study.gan.discriminator import Discriminator
+from study.core.trial import Hyperparameters, Method, Training, Trial
+from study.gan.methods.penalties import PENALTIES
 from study.gan.model import build
-from study.gan.penalties import PENALTIES
-from study.gan.spectrum import advance_vectors, initial_vectors, matrix
-from study.trial import Hyperparameters, Method, Training, Trial
+from study.gan.networks.discriminator import Discriminator
+from study.gan.networks.spectrum import advance_vectors, initial_vectors, matrix
 from tests.gan.menus import built, variants
 
 SHAPE = torch.Size((5, 2, 4, 4))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
-from study.gan.methods import MENUS
+from study.gan.methods.menu import MENUS
 from study.gan.model import Settings
 from study.gan.optimizers import flat
 from study.gan.program import Traced, programs

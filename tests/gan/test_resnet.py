@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from study.core.errors import InputError
+from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.gan.architectures import ARCHITECTURES
 from study.gan.model import build
-from study.gan.resnet import DiscriminatorBlock, GeneratorBlock
-from study.names import InputError
-from study.trial import Hyperparameters, Method, Training, Trial
+from study.gan.networks.resnet import DiscriminatorBlock, GeneratorBlock
 from tests.gan.plain import (
     Reader,
     pair,

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch.utils._pytree import tree_map
 
-from study.gan.autoencoder import AutoEncoder
-from study.gan.constraints import unchanged
-from study.gan.discriminator import Discriminator
+from study.gan.methods.constraints import unchanged
+from study.gan.methods.penalties import PENALTIES
 from study.gan.model import initial_state
+from study.gan.networks.autoencoder import AutoEncoder
+from study.gan.networks.discriminator import Discriminator
+from study.gan.networks.spectrum import advance_vectors
 from study.gan.optimizers import adam, flat
-from study.gan.penalties import PENALTIES
-from study.gan.spectrum import advance_vectors
 from study.gan.step import discriminator_step, generator_step
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from study.metrics.torchvision_guard import import_torchvision
+from study.metrics.extractors.torchvision_guard import import_torchvision
 
 
 @pytest.fixture(scope="session")

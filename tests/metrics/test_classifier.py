@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from study import data
-from study.metrics import classifier
-from study.metrics.classifier import Classifier, Recipe, train
-from study.metrics.extractors import load_extractor
-from study.metrics.files import file_sha256
-from study.metrics.frechet import Moments, frechet_distance
-from study.names import InputError
+from study.core.errors import InputError
+from study.metrics.extractors import classifier
+from study.metrics.extractors.classifier import Classifier, Recipe, train
+from study.metrics.extractors.menu import load_extractor
+from study.metrics.npz import file_sha256
+from study.metrics.scores.frechet import Moments, frechet_distance
 
 SHIPPED = classifier.WEIGHTS / "classifier-digits.npz"
 QUICK = Recipe(steps=2, epochs=0)

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from study.metrics.extractors import load_extractor
+from study.metrics.extractors.menu import load_extractor
+from study.metrics.extractors.resize import resize
 from study.metrics.protocols import resolve_protocol
-from study.metrics.resize import resize
 from study.metrics.scoring import Scorer, real_sample
 
 pytestmark = pytest.mark.usefixtures("one_thread")

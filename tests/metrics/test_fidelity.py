@@ -6,11 +6,11 @@ import sys
 import pytest
 import torch
 
-from study.metrics import fidelity
-from study.metrics.extractors import load_extractor
-from study.metrics.resize import resize
-from study.metrics.torchvision_guard import import_torchvision
-from study.names import InputError
+from study.core.errors import InputError
+from study.metrics.extractors import fidelity
+from study.metrics.extractors.menu import load_extractor
+from study.metrics.extractors.resize import resize
+from study.metrics.extractors.torchvision_guard import import_torchvision
 
 
 @pytest.fixture
@@ -135,6 +135,8 @@ def test_the_resize_equals_torch_fidelitys(size):
 
 
 def test_importing_the_menu_imports_no_torch_fidelity():
-    code = "import sys, study.metrics.extractors, study.metrics.menu, study.metrics.folder; print(*sys.modules)"
+    code = (
+        "import sys, study.metrics.extractors.menu, study.metrics.menu, study.metrics.image_folder; print(*sys.modules)"
+    )
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch_fidelity", "torchvision", "ray", "optuna"} & set(modules)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from study.metrics.frechet import Moments, frechet_distance
-from study.metrics.torchvision_guard import import_torchvision
+from study.metrics.extractors.torchvision_guard import import_torchvision
+from study.metrics.scores.frechet import Moments, frechet_distance
 
 
 def random(*shape, seed=0):

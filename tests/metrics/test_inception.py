@@ -9,11 +9,11 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from study.metrics import inception
-from study.metrics.classes import Classes
-from study.metrics.extractors import EXTRACTORS, load_extractor
-from study.metrics.inception_score import inception_score
-from study.names import InputError
+from study.core.errors import InputError
+from study.metrics.extractors import inception
+from study.metrics.extractors.menu import EXTRACTORS, load_extractor
+from study.metrics.scores.classes import Classes
+from study.metrics.scores.inception_score import inception_score
 
 ROOT = Path(__file__).parents[2]
 
@@ -134,7 +134,7 @@ def test_an_unknown_extractor_gets_a_suggestion(tmp_path):
 
 
 def test_importing_the_metrics_imports_none_of_the_heavy_packages():
-    code = "import sys, study.metrics.extractors, study.metrics.scoring; print(*sys.modules)"
+    code = "import sys, study.metrics.extractors.menu, study.metrics.scoring; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"torch_fidelity", "torchvision", "ray", "optuna", "sklearn"} & set(modules.split())
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from study.evaluation import Scores
-from study.metrics.classes import Classes
-from study.metrics.frechet import Moments, frechet_distance
-from study.metrics.frechet_infinity import frechet_infinity, smallest
-from study.metrics.inception_score import inception_score
-from study.metrics.kernel import kernel_distance, subset_size, unbiased_mmd
+from study.core.evaluation import Scores
+from study.core.trial import field_names
+from study.metrics.extractors.torchvision_guard import import_torchvision
 from study.metrics.menu import METRICS, columns
-from study.metrics.mode_coverage import class_js, class_kl, classes_hit
-from study.metrics.ms_ssim import WEIGHTS, mean_similarity, pairwise, scale_weights
-from study.metrics.precision_recall import precision_recall
-from study.metrics.torchvision_guard import import_torchvision
-from study.trial import field_names
+from study.metrics.scores.classes import Classes
+from study.metrics.scores.frechet import Moments, frechet_distance
+from study.metrics.scores.frechet_infinity import frechet_infinity, smallest
+from study.metrics.scores.inception_score import inception_score
+from study.metrics.scores.kernel import kernel_distance, subset_size, unbiased_mmd
+from study.metrics.scores.mode_coverage import class_js, class_kl, classes_hit
+from study.metrics.scores.ms_ssim import WEIGHTS, mean_similarity, pairwise, scale_weights
+from study.metrics.scores.precision_recall import precision_recall
 
 
 def random(*shape, seed=0):
@@ -140,7 +140,7 @@ def test_precision_and_recall_by_hand():
 def test_chunks_make_no_difference(monkeypatch):
     real, fake = random(100, 8), random(120, 8, seed=1)
     whole = precision_recall(real, fake)
-    monkeypatch.setattr("study.metrics.precision_recall.CHUNK", 700)
+    monkeypatch.setattr("study.metrics.scores.precision_recall.CHUNK", 700)
     assert precision_recall(real, fake) == whole
     assert 0 < whole[0] < 1
 
@@ -241,7 +241,9 @@ def test_odd_sizes_and_opposite_images_have_a_similarity():
 
 
 def test_the_intercept_of_a_line_is_found(monkeypatch):
-    monkeypatch.setattr("study.metrics.frechet_infinity.frechet_distance", lambda real, fake: 7 + 30 / fake.count)
+    monkeypatch.setattr(
+        "study.metrics.scores.frechet_infinity.frechet_distance", lambda real, fake: 7 + 30 / fake.count
+    )
     assert frechet_infinity(None, torch.zeros(1000, 4)) == pytest.approx(7, rel=1e-9)
 
 

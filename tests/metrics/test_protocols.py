@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from study import data
-from study.evaluation import MetricProtocol, Scores
-from study.metrics.features import Extractor
+from study.core.errors import InputError
+from study.core.evaluation import MetricProtocol, Scores
+from study.metrics.extractors.extractor import Extractor
 from study.metrics.menu import METRICS, resolve_metrics
 from study.metrics.protocols import PROTOCOLS, resolve_protocol
 from study.metrics.scoring import Scorer, real_sample
-from study.names import InputError
 
 PIXELS = Extractor(
     name="pixels",

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from study import data
-from study.metrics.features import Extractor
-from study.metrics.frechet import Moments, frechet_distance
+from study.core.errors import InputError
+from study.metrics.extractors.extractor import Extractor
 from study.metrics.protocols import resolve_protocol
+from study.metrics.scores.frechet import Moments, frechet_distance
 from study.metrics.scoring import BATCH_SIZE, Scorer, real_sample
-from study.names import InputError
 
 PIXELS = Extractor(
     name="pixels",

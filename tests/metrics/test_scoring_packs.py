@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from study.metrics.classes import Classes
-from study.metrics.extractors import load_extractor
-from study.metrics.frechet import Moments
+from study.metrics.extractors.menu import load_extractor
 from study.metrics.protocols import resolve_protocol
 from study.metrics.sample import CLASSES, FEATURES, IMAGES, LOOK_EVERY, collect
+from study.metrics.scores.classes import Classes
+from study.metrics.scores.frechet import Moments
 from study.metrics.scoring import AT_ONCE, BATCH_SIZE, Scorer
 
 K, LATENT_DIM = 5, 6

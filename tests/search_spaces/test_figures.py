@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from search_spaces import get
-from study.trial import Hyperparameters, Method, Training, Trial
+from study.core.trial import Hyperparameters, Method, Training, Trial
 
 PLAIN, SN, GP = {}, {"normalizations": ("spectral_norm",)}, {"penalty": "gradient_penalty"}
 THREE = (PLAIN, SN, GP)

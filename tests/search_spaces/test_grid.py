@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from search_spaces import get
-from study.trial import Method, Training, Trial
+from study.core.trial import Method, Training, Trial
 
 GRID = get("grid")
 METHODS = GRID.methods("sndcgan")

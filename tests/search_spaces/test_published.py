@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from search_spaces import get
-from study.names import InputError
-from study.trial import Hyperparameters, Method
+from study.core.errors import InputError
+from study.core.trial import Hyperparameters, Method
 
 SPACE = get("published")
 DATASETS = {"celeba-hq-128": (11, 12), "cifar10": (9, 10), "lsun-bedroom-128": (9, 9)}

@@ -8,7 +8,7 @@ import pytest
 from search_spaces import get
 from search_spaces.draws import Range, share
 from search_spaces.ranges import PENALTY_WEIGHT, PENALTY_WEIGHTS, TABLE_2, random_settings
-from study.trial import Method
+from study.core.trial import Method
 
 METHODS = {method.name: method for method in get("ranges").methods("sndcgan")}
 NUMBERS = ("learning_rate", "beta1", "beta2")

@@ -6,13 +6,15 @@ import pytest
 
 from search_spaces import get
 from search_spaces.seeds import best_first
-from study.memberships import add_memberships
-from study.names import InputError
-from study.plan import Request, make_plan, trials_of
-from study.results import compact, read_table
-from study.rows import DIVERGED, FAILED, STOPPED
-from study.trial import Hyperparameters, Method, Training, Trial
+from study import data
+from study.core.errors import InputError
+from study.core.trial import Hyperparameters, Method, Training, Trial
+from study.driver.planning.plan import make_plan, trials_of
+from study.storage.memberships import add_memberships
+from study.storage.schema import DIVERGED, FAILED, STOPPED
+from study.storage.tables import compact, read_table
 from tests.parts import PROTOCOL, leave
+from tests.requests import make_request
 
 SEEDS = get("seeds")
 DIGITS = Training(discriminator_steps=100, width=8)
@@ -40,8 +42,8 @@ def leave_all(folder, scores, **how):
 
 
 def chosen(folder, protocol=PROTOCOL.id, **how):
-    request = Request(datasets=[], results=folder, data_dir=folder / "data", **how)
-    return trials_of(request, SEEDS, "digits", protocol)
+    request = make_request(datasets=[], results=folder, data_dir=folder / "data", **how)
+    return trials_of(request, SEEDS, data.get("digits"), protocol)
 
 
 def rates(trials):
@@ -146,7 +148,7 @@ def test_what_is_not_comparable_is_not_read(folder):
 
 
 def test_a_plan_takes_the_rows_of_its_own_protocol(folder):
-    request = Request(datasets=["digits"], results=folder, data_dir=folder / "data")
+    request = make_request(datasets=["digits"], results=folder, data_dir=folder / "data")
     (example, *_) = make_plan(request, get("smoke"))
     leave(folder, trial(1e-3), 2.0, protocol=example.context.protocol)
     leave(folder, trial(1e-4), 1.0)

@@ -7,8 +7,8 @@ import pytest
 
 import search_spaces
 from search_spaces.space import Block, SearchSpace
-from study.names import InputError
-from study.trial import Method
+from study.core.errors import InputError
+from study.core.trial import Method
 
 
 def test_the_menu():
@@ -74,7 +74,7 @@ def test_neither_torch_nor_ray(package):
 
 
 def test_trials_and_spaces_need_the_standard_library_only():
-    loaded = loaded_by("import study.trial, search_spaces; search_spaces.spaces()")
+    loaded = loaded_by("import study.core.trial, search_spaces; search_spaces.spaces()")
     assert loaded - set(sys.stdlib_module_names) == {"study", "search_spaces"}
 
 

@@ -6,7 +6,7 @@ import pkgutil
 import torch
 from torch import nn
 
-from study.gan.architectures.architecture import Architecture
+from study.gan.networks.architecture import Architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
     module.name: importlib.import_module(f"{__name__}.{module.name}").ARCHITECTURE

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
-from study.gan.architectures.architecture import Architecture, PlaceNorm, truncated_normal_kernels
-from study.gan.layers import LeakyReLU
-from study.names import InputError
+from study.core.errors import InputError
+from study.gan.networks.architecture import Architecture, PlaceNorm, truncated_normal_kernels
+from study.gan.networks.layers import LeakyReLU
 
 BATCH_NORM = {"eps": 1e-5, "momentum": 0.1}  # decay 0.9 in the study's terms
 

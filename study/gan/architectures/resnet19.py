@@ -4,9 +4,9 @@ import math
 
 from torch import nn
 
-from study.gan import resnet
-from study.gan.architectures.architecture import Architecture, PlaceNorm, truncated_normal_kernels
-from study.names import InputError
+from study.core.errors import InputError
+from study.gan.networks import resnet
+from study.gan.networks.architecture import Architecture, PlaceNorm, truncated_normal_kernels
 
 SEED_SIZE = 4
 

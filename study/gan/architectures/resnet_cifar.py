@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from study.gan import resnet
-from study.gan.architectures.architecture import Architecture, PlaceNorm, truncated_normal_kernels
+from study.core.errors import InputError
 from study.gan.member import Option
-from study.names import InputError
+from study.gan.networks import resnet
+from study.gan.networks.architecture import Architecture, PlaceNorm, truncated_normal_kernels
 
 SINGLE_CHANGES = ("RES", "CIN", "OPT", "SUM", "TAN", "EPS")
 CHANGES: dict[str, frozenset[str]] = {

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from study.gan.architectures.architecture import Architecture, PlaceNorm
-from study.gan.layers import Conv2d, ConvTranspose2d, LeakyReLU
-from study.names import InputError
+from study.core.errors import InputError
+from study.gan.networks.architecture import Architecture, PlaceNorm
+from study.gan.networks.layers import Conv2d, ConvTranspose2d, LeakyReLU
 
 BATCH_NORM = {"eps": 2e-5, "momentum": 0.1}  # decay 0.9 in the study's terms
 

@@ -1,0 +1,1 @@
+"""The command line: one Typer app per command, joined in `study.cli.main.main`."""

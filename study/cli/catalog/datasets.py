@@ -1,0 +1,45 @@
+"""`study datasets`: list the datasets."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from study.cli import options
+from study.core.errors import InputError
+from study.driver.request import DataFolder
+
+if TYPE_CHECKING:
+    pass
+
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `study datasets`")
+@options.spread
+def datasets(*, folder: DataFolder) -> None:
+    """List the datasets: which are ready, what a study does with them, and how to get the others."""
+    from study import data
+    from study.data import user
+
+    path = data.data_dir(folder.data_dir)
+    for name, dataset in data.all_datasets(path).items():
+        ready = data.is_ready(name, path)
+        size = _bytes(data.size_on_disk(name, path))
+        print(f"{name}  ({'embedded' if dataset.embedded else f'{size} in {path}' if ready else 'not prepared'})")
+        print(f"    {dataset.description}")
+        print(f"    {_defaults(dataset)}")
+        if not ready:
+            print(f"    {data.command(name, path)}")
+    for name, found in user.registered(path).items():
+        if isinstance(found, InputError) and name not in data.built_in():
+            print(f"{name}  (damaged)\n    {found}")
+
+
+def _defaults(dataset: Any) -> str:
+    steps = f"{dataset.discriminator_steps:,} D updates, scored every {dataset.checkpoint_every:,}"
+    return f"{dataset.architecture} of width {dataset.width}, {steps} by {dataset.extractor}"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"

@@ -1,0 +1,32 @@
+"""`study methods`: list what a method is made of."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `study methods --sizes`")
+def methods(
+    sizes: Annotated[bool, typer.Option("--sizes", help="Add the parameter counts of the architectures.")] = False,
+) -> None:
+    """List the menus that a method is made of, each member with its source and its options."""
+    from study.core.trial import option_word
+    from study.gan.architectures import ARCHITECTURES, parameter_counts
+    from study.gan.methods.menu import MENUS
+
+    for title, menu in {"architecture": ARCHITECTURES, **MENUS}.items():
+        print(f"--{title}")
+        for name, member in sorted(menu.items()):
+            print(f"    {name}: {member.description}")
+            for option, declared in member.options.items():
+                value = f"{option}={option_word(declared.default)}"
+                print(f"        --option {value}: {declared.description}; {declared.allowed}")
+    if sizes:
+        print("parameters at width 64, RGB:")
+        print(f"    {'architecture':14} {'px':>4} {'G':>10} {'D':>10}")
+        for name, architecture in sorted(ARCHITECTURES.items()):
+            for resolution in architecture.study_sizes:
+                generator, discriminator = parameter_counts(name, resolution)
+                print(f"    {name:14} {resolution:4} {generator:10} {discriminator:10}")

@@ -1,0 +1,1 @@
+"""The commands that plan, train and measure speed."""

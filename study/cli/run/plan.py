@@ -1,0 +1,195 @@
+"""`study plan`: what experiments cost, before any of them runs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from study.cli import options
+from study.core.errors import InputError
+from study.core.text import aligned, duration
+from study.driver.request import (
+    CHECKPOINT_EVERY,
+    RESOURCES,
+    RUNNING,
+    TRAINED,
+    CheckpointOptions,
+    Folders,
+    KeepOptions,
+    Request,
+    RunningOptions,
+    SearchBudget,
+    Selection,
+    TrainingOptions,
+    check_positive,
+)
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples: `study plan`, `study plan grid --seeds 5`, `study plan bo --dataset celeba-hq-128 --gpus 8`"
+)
+@options.spread
+def plan(
+    space: Annotated[
+        str | None, typer.Argument(help="A search space, or bo.  [default: all experiments of the paper]")
+    ] = None,
+    *,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Datasets, separated by commas; `all` means those that the paper has for it.  [default: digits; "
+            "all for all experiments]",
+            metavar="NAME,...",
+            rich_help_panel=TRAINED,
+        ),
+    ] = None,
+    selection: Selection,
+    training: TrainingOptions,
+    checkpoint_every: Annotated[int | None, CHECKPOINT_EVERY] = None,
+    budget: SearchBudget,
+    keep: KeepOptions,
+    gpus: Annotated[
+        int | None,
+        typer.Option(help="Number of GPUs to plan for.  [default: those of this machine]", rich_help_panel=RESOURCES),
+    ] = None,
+    bench: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rows of `study bench --json`; networks are taken to be as fast as there.",
+            metavar="FILE",
+            rich_help_panel=RESOURCES,
+        ),
+    ] = None,
+    folders: Folders,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Count a space of more than 100,000 trials.", rich_help_panel=RUNNING)
+    ] = False,
+) -> None:
+    """Show what experiments cost: trials, how many are done already, disk, device hours and wall time.
+
+    Needs no images and no weights; `study run SPACE --dry-run` also checks everything that a run needs.
+    """
+    from search_spaces.ranges import BO
+    from study.driver.cost.overview import Overview
+    from study.driver.resources import local_resources
+    from study.driver.spaces import user_space
+
+    check_positive(gpus=gpus)
+    for name, number in (("settings", selection.settings), ("seeds", selection.seeds)):
+        if space == BO and number is not None:
+            raise InputError(
+                f"--{name} {number}: a search has rounds and no {name}; use --rounds and --trials-per-round."
+            )
+    dataset = dataset or (options.ALL if space is None else "digits")
+    request = Request(
+        datasets=options.split(dataset),
+        folders=folders,
+        selection=selection,
+        training=training,
+        checkpoints=CheckpointOptions(checkpoint_every=checkpoint_every),
+        keep=keep,
+        running=RunningOptions(yes=yes),
+    )
+    datasets: Sequence[str] = [] if dataset == options.ALL else request.datasets
+    cpus, present = local_resources()
+    devices = gpus or present or cpus
+    kind = "gpu" if gpus or present else "cpu"
+    overview = Overview(request, kind, budget=budget, rates=_rates(bench, kind))
+    sums = {}
+    if space is None:
+        overview.main_text(datasets)
+        sums["main text"] = len(overview.lines)
+        overview.appendices(datasets)
+        if not overview.lines:
+            raise next(iter(overview.left_out.values()))
+    elif space == BO:
+        overview.searches(user_space.find("ranges"), datasets, by=True)
+    else:
+        overview.space(user_space.find(space), datasets, by=True)
+    if len(overview.lines) > 1:
+        sums["all"] = len(overview.lines)
+    print(*_table(overview, sums), "", *_notes(overview), _wall(overview, devices), sep="\n")
+
+
+def _rates(bench: Path | None, device: str) -> dict[str, float]:
+    """What was measured on such a device; raises InputError where the file holds nothing of it."""
+    from study.driver.cost.flops import measured_rates
+
+    if bench is None:
+        return {}
+    try:
+        rates = measured_rates(json.loads(bench.read_text()), device)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--bench {bench}: holds no rows of study bench --json ({reason}).") from error
+    if not rates:
+        kind = "GPU" if device == "gpu" else "CPU"
+        raise InputError(f"--bench {bench}: nothing in it was measured on a {kind}; run study bench --json on one.")
+    return rates
+
+
+WORDS = ("experiment", "dataset", "method")
+
+
+def _table(overview: Any, sums: dict[str, int]) -> list[str]:
+    """A line for each group of trials, and sums of the first so many; without columns that say nothing."""
+    hours = "GPU-hours" if overview.device == "gpu" else "core-hours"
+    rows = [[line.space, line.dataset, line.group, *_numbers([line])] for line in overview.lines]
+    for name, count in reversed(sums.items()):
+        rows.insert(count, [name, "", "", *_numbers(overview.lines[:count])])
+    rows.insert(0, [*WORDS, "trials", "shared", "present", "to run", hours, "disk"])
+    columns = [column for column in zip(*rows, strict=True) if set(column[1:]) - {"", "0"} or column[0] == "trials"]
+    return aligned(list(zip(*columns, strict=True)), left=sum(column[0] in WORDS for column in columns))
+
+
+def _numbers(lines: list[Any]) -> list[str]:
+    trials, shared, present, left, seconds, size = (
+        sum(getattr(line, name) for line in lines)
+        for name in ("trials", "shared", "present", "left", "seconds", "bytes")
+    )
+    return [*(f"{count:,}" for count in (trials - shared, shared, present, left)), _hours(seconds / 3600), _bytes(size)]
+
+
+def _hours(hours: float) -> str:
+    """Three digits of it, or more where it is large."""
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+
+
+def _bytes(size: float) -> str:
+    """In the largest decimal unit that leaves it at 1 or more, three digits of it.
+
+    >>> [_bytes(s) for s in (0, 170_000, 999_900, 1_500_000_000, 2_345_000_000_000)]
+    ['0', '170 kB', '1 MB', '1.5 GB', '2.35 TB']
+    """
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= 0.9995 * factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size:g}"
+
+
+def _notes(overview: Any) -> list[str]:
+    """What the table does not explain by itself."""
+    shared = any(line.shared for line in overview.lines)
+    explained = ["shared: trials that stand in a line above, where they are counted"] if shared else []
+    return [*explained, *(f"{name} is left out: {why}" for name, why in overview.left_out.items())]
+
+
+def _wall(overview: Any, devices: int) -> str:
+    """How long it takes on so many devices, and what that rests on."""
+    from study.driver.cost.estimate import basis
+
+    seconds, left, at_once = (
+        sum(getattr(line, name) for line in overview.lines) for name in ("seconds", "left", "at_once")
+    )
+    if not left:
+        return "all trials are there"
+    measured = sum(line.measured for line in overview.lines)
+    kind = "GPUs" if overview.device == "gpu" else "CPU cores"
+    wall = seconds / min(devices, at_once)
+    states = f"states of the trials that run take up to {_bytes(overview.running_bytes(devices))} more"
+    rests_on = basis(measured, left, overview.device, overview.rates)
+    return f"about {duration(wall)} on {devices} {kind}, {rests_on}\n{states}"

@@ -1,0 +1,134 @@
+"""`study run`: train and score the trials of a search space."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from study.cli import options, session
+from study.driver.request import (
+    CheckpointOptions,
+    Folders,
+    KeepOptions,
+    Request,
+    ResourceOptions,
+    RunningOptions,
+    ScoringOptions,
+    Selection,
+    TrainingOptions,
+)
+
+if TYPE_CHECKING:
+    from study.driver.planning.planned import Planned
+    from study.storage.lock import Claim
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `study run grid --dataset celeba-hq-128 --methods none,spectral_norm`")
+@options.spread
+def run(
+    space: options.Space,
+    *,
+    dataset: options.Datasets = "digits",
+    selection: Selection,
+    training: TrainingOptions,
+    scoring: ScoringOptions,
+    checkpoints: CheckpointOptions,
+    keep: KeepOptions,
+    folders: Folders,
+    resources: ResourceOptions,
+    running: RunningOptions,
+) -> None:
+    """Train and score every trial of a search space, and show the best of each method.
+
+    Finished trials are never run again: the same command resumes a study that was stopped.
+    """
+    from study.driver.planning import packs, plan
+    from study.driver.planning.shard import parse_shard
+    from study.driver.spaces import user_space
+
+    part = parse_shard(running.shard)
+    chosen = user_space.find(space)
+    request = Request(
+        datasets=options.datasets_of(dataset, chosen),
+        folders=folders,
+        selection=selection,
+        training=training,
+        scoring=scoring,
+        checkpoints=checkpoints,
+        keep=keep,
+        running=running,
+    )
+    session.check_resources(resources, training.precision)
+    most = packs.sizes(resources.pack, session.device_of(resources), request.data_dir)
+    everything = packs.packed(plan.make_plan(request, chosen), most)
+    planned = [one for one in everything if not part or part.has(one.together[0])]
+    title = f"part {part} of {chosen.name}" if part else chosen.name
+    if running.dry_run:
+        todo = plan.pending(planned, request.results, retry_failed=running.retry_failed)
+        session.show_plan(title, planned, todo, request.results, session.slots_of(resources))
+        return
+    with session.opened(request.results, part) as claim:
+        todo = plan.pending(planned, request.results, retry_failed=running.retry_failed)
+        if todo:
+            _run_trials(title, chosen.name, everything, planned, todo, claim, resources, running)
+        else:
+            _record_memberships(chosen.name, everything)
+            print(f"{title}: all {len(planned)} trials are done.")
+    _conclude(planned, request.results, whole=not part)
+
+
+def _record_memberships(space: str, planned: Sequence["Planned"]) -> None:
+    from study.storage.memberships import add_memberships
+
+    for context in dict.fromkeys(p.context for p in planned):
+        add_memberships(context.results, space, context.dataset, [p.trial for p in planned if p.context == context])
+
+
+def _run_trials(
+    title: str,
+    space: str,
+    everything: Sequence["Planned"],
+    planned: Sequence["Planned"],
+    todo: Sequence["Planned"],
+    claim: "Claim",
+    resources: ResourceOptions,
+    running: RunningOptions,
+) -> None:
+    """Run what is left of the plan on one cluster; nothing is written before the plan is confirmed."""
+    from study.cli.run.live import Watch
+    from study.driver.cost.estimate import longest_first
+    from study.driver.resources import make_slots
+    from study.driver.scheduler import launch, ray_cluster
+    from study.driver.scheduler.work import Listed
+
+    results = todo[0].context.results
+    with ray_cluster.connected(resources.address) as present:
+        slots = make_slots(*present, resources)
+        estimated = session.show_plan(title, planned, todo, results, slots)
+        session.confirm(estimated.seconds, yes=running.yes)
+        code = session.checked_nodes(resources, (one.context for one in todo))
+        _record_memberships(space, everything)
+        with Watch.of(todo) as watch:
+            launch.launch(
+                Listed(longest_first(todo, results, slots.device)),
+                slots,
+                session.compacting(results, claim, watch.add, watch.say),
+                say=watch.say,
+                max_failures=running.max_failures,
+                code=code,
+            )
+
+
+def _conclude(planned: Sequence["Planned"], results: Path, *, whole: bool) -> None:
+    """The table, the figure and the exit code of a study that has ended; of a part only where its rows are."""
+    from study.cli.terminal import show_best
+
+    if whole:
+        datasets = list(dict.fromkeys(p.trial.dataset for p in planned))
+        show_best(results, datasets, sorted({p.context.protocol.id for p in planned}))
+    else:
+        print(f"rows: {results / 'trials.parquet'}; `study report` shows the study when all parts are done.")
+    session.exit_if_failed(planned, results)

@@ -1,0 +1,84 @@
+"""`study data baseline`: the distance between the real images of the two splits."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.cli import options
+from study.core.evaluation import PROTOCOLS, STUDY
+from study.driver.request import FOLDERS, SCORED, DataFolder, FeatureOptions, Folders, Request, ScoringOptions, one_of
+from study.storage.files import place
+
+if TYPE_CHECKING:
+    from study.core.context import Context
+    from study.metrics.baseline import Baseline as Between
+    from study.storage.baselines import Baseline
+
+
+app = typer.Typer()
+
+
+@app.command("baseline", epilog="Example: `study data baseline digits`")
+@options.spread
+def baseline(
+    name: options.DatasetArgument,
+    *,
+    protocol: Annotated[str, one_of(PROTOCOLS, help="Metric protocol.", rich_help_panel=SCORED)] = STUDY,
+    features: FeatureOptions,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            parser=place,
+            metavar="PATH",
+            help="Record the distance in baselines.json of this results folder.",
+            rich_help_panel=FOLDERS,
+        ),
+    ] = None,
+    folder: DataFolder,
+) -> None:
+    """Show the Frechet distance between the real images of the two splits: what a perfect generator could reach."""
+    from study import data
+    from study.driver.planning import plan
+    from study.metrics.baseline import PAPER, between_splits
+    from study.metrics.extractors.menu import load_extractor
+    from study.storage.schema import score_label
+
+    request = Request(
+        datasets=[name],
+        folders=Folders(data_dir=folder.data_dir),
+        scoring=ScoringOptions(protocol=protocol, metrics="none", **vars(features)),
+    )
+    context, _ = plan.make_context(request, data.get(name, request.data_dir))
+    loaded = data.load(name, request.data_dir)
+    network = load_extractor(
+        context.protocol.extractor, dataset=name, data_dir=request.data_dir, weights=features.extractor_weights
+    )
+    found = between_splits(loaded, network, context.protocol, request.data_dir)
+    label = score_label(vars(context.protocol))
+    numbers = f"{found.n_real:,} {found.split} images against {found.n_other:,} of the other split"
+    print(f"{name}: {label} {found.distance:.2f} ({numbers})")
+    if label == "FID" and name in PAPER:
+        print(f"the paper's, section 2.5: {PAPER[name]} (10,000 or all {found.split} images on either side)")
+    if results is not None:
+        from study.storage.baselines import record_baseline
+
+        print(f"on record: {record_baseline(results, _recorded(context, loaded.sha256, found))}")
+
+
+def _recorded(context: "Context", dataset_sha256: str, found: "Between") -> "Baseline":
+    from study.storage.baselines import Baseline
+
+    protocol = context.protocol
+    return Baseline(
+        dataset=context.dataset,
+        protocol_id=protocol.id,
+        dataset_sha256=dataset_sha256,
+        extractor=protocol.extractor,
+        weights_sha256=protocol.weights_sha256,
+        feature_precision=protocol.feature_precision,
+        split=found.split,
+        n_real=found.n_real,
+        n_other=found.n_other,
+        frechet_distance=found.distance,
+    )

@@ -1,0 +1,96 @@
+"""`study compare-protocols`: the same images under several metric protocols."""
+
+import statistics
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from study.cli import options
+from study.core.evaluation import PROTOCOLS
+from study.driver.request import SCORED, FeatureOptions, Folders, Request, ScoringOptions, several_of
+
+if TYPE_CHECKING:
+    from study.core.context import Context
+    from study.driver.planning.request import Request
+    from study.worker.checkpoint import Generator
+from study.cli.score.generators import (
+    All,
+    ImageFolder,
+    Real,
+    TrialIds,
+    check_named,
+    kept_generators,
+    label,
+    planned_of,
+    score_folder,
+)
+
+app = typer.Typer()
+
+
+@app.command("compare-protocols", epilog="Example: `study compare-protocols --all --protocols study,train-50k`")
+@options.spread
+def compare_protocols(
+    trial_ids: TrialIds = None,
+    *,
+    every: All = False,
+    images: ImageFolder = None,
+    dataset: Real = "digits",
+    protocols: Annotated[
+        str, several_of(lambda: PROTOCOLS, help="Metric protocols, separated by commas.", rich_help_panel=SCORED)
+    ] = ",".join(PROTOCOLS),
+    features: FeatureOptions,
+    folders: Folders,
+) -> None:
+    """Show how much a score depends on its protocol: the same generators, or images, under several protocols.
+
+    The paper finds differences of more than 10 % (section 4). Nothing is written. Of several generators each row shows
+    the median, and the range of the ratio to the first protocol.
+    """
+    names = options.split(protocols)
+    scorings = [ScoringOptions(protocol=name, metrics="none", **vars(features)) for name in names]
+    requests = [Request(datasets=[dataset], folders=folders, scoring=scoring) for scoring in scorings]
+    results = folders.results
+    check_named(trial_ids, every, images, results)
+    generators = [] if images is not None else list(kept_generators(results, trial_ids))
+    sets: dict[str, Any] = {}
+    for name, request in zip(names, requests, strict=True):
+        if images is not None:
+            context, scored = score_folder(request, images)
+            sets[name] = [(context, scored.frechet_distance)]
+        else:
+            sets[name] = _score_all(request, generators)
+    print("\n".join(_comparison(sets)))
+
+
+def _score_all(request: "Request", generators: list["Generator"]) -> list[tuple["Context", float]]:
+    """The Frechet distance of each generator under one protocol, in order."""
+    from study.worker.execute import best_device, load, score_generator
+
+    planned = planned_of(request, iter(generators))
+    scores = []
+    for generator, one in zip(generators, planned, strict=True):
+        _, scorer = load(one.context, best_device())
+        scores.append((one.context, float(score_generator(generator.to(best_device()), scorer).frechet_distance or 0)))
+    return scores
+
+
+def _comparison(sets: dict[str, list[tuple["Context", float]]]) -> Iterator[str]:
+    """A table of protocols, one block per dataset; every score is divided by the same set's under the first one."""
+    datasets = list(dict.fromkeys(context.dataset for context, _ in next(iter(sets.values()))))
+    for dataset in datasets:
+        rows = {name: [one for one in pairs if one[0].dataset == dataset] for name, pairs in sets.items()}
+        first = [score for _, score in next(iter(rows.values()))]
+        context = next(iter(rows.values()))[0][0]
+        yield f"{dataset}: {label(context)} of {len(first)} set{'s' * (len(first) > 1)} of images"
+        yield f"{'protocol':12} {'split':6} {'real':>7} {'generated':>9} {'rounded':>7} {'score':>9}  ratio"
+        for name, pairs in rows.items():
+            used = pairs[0][0].protocol
+            median = statistics.median(score for _, score in pairs)
+            ratios = sorted(
+                score / before if before else float("nan") for (_, score), before in zip(pairs, first, strict=True)
+            )
+            span = f" [{ratios[0]:.3f}, {ratios[-1]:.3f}]" if len(ratios) > 1 else ""
+            numbers = f"{used.n_real:7,} {used.n_fake:9,} {'yes' if used.quantize else 'no':>7} {median:9.3f}"
+            yield f"{name:12} {used.split:6} {numbers}  {statistics.median(ratios):.3f}{span}"

@@ -1,0 +1,47 @@
+"""`study sample`: images from a kept generator."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from study.cli import options
+from study.cli.run.train import SAMPLES
+from study.core.errors import InputError
+from study.driver.request import ResultsFolder
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `study sample 5a1a24bbbb04a43d --n 100`")
+@options.spread
+def sample(
+    trial_id: Annotated[
+        str, typer.Argument(help="Id of a finished trial, as in trials.parquet; its first digits are enough.")
+    ],
+    *,
+    n: Annotated[int, typer.Option(help="Number of images.")] = SAMPLES,
+    seed: Annotated[int, typer.Option(help="Seed for the latents.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(help="PNG file.  [default: samples.png beside the generator]", metavar="FILE")
+    ] = None,
+    folder: ResultsFolder,
+) -> None:
+    """Draw images from the best generator that a trial kept."""
+    results = folder.results
+    found = sorted(results.glob(f"states/{trial_id[:2]}/{trial_id}*/generator.pt")) if trial_id.isalnum() else []
+    if len(found) != 1:
+        what = f"{len(found)} generators are kept under this id" if found else "no generator is kept under this id"
+        raise InputError(f"TRIAL_ID {trial_id}: {what} in {results}; ids stand in {results / 'trials.parquet'}.")
+    if n < 1:
+        raise InputError(f"--n {n}: must be 1 or more.")
+    from study.worker.checkpoint import load_generator
+    from study.worker.image_grid import fixed_latents, save_grid
+
+    generator = load_generator(found[0])
+    path = output or found[0].with_name("samples.png")
+    try:
+        save_grid(path, generator(fixed_latents(n, generator.trial.training.latent_dim, seed)))
+    except OSError as error:
+        raise InputError(f"--output {path}: cannot be written ({error.strerror}); choose another file.") from error
+    print(f"{n} images of {generator.trial.method.name} at step {generator.step}: {path}")

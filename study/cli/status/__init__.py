@@ -1,0 +1,1 @@
+"""The command that shows how far a study is."""

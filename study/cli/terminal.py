@@ -1,0 +1,81 @@
+"""What commands print: tables, plans, and how a study or its searches end."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study.core.text import duration
+
+if TYPE_CHECKING:
+    from study.driver.cost.estimate import Estimate
+    from study.driver.planning.planned import Planned
+
+
+def print_tables(blocks: Iterable[Any]) -> None:
+    """Print blocks of `analysis.tables`: drawn for a terminal, plain elsewhere."""
+
+    from rich.console import Console
+
+    from analysis.tables import plain_table, terminal_table
+
+    if sys.stdout.isatty():
+        Console().print(terminal_table(blocks))
+    else:
+        print(plain_table(blocks))
+
+
+def show_best(results: Path, datasets: list[str] | None, protocols: list[str] | None) -> None:
+    """Print the table of the best trials of each method, and draw its figure; how `study run` ends."""
+    from analysis import report
+    from analysis.tables import words
+
+    made = report(results, dataset=datasets, protocol=protocols)
+    print_tables(words(made.table))
+    print(f"rows: {rows_path(results)}\nfigure: {made.figure_path}")
+
+
+def folder_of(results: Path) -> Path:
+    """The results folder, or that of its table where only the table was named."""
+    return results.parent if results.suffix == ".parquet" else results
+
+
+def rows_path(results: Path) -> Path:
+    """The table of trials of a results folder, or the table that was named itself."""
+    return results if results.suffix == ".parquet" else results / "trials.parquet"
+
+
+def show_searches(results: Path, datasets: list[str] | None, protocols: list[str] | None, **options: Any) -> None:
+    """Print the rounds and the chosen settings, where rows and figure are, and what to do next."""
+    from analysis import search_report
+    from analysis.tables import search_words
+
+    made = search_report(results, dataset=datasets, protocol=protocols, **options)
+    print_tables(search_words(made.rounds, made.chosen))
+    print(f"rows: {results / 'trials.parquet'}\nfigure: {made.figure_path}")
+    print(
+        f"next: `study run seeds --results {results}` repeats the best settings over more seeds;"
+        " the best of many noisy runs flatters itself."
+    )
+
+
+def plan_lines(title: str, planned: Sequence["Planned"], estimate: "Estimate") -> list[str]:
+    """A plan in words: trials by method, how many are done, and how long the rest takes."""
+    datasets = ", ".join(dict.fromkeys(p.trial.dataset for p in planned))
+    done = len(planned) - estimate.total
+    width = max(len("method"), *map(len, estimate.methods))
+    lines = [f"{title} on {datasets}: {len(planned)} trials, {done} done, {estimate.total} to run", ""]
+    lines.append(f"  {'method':{width}}  trials  to run")
+    lines += [f"  {name:{width}}  {every:6}  {left:6}" for name, (every, left) in estimate.methods.items()]
+    if estimate.kept:
+        lines += ["", f"{estimate.kept} of them stand here under another protocol: their kept generators are scored"]
+    training = estimate.total - estimate.kept
+    if training and any(p.parent for p in planned):
+        fresh = training - estimate.continued
+        lines += ["", f"{estimate.continued} continue from kept states, {fresh} train from the start"]
+    if estimate.packs:
+        lines += ["", f"{estimate.packed} are trained in {estimate.packs} packs, each by one program"]
+    if training:
+        places = f"{estimate.concurrent} {'GPU slots' if estimate.device == 'gpu' else 'CPU cores'}"
+        lines += ["", f"about {duration(estimate.seconds)} on {places}, {estimate.basis}"]
+    return lines

@@ -1,0 +1,141 @@
+"""CIFAR-10 from the official archive: the python version, as it is downloaded or as it was unpacked."""
+
+import hashlib
+import io
+import pickle
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from study.core.errors import InputError
+from study.data.dataset import Dataset, Download, Record, Source, Split
+
+BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
+NAMES = [name for names in BATCHES.values() for name in names]
+DAMAGE = (OSError, EOFError, tarfile.TarError, zlib.error)
+DOWNLOAD = Download(
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", md5="c58f30108f718f92721af3b95e74349a"
+)
+
+
+def open_cifar(dataset: Dataset, source: str) -> Source:
+    """The six batches of the archive, in its order: five of training images and one of test images.
+
+    Raises InputError where the archive or folder is missing, damaged or incomplete, or a batch holds anything but
+    uint8 rows of 3,072 with a label from 0 to 9 each.
+    """
+    path = Path(source)
+    batches, md5 = (_unpacked(path), None) if path.is_dir() else _archived(path)
+    arrays = {name: _batch(source, name, content) for name, content in batches.items()}
+    splits = {
+        split: Split(n=sum(len(arrays[name][1]) for name in names), records=_records(arrays, names))
+        for split, names in BATCHES.items()
+    }
+    official = md5 in (None, DOWNLOAD.md5)
+    remarks = () if official else (f"not the published archive: its md5 is {md5}, must be {DOWNLOAD.md5}",)
+    return Source(splits=splits, provenance={"md5": md5} if md5 else {}, remarks=remarks)
+
+
+def _records(arrays: Mapping[str, tuple[np.ndarray, list[int]]], names: list[str]) -> Iterator[Record]:
+    for name in names:
+        pixels, labels = arrays[name]
+        for row, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+            yield Record(f"{name}[{row}]", image.reshape(3, 32, 32).transpose(1, 2, 0), label)
+
+
+def _unpacked(folder: Path) -> dict[str, bytes]:
+    inner = folder / "cifar-10-batches-py"
+    folder = inner if inner.is_dir() else folder
+    try:
+        return {name: (folder / name).read_bytes() for name in NAMES}
+    except OSError as error:
+        what = f"{Path(error.filename).name}: {error.strerror}"
+        raise InputError(f"--source {folder}: not CIFAR-10's python batches ({what}); give the archive.") from error
+
+
+def _archived(path: Path) -> tuple[dict[str, bytes], str]:
+    """The batches and the md5 of an archive: read to its end, so that its checksum is compared, but never unpacked."""
+    batches: dict[str, bytes] = {}
+    try:
+        with path.open("rb") as file:
+            md5 = hashlib.file_digest(file, "md5").hexdigest()
+        with tarfile.open(path, "r:*") as archive:
+            for member in archive:
+                name = Path(member.name).name
+                if member.isfile() and name in NAMES and member.size < 1e8:
+                    batches[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
+            while archive.fileobj.read(1 << 20):
+                pass
+    except FileNotFoundError as error:
+        raise InputError(f"--source {path}: no such file; give the archive, or --download it.") from error
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"--source {path}: the archive is damaged or cut short ({reason}); fetch it again (md5 {DOWNLOAD.md5})."
+        ) from error
+    if missing := [name for name in NAMES if name not in batches]:
+        raise InputError(f"--source {path}: has no {missing[0]}; give cifar-10-python.tar.gz (md5 {DOWNLOAD.md5}).")
+    return batches, md5
+
+
+def _batch(source: str, name: str, content: bytes) -> tuple[np.ndarray, list[int]]:
+    """Pixels uint8 [N, 3072], channel by channel, and labels of one pickled batch."""
+    try:
+        batch = _Arrays(io.BytesIO(content), encoding="bytes").load()
+        pixels, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
+    except pickle.UnpicklingError as error:
+        raise InputError(f"--source {source}: {name} is no batch of CIFAR-10 ({error}).") from error
+    except Exception as error:  # a damaged pickle raises anything
+        raise InputError(f"--source {source}: {name} is no batch of CIFAR-10 ({type(error).__name__}).") from error
+    if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != 3072:
+        raise InputError(
+            f"--source {source}: {name} holds {pixels.dtype} {list(pixels.shape)}; must be uint8 [N, 3072]."
+        )
+    if labels.shape != pixels.shape[:1] or labels.dtype.kind != "i" or not set(np.unique(labels)) <= set(range(10)):
+        raise InputError(
+            f"--source {source}: {name} must have a label from 0 to 9 for each of its {len(pixels)} images."
+        )
+    return pixels, labels.tolist()
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"encodes as {encoding}")
+    return text.encode("latin1")
+
+
+class _Arrays(pickle.Unpickler):
+    """Unpickles plain values and NumPy arrays: a pickle that names anything else may run code, and is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
+            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+        if module in ("numpy.core.numeric", "numpy._core.numeric") and name == "_frombuffer":
+            return np._core.numeric._frombuffer  # type: ignore[attr-defined]
+        if module == "numpy" and name in ("ndarray", "dtype"):
+            return getattr(np, name)
+        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in old protocols
+            return _latin1
+        raise pickle.UnpicklingError(f"asks for {module}.{name}, refused as unsafe")
+
+
+DATASET = Dataset(
+    name="cifar10",
+    description="60,000 images of 10 classes, 32x32 RGB, 50,000 train and 10,000 test (Krizhevsky 2009; section 2.5)",
+    resolution=32,
+    channels=3,
+    labelled=True,
+    source=open_cifar,
+    download=DOWNLOAD,
+    how="--download",
+    counts=(50_000, 10_000),
+    architecture="sndcgan",
+    width=64,
+    discriminator_steps=200_000,
+    checkpoint_every=20_000,
+    extractor="inception-v3-compat",
+)

@@ -1,0 +1,129 @@
+"""Many images decoded at once, by one process per core, and handed back in order.
+
+Threads would not do: Pillow holds Python's lock for much of a small image. The processes are started by hand and not by
+`multiprocessing`, so that they need no guarded main module, and end as soon as this process does, however it ends: each
+reads chunks from its standard input and stops where that is closed. Nothing that comes out depends on their number.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import islice
+from typing import BinaryIO
+
+from study.core.errors import InputError
+from study.data.dataset import Record
+from study.data.decoding.image import Decoded, Encoded, Target, decode_all
+
+CHUNK = 32
+"""Images that travel together: 1.5 MB at 128 px, so that a core holds a few MB at any time."""
+WORTHWHILE = 500
+"""Fewer images are decoded before other processes have started."""
+Pair = tuple[Record, Decoded]
+
+
+def decoded(records: Iterable[Record], n: int, target: Target, workers: int | None = None) -> Generator[Pair]:
+    """Each of the `n` records with its pixels, in order, decoded by `workers` processes (one per core).
+
+    At most 3 chunks per process are in memory. Raises InputError as `decode` does, and where a process died.
+    """
+    workers = available_cores() if workers is None else workers
+    chunks = iter(records)
+    pieces = iter(lambda: list(islice(chunks, CHUNK)), [])
+    if workers < 2 or n < WORTHWHILE:
+        for piece in pieces:
+            yield from zip(piece, decode_all(_items(piece), target), strict=True)
+        return
+    with ExitStack() as stack:
+        pool = _Pool(min(workers, -(-n // CHUNK)), target, stack)
+        pending: deque[tuple[list[Record], Future[list[Decoded]]]] = deque()
+        for piece in pieces:
+            pending.append((piece, pool.submit(piece)))
+            if len(pending) > 2 * workers:
+                yield from _next(pending)
+        while pending:
+            yield from _next(pending)
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _next(pending: deque[tuple[list[Record], Future[list[Decoded]]]]) -> Iterator[Pair]:
+    piece, future = pending.popleft()
+    yield from zip(piece, future.result(), strict=True)
+
+
+def _items(piece: Sequence[Record]) -> list[tuple[str, Encoded]]:
+    return [(record.name, record.data) for record in piece]
+
+
+class _Pool:
+    """Decoding processes, each spoken to by a thread of its own; all ended when `stack` is."""
+
+    def __init__(self, workers: int, target: Target, stack: ExitStack) -> None:
+        self._target, self._stack, self._own = target, stack, threading.local()
+        stack.callback(self._end)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._threads = ThreadPoolExecutor(workers, initializer=self._start)
+
+    def submit(self, piece: list[Record]) -> Future[list[Decoded]]:
+        return self._threads.submit(self._decode, piece)
+
+    def _start(self) -> None:
+        code = f"import sys; sys.path[:] = {sys.path!r}; from study.data.decoding.parallel import serve; serve()"
+        # A session of its own: an interrupt from the terminal is for this process, which then ends the others.
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        self._processes.append(process)
+        self._own.process = process
+
+    def _decode(self, piece: list[Record]) -> list[Decoded]:
+        process = self._own.process
+        try:
+            pickle.dump((_items(piece), self._target), process.stdin, protocol=5)
+            process.stdin.flush()
+            answer = pickle.load(process.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            raise InputError(
+                f"image {piece[0].name} or one of the {len(piece) - 1} after it: the process that decoded it died"
+                f" (code {process.wait()}); remove the image, or give the machine more memory."
+            ) from error
+        if isinstance(answer, InputError):
+            raise answer
+        return list(answer)
+
+    def _end(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for process in self._processes:
+            process.kill()
+        self._threads.shutdown()
+        for process in self._processes:
+            process.communicate()
+
+
+def serve(reader: BinaryIO | None = None, writer: BinaryIO | None = None) -> None:
+    """What a decoding process does: chunks from its standard input, answers to its standard output, until it closes."""
+    reader, writer = reader or sys.stdin.buffer, writer or sys.stdout.buffer
+    while True:
+        try:
+            items, target = pickle.load(reader)
+        except EOFError:
+            return
+        try:
+            answer: object = decode_all(items, target)
+        except InputError as error:
+            answer = error
+        try:
+            pickle.dump(answer, writer, protocol=5)
+            writer.flush()
+        except BrokenPipeError:
+            os._exit(0)  # nobody reads any more, nor would the flush at a normal end

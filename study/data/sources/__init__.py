@@ -1,0 +1,1 @@
+"""What datasets are prepared from: folders, archives, exports and downloads."""

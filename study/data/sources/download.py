@@ -1,0 +1,65 @@
+"""A file fetched from the web, once, and checked."""
+
+import contextlib
+import hashlib
+from pathlib import Path
+
+from study.core.errors import InputError
+from study.data.dataset import Download
+from study.data.report import Progress
+
+TIMEOUT = 60.0
+BLOCK = 1 << 18
+
+
+def fetch(download: Download, folder: Path, progress: Progress | None = None) -> Path:
+    """The file of `download` in `folder`, fetched unless it lies there already; hidden until it is complete and right.
+
+    One process at a time: `prepared` holds the dataset's lock meanwhile. What a killed one left is written over.
+
+    Raises InputError where it cannot be fetched or its md5 is not the published one; then nothing is left behind.
+    """
+    import http.client
+
+    target = folder / download.url.rpartition("/")[2]
+    if target.is_file() and _md5(target) == download.md5:
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    remedy = "fetch it elsewhere and give it by --source FILE"
+    try:
+        md5 = _stream(download.url, partial, progress)
+        if md5 != download.md5:
+            raise InputError(f"--download {download.url}: md5 {md5}, must be {download.md5}; try again, or {remedy}.")
+        partial.rename(target)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"--download {download.url}: cannot be fetched ({reason}); {remedy}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where nothing else is kept there
+    return target
+
+
+def _stream(url: str, path: Path, progress: Progress | None) -> str:
+    """Writes what `url` answers to `path`; returns its md5."""
+    import urllib.request
+
+    digest, done = hashlib.md5(usedforsecurity=False), 0
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open("wb") as file:
+        total = int(answer.headers.get("Content-Length") or 0)
+        while block := answer.read(BLOCK):
+            digest.update(block)
+            file.write(block)
+            done += len(block)
+            if progress:
+                progress("downloading", done, max(done, total))
+    return digest.hexdigest()
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

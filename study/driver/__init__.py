@@ -1,0 +1,1 @@
+"""From what the user asked for to trials on workers: spaces, planning, cost, search and scheduling."""

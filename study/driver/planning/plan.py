@@ -1,0 +1,236 @@
+"""From what the user asked for to the list of trials: every name, number and file is checked here, before any runs."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from search_spaces import SearchSpace
+from study import data
+from study.core.context import Context
+from study.core.errors import InputError
+from study.core.trial import Hyperparameters, Method, Training, Trial
+from study.data.dataset import Dataset
+from study.driver.planning.planned import Planned, Shape
+from study.driver.request import KeepOptions, Request
+from study.driver.spaces.expand import expand
+from study.gan.methods.menu import canonical
+from study.gan.model import build
+from study.metrics.extractors.menu import load_extractor
+from study.metrics.menu import resolve_metrics
+from study.metrics.protocols import resolve_protocol
+from study.storage.layout import generator_path
+from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED
+from study.storage.tables import read_table, statuses
+from study.worker.checkpoint import Unreadable
+from study.worker.resume import continuation
+
+MOST_CHECKPOINTS = 10
+"""A trial is scored at most this often unless its dataset or the user says otherwise."""
+
+
+def checkpoint_interval(request: Request, declared: Dataset, space: SearchSpace | None = None) -> int:
+    """Discriminator updates between the scored checkpoints of a trial.
+
+    Where neither the user nor the space names it, it is the dataset's interval, or the smallest multiple of that which
+    leaves a trial with no more checkpoints than MOST_CHECKPOINTS, or than the dataset declares for its own trials. A
+    space that adds `extra_steps` keeps the interval of the shorter trials, from whose states its own continue.
+    """
+    steps = request.training.discriminator_steps or declared.discriminator_steps
+    asked = request.checkpoints.checkpoint_every or (space and space.checkpoint_every)
+    most = max(MOST_CHECKPOINTS, -(-declared.discriminator_steps // declared.checkpoint_every))
+    multiple = -(-steps // (most * declared.checkpoint_every))
+    return min(asked or multiple * declared.checkpoint_every, steps)
+
+
+def make_context(request: Request, declared: Dataset, space: SearchSpace | None = None) -> tuple[Context, Shape]:
+    """The context of a dataset and the shape of its images.
+
+    Raises InputError where the dataset is not prepared, where the extractor cannot be loaded, and for a protocol or
+    metrics that are unknown or do not fit.
+    """
+    images = data.load(declared.name, request.data_dir)
+    scoring, weights = request.scoring, request.scoring.extractor_weights
+    extractor = load_extractor(
+        scoring.extractor or declared.extractor, dataset=declared.name, data_dir=request.data_dir, weights=weights
+    )
+    protocol = resolve_protocol(
+        images,
+        extractor,
+        scoring.n_real,
+        scoring.n_fake,
+        declared.n_score,
+        name=scoring.protocol,
+        kid_subset=scoring.kid_subset,
+        feature_precision=scoring.feature_precision,
+    )
+    context = Context(
+        dataset=declared.name,
+        dataset_sha256=images.sha256,
+        protocol=protocol,
+        checkpoint_every=checkpoint_interval(request, declared, space),
+        data_dir=request.data_dir,
+        results=request.results,
+        extractor_weights=weights and weights.absolute(),
+        operator_norms=request.checkpoints.operator_norms,
+        metrics=resolve_metrics(scoring.metrics, extractor, protocol),
+        keep_states=isinstance(request.keep, KeepOptions) and request.keep.keep_states,
+        keep=request.keep.keep,
+        deterministic=request.running.deterministic,
+        logger=request.running.logger,
+    )
+    return context, (images.train.shape[1], images.train.shape[2])
+
+
+def training_of(request: Request, declared: Dataset, space: SearchSpace | None = None) -> Training:
+    """What all trials of a dataset have in common: what was asked for, else the space's, else the dataset's."""
+    asked = request.training
+
+    def first(field: str) -> int:
+        return int(getattr(asked, field) or getattr(space, field, None) or getattr(declared, field))
+
+    return Training(
+        discriminator_steps=asked.discriminator_steps or declared.discriminator_steps,
+        width=first("width"),
+        batch_size=first("batch_size"),
+        latent_dim=first("latent_dim"),
+        precision=asked.precision,
+    )
+
+
+def plan_trial(request: Request, method: Method, hyperparameters: Hyperparameters, seed: int) -> Planned:
+    """The single trial of `study train`."""
+    (dataset,) = request.datasets
+    declared = data.get(dataset, request.data_dir)
+    training = training_of(request, declared)
+    context, shape = make_context(request, declared)
+    trial = Trial(
+        dataset=dataset, method=canonical(method), hyperparameters=hyperparameters, training=training, seed=seed
+    )
+    build(trial, *shape)
+    return Planned(trial=trial, context=context, shape=shape)
+
+
+def make_plan(request: Request, space: SearchSpace) -> list[Planned]:
+    """All trials of a space, seed by seed; each once. Raises InputError for whatever cannot run."""
+    planned: dict[tuple[str, str], Planned] = {}
+    for dataset in request.datasets:
+        declared = data.get(dataset, request.data_dir)
+        context, shape = make_context(request, declared, space)
+        base = training_of(request, declared, space)
+        trials = trials_of(request, space, declared, context.protocol.id)
+        for trial in trials:
+            parent = replace(trial, training=base) if trial.training != base else None
+            one = Planned(trial=trial, context=context, shape=shape, parent=parent)
+            planned.setdefault(one.key, one)
+        for trial in {trial.method: trial for trial in trials}.values():
+            build(trial, *shape)
+    return list(planned.values())
+
+
+def trials_of(request: Request, space: SearchSpace, declared: Dataset, protocol_id: str | None = None) -> list[Trial]:
+    """The trials of a space on a dataset, seed by seed, each once, from what is declared: no image is needed.
+
+    A space that chooses from rows takes those of the protocol, or whichever there are where it is None.
+
+    Raises InputError for names and numbers that make no sense, and where there is nothing to choose from.
+    """
+    base = training_of(request, declared, space)
+    if space.choose:
+        space = _chosen(request, space, declared.name, base, protocol_id)
+    training = replace(base, discriminator_steps=space.steps(base.discriminator_steps))
+    settings = expand(space, declared, request.selection, many=request.running.yes)
+    trials = (
+        Trial(
+            dataset=declared.name,
+            method=setting.method,
+            hyperparameters=setting.hyperparameters,
+            training=training,
+            seed=seed,
+        )
+        for seed in range(max(setting.seeds for setting in settings))
+        for setting in settings
+        if seed < setting.seeds
+    )
+    return list(dict.fromkeys(trials))
+
+
+def _chosen(
+    request: Request, space: SearchSpace, dataset: str, training: Training, protocol_id: str | None
+) -> SearchSpace:
+    """The space with what it chooses from rows of whole trials of this length.
+
+    Rows that are there only since this space chose them do not count, so the choice is the same after its trials have
+    run. Raises InputError where there is nothing to choose.
+    """
+    belongs: dict[str, set[str]] = {}
+    for row in read_table(request.results, "memberships").select(["trial_id", "space"]).to_pylist():
+        belongs.setdefault(row["trial_id"], set()).add(row["space"])
+    same = {"dataset": dataset, **asdict(training)}
+    chosen = space.chosen(
+        [
+            row
+            for row in read_table(request.results, "trials").to_pylist()
+            if row["status"] in (FINISHED, DIVERGED)
+            and belongs.get(row["trial_id"]) != {space.name}
+            and protocol_id in (None, row["protocol_id"])
+            and all(row[name] == value for name, value in same.items())
+        ]
+    )
+    if not chosen.blocks:
+        raise InputError(
+            f"--results {request.results}: no trial of {dataset} with {training.discriminator_steps:,} D updates has a"
+            " score to choose from; run a space there first."
+        )
+    return chosen
+
+
+def pending(
+    planned: Sequence[Planned], results: Path, *, retry_failed: bool = False, whole: bool = True
+) -> list[Planned]:
+    """Those that are not done yet: trained and scored under their protocol, or failed unless those are retried.
+
+    One that was stopped early is done only where trials need not be `whole`. One that finished under another protocol,
+    and whose best generator is kept, is only to be scored (`kept`), and in no pack. One that has a `parent` keeps it
+    where that left a state to go on from; standard error says why one cannot be used.
+
+    Raises InputError where the folder's rows are about other images of the same name.
+    """
+    seen = read_table(results, "trials").select(["dataset", "dataset_sha256"]).group_by(["dataset", "dataset_sha256"])
+    hashes = {context.dataset: context.dataset_sha256 for context in {p.context for p in planned}}
+    for row in seen.aggregate([]).to_pylist():
+        sha256 = hashes.get(row["dataset"], row["dataset_sha256"])
+        if sha256 != row["dataset_sha256"]:
+            raise InputError(
+                f"--results {results}: its rows are about {row['dataset']} with hash {row['dataset_sha256'][:16]}, the"
+                f" prepared images have {sha256[:16]}; prepare the same images again, or choose another folder."
+            )
+    done = statuses(results, {p.trial.id for p in planned})
+    again = {FAILED: retry_failed, STOPPED: whole}
+    finished = {trial_id for (trial_id, _), status in done.items() if status == FINISHED}
+    todo = [
+        replace(p, kept=p.trial.id in finished and generator_path(results, p.trial.id).is_file())
+        for p in planned
+        if p.key not in done or again.get(done[p.key], False)
+    ]
+    refused: Counter[str] = Counter()
+    todo = [replace(p, parent=_usable_parent(p, refused), pack=() if p.kept else p.pack) for p in todo]
+    for reason, count in refused.items():
+        print(f"{count} of the trials are trained from the start: {reason}", file=sys.stderr)
+    return todo
+
+
+def _usable_parent(planned: Planned, refused: Counter[str]) -> Trial | None:
+    """The parent where its state can be gone on from; why it cannot is counted."""
+    if planned.parent is None or planned.kept:
+        return None
+    context = planned.context
+    try:
+        found = continuation(planned.trial, planned.parent, context.results, context.conditions, peek=True)
+    except Unreadable:
+        return planned.parent  # the worker sees, when its turn comes
+    except InputError as error:
+        refused[str(error)] += 1
+        return None
+    return planned.parent if found else None

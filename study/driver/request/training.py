@@ -1,0 +1,146 @@
+"""What is trained: methods, settings, sizes and length; and what a search proposes."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import typer
+
+from study.core.errors import InputError, look_up
+from study.core.trial import FLOAT32, PRECISIONS
+from study.driver.request.declare import SEARCHED, TRAINED, check_positive, one_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodSelection:
+    """Which methods of a search space are trained, on which networks."""
+
+    panel: ClassVar = TRAINED
+
+    architecture: Annotated[
+        str | None, typer.Option(help="Architecture of both networks.  [default: the dataset's or the space's]")
+    ] = None
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Methods, separated by commas; the parts of one are joined by +, its options stand in brackets: "
+            "`none,spectral_norm+dragan[dragan_noise=gaussian]`. See `study methods`.  [default: the space's]"
+        ),
+    ] = None
+    n_dis: Annotated[
+        int | None,
+        typer.Option(help="Only settings with this number of discriminator updates per generator update.", metavar="N"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_positive(n_dis=self.n_dis)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection(MethodSelection):
+    """Which settings of a search space are trained, and with how many seeds."""
+
+    settings: Annotated[
+        int | None, typer.Option(help="Only the first N settings of each method.  [default: all]", metavar="N")
+    ] = None
+    seeds: Annotated[
+        int | None, typer.Option(help="Train each setting with seeds 0 to N-1.  [default: the space's]", metavar="N")
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_positive(settings=self.settings, seeds=self.seeds, n_dis=self.n_dis)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """The size of the networks and their batches, and the arithmetic of training."""
+
+    panel: ClassVar = TRAINED
+
+    width: Annotated[
+        int | None,
+        typer.Option(help="Unit of the networks' channel counts; 64 in the study.  [default: the dataset's]"),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Images per batch; 64 in the study.  [default: the space's, else the dataset's]"),
+    ] = None
+    latent_dim: Annotated[
+        int | None,
+        typer.Option(help="Dimension of the latent vectors; 128 in the study.  [default: the space's or dataset's]"),
+    ] = None
+    precision: Annotated[
+        str,
+        one_of(
+            PRECISIONS,
+            help="Arithmetic of training, part of a trial's identity. tf32 needs a GPU, bfloat16 a device that "
+            "has instructions for it.",
+        ),
+    ] = FLOAT32
+
+    def __post_init__(self) -> None:
+        check_positive(width=self.width, batch_size=self.batch_size, latent_dim=self.latent_dim)
+        look_up("--precision", self.precision, PRECISIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(NetworkOptions):
+    """What all trials of a study have in common."""
+
+    discriminator_steps: Annotated[
+        int | None,
+        typer.Option(help="Length of a trial in discriminator updates.  [default: the dataset's]", metavar="N"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(discriminator_steps=self.discriminator_steps)
+
+
+SAMPLERS = ("gp-bucb", "tpe", "gp", "qmc", "random")
+"""Names of what proposes settings; `study.driver.search.samplers` has them."""
+
+
+LARGEST_SEARCH = 10_000
+"""Trials of a search, of which the paper has 120; a Gaussian process of more does not fit in memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchBudget:
+    """How many trials a search has."""
+
+    panel: ClassVar = SEARCHED
+
+    rounds: Annotated[int, typer.Option(help="Rounds of each search; 12 in the paper.", metavar="N")] = 12
+    trials_per_round: Annotated[
+        int, typer.Option(help="Trials that a search proposes in each round; 10 in the paper.", metavar="N")
+    ] = 10
+
+    def __post_init__(self) -> None:
+        check_positive(rounds=self.rounds, trials_per_round=self.trials_per_round)
+        if self.trials > LARGEST_SEARCH:
+            raise InputError(
+                f"--rounds {self.rounds}: with --trials-per-round {self.trials_per_round}, a search has {self.trials:,}"
+                f" trials; must be {LARGEST_SEARCH:,} or fewer."
+            )
+
+    @property
+    def trials(self) -> int:
+        """Trials of one search in all its rounds."""
+        return self.rounds * self.trials_per_round
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(SearchBudget):
+    """What all searches of a run share. A later run may ask for more rounds and continues the same searches."""
+
+    sampler: Annotated[str, one_of(SAMPLERS, help="Sampler that proposes the settings of a round.")] = SAMPLERS[0]
+    seed: Annotated[int, typer.Option(help="Seed for the proposals, and for weights and latents of their trials.")] = 0
+    stop_early: Annotated[
+        bool, typer.Option("--stop-early", help="Stop trials at checkpoints where others of their search did better.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seed < 0:
+            raise InputError(f"--seed {self.seed}: must be 0 or more.")
+        look_up("--sampler", self.sampler, {name: name for name in SAMPLERS})

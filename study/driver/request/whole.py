@@ -1,0 +1,39 @@
+"""Everything that decides what a command trains and scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from study.driver.request.running import Folders, RunningOptions
+from study.driver.request.scoring import CheckpointOptions, GeneratorOptions, KeepOptions, ScoringOptions
+from study.driver.request.training import (
+    MethodSelection,
+    Selection,
+    TrainingOptions,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Everything that decides what a command trains and scores."""
+
+    datasets: Sequence[str]
+    folders: Folders
+    selection: MethodSelection = field(default_factory=Selection)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    scoring: ScoringOptions = field(default_factory=ScoringOptions)
+    checkpoints: CheckpointOptions = field(default_factory=CheckpointOptions)
+    keep: GeneratorOptions = field(default_factory=KeepOptions)
+    running: RunningOptions = field(default_factory=RunningOptions)
+
+    @property
+    def results(self) -> Path:
+        """The results folder."""
+        return self.folders.results
+
+    @property
+    def data_dir(self) -> Path:
+        """The folder of prepared datasets, also where none was named."""
+        from study.data import data_dir
+
+        return data_dir(self.folders.data_dir)

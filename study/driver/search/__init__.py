@@ -1,0 +1,1 @@
+"""Bayesian optimisation: rounds, samplers and the acquisition function."""

@@ -1,0 +1,1 @@
+"""Search spaces on a dataset: the paper's, and those in a user's own file."""

@@ -1,0 +1,1 @@
+"""What a method is made of: losses, penalties, normalizations and constraints."""

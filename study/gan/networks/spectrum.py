@@ -1,0 +1,51 @@
+"""Largest singular values of D's layers, by power iteration whose vectors persist from one update to the next.
+
+Kernels are flattened to [out, h * w * in], in the order in which they lie. The vectors are `left` u [out] and `right` v
+[h * w * in] of each layer.
+"""
+
+import torch
+from torch import Tensor
+
+from study.gan.networks.discriminator import Parameters, Vectors, layer_weights
+from study.gan.networks.layers import as_it_lies
+
+
+def unit(vector: Tensor) -> Tensor:
+    """The vector at length 1; a zero vector stays zero."""
+    return vector / vector.norm().clamp_min(1e-12)
+
+
+def matrix(weight: Tensor) -> Tensor:
+    """A weight [out, in], or a kernel [out, in, h, w] as the matrix of its layer."""
+    return as_it_lies(weight).flatten(1)
+
+
+def initial_vectors(parameters: Parameters, rng: torch.Generator) -> dict[str, Tensor]:
+    """Random u of length 1, and v = W^T u at length 1, of every layer."""
+    vectors = {}
+    for name in layer_weights(parameters):
+        weight = matrix(parameters[name])
+        vectors[f"{name}.left"] = unit(torch.randn(weight.shape[0], generator=rng, device=rng.device).to(weight))
+        vectors[f"{name}.right"] = unit(weight.T @ vectors[f"{name}.left"])
+    return vectors
+
+
+def advance_vectors(parameters: Parameters, vectors: Vectors, iterations: int) -> dict[str, Tensor]:
+    """The vectors after some power iterations: v = W^T u, u = W v, each at length 1."""
+    advanced = {}
+    for name in layer_weights(parameters) if iterations else ():
+        weight, left = matrix(parameters[name]), vectors[f"{name}.left"]
+        for _ in range(iterations):
+            right = unit(weight.T @ left)
+            left = unit(weight @ right)
+        advanced[f"{name}.left"], advanced[f"{name}.right"] = left, right
+    return advanced
+
+
+def sigma(parameters: Parameters, vectors: Vectors, name: str) -> Tensor:
+    """The current estimate u^T W v of the largest singular value of layer `name`, a scalar.
+
+    Differentiable in W with u and v held constant, as the released code of the study had it.
+    """
+    return vectors[f"{name}.left"] @ (matrix(parameters[name]) @ vectors[f"{name}.right"])

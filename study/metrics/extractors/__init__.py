@@ -1,0 +1,1 @@
+"""The feature networks, by name."""

@@ -1,0 +1,50 @@
+"""The distances between real images of two splits that are on record in a results folder: baselines.json."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from study.core.trial import FLOAT32
+from study.storage.files import DamagedFile, exists, read, replace
+
+NAME = "baselines.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """A Frechet distance between real images of `split` and of the other split, under a metric protocol."""
+
+    dataset: str
+    protocol_id: str
+    dataset_sha256: str
+    extractor: str
+    weights_sha256: str
+    split: str
+    n_real: int
+    n_other: int
+    frechet_distance: float
+    feature_precision: str = FLOAT32
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What there is one baseline of."""
+        return self.dataset, self.protocol_id, self.dataset_sha256
+
+
+def read_baselines(folder: Path) -> list[Baseline]:
+    """Those on record, in the order of their keys; none where nothing is. Raises DamagedFile."""
+    path = folder / NAME
+    if not exists(path):
+        return []
+    try:
+        return [Baseline(**content) for content in json.loads(read(path))]
+    except (ValueError, TypeError) as error:
+        raise DamagedFile(path, f"not a list of baselines ({str(error).splitlines()[0]})") from error
+
+
+def record_baseline(folder: Path, baseline: Baseline) -> Path:
+    """Put a baseline on record, in place of an earlier one of its key; returns the file, whole at any time."""
+    found = {each.key: each for each in read_baselines(folder)} | {baseline.key: baseline}
+    content = json.dumps([asdict(found[key]) for key in sorted(found)], indent=1, allow_nan=False)
+    replace(folder / NAME, lambda file: file.write(f"{content}\n".encode()))
+    return folder / NAME

@@ -1,0 +1,59 @@
+"""Which trial belongs to which space, and what it is: written before it runs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from study.core.errors import InputError
+from study.core.trial import Trial
+from study.storage.lock import tables
+from study.storage.schema import MEMBERSHIPS
+from study.storage.tables import read_table, write_table
+
+
+def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Trial], round: int = 0) -> None:
+    """Record, before they run, that these trials belong to a space, in this order, after those that do already."""
+    with tables(folder) as held:
+        members = [row["trial_id"] for row in memberships(folder, space, context) if row["round"] == round]
+        known = set(members)
+        new = {trial.id: trial for trial in trials if trial.id not in known}
+        rows = [
+            {
+                "space": space,
+                "context": context,
+                "round": round,
+                "order": order,
+                "trial_id": trial_id,
+                "trial": json.dumps(trial.to_dict(), sort_keys=True, allow_nan=False),
+            }
+            for order, (trial_id, trial) in enumerate(new.items(), len(members))
+        ]
+        if rows:
+            added = pa.Table.from_pylist(rows, schema=MEMBERSHIPS)
+            write_table(folder, "memberships", pa.concat_tables([read_table(folder, "memberships"), added]), held.check)
+
+
+def memberships(folder: Path, space: str, context: str) -> list[dict[str, Any]]:
+    """What belongs to a space in a context, in the order in which it was recorded."""
+    same = (pc.field("space") == space) & (pc.field("context") == context)
+    rows: list[dict[str, Any]] = read_table(folder, "memberships").filter(same).to_pylist()
+    return rows
+
+
+def defined_trial(folder: Path, row: Mapping[str, Any]) -> Trial:
+    """The trial that a membership defines; raises InputError where it does not."""
+    try:
+        trial = Trial.from_dict(json.loads(row["trial"] or ""))
+        why = None if trial.id == row["trial_id"] else f"it is defined as {trial.id}"
+    except (ValueError, TypeError, AttributeError) as error:
+        why = str(error)
+    if why is None:
+        return trial
+    raise InputError(
+        f"{folder / 'memberships.parquet'}: {row['context']}, round {row['round']}: what trial {row['trial_id']} is"
+        f" cannot be told ({why}); restore the file from a copy, or choose another --results."
+    )

@@ -1,0 +1,107 @@
+"""The real images of each step: their order, and their way to the device.
+
+On a CPU a batch is read from the (memory-mapped) images when it is needed. On a GPU all training images lie on the
+device where they take at most a quarter of its memory, shared by the trials of a process; else the next batch is read
+and pinned while the device computes. What a step sees is the same to the bit in all three. The images of a batch lie
+anywhere in the file: the system is told of all of them before the first is read.
+"""
+
+import mmap
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from study.core.trial import Training
+from study.data import Images
+
+Batches = Callable[[int], Tensor]
+"""D's step, from 1 on -> float32 [batch_size, C, H, W] in [0, 1] on the device."""
+
+
+def real_batches(images: Images, training: Training, device: str) -> Batches:
+    """The batches of training images of a trial, on `device`."""
+    if not device.startswith("cuda"):
+        return from_map(images, training, device)
+    _, total = torch.cuda.mem_get_info(device)
+    return (from_device if images.train.nbytes <= total // 4 else prefetched)(images, training, device)
+
+
+def from_map(images: Images, training: Training, device: str = "cpu") -> Batches:
+    """Batches that are read when they are asked for."""
+    return lambda step: _scaled(_read(images, training, step).to(device))
+
+
+def from_device(images: Images, training: Training, device: str) -> Batches:
+    """Batches gathered from training images that lie on the device."""
+    resident = _resident(images, device)
+    return lambda step: _scaled(resident[torch.from_numpy(_indices(images, training, step)).to(device)])
+
+
+@lru_cache(maxsize=1)
+def _resident(images: Images, device: str) -> Tensor:
+    return torch.from_numpy(np.array(images.train)).to(device)
+
+
+def prefetched(images: Images, training: Training, device: str) -> Batches:
+    """Batches of which the next one is read in a thread, and pinned where the device is a GPU."""
+    pin = device.startswith("cuda")
+    threads = ThreadPoolExecutor(1)
+    ready: dict[int, Future[Tensor]] = {}
+
+    def read(step: int) -> Tensor:
+        batch = _read(images, training, step)
+        return batch.pin_memory() if pin else batch
+
+    def batch(step: int) -> Tensor:
+        this = ready.pop(step, None) or threads.submit(read, step)
+        ready.clear()
+        if step < training.discriminator_steps:
+            ready[step + 1] = threads.submit(read, step + 1)
+        return _scaled(this.result().to(device, non_blocking=True))
+
+    return batch
+
+
+def _read(images: Images, training: Training, step: int) -> Tensor:
+    """The batch as it is stored, uint8 [batch_size, C, H, W]."""
+    indices = _indices(images, training, step)
+    if isinstance(images.train, np.memmap):
+        _request(images.train, indices)
+    return torch.from_numpy(images.train[indices])
+
+
+def _request(stored: np.memmap, indices: np.ndarray) -> None:
+    """Ask the system for images of a mapped file [N, ...] at once; read one by one, each would wait for the disk."""
+    size = stored[0].nbytes
+    before = stored.offset % mmap.ALLOCATIONGRANULARITY  # of the map's bytes, those ahead of the first image
+    for start in (before + indices * size).tolist():
+        page = start - start % mmap.PAGESIZE
+        stored.base.madvise(mmap.MADV_WILLNEED, page, start + size - page)
+
+
+def _scaled(images: Tensor) -> Tensor:
+    return images.float() / 255
+
+
+def _indices(images: Images, training: Training, step: int) -> np.ndarray:
+    return batch_indices(len(images.train), training.data_seed, training.batch_size, step)
+
+
+def batch_indices(n: int, data_seed: int, batch_size: int, step: int) -> np.ndarray:
+    """Which of n images a step sees, int64 [batch_size].
+
+    The images pass by in epochs, each in its own order; a batch may reach over the end of an epoch. The order is the
+    same for all trials of a data seed, as in the study's released code.
+    """
+    epochs, places = np.divmod(np.arange((step - 1) * batch_size, step * batch_size), n)
+    return np.concatenate([_order(data_seed, int(epoch), n)[places[epochs == epoch]] for epoch in np.unique(epochs)])
+
+
+@lru_cache(maxsize=4)
+def _order(data_seed: int, epoch: int, n: int) -> np.ndarray:
+    """The order in which n images pass by in an epoch."""
+    return np.random.Generator(np.random.PCG64([data_seed, epoch])).permutation(n)

@@ -1,0 +1,161 @@
+"""What is measured: a step of one method, sizes and precision on one device."""
+
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from study.core.errors import InputError, look_up
+from study.core.trial import BFLOAT16, FLOAT32, PRECISIONS, Hyperparameters, Training, Trial
+from study.gan.methods.menu import parse
+from study.gan.model import Gan, build
+from study.training.bench.plain import check_known
+from study.training.device import check_precision, precisions
+
+SPECTRAL, BOTH = "spectral_norm", "spectral_norm+gradient_penalty"
+CPU, CUDA = "cpu", "cuda"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A row to be measured.
+
+    Attributes:
+        architecture, method: names, the method's as in `--methods`.
+        resolution, channels: of the images.
+        width, batch_size, latent_dim, n_dis, precision: as in a trial.
+        pack: trials that one program trains.
+        device: cpu, cuda or cuda:N.
+        threads: of a CPU.
+    """
+
+    architecture: str = "resnet_cifar"
+    method: str = SPECTRAL
+    resolution: int = 32
+    channels: int = 3
+    width: int = 64
+    batch_size: int = 64
+    latent_dim: int = 128
+    n_dis: int = 5
+    precision: str = FLOAT32
+    pack: int = 1
+    device: str = CPU
+    threads: int = 1
+
+    @cached_property
+    def trial(self) -> Trial:
+        """A trial of it, as long as a cycle; raises InputError for what no trial can be."""
+        method = parse(self.method, self.architecture, "--method")
+        return Trial(
+            dataset="noise",
+            method=method,
+            hyperparameters=Hyperparameters(
+                learning_rate=2e-4,
+                beta1=0.5,
+                beta2=0.999,
+                n_dis=self.n_dis,
+                penalty_weight=1.0 if method.penalty else None,
+            ),
+            training=Training(
+                discriminator_steps=self.n_dis,
+                width=self.width,
+                batch_size=self.batch_size,
+                latent_dim=self.latent_dim,
+                precision=self.precision,
+            ),
+        )
+
+    @property
+    def gan(self) -> Gan:
+        """Its networks and method; raises InputError where they do not fit."""
+        return build(self.trial, self.channels, self.resolution)
+
+    @property
+    def images_per_cycle(self) -> int:
+        """Real images in n_dis updates of D, counted for every trial of a pack."""
+        return self.n_dis * self.batch_size * self.pack
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the device is a GPU."""
+        return self.device.startswith(CUDA)
+
+    @property
+    def name(self) -> str:
+        """It in a line."""
+        pack = f", {self.pack} trials" if self.pack > 1 else ""
+        size = f"{self.resolution} px, width {self.width}, batch {self.batch_size}, n_dis {self.n_dis}"
+        return f"{self.architecture} {self.method}, {size}, {self.precision}{pack}, {self.device}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name, with the device's own and PyTorch's version."""
+        fields = {("batch" if name == "batch_size" else name): value for name, value in asdict(self).items()}
+        return {**fields, "device_name": device_name(self.device), "torch": torch.__version__}
+
+    def check(self) -> None:
+        """Raises InputError where the case, or the device for it, is not there."""
+        check_device(self.device)
+        for field, number in (("--threads", self.threads), ("--pack", self.pack)):
+            if number < 1:
+                raise InputError(f"{field} {number}: must be 1 or more.")
+        look_up("--precision", self.precision, PRECISIONS)
+        check_precision(self.precision, self.device)
+        check_known(self.trial.method)
+        _ = self.gan
+
+
+CASES: Sequence[Case] = (
+    Case(),
+    Case(precision=BFLOAT16),
+    Case(architecture="resnet19", resolution=128, method=BOTH, batch_size=4),
+    Case(architecture="sndcgan", device=CUDA),
+    Case(architecture="sndcgan", method=BOTH, device=CUDA),
+    Case(device=CUDA),
+    Case(method=BOTH, device=CUDA),
+    Case(architecture="resnet19", resolution=128, precision=BFLOAT16, device=CUDA),
+    Case(architecture="sndcgan", pack=18, device=CUDA),
+)
+"""What `study bench --all` measures; the first is the default."""
+
+
+PACKS: Sequence[Case] = (
+    Case(architecture="sndcgan", resolution=8, channels=1, width=8),
+    Case(architecture="resnet_cifar", resolution=8, channels=1, width=8),
+    Case(architecture="sndcgan", resolution=8, channels=1, width=16),
+    Case(architecture="sndcgan", device=CUDA),
+    Case(architecture="resnet_cifar", device=CUDA),
+)
+"""The sizes that `study bench --pack auto` measures: those of the embedded images and, on a GPU, of 32 px."""
+
+
+def check_device(device: str) -> None:
+    """Raises InputError where there is no such device."""
+    known = re.fullmatch(r"cpu|cuda(?::(?P<number>\d+))?", device)
+    if not known:
+        raise InputError(f"--device {device}: must be cpu, cuda or cuda:N.")
+    if device != CPU and int(known["number"] or 0) >= (count := torch.cuda.device_count()):
+        there = f"there are {count} GPUs here" if count else "there is no GPU here that PyTorch can use"
+        raise InputError(f"--device {device}: {there}; choose another, or cpu.")
+
+
+def possible(cases: Sequence[Case]) -> list[Case]:
+    """Those whose device is here and has their precision."""
+    here = [case for case in cases if not case.on_gpu or torch.cuda.is_available()]
+    return [case for case in here if case.precision in precisions(case.device)]
+
+
+def device_name(device: str) -> str:
+    """The model of a GPU or of the CPU."""
+    if device != "cpu":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())

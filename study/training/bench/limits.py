@@ -1,0 +1,117 @@
+"""What a step takes, and what the device could give: operations, memory, and operations per second."""
+
+import multiprocessing
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch.utils._pytree import tree_map
+from torch.utils.flop_counter import FlopCounterMode
+
+from study.core.trial import BFLOAT16, FLOAT32
+from study.gan.model import empty_state
+from study.training.bench.cases import Case
+from study.training.bench.loops import Inputs, StudyLoop, fresh_state
+from study.training.device import arithmetic, prepare_process
+
+META = "meta"
+PRODUCT_SIZES = {"cpu": 2048, "cuda": 8192}
+"""Rows and columns of the matrices whose product is the measure of a device."""
+PRODUCTS = 5
+
+
+def flops_per_image(case: Case) -> float:
+    """Floating-point operations per real image of a cycle, of the program that trials run: exact rewrites have counted.
+
+    Those of convolutions and matrix products, a multiplication and an addition being two; products with padding count.
+    Nothing is computed. They depend neither on the precision nor on how many trials a program trains.
+    """
+    case = replace(case, precision=FLOAT32, pack=1)
+    loop = StudyLoop(case, empty_state(case.gan), META)
+    inputs = tree_map(lambda each: each.to(META), Inputs.draw(case, case.n_dis, torch.Generator()))
+    loop.run(*inputs)  # traces, which is not to be counted
+    with FlopCounterMode(display=False) as counter:
+        loop.run(*inputs)
+    counts = counter.get_flop_counts()["Global"]
+    of_weights = counts.get(torch.ops.aten.bmm, 0)  # kernels that are made for pooling, whatever the images
+    return (counter.get_total_flops() - of_weights) / case.images_per_cycle
+
+
+@cache
+def flops_per_second(device: str, precision: str, threads: int) -> float:
+    """The device's measured peak: the median rate of products of two large square matrices in a precision.
+
+    `threads` are those that a CPU has been given; they are part of the key only.
+    """
+    size = PRODUCT_SIZES[torch.device(device).type]
+    dtype = torch.bfloat16 if precision == BFLOAT16 else torch.float32
+    left, right = (torch.rand(size, size, device=device, dtype=dtype) for _ in range(2))
+    seconds = []
+    with arithmetic(precision):
+        for _ in range(1 + PRODUCTS):
+            start = clock(device, threads)
+            torch.mm(left, right)
+            seconds.append(clock(device, threads) - start)
+    return 2 * size**3 / statistics.median(seconds[1:])
+
+
+def clock(device: str, threads: int) -> float:
+    """Seconds of this process on one thread of a CPU, so that it does not matter what else runs; else of the wall."""
+    return time.process_time() if device == "cpu" and threads == 1 else wall_clock(device)
+
+
+def wall_clock(device: str) -> float:
+    """Seconds, when a GPU has done what it was given."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def memory_growth(case: Case) -> int | None:
+    """Bytes that training takes at its peak, the state and two updates' images included.
+
+    On a GPU they are those allocated by PyTorch, on a CPU those by which the resident memory of a fresh process grows,
+    which only Linux tells; None elsewhere.
+    """
+    if case.on_gpu:
+        return allocated_growth(case)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(resident_growth, case).result()
+
+
+def allocated_growth(case: Case) -> int:
+    """`memory_growth` on a GPU."""
+    before = torch.cuda.memory_allocated(case.device)
+    torch.cuda.reset_peak_memory_stats(case.device)
+    train_briefly(case)
+    torch.cuda.synchronize(case.device)
+    return torch.cuda.max_memory_allocated(case.device) - before
+
+
+def resident_growth(case: Case) -> int | None:
+    """`memory_growth` on a CPU; right only in a process that has not computed before."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    prepare_process(deterministic=False)
+    torch.set_num_threads(case.threads)
+    before = status_bytes(status, "VmRSS")
+    train_briefly(case)
+    return status_bytes(status, "VmHWM") - before
+
+
+def train_briefly(case: Case) -> None:
+    """The first updates: one of G among two of D, or among all of a cycle that is one launch."""
+    updates = case.n_dis if case.on_gpu else min(2, case.n_dis)
+    rng = torch.Generator(case.device).manual_seed(0)
+    StudyLoop(case, fresh_state(case), case.device).run(*Inputs.draw(case, updates, rng))
+
+
+def status_bytes(status: Path, field: str) -> int:
+    """A size from Linux's account of a process, which is in kB."""
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1]) * 1024

@@ -1,0 +1,103 @@
+"""What documents show of the command line is what it prints: `python tests/documents/documents.py` writes it anew.
+
+A block begins with a command in a comment, and ends with another comment:
+
+    <!-- study claims --results results/published/digits -->
+    ...
+    <!-- end -->
+
+Between them stands what the command prints where that is Markdown, and elsewhere the command with what it prints, as
+code. `<!-- prints -->` behind code in Python is followed by what that prints. Commands and code look at what is
+committed, and write nothing.
+"""
+
+import argparse
+import difflib
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"<!-- (?P<command>study .+?|prints) -->\n(?P<body>.*?)<!-- end -->", re.DOTALL)
+CODE = re.compile(r"```python\n(?P<code>[^`]*)```\n\n?\Z")
+LAUNCH = "import sys; sys.argv[0] = 'study'; from study.cli.main import main; main()"
+
+
+class Block(NamedTuple):
+    """Where the body of a block stands in a text, and how it is made: a command, or code in Python."""
+
+    start: int
+    end: int
+    command: str
+    code: str
+
+
+def documents() -> list[Path]:
+    """All that may have blocks."""
+    folders = [path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    inside = [path for folder in folders for path in folder.rglob("*.md") if "report" not in path.parts]
+    return sorted([*ROOT.glob("*.md"), *inside])
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """The blocks of a document; raises ValueError where no code stands before `prints`."""
+    for found in BLOCK.finditer(text):
+        code = CODE.search(text, 0, found.start())
+        if found["command"] == "prints" and not code:
+            raise ValueError(f"no code in Python before {found[0][:40]!r}")
+        made = ("", code["code"]) if found["command"] == "prints" and code else (found["command"], "")
+        yield Block(found.start("body"), found.end("body"), *made)
+
+
+def shown(block: Block) -> str:
+    """What a block's body has to be; raises ValueError where the command or the code fails."""
+    arguments = ["-c", LAUNCH, *shlex.split(block.command)[1:]] if block.command else ["-c", block.code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", "TERM": "dumb"}
+    with tempfile.TemporaryDirectory() as data:  # what a machine has of its own is no part of a document
+        environment["STUDY_DATA"] = data
+        run = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+    if run.returncode:
+        raise ValueError(f"{block.command or block.code}: {run.stderr.strip()}")
+    if "--format markdown" in block.command:
+        return run.stdout.strip("\n") + "\n"
+    lines = "\n".join(line.rstrip() for line in run.stdout.splitlines()).strip("\n")
+    command = f"$ {block.command}\n" if block.command else ""
+    return f"```\n{command}{lines}\n```\n"
+
+
+def written(text: str) -> str:
+    """A document with what its blocks have to be."""
+    for block in reversed(list(blocks(text))):
+        text = text[: block.start] + shown(block) + text[block.end :]
+    return text
+
+
+def main() -> int:
+    """Writes all documents, or says which are not up to date."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and show what differs")
+    check = parser.parse_args().check
+    stale = 0
+    for path in documents():
+        text = path.read_text()
+        new = written(text)
+        if new == text:
+            continue
+        stale += 1
+        if check:
+            name = str(path.relative_to(ROOT))
+            sys.stdout.writelines(difflib.unified_diff(text.splitlines(True), new.splitlines(True), name, "now"))
+        else:
+            path.write_text(new)
+            print(path.relative_to(ROOT))
+    return int(check and stale > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
