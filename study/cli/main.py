@@ -4,6 +4,7 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from study.cli.catalog import data, datasets, methods, spaces
 from study.cli.run import bench, bo, plan, run, train
@@ -31,8 +32,6 @@ for panel, commands in PANELS.items():
         app.add_typer(command.app)
 data.app.add_typer(baseline.app)
 app.add_typer(data.app, name="data", rich_help_panel="List")
-
-USAGE_ERROR = typer.BadParameter.__mro__[1]  # which Typer does not export
 
 
 def _show_version(asked: bool) -> None:
@@ -62,8 +61,8 @@ def main() -> None:
     except InputError as error:
         print(error, file=sys.stderr)
         code = 2
-    except USAGE_ERROR as error:
-        print(" ".join(error.format_message().split()), file=sys.stderr)  # type: ignore[attr-defined]
+    except TyperException as error:
+        print(" ".join(error.format_message().split()), file=sys.stderr)
         code = 2
     except (KeyboardInterrupt, typer.Abort):
         print("stopped; every finished trial is kept, and the same command continues from there.", file=sys.stderr)

@@ -15,6 +15,7 @@ import pytest
 import ray
 import typer
 import yaml
+from typer.exceptions import TyperException
 
 from study.cli import main
 from study.driver.request import ResourceOptions
@@ -88,7 +89,7 @@ def test_the_command_line_knows_every_command(name: str, command: str) -> None:
 
 @pytest.mark.parametrize("wrong", ["run grid --adress auto", "status --watch --evry 3", "rnu grid", "run"])
 def test_a_command_that_is_not_there_is_noticed(wrong: str) -> None:
-    with pytest.raises(main.USAGE_ERROR):
+    with pytest.raises(TyperException):
         parse(wrong.split())
 
 

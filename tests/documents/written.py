@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import typer
+from typer.exceptions import TyperException
 
 from study.cli import main
 from tests.documents.documents import BLOCK
@@ -66,7 +67,7 @@ def parse(command: str, *, whole: bool = True) -> None:
         rest[0] = name
     try:
         found.make_context(rest[0], rest[1:], parent=context)
-    except main.USAGE_ERROR as error:
+    except TyperException as error:
         if whole or type(error).__name__ != "MissingParameter":  # a subclass that typer does not export
             raise
 

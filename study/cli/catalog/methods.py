@@ -1,8 +1,13 @@
 """`study methods`: list what a method is made of."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from study.gan.member import Member
+    from study.gan.networks.architecture import Architecture
 
 app = typer.Typer()
 
@@ -16,7 +21,8 @@ def methods(
     from study.gan.architectures import ARCHITECTURES, parameter_counts
     from study.gan.methods.menu import MENUS
 
-    for title, menu in {"architecture": ARCHITECTURES, **MENUS}.items():
+    menus: dict[str, Mapping[str, Architecture | Member[Any]]] = {"architecture": ARCHITECTURES, **MENUS}
+    for title, menu in menus.items():
         print(f"--{title}")
         for name, member in sorted(menu.items()):
             print(f"    {name}: {member.description}")

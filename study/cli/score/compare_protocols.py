@@ -12,7 +12,6 @@ from study.driver.request import SCORED, FeatureOptions, Folders, Request, Scori
 
 if TYPE_CHECKING:
     from study.core.context import Context
-    from study.driver.planning.request import Request
     from study.worker.checkpoint import Generator
 from study.cli.score.generators import (
     All,

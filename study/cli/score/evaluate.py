@@ -11,7 +11,6 @@ from study.driver.request import Folders, Request, ScoringOptions
 
 if TYPE_CHECKING:
     from study.driver.planning.planned import Planned
-    from study.driver.planning.request import Request
     from study.worker.checkpoint import Generator
 from study.cli.score.generators import (
     All,

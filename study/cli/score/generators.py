@@ -12,7 +12,7 @@ from study.core.errors import InputError
 if TYPE_CHECKING:
     from study.core.context import Context
     from study.driver.planning.planned import Planned, Shape
-    from study.driver.planning.request import Request
+    from study.driver.request import Request
     from study.metrics.scoring import Scored
     from study.worker.checkpoint import Generator
 

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,7 +48,9 @@ def claims(
     judged = judge(rows)
     found = evidence(rows) if every or as_json else None
     if as_json:
-        tables = {"claims": judged, **({"evidence": found} if every else {})}
+        tables = {"claims": judged}
+        if every and found is not None:
+            tables["evidence"] = found
         print(json.dumps({name: _plain(table) for name, table in tables.items()}, indent=1, allow_nan=False))
         return
     if sys.stdout.isatty():
@@ -59,7 +62,7 @@ def claims(
         print(f"{left_out} {trials} that only `study bo` proposed {are} left out", file=sys.stderr)
 
 
-def _plain(table: "pd.DataFrame") -> list[dict[str, Any]]:
+def _plain(table: "pd.DataFrame") -> list[dict[Hashable, Any]]:
     """Records of JSON's own types: null for what is not finite."""
     records = table.astype(object).to_dict("records")
     return [

@@ -120,7 +120,11 @@ def _add_study(
     study.set_user_attr("protocol", f"{first['protocol_id']} ({describe_protocol(first)})")
     distributions = _distributions(rows)
     study.add_trials(
-        _frozen(row, distributions, checkpoints.get((row["trial_id"], row["protocol_id"]), {}))
+        _frozen(
+            {str(name): value for name, value in row.items()},
+            distributions,
+            checkpoints.get((row["trial_id"], row["protocol_id"]), {}),
+        )
         for row in rows.to_dict("records")
     )
 
