@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.exceptions import TyperException
 
-from study.cli import main
 from tests.conftest import Answer, study_process
 from tests.documents.documents import ROOT
 from tests.documents.written import in_document, parse
@@ -73,7 +73,7 @@ def commands() -> list[str]:
 def _can_be_typed(command: str) -> bool:
     try:
         parse(command)
-    except main.USAGE_ERROR:
+    except TyperException:
         return False
     return True
 
