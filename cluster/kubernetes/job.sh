@@ -1,6 +1,7 @@
 #!/bin/bash
-# Runs the command that follows and ends as it does, but with 0 where it ends with 3: some trials failed for good, which
-# is in the results and no reason to try the whole job again. A file, because an entrypoint passes through several shells.
+# Runs the given command and returns its exit code, but 0 instead of 3. Code 3 means that some trials failed
+# permanently: the results show them, and retrying the whole job would not help. This is a file because an entrypoint
+# passes through several shells, which makes quoting unreliable.
 "$@"
 code=$?
 [ "$code" -eq 3 ] && exit 0

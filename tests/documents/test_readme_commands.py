@@ -8,7 +8,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ NOT_RUN = {
 }
 """The commands that no test runs, and why."""
 TINY = "--discriminator-steps 2 --n-real 100 --n-fake 100"
-NETWORKS = "--architecture sndcgan --resolution 8 --width 8 --batch 2 --repeats 1"
+NETWORKS = "--architecture sndcgan --resolution 8 --width 8 --batch-size 2 --repeats 1"
 SMALL = {
     "study run seeds": "--settings 1 --seeds 3",
     "study run": f"--dataset digits --settings 1 --seeds 1 {TINY}",
@@ -102,12 +102,16 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data.prepare("mine", folder / "DIR", folder / "data", resolution=64)
 
     grid = user_space.find("grid")
-    asked = make_request(datasets=["digits"], results=folder / "results", data_dir=folder / "data", seeds=2)
+    folders = {"results": folder / "results", "data_dir": folder / "data"}
+    asked = make_request(datasets=["digits"], seeds=2, **folders)
     planned = plan.make_plan(asked, grid)
     for number, one in enumerate(planned):
         known = {"protocol": one.context.protocol, "dataset_sha256": one.context.dataset_sha256}
         leave(asked.results, one.trial, 100 + number % 17, seconds=1.0 + number % 3, **known)
-    (real,) = plan.make_plan(replace(asked, methods="none", settings=1, seeds=1, n_dis=1, discriminator_steps=2), grid)
+    tiny = make_request(
+        datasets=["digits"], methods="none", settings=1, seeds=1, n_dis=1, discriminator_steps=2, **folders
+    )
+    (real,) = plan.make_plan(tiny, grid)
     assert execute(real.trial, real.context, "cpu").status == "finished"
     (folder / "TRIAL_ID").write_text(real.trial.id)
     compact(asked.results)

@@ -4,7 +4,7 @@
 # the last line, which repeats the best settings that it finds.
 set -euo pipefail
 folder=${1:-$(dirname "$0")}
-asked=(--discriminator-steps 500 --metrics is,modes,kid --results "$folder")
+asked=(--discriminator-steps 500 --checkpoint-every 25 --metrics is,modes,kid --results "$folder")
 
 study run regularization --seeds 3 --methods gradient_penalty --keep-states "${asked[@]}"
 study run regularization --seeds 3 "${asked[@]}"
