@@ -90,15 +90,15 @@ class MetricProtocol:
         object.__setattr__(self, "quantize", bool(self.quantize))
 
     @property
-    def told(self) -> dict[str, Any]:
+    def identity_fields(self) -> dict[str, Any]:
         """The fields that tell it from others: not those that came when there were rows, while at their defaults."""
         later = {"kid_subset": None, "feature_precision": FLOAT32}
         return {name: value for name, value in field_values(self).items() if name not in later or value != later[name]}
 
     @cached_property
     def id(self) -> str:
-        """Hash of `told`."""
-        return content_id(self.told, length=12)
+        """Hash of `identity_fields`."""
+        return content_id(self.identity_fields, length=12)
 
 
 @dataclass(frozen=True, kw_only=True)

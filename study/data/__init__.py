@@ -12,10 +12,10 @@ from study.data.dataset import Dataset, Images
 from study.data.datasets import built_in
 from study.data.location import data_dir
 from study.data.prepared import Preparation
-from study.data.report import Progress, report_lines
+from study.data.report import ProgressCallback, report_lines
 
-__all__ = ["Dataset", "Images", "Preparation", "Progress", "all_datasets", "built_in", "command", "data_dir", "get"]
-__all__ += ["is_ready", "load", "prepare", "report_lines", "size_on_disk", "verify"]
+__all__ = ["Dataset", "Images", "Preparation", "ProgressCallback", "all_datasets", "built_in", "command", "data_dir"]
+__all__ += ["get", "is_ready", "load", "prepare", "report_lines", "size_on_disk", "verify"]
 
 Folder = Path | str | None
 """A data folder; None for the one that the function `data_dir` finds."""
@@ -56,7 +56,7 @@ def prepare(
     name: str,
     source: Path | str | None = None,
     data_dir: Folder = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     *,
     resolution: int | None = None,
     fit: str | None = None,

@@ -36,7 +36,7 @@ class Images:
         return str(self.manifest["sha256"])
 
 
-class Record(NamedTuple):
+class ImageRecord(NamedTuple):
     """One image on its way into a prepared dataset.
 
     Attributes:
@@ -60,7 +60,7 @@ class Split:
     """
 
     n: int
-    records: Iterable[Record]
+    records: Iterable[ImageRecord]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

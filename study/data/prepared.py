@@ -23,7 +23,7 @@ import numpy as np
 from study.core.errors import InputError
 from study.data.dataset import SPLITS, Dataset, Images, Source, array_sha256, check_manifest, describe
 from study.data.location import default_data_dir
-from study.data.report import Progress
+from study.data.report import ProgressCallback
 from study.data.sources.download import fetch
 from study.data.sources.exports import HUB
 from study.data.writing import MANIFEST, write
@@ -54,7 +54,11 @@ class Preparation:
 
 
 def prepare(
-    dataset: Dataset, source: str | None, data_dir: Path, progress: Progress | None = None, workers: int | None = None
+    dataset: Dataset,
+    source: str | None,
+    data_dir: Path,
+    progress: ProgressCallback | None = None,
+    workers: int | None = None,
 ) -> Preparation:
     """Reads the images of `source`, or of the dataset's download where it is None, into DATA_DIR/NAME; all or nothing.
 
@@ -81,7 +85,7 @@ def prepare(
             _check_room(dataset, opened, data_dir)
             try:
                 manifest = write(partial, dataset, opened, source, progress, workers)
-                kept = _settle(dataset, partial, target, manifest["sha256"])
+                kept = _install(dataset, partial, target, manifest["sha256"])
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
@@ -92,7 +96,7 @@ def prepare(
     return Preparation(folder=target, manifest=manifest, kept=kept, images=manifest["images"]["read"], seconds=seconds)
 
 
-def _downloaded(dataset: Dataset, data_dir: Path, progress: Progress | None) -> tuple[str, Source]:
+def _downloaded(dataset: Dataset, data_dir: Path, progress: ProgressCallback | None) -> tuple[str, Source]:
     if dataset.download is None or dataset.source is None:
         raise InputError(f"dataset {dataset.name}: no source given; run: {command(dataset, data_dir)}")
     path = str(fetch(dataset.download, data_dir / DOWNLOADS, progress))
@@ -159,7 +163,7 @@ def size_on_disk(dataset: Dataset, data_dir: Path) -> int:
     return sum(file.stat().st_size for file in (data_dir / dataset.name).glob("*") if file.name in FILES)
 
 
-def _settle(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool:
+def _install(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool:
     """Renames `partial` to `target`, unless the same images are there; returns whether they were."""
     if target.exists():
         try:

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from study.data.dataset import SPLITS, Record
+from study.data.dataset import SPLITS, ImageRecord
 from study.data.decoding.image import TREATMENTS, Decoded
 
 LISTED = 100
 """Images left out that the manifest names; all are counted."""
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Called now and then with (what is going on, how much is done, how much there is)."""
 
 
-class Tally:
+class ImageCounts:
     """Counts what became of the images, split by split. Memory: 8 bytes an image, 24 MB for LSUN."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Tally:
         self._named: list[dict[str, str]] = []
         self._digests = {split: bytearray() for split in SPLITS}
 
-    def add(self, split: str, record: Record, decoded: Decoded) -> None:
+    def add(self, split: str, record: ImageRecord, decoded: Decoded) -> None:
         """Count one image."""
         self.read += 1
         if decoded.reason:

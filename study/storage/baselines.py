@@ -11,7 +11,7 @@ NAME = "baselines.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Baseline:
+class RecordedBaseline:
     """A Frechet distance between real images of `split` and of the other split, under a metric protocol."""
 
     dataset: str
@@ -31,18 +31,18 @@ class Baseline:
         return self.dataset, self.protocol_id, self.dataset_sha256
 
 
-def read_baselines(folder: Path) -> list[Baseline]:
+def read_baselines(folder: Path) -> list[RecordedBaseline]:
     """Those on record, in the order of their keys; none where nothing is. Raises DamagedFile."""
     path = folder / NAME
     if not exists(path):
         return []
     try:
-        return [Baseline(**content) for content in json.loads(read(path))]
+        return [RecordedBaseline(**content) for content in json.loads(read(path))]
     except (ValueError, TypeError) as error:
         raise DamagedFile(path, f"not a list of baselines ({str(error).splitlines()[0]})") from error
 
 
-def record_baseline(folder: Path, baseline: Baseline) -> Path:
+def record_baseline(folder: Path, baseline: RecordedBaseline) -> Path:
     """Put a baseline on record, in place of an earlier one of its key; returns the file, whole at any time."""
     found = {each.key: each for each in read_baselines(folder)} | {baseline.key: baseline}
     content = json.dumps([asdict(found[key]) for key in sorted(found)], indent=1, allow_nan=False)

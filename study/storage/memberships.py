@@ -10,14 +10,14 @@ import pyarrow.compute as pc
 
 from study.core.errors import InputError
 from study.core.trial import Trial
-from study.storage.lock import tables
+from study.storage.lock import locked_tables
 from study.storage.schema import MEMBERSHIPS
 from study.storage.tables import read_table, write_table
 
 
 def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Trial], round: int = 0) -> None:
     """Record, before they run, that these trials belong to a space, in this order, after those that do already."""
-    with tables(folder) as held:
+    with locked_tables(folder) as held:
         members = [row["trial_id"] for row in memberships(folder, space, context) if row["round"] == round]
         known = set(members)
         new = {trial.id: trial for trial in trials if trial.id not in known}

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from study.core.evaluation import Diagnostics, Evaluation, MetricProtocol, Scores
 from study.core.trial import Trial, content_id
-from study.storage.files import DamagedFile, create, listed, read, replace
-from study.storage.schema import EVALUATIONS, PYTHON, TRIALS, Record, is_open, trial_row
+from study.storage.files import DamagedFile, create, list_files, read, replace
+from study.storage.schema import EVALUATIONS, PYTHON, TRIALS, TrialRecord, is_open, trial_row
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -26,7 +26,7 @@ def part_path(folder: Path, trial_id: str, protocol_id: str) -> Path:
 
 
 def write_part(
-    folder: Path, trial: Trial, protocol: MetricProtocol, record: Record, evaluations: Sequence[Evaluation]
+    folder: Path, trial: Trial, protocol: MetricProtocol, record: TrialRecord, evaluations: Sequence[Evaluation]
 ) -> bool:
     """Put a trial's part in place; False where another process ended the same trial first, whose part stays.
 
@@ -62,7 +62,7 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         raise DamagedFile(path, "a folder, not a part") from error
     try:
         content = json.loads(raw)
-        trial, record = Trial.from_dict(content["trial"]), Record(**content["record"])
+        trial, record = Trial.from_dict(content["trial"]), TrialRecord(**content["record"])
         protocol = MetricProtocol(**content["protocol"])
         evaluations = [read_evaluation(**each) for each in content["evaluations"]]
         row = trial_row(trial, protocol, record, evaluations)
@@ -113,7 +113,7 @@ def _fits(value: Any, kind: pa.DataType) -> bool:
 
 def part_paths(folder: Path) -> Iterator[Path]:
     """All parts of the folder, in a fixed order."""
-    return iter(listed(folder / "parts", "??/[!.]*.json"))
+    return iter(list_files(folder / "parts", "??/[!.]*.json"))
 
 
 def read_parts(

@@ -126,7 +126,7 @@ KEYS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class TrialRecord:
     """How one trial went: status, reason, times (ISO 8601, UTC), seconds, and where and by what it was run.
 
     `source` is TRAINING, or CONTINUED where the first steps are those of a shorter trial, to the bit; or KEPT_GENERATOR
@@ -166,20 +166,20 @@ def is_open(status: str | None) -> bool:
     return status is None or status in OPEN
 
 
-NAMED_BY = ("extractor", "weights_sha256", "feature_precision")
+LABEL_FIELDS = ("extractor", "weights_sha256", "feature_precision")
 """What the name of a score depends on."""
 
 
-class Named(Protocol):
+class ScoreFields(Protocol):
     """A row of trials, of whatever kind, or the fields of a protocol."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 
 
-def score_label(row: Named) -> str:
+def score_label(row: ScoreFields) -> str:
     """What a Frechet distance may be called: `FID` under the known Inception weights, else `FD (extractor)`.
 
-    One of features in bfloat16 says so, and is no FID. Reads the columns NAMED_BY.
+    One of features in bfloat16 says so, and is no FID. Reads the columns LABEL_FIELDS.
     """
     if row["feature_precision"] == BFLOAT16:
         return f"FD ({row['extractor']}, bf16 features)"
@@ -189,7 +189,7 @@ def score_label(row: Named) -> str:
 
 
 def trial_row(
-    trial: Trial, protocol: MetricProtocol, record: Record, evaluations: Sequence[Evaluation]
+    trial: Trial, protocol: MetricProtocol, record: TrialRecord, evaluations: Sequence[Evaluation]
 ) -> dict[str, Any]:
     """The row of trials.parquet: the trial, its protocol, how it went, and its final and best (lowest) score."""
     scored = [e for e in evaluations if e.frechet_distance is not None and record.status == FINISHED]

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from study.core.errors import InputError
 from study.storage.files import DamagedFile, read, remove, replace
 from study.storage.layout import forget_unfinished
-from study.storage.lock import tables
+from study.storage.lock import locked_tables
 from study.storage.parts import part_paths, read_part, read_parts
 from study.storage.schema import EVALUATIONS, KEYS, LATER, SCORES, TABLES, is_open
 
@@ -101,7 +101,7 @@ def compact(folder: Path) -> int:
     """
     if not any(part_paths(folder)):
         return 0
-    with tables(folder) as held:
+    with locked_tables(folder) as held:
         found = list(read_parts(folder))
         trials, evaluations = read_table(folder, "trials"), read_table(folder, "evaluations")
         known = dict(zip(_identities(trials).to_pylist(), trials["status"].to_pylist(), strict=True))
@@ -122,7 +122,7 @@ def compact(folder: Path) -> int:
 def set_aside_damaged(folder: Path) -> list[Path]:
     """Rename every file of the folder that cannot be used; returns the new names."""
     moved = []
-    with tables(folder):
+    with locked_tables(folder):
         readers: list[tuple[Path, Callable[[], object]]] = [
             *((folder / f"{name}.parquet", partial(read_table, folder, name)) for name in TABLES),
             *((path, partial(read_part, path)) for path in part_paths(folder)),
@@ -143,7 +143,7 @@ def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:
     False where no cell was empty. Raises InputError where the Frechet distance of `row` is not the one that stands
     there: then the metrics are not those of the same generator.
     """
-    with tables(folder) as held:
+    with locked_tables(folder) as held:
         rows = read_table(folder, "evaluations").to_pylist()
         (old,) = [each for each in rows if all(each[name] == row[name] for name in KEYS["evaluations"])]
         before, now = old["frechet_distance"], row["frechet_distance"]

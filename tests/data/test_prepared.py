@@ -15,7 +15,7 @@ from PIL import Image
 import study
 from study.core.errors import InputError
 from study.data import get, is_ready, load, prepare, prepared, report_lines, size_on_disk
-from study.data.dataset import Record, Source, Split
+from study.data.dataset import ImageRecord, Source, Split
 
 NAME = "celeba-hq-128"
 N = 20
@@ -164,7 +164,7 @@ def test_labels_are_kept_beside_the_images(tmp_path):
 
     def read(dataset, source):
         pairs = {split: zip(pixels[split], labels[split].tolist(), strict=True) for split in labels}
-        records = {split: [Record(str(label), image, label) for image, label in pairs[split]] for split in pairs}
+        records = {split: [ImageRecord(str(label), image, label) for image, label in pairs[split]] for split in pairs}
         return Source(splits={split: Split(n=len(found), records=found) for split, found in records.items()})
 
     dataset = replace(get("digits"), embedded=None, source=read)

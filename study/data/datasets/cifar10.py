@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from study.core.errors import InputError
-from study.data.dataset import Dataset, Download, Record, Source, Split
+from study.data.dataset import Dataset, Download, ImageRecord, Source, Split
 
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 NAMES = [name for names in BATCHES.values() for name in names]
@@ -40,11 +40,11 @@ def open_cifar(dataset: Dataset, source: str) -> Source:
     return Source(splits=splits, provenance={"md5": md5} if md5 else {}, remarks=remarks)
 
 
-def _records(arrays: Mapping[str, tuple[np.ndarray, list[int]]], names: list[str]) -> Iterator[Record]:
+def _records(arrays: Mapping[str, tuple[np.ndarray, list[int]]], names: list[str]) -> Iterator[ImageRecord]:
     for name in names:
         pixels, labels = arrays[name]
         for row, (image, label) in enumerate(zip(pixels, labels, strict=True)):
-            yield Record(f"{name}[{row}]", image.reshape(3, 32, 32).transpose(1, 2, 0), label)
+            yield ImageRecord(f"{name}[{row}]", image.reshape(3, 32, 32).transpose(1, 2, 0), label)
 
 
 def _unpacked(folder: Path) -> dict[str, bytes]:

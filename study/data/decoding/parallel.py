@@ -18,17 +18,17 @@ from itertools import islice
 from typing import BinaryIO
 
 from study.core.errors import InputError
-from study.data.dataset import Record
+from study.data.dataset import ImageRecord
 from study.data.decoding.image import Decoded, Encoded, Target, decode_all
 
 CHUNK = 32
 """Images that travel together: 1.5 MB at 128 px, so that a core holds a few MB at any time."""
 WORTHWHILE = 500
 """Fewer images are decoded before other processes have started."""
-Pair = tuple[Record, Decoded]
+Pair = tuple[ImageRecord, Decoded]
 
 
-def decoded(records: Iterable[Record], n: int, target: Target, workers: int | None = None) -> Generator[Pair]:
+def decoded(records: Iterable[ImageRecord], n: int, target: Target, workers: int | None = None) -> Generator[Pair]:
     """Each of the `n` records with its pixels, in order, decoded by `workers` processes (one per core).
 
     At most 3 chunks per process are in memory. Raises InputError as `decode` does, and where a process died.
@@ -42,7 +42,7 @@ def decoded(records: Iterable[Record], n: int, target: Target, workers: int | No
         return
     with ExitStack() as stack:
         pool = _Pool(min(workers, -(-n // CHUNK)), target, stack)
-        pending: deque[tuple[list[Record], Future[list[Decoded]]]] = deque()
+        pending: deque[tuple[list[ImageRecord], Future[list[Decoded]]]] = deque()
         for piece in pieces:
             pending.append((piece, pool.submit(piece)))
             if len(pending) > 2 * workers:
@@ -56,12 +56,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _next(pending: deque[tuple[list[Record], Future[list[Decoded]]]]) -> Iterator[Pair]:
+def _next(pending: deque[tuple[list[ImageRecord], Future[list[Decoded]]]]) -> Iterator[Pair]:
     piece, future = pending.popleft()
     yield from zip(piece, future.result(), strict=True)
 
 
-def _items(piece: Sequence[Record]) -> list[tuple[str, Encoded]]:
+def _items(piece: Sequence[ImageRecord]) -> list[tuple[str, Encoded]]:
     return [(record.name, record.data) for record in piece]
 
 
@@ -74,7 +74,7 @@ class _Pool:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._threads = ThreadPoolExecutor(workers, initializer=self._start)
 
-    def submit(self, piece: list[Record]) -> Future[list[Decoded]]:
+    def submit(self, piece: list[ImageRecord]) -> Future[list[Decoded]]:
         return self._threads.submit(self._decode, piece)
 
     def _start(self) -> None:
@@ -86,7 +86,7 @@ class _Pool:
         self._processes.append(process)
         self._own.process = process
 
-    def _decode(self, piece: list[Record]) -> list[Decoded]:
+    def _decode(self, piece: list[ImageRecord]) -> list[Decoded]:
         process = self._own.process
         try:
             pickle.dump((_items(piece), self._target), process.stdin, protocol=5)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from study.core.errors import InputError
 from study.data.dataset import Download
-from study.data.report import Progress
+from study.data.report import ProgressCallback
 
 TIMEOUT = 60.0
 BLOCK = 1 << 18
 
 
-def fetch(download: Download, folder: Path, progress: Progress | None = None) -> Path:
+def fetch(download: Download, folder: Path, progress: ProgressCallback | None = None) -> Path:
     """The file of `download` in `folder`, fetched unless it lies there already; hidden until it is complete and right.
 
     One process at a time: `prepared` holds the dataset's lock meanwhile. What a killed one left is written over.
@@ -44,7 +44,7 @@ def fetch(download: Download, folder: Path, progress: Progress | None = None) ->
     return target
 
 
-def _stream(url: str, path: Path, progress: Progress | None) -> str:
+def _stream(url: str, path: Path, progress: ProgressCallback | None) -> str:
     """Writes what `url` answers to `path`; returns its md5."""
     import urllib.request
 

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from study.core.errors import InputError
-from study.data.dataset import Dataset, Record, Source
+from study.data.dataset import Dataset, ImageRecord, Source
 from study.data.sources.folder import in_two, open_folder
 
 HUB = "hf://"
@@ -42,7 +42,7 @@ def open_any(dataset: Dataset, source: str) -> Source:
     return Source(splits=opened.splits, provenance={"reader": {library: version}})
 
 
-def _lmdb(source: str) -> tuple[int, Iterator[Record]]:
+def _lmdb(source: str) -> tuple[int, Iterator[ImageRecord]]:
     """Keys and encoded images as in LSUN's export (github.com/fyu/lsun), in the order of the keys."""
     lmdb = _optional("lmdb", source)
     single = Path(source).is_file()
@@ -56,18 +56,18 @@ def _lmdb(source: str) -> tuple[int, Iterator[Record]]:
     except lmdb.Error as error:
         raise _unreadable(source, "LMDB database", error) from error
 
-    def records() -> Iterator[Record]:
+    def records() -> Iterator[ImageRecord]:
         try:
             with opened() as environment, environment.begin() as transaction:
                 for key, value in transaction.cursor():
-                    yield Record(bytes(key).decode("ascii", "backslashreplace"), bytes(value))
+                    yield ImageRecord(bytes(key).decode("ascii", "backslashreplace"), bytes(value))
         except lmdb.Error as error:
             raise _unreadable(source, "LMDB database", error) from error
 
     return n, records()
 
 
-def _parquet(source: str, files: list[Path]) -> tuple[int, Iterator[Record]]:
+def _parquet(source: str, files: list[Path]) -> tuple[int, Iterator[ImageRecord]]:
     """Rows whose image column holds encoded images, or as Hugging Face writes them {bytes, path}."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -79,14 +79,14 @@ def _parquet(source: str, files: list[Path]) -> tuple[int, Iterator[Record]]:
     except damage as error:
         raise _unreadable(source, "parquet", error) from error
 
-    def records() -> Iterator[Record]:
+    def records() -> Iterator[ImageRecord]:
         row = 0
         try:
             for file, column in zip(files, columns, strict=True):
                 with parquet.ParquetFile(file) as opened:
                     for batch in opened.iter_batches(batch_size=32, columns=[column]):
                         for value in batch.column(0).to_pylist():
-                            yield Record(f"{file.name} row {row}", _encoded(source, value))
+                            yield ImageRecord(f"{file.name} row {row}", _encoded(source, value))
                             row += 1
         except damage as error:
             raise _unreadable(source, "parquet", error) from error
@@ -94,7 +94,7 @@ def _parquet(source: str, files: list[Path]) -> tuple[int, Iterator[Record]]:
     return n, records()
 
 
-def _hugging_face(source: str) -> tuple[int, Iterator[Record]]:
+def _hugging_face(source: str) -> tuple[int, Iterator[ImageRecord]]:
     """All splits of a dataset of the Hub, or one that `save_to_disk` wrote, undecoded."""
     library = _optional("datasets", source)
     try:
@@ -108,11 +108,11 @@ def _hugging_face(source: str) -> tuple[int, Iterator[Record]]:
     except Exception as error:  # the library's own, its network's and its file systems': no common base
         raise _unreadable(source, "Hugging Face dataset", error) from error
 
-    def records() -> Iterator[Record]:
+    def records() -> Iterator[ImageRecord]:
         values = (row[column] for part in parts for row in part)
         try:
             for row, value in enumerate(values):
-                yield Record(f"row {row}", _encoded(source, value))
+                yield ImageRecord(f"row {row}", _encoded(source, value))
         except OSError as error:
             raise _unreadable(source, "Hugging Face dataset", error) from error
 

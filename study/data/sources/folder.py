@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.core.errors import InputError
-from study.data.dataset import SPLITS, Dataset, Record, Source, Split
+from study.data.dataset import SPLITS, Dataset, ImageRecord, Source, Split
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -33,18 +33,18 @@ class Listing(NamedTuple):
         splits = {name: Split(n=len(files), records=self._records(files)) for name, files in self.splits.items()}
         return Source(splits=splits, provenance={"classes": list(self.classes)} if self.classes else {})
 
-    def _records(self, files: Sequence[tuple[str, int | None]]) -> Iterator[Record]:
-        return (Record(name, os.path.join(self.root, name), label) for name, label in files)  # noqa: PTH118  millions
+    def _records(self, files: Sequence[tuple[str, int | None]]) -> Iterator[ImageRecord]:
+        return (ImageRecord(name, os.path.join(self.root, name), label) for name, label in files)  # noqa: PTH118  millions
 
 
 def open_folder(dataset: Dataset, source: str) -> Source:
     """The images anywhere below a folder, in the order of their paths; the last ones are the test split."""
     files = image_files(source)
-    records = (Record(name, os.path.join(source, name)) for name in files)  # noqa: PTH118  millions of them
+    records = (ImageRecord(name, os.path.join(source, name)) for name in files)  # noqa: PTH118  millions of them
     return in_two(records, len(files), dataset.test_fraction, source)
 
 
-def in_two(records: Iterable[Record], n: int, test_fraction: float, source: str) -> Source:
+def in_two(records: Iterable[ImageRecord], n: int, test_fraction: float, source: str) -> Source:
     """A source whose last `n_test` of `n` records are the test split; raises InputError where there are fewer than 2.
 
     Of CelebA-HQ's 30,000 images the first 27,000 train and the last 3,000 test, as in the study (section 2.5, where the

@@ -8,7 +8,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from study.core.errors import InputError
-from study.data.dataset import SPLITS, Record, Source, Split
+from study.data.dataset import SPLITS, ImageRecord, Source, Split
 
 DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError)
 
@@ -25,7 +25,7 @@ class Archive(NamedTuple):
         splits = {name: Split(n=self.shapes[name][0], records=self._records(name)) for name in SPLITS}
         return Source(splits=splits, provenance={"numpy_archive": True})
 
-    def _records(self, split: str) -> Iterator[Record]:
+    def _records(self, split: str) -> Iterator[ImageRecord]:
         n, *shape = self.shapes[split]
         size = int(np.prod(shape))
         labels = self.labels[split]
@@ -35,7 +35,7 @@ class Archive(NamedTuple):
                 _header(file)
                 for row, label in zip(range(n), numbers, strict=False):
                     pixels = np.frombuffer(_exactly(file, size), np.uint8).reshape(shape)
-                    yield Record(f"x_{split}[{row}]", pixels, label)
+                    yield ImageRecord(f"x_{split}[{row}]", pixels, label)
         except DAMAGE as error:
             raise _damaged(self.path, error) from error
 

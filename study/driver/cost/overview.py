@@ -22,7 +22,7 @@ from study.driver.cost.flops import Costed, Rates, alike, kept_bytes, scored_ste
 from study.driver.cost.timings import Measured
 from study.driver.planning.plan import checkpoint_interval, training_of, trials_of
 from study.driver.request import KeepOptions, Request, SearchBudget
-from study.driver.spaces.expand import Searched, expand_searches
+from study.driver.spaces.expand import SearchedMethod, expand_searches
 from study.storage.files import DamagedFile
 from study.storage.memberships import defined_trial
 from study.storage.schema import DIVERGED, FINISHED
@@ -217,7 +217,7 @@ class Overview:
         return 2 * sum(islice(largest, devices))
 
 
-def _like(dataset: str, search: Searched, training: Training) -> Trial:
+def _like(dataset: str, search: SearchedMethod, training: Training) -> Trial:
     """A trial of a search; all of them cost the same."""
     middle = search.block.middle(search.method.penalty, search.n_dis)
     return Trial(dataset=dataset, method=search.method, hyperparameters=middle, training=training)

@@ -19,7 +19,7 @@ MANY = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class ExpandedSetting:
     """What is trained with seeds 0 to `seeds` - 1; `published`: scores of the same setting, seed by seed."""
 
     method: Method
@@ -28,7 +28,7 @@ class Setting:
     published: tuple[float, ...] = ()
 
 
-def expand(space: SearchSpace, declared: Dataset, asked: Selection, *, many: bool = False) -> list[Setting]:
+def expand(space: SearchSpace, declared: Dataset, asked: Selection, *, many: bool = False) -> list[ExpandedSetting]:
     """The selected settings of a space on a dataset, method by method.
 
     Raises InputError where a method is unknown or does not fit, where nothing is left, and for more than `MANY` trials
@@ -36,12 +36,12 @@ def expand(space: SearchSpace, declared: Dataset, asked: Selection, *, many: boo
     """
     space = placed(space, declared, asked)
     methods = expand_methods(space, declared, asked)
-    expanded: dict[tuple[Method, Hyperparameters], Setting] = {}
+    expanded: dict[tuple[Method, Hyperparameters], ExpandedSetting] = {}
     _check_many(space, methods, many)
     for method in methods:
         tried = {s: repeats for s, repeats in space.tried(method).items() if asked.n_dis in (None, s.n_dis)}
         for hyperparameters, repeats in itertools.islice(tried.items(), asked.settings or space.top):
-            one = Setting(
+            one = ExpandedSetting(
                 method=canonical(method),
                 hyperparameters=hyperparameters,
                 seeds=asked.seeds or repeats.seeds,
@@ -54,7 +54,7 @@ def expand(space: SearchSpace, declared: Dataset, asked: Selection, *, many: boo
     return list(expanded.values())
 
 
-class Searched(NamedTuple):
+class SearchedMethod(NamedTuple):
     """What one search of hyperparameters is about: a method, and its ranges at one n_dis."""
 
     method: Method
@@ -62,14 +62,14 @@ class Searched(NamedTuple):
     block: RandomBlock
 
 
-def expand_searches(space: SearchSpace, declared: Dataset, asked: MethodSelection) -> list[Searched]:
+def expand_searches(space: SearchSpace, declared: Dataset, asked: MethodSelection) -> list[SearchedMethod]:
     """A search for each method of a space on a dataset and each n_dis; raises InputError as `expand` does."""
-    found: dict[tuple[Method, int], Searched] = {}
+    found: dict[tuple[Method, int], SearchedMethod] = {}
     space = placed(space, declared, asked)
     for method in expand_methods(space, declared, asked):
         for block in blocks_of(space, method):
             for n_dis in block.n_dis:
-                one = Searched(canonical(method), n_dis, block)
+                one = SearchedMethod(canonical(method), n_dis, block)
                 _check_ranges(space, one, found.setdefault((one.method, n_dis), one))
     known = sorted({n_dis for _, n_dis in found})
     if asked.n_dis not in (None, *known):
@@ -77,7 +77,7 @@ def expand_searches(space: SearchSpace, declared: Dataset, asked: MethodSelectio
     return [one for one in found.values() if asked.n_dis in (None, one.n_dis)]
 
 
-def _check_ranges(space: SearchSpace, one: Searched, other: Searched) -> None:
+def _check_ranges(space: SearchSpace, one: SearchedMethod, other: SearchedMethod) -> None:
     """Raises InputError where there is nothing to search, or where it is not said in which ranges."""
     (ranges, fixed), others = (
         (each.block.ranges_of(each.method.penalty), each.block.fixed_of(each.method.penalty)) for each in (one, other)

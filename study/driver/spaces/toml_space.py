@@ -55,7 +55,7 @@ def whole(field: str, value: Any, low: int) -> int:
     return value
 
 
-def meaningful(make: Callable[[str], Method], architectures: Sequence[str]) -> list[Method]:
+def resolve_methods(make: Callable[[str], Method], architectures: Sequence[str]) -> list[Method]:
     """`make` on each architecture; where none is named, on the first for which it raises no InputError.
 
     Then the dataset's is meant: whether options have a meaning on that one is seen when a dataset is chosen.
@@ -254,7 +254,7 @@ def _methods(where: str, table: Table) -> tuple[Fields, ...]:
     kept = [name for name in field_names(Method) if architectures or name != "architecture"]
     found, words = [], []
     for name in _names(where, "methods", table):
-        for method in meaningful(functools.partial(_parse, f"{where}.methods", name), architectures):
+        for method in resolve_methods(functools.partial(_parse, f"{where}.methods", name), architectures):
             found.append({field: getattr(method, field) for field in kept})
             words.append(name)
     _check_once(f"{where}.methods", found, words)

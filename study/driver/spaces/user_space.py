@@ -17,7 +17,7 @@ from search_spaces.ranges import BO
 from study.core.errors import InputError
 from study.core.trial import Method, Training, Trial
 from study.driver.spaces.expand import MANY
-from study.driver.spaces.toml_space import meaningful, read_toml, whole
+from study.driver.spaces.toml_space import read_toml, resolve_methods, whole
 from study.gan.methods.menu import members
 
 TAKEN = ("train", BO)
@@ -148,7 +148,7 @@ def _methods(block: Block | RandomBlock | Entry) -> Iterator[Method]:
         if not isinstance(fields, Mapping):
             raise InputError(f"methods: {fields!r} is no mapping of Method's fields, such as those of ({{}},).")
         named = [fields["architecture"]] if "architecture" in fields else anywhere
-        yield from meaningful(functools.partial(_method, fields), named)
+        yield from resolve_methods(functools.partial(_method, fields), named)
 
 
 def _method(fields: Fields, architecture: str) -> Method:
