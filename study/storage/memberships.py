@@ -1,4 +1,4 @@
-"""Which trial belongs to which space, and what it is: written before it runs."""
+"""Memberships: which trials belong to which search space, with their definitions; written before they run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from study.storage.tables import read_table, write_table
 
 
 def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Trial], round: int = 0) -> None:
-    """Record, before they run, that these trials belong to a space, in this order, after those that do already."""
+    """Record that trials belong to a space, in this order, after the trials that belong to it already."""
     with locked_tables(folder) as held:
         members = [row["trial_id"] for row in memberships(folder, space, context) if row["round"] == round]
         known = set(members)
@@ -38,14 +38,14 @@ def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Tri
 
 
 def memberships(folder: Path, space: str, context: str) -> list[dict[str, Any]]:
-    """What belongs to a space in a context, in the order in which it was recorded."""
+    """The rows of a space in a context, in the order in which they were recorded."""
     same = (pc.field("space") == space) & (pc.field("context") == context)
     rows: list[dict[str, Any]] = read_table(folder, "memberships").filter(same).to_pylist()
     return rows
 
 
 def defined_trial(folder: Path, row: Mapping[str, Any]) -> Trial:
-    """The trial that a membership defines; raises InputError where it does not."""
+    """The trial that a row of memberships defines; raises InputError if its definition is not readable."""
     try:
         trial = Trial.from_dict(json.loads(row["trial"] or ""))
         why = None if trial.id == row["trial_id"] else f"it is defined as {trial.id}"
@@ -54,6 +54,6 @@ def defined_trial(folder: Path, row: Mapping[str, Any]) -> Trial:
     if why is None:
         return trial
     raise InputError(
-        f"{folder / 'memberships.parquet'}: {row['context']}, round {row['round']}: what trial {row['trial_id']} is"
-        f" cannot be told ({why}); restore the file from a copy, or choose another --results."
+        f"{folder / 'memberships.parquet'}: {row['context']}, round {row['round']}: the definition of trial"
+        f" {row['trial_id']} is not readable ({why}); restore the file from a copy, or choose another --results."
     )

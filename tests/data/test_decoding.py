@@ -83,9 +83,7 @@ def test_a_process_that_dies_is_said_in_one_line(monkeypatch):
 
     monkeypatch.setattr(parallel.subprocess, "Popen", dying)
     records = [ImageRecord(f"{i}", png_bytes(noise((64, 64)))) for i in range(600)]
-    with pytest.raises(
-        InputError, match=r"^image 0 or one of the 31 after it: the process that decoded it died \(code 9"
-    ):
+    with pytest.raises(InputError, match=r"^image 0 or one of the next 31: the decoding process died \(exit code 9"):
         list(decoded(records, 600, TARGET, 2))
 
 

@@ -483,7 +483,7 @@ def test_memberships_that_cannot_be_told(ask, tmp_path, definition, why):
     with pytest.raises(InputError) as caught:
         Rounds([search], silent)
     message = str(caught.value)
-    assert f"round 1: what trial {rows[1]['trial_id']} is cannot be told ({why}" in message
+    assert f"round 1: the definition of trial {rows[1]['trial_id']} is not readable ({why}" in message
     assert "restore the file" in message and "\n" not in message
 
 

@@ -200,7 +200,7 @@ def test_a_part_under_another_trials_name_is_damaged(tmp_path):
     path = path_of(tmp_path, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     path_of(tmp_path).rename(path)
-    with pytest.raises(DamagedFile, match="holds another trial than its name says"):
+    with pytest.raises(DamagedFile, match="contains another trial than its name says"):
         read_part(path)
     assert len(set_aside_damaged(tmp_path)) == 1
 
