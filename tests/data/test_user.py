@@ -206,8 +206,8 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, arrays, save)
             {"resolution": 64},
             "--resolution 64: fixed for celeba-hq-128, a dataset of the study",
         ),
-        ("lsun-bedroom-128", {"fit": "resize"}, "--fit resize: lsun-bedroom-128 is a dataset of the study"),
-        ("cifar10", {"test_fraction": 0.5}, "--test-fraction 0.5: cifar10 is a dataset of the study"),
+        ("lsun-bedroom-128", {"fit": "resize"}, "--fit resize: fixed for lsun-bedroom-128, a dataset of the study"),
+        ("cifar10", {"test_fraction": 0.5}, "--test-fraction 0.5: fixed for cifar10, a dataset of the study"),
     ],
 )
 def test_what_cannot_be_registered_is_refused_and_leaves_nothing(tmp_path, plain, name, options, message):

@@ -156,7 +156,7 @@ def _split_already(source: str, files: list[str], tops: set[str], test_fraction:
 
 
 def _classes(source: str, files: list[str]) -> tuple[tuple[str, ...], list[tuple[str, int | None]]]:
-    """The class names, which are the sub-folders, and each file with its label; no classes for less than two folders."""
+    """The class names (the sub-folders), and each file with its label; no classes for fewer than two folders."""
     names = tuple(sorted({file.partition("/")[0] for file in files if "/" in file}))
     loose = sum("/" not in file for file in files)
     if loose and names:

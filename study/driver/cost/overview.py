@@ -109,7 +109,7 @@ class Overview:
     ) -> None:
         """Counts those that have what was asked for; `left_out` tells of the others."""
         for space in map(search_spaces.get, names):
-            for dataset in datasets or space.on_paper():
+            for dataset in datasets or space.paper_datasets():
                 try:
                     count(space, [dataset])
                 except DamagedFile:
@@ -119,7 +119,7 @@ class Overview:
 
     def space(self, space: SearchSpace, datasets: Sequence[str], *, by: bool = False) -> None:
         """A space on datasets, or where none is given those on which the paper has it; `by`: a line for each method."""
-        for dataset in datasets or space.on_paper():
+        for dataset in datasets or space.paper_datasets():
             declared = data.get(dataset, self._request.data_dir)
             trials = trials_of(self._request, space, declared)
             every = checkpoint_interval(self._request, declared, space)
@@ -136,7 +136,7 @@ class Overview:
 
     def searches(self, space: SearchSpace, datasets: Sequence[str], *, by: bool = False) -> None:
         """The optimisation of the methods of a space, for each n_dis."""
-        for dataset in datasets or space.on_paper():
+        for dataset in datasets or space.paper_datasets():
             declared = data.get(dataset, self._request.data_dir)
             searches = expand_searches(space, declared, self._request.selection)
             training = training_of(self._request, declared, space)
