@@ -149,7 +149,7 @@ BAD_ARRAYS = {
     "text": (changed(y_train=np.array(["cat"] * 40)), "y_train must be 40 whole numbers"),
     "objects": (changed(y_train=np.array([None] * 40)), "not a readable .npz archive"),
     "not square": (changed(x_train=np.zeros((4, 8, 16, 3), np.uint8), x_test=np.zeros((4, 8, 16, 3), np.uint8))
-                   , "--resolution: needed"),
+                   , "--resolution: missing"),
 }  # fmt: skip
 
 

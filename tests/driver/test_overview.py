@@ -435,9 +435,7 @@ def test_a_space_that_nobody_means_is_refused_before_it_is_made(plan, big):
     big(10**12)
     answer = plan("./big.toml")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == (
-        "space big: expands to 1,000,000,000,000 trials, more than 100,000; add --yes to allow it.\n"
-    )
+    assert answer.err == ("space big: expands to 1,000,000,000,000 trials, more than 100,000; add --yes to allow it.\n")
 
 
 def test_a_large_space_is_counted_where_it_is_meant(plan, big, monkeypatch):

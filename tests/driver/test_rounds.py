@@ -438,7 +438,7 @@ def test_each_n_dis_is_searched_in_the_ranges_of_its_block(ask, own):
 
 def test_ranges_that_are_missing_or_not_clear(ask, own):
     again = [{"methods": ["none"], "rate": rate, "n_dis": [1]} for rate in (HIGH, LOW)]
-    with pytest.raises(InputError, match="space own: has different ranges for none at n_dis 1; a search needs exactly one"):
+    with pytest.raises(InputError, match="space own: has different ranges for none at n_dis 1; a search needs"):
         ask(own(*again))
     methods = ["none", "gradient_penalty"]
     weight = "penalty_weight = { low = 1, high = 10 }"

@@ -113,6 +113,39 @@ def test_what_a_toml_file_says(write):
     assert (one.method.name, one.method.architecture, one.seeds) == ("none", "sndcgan", 4)
 
 
+SIZES = {"width": 4, "batch_size": 16, "latent_dim": 5, "checkpoint_every": 10}
+
+
+def planned(space, tmp_path, **asked):
+    """(width, batch size, latent dimension, checkpoint interval) of all trials that a space plans."""
+    request = make_request(datasets=["digits"], results=tmp_path / "results", data_dir=tmp_path / "data", **asked)
+    trainings = {(each.trial.training, each.context.checkpoint_every) for each in make_plan(request, space)}
+    ((training, checkpoint_every),) = trainings
+    return training.width, training.batch_size, training.latent_dim, checkpoint_every
+
+
+@pytest.mark.parametrize("suffix", ["toml", "py"])
+def test_sizes_of_a_file_replace_the_datasets_and_options_replace_the_files(write, tmp_path, suffix):
+    if suffix == "toml":
+        plain = find(write(BLOCK, "plain.toml"))
+        space = find(write("".join(f"{name} = {value}\n" for name, value in SIZES.items()) + BLOCK))
+    else:
+        sizes = "".join(f"{name}={value}, " for name, value in SIZES.items())
+        plain = find(write(PYTHON, "plain.py"))
+        space = find(write(PYTHON.replace("seeds=2, ", f"seeds=2, {sizes}"), "mine.py"))
+    assert planned(plain, tmp_path) == (8, 64, 128, 25)
+    assert planned(space, tmp_path) == tuple(SIZES.values())
+    assert planned(space, tmp_path, width=12, checkpoint_every=50) == (12, 16, 5, 50)
+    assert planned(space, tmp_path, batch_size=32, latent_dim=7) == (4, 32, 7, 10)
+
+
+def test_sizes_of_a_file_are_part_of_the_trials(write, tmp_path):
+    """The same ids as with the options; the checkpoint interval is not part of a trial."""
+    plain, sized = find(write(BLOCK, "plain.toml")), find(write("width = 4\nlatent_dim = 5\n" + BLOCK))
+    assert ids(sized, tmp_path) == ids(plain, tmp_path, width=4, latent_dim=5) != ids(plain, tmp_path)
+    assert ids(find(write("checkpoint_every = 10\n" + BLOCK)), tmp_path) == ids(plain, tmp_path)
+
+
 def test_the_last_field_varies_fastest(write):
     text = BLOCK.replace("learning_rate = 1e-4\n", "").replace("beta1 = 0.5", "beta1 = [0.5, 0]")
     rates = [
@@ -232,15 +265,22 @@ TOML_ERRORS = {
     "seeds = 1\nseeds = 2\n": "is not valid TOML: Cannot overwrite a value (at line 2, column 10).",
     "a = " + "[" * 5000: "is not valid TOML: ",
     b"source = '\xff'": "is not valid TOML: 'utf-8' codec can't decode byte 0xff",
-    "descripton = 'a'\n" + BLOCK: "key descripton: unknown; did you mean description? Known: batch_size, blocks, checkpoint_every, description,",
+    "descripton = 'a'\n"
+    + BLOCK: "key descripton: unknown; did you mean description? Known: batch_size, blocks, checkpoint_every,",
     '"a\\nb" = 1\n' + BLOCK: "key a b: unknown. Known: batch_size, blocks,",
     "description = 1\n" + BLOCK: "description 1: must be text in quotes.",
     "source = ['a']\n" + BLOCK: "source ['a']: must be text in quotes.",
     "seeds = 0\n" + BLOCK: "seeds 0: must be a whole number, 1 or more.",
     "seeds = true\n" + BLOCK: "seeds True: must be a whole number, 1 or more.",
     "seeds = 1.5\n" + BLOCK: "seeds 1.5: must be a whole number, 1 or more.",
-    BLOCK.replace("[[blocks]]", "[blocks]"): "blocks: must be written [[blocks]], with double brackets, once for each block.",
-    RANDOM.replace("[[random]]", "[random]"): "random: must be written [[random]], with double brackets, once for each block.",
+    "width = 0\n" + BLOCK: "width 0: must be a whole number, 1 or more.",
+    "batch_size = '64'\n" + BLOCK: "batch_size '64': must be a whole number, 1 or more.",
+    "latent_dim = 12.0\n" + BLOCK: "latent_dim 12.0: must be a whole number, 1 or more.",
+    "checkpoint_every = -5\n" + BLOCK: "checkpoint_every -5: must be a whole number, 1 or more.",
+    "batch_sice = 64\n" + BLOCK: "key batch_sice: unknown; did you mean batch_size? Known: batch_size,",
+    BLOCK + "width = 8\n": "blocks[1]: key width: unknown. Known: architectures,",
+    BLOCK.replace("[[blocks]]", "[blocks]"): "blocks: must be written [[blocks]], with double brackets, once",
+    RANDOM.replace("[[random]]", "[random]"): "random: must be written [[random]], with double brackets, once",
     "blocks = [1]": "blocks[1] 1: must be a table of methods, architectures, seeds,",
 }
 BLOCK_ERRORS = {
@@ -262,7 +302,7 @@ BLOCK_ERRORS = {
     "architectures = []": ".architectures []: must be a name in quotes or a list of at least one name.",
     "architectures = ['sndcgam']": ".architectures sndcgam: unknown; did you mean sndcgan?",
     "architectures = ['dcgan', 'dcgan']": ".architectures dcgan: is given twice; leave one of them out.",
-    "learning_rate = []": ".learning_rate []: must be a number or a list of at least one number; ranges are only for [[random]]",
+    "learning_rate = []": ".learning_rate []: must be a number or a list of at least one number; ranges are only for",
     "learning_rate = { low = 1, high = 2 }": ".learning_rate {'low': 1, 'high': 2}: must be a number or a list of",
     "learning_rate = 'fast'": ".learning_rate 'fast': must be a finite number above 0.",
     "learning_rate = 0": ".learning_rate 0: must be a finite number above 0.",
@@ -288,7 +328,7 @@ BLOCK_ERRORS = {
     "together = [{ penalty_weight = 1 }]": ".together[1]: key penalty_weight: unknown",
 }
 TOGETHER_ERRORS = {
-    "[{ beta1 = 0.5 }, { beta2 = 0.5 }]": ".together[2]: must have at least one field, and the same fields as the others.",
+    "[{ beta1 = 0.5 }, { beta2 = 0.5 }]": ".together[2]: must have at least one field, and the same fields as the",
     "[{ beta1 = 0.5 }, { beta1 = 1 }]": ".together[2].beta1 1: must be a finite number at least 0 and below 1.",
     "[{ beta1 = 0.5 }, { beta1 = [0.5] }]": ".together[2].beta1 [0.5]: must be a finite number at least 0",
     "[{ beta1 = 0.5 }, { beta1 = 0.50 }]": ".together beta1 = 0.5: is given twice; leave one of them out.",
@@ -364,7 +404,10 @@ def test_the_tables_that_the_errors_start_from_have_none(write):
         ("none.toml", "none.toml: no such file."),
         ("./none.py", "./none.py: no such file."),
         ("folder.toml", "folder.toml: no such file."),
-        ("./my_space", "./my_space: your own space must be a file that ends in .toml or .py; for the spaces of the study, give a name"),
+        (
+            "./my_space",
+            "./my_space: your own space must be a file that ends in .toml or .py; for the spaces of the study,",
+        ),
         ("./my_space.yaml", "./my_space.yaml: your own space must be a file that ends in"),
         ("./.toml", "./.toml: your own space must be a file that ends in"),
         ("a" * 300 + ".toml", "a" * 300 + ".toml: cannot be read (File name too long); choose another file."),
@@ -430,6 +473,10 @@ PYTHON_ERRORS = [
     ('name="mine"', 'name="grid"', "the name grid is used by the study itself; choose another for SPACE.name."),
     ("seeds=2", "seeds=0", "SPACE.seeds 0: must be a whole number, 1 or more."),
     ("seeds=2", "seeds=2, top='a'", "SPACE.top 'a': must be a whole number, 1 or more."),
+    ("seeds=2", "seeds=2, width=0", "SPACE.width 0: must be a whole number, 1 or more."),
+    ("seeds=2", "seeds=2, batch_size=2.5", "SPACE.batch_size 2.5: must be a whole number, 1 or more."),
+    ("seeds=2", "seeds=2, latent_dim='a'", "SPACE.latent_dim 'a': must be a whole number, 1 or more."),
+    ("seeds=2", "seeds=2, checkpoint_every=True", "SPACE.checkpoint_every True: must be a whole number, 1 or more."),
     ("seeds=2", "seeds=2, extra_steps=-1", "SPACE.extra_steps -1: must be a whole number, 0 or more."),
     (
         "blocks=(BLOCK,)",

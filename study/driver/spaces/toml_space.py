@@ -250,8 +250,9 @@ def _check_unique(where: str, values: Sequence[object], texts: Iterable[str]) ->
 
 def _names(where: str, key: str, value: object) -> list[str]:
     """One name or a list of names."""
-    names = value if isinstance(value, list) else [value]
-    if not names or not all(isinstance(name, str) and name for name in names):
+    given: list[object] = value if isinstance(value, list) else [value]
+    names = [name for name in given if isinstance(name, str) and name]
+    if not names or len(names) < len(given):
         raise InputError(f"{where}.{key} {value!r}: must be a name in quotes or a list of at least one name.")
     _check_unique(f"{where}.{key}", names, names)
     return names
