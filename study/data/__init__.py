@@ -15,7 +15,16 @@ from study.data.location import data_dir
 from study.data.prepared import Preparation
 from study.data.report import ProgressCallback, report_lines
 
-__all__ = ["Dataset", "Images", "Preparation", "ProgressCallback", "all_datasets", "built_in", "command", "data_dir"]
+__all__ = [
+    "Dataset",
+    "Images",
+    "Preparation",
+    "ProgressCallback",
+    "all_datasets",
+    "built_in",
+    "data_dir",
+    "prepare_command",
+]
 __all__ += ["get", "is_ready", "load", "prepare", "report_lines", "size_on_disk", "verify"]
 
 Folder = Path | str | None
@@ -80,16 +89,16 @@ def prepare(
     """
     folder, menu = location.data_dir(data_dir), built_in()
     if name in menu:
-        user.built_in_only(name, {"resolution": resolution, "fit": fit, "test-fraction": test_fraction})
+        user.refuse_options(name, {"resolution": resolution, "fit": fit, "test-fraction": test_fraction})
         dataset = menu[name]
     else:
-        before = user.registered(folder).get(name)
-        known = before if isinstance(before, Dataset) else None
+        previous = user.registered(folder).get(name)
+        known = previous if isinstance(previous, Dataset) else None
         if known is None and resolution is None and not str(source).endswith(".npz"):
             hint = "; to register your own images under this name, give --source DIR --resolution R"
             raise InputError(str(unknown("dataset", name, menu)).removesuffix(".") + hint + ".")
         path = None if source is None else str(Path(source).expanduser().absolute())
-        dataset = user.declare(name, path, resolution=resolution, fit=fit, test_fraction=test_fraction, before=known)
+        dataset = user.declare(name, path, resolution=resolution, fit=fit, test_fraction=test_fraction, previous=known)
     return prepared.prepare(dataset, None if source is None else str(source), folder, progress, workers)
 
 
@@ -113,6 +122,6 @@ def size_on_disk(name: str, data_dir: Folder = None) -> int:
     return prepared.size_on_disk(get(name, data_dir), location.data_dir(data_dir))
 
 
-def command(name: str, data_dir: Folder = None) -> str:
+def prepare_command(name: str, data_dir: Folder = None) -> str:
     """The command that prepares a dataset."""
-    return prepared.command(get(name, data_dir), location.data_dir(data_dir))
+    return prepared.prepare_command(get(name, data_dir), location.data_dir(data_dir))

@@ -98,7 +98,7 @@ def prepare(
 
 def _downloaded(dataset: Dataset, data_dir: Path, progress: ProgressCallback | None) -> tuple[str, Source]:
     if dataset.download is None or dataset.source is None:
-        raise InputError(f"dataset {dataset.name}: no source given; run: {command(dataset, data_dir)}")
+        raise InputError(f"dataset {dataset.name}: no source given; run: {prepare_command(dataset, data_dir)}")
     path = str(fetch(dataset.download, data_dir / DOWNLOADS, progress))
     opened = dataset.source(dataset, path)
     return dataset.download.url, opened
@@ -115,7 +115,7 @@ def _check_room(dataset: Dataset, opened: Source, data_dir: Path) -> None:
         )
 
 
-def command(dataset: Dataset, data_dir: Path) -> str:
+def prepare_command(dataset: Dataset, data_dir: Path) -> str:
     """The command that prepares a dataset."""
     elsewhere = "" if data_dir == default_data_dir() else f" --data-dir {shlex.quote(str(data_dir))}"
     return f"study data prepare {dataset.name} {dataset.how}{elsewhere}"
@@ -128,7 +128,7 @@ def load(dataset: Dataset, data_dir: Path) -> Images:
     declaration disagree on a count, a shape or a type.
     """
     folder = data_dir / dataset.name
-    remedy = command(dataset, data_dir)
+    remedy = prepare_command(dataset, data_dir)
     if not os.path.exists(folder):  # noqa: PTH110  False, not an error, without permission for a parent folder
         raise InputError(f"dataset {dataset.name}: not prepared in {data_dir}; run: {remedy}")
     try:

@@ -9,7 +9,7 @@ import numpy as np
 from study.data.dataset import SPLITS, ImageRecord
 from study.data.decoding.image import TREATMENTS, Decoded
 
-LISTED = 100
+MAX_NAMED = 100
 """Maximum number of skipped images that the manifest names; all of them are counted."""
 ProgressCallback = Callable[[str, int, int], None]
 """Called repeatedly during a preparation with (activity, amount done, total amount)."""
@@ -32,7 +32,7 @@ class ImageCounts:
         self.read += 1
         if decoded.reason:
             self._reasons[decoded.reason] += 1
-            if len(self._named) < LISTED:
+            if len(self._named) < MAX_NAMED:
                 self._named.append({"name": record.name, "reason": decoded.reason, "detail": decoded.detail})
             return
         self.kept[split] += 1
@@ -68,7 +68,7 @@ def report_lines(manifest: Mapping[str, Any]) -> list[str]:
     lines = [f"read {done['read']:,} images, {done['as_stored']:,} taken as stored"]
     lines += [f"  {kind}: {count:,} ({TREATMENTS[kind]})" for kind, count in done["treated"].items()]
     if done["left_out"]:
-        lines.append(f"left out {sum(done['left_out'].values()):,}, named in the manifest up to {LISTED}:")
+        lines.append(f"left out {sum(done['left_out'].values()):,}, named in the manifest up to {MAX_NAMED}:")
     for reason, count in done["left_out"].items():
         first = next((named["name"] for named in done["left_out_names"] if named["reason"] == reason), None)
         lines.append(f"  {reason}: {count:,}" + (f" (the first: {first})" if first else ""))

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from study.core.errors import InputError
 from study.data.dataset import Dataset, Source
@@ -19,8 +18,8 @@ from study.data.sources.folder import Listing, listing
 from study.data.sources.npz import Archive, open_archive
 from study.data.writing import MANIFEST
 
-PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-CALLABLE = ("embedded", "source", "download", "counts")
+VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NOT_STORED = ("embedded", "source", "download", "counts")
 """Fields of a declaration that the manifest does not contain."""
 
 
@@ -32,7 +31,7 @@ def registered(data_dir: Path) -> dict[str, Dataset | InputError]:
     except OSError:
         return found
     for name in names:
-        if name not in RESERVED and PLAIN.fullmatch(name) and (dataset := _registered(data_dir, name)) is not None:
+        if name not in RESERVED and VALID_NAME.fullmatch(name) and (dataset := _registered(data_dir, name)) is not None:
             found[name] = dataset
     return found
 
@@ -60,7 +59,7 @@ def declare(
     resolution: int | None,
     fit: str | None,
     test_fraction: float | None,
-    before: Dataset | None = None,
+    previous: Dataset | None = None,
 ) -> Dataset:
     """The declaration of a dataset of the user, from the images of `source`.
 
@@ -70,17 +69,17 @@ def declare(
         resolution: side of the prepared images in pixels, a multiple of 8 from 8 to 1024.
         fit: one of `FITS`; "resize" by default.
         test_fraction: share of the test split, between 0 and 1 (exclusive); 0.1 by default.
-        before: the earlier declaration of the same dataset, which supplies values that are None.
+        previous: the earlier declaration of the same dataset, which supplies values that are None.
 
     Raises InputError if the name is invalid, a value is out of range, or the source cannot be used.
     """
-    if not PLAIN.fullmatch(name) or name in RESERVED:
+    if not VALID_NAME.fullmatch(name) or name in RESERVED:
         raise InputError(f"dataset {name}: not a valid name; use letters, digits, dots, hyphens and underscores.")
     if source is None:
         raise InputError(f"dataset {name}: no source given; your own dataset needs --source DIR --resolution R.")
-    if before is not None:
-        resolution, fit = resolution or before.resolution, fit or before.fit
-        test_fraction = test_fraction or before.test_fraction or None
+    if previous is not None:
+        resolution, fit = resolution or previous.resolution, fit or previous.fit
+        test_fraction = test_fraction or previous.test_fraction or None
     _check(resolution, fit or "resize", test_fraction)
     opened = _open(source, test_fraction)
     if isinstance(opened, Archive):
@@ -148,7 +147,7 @@ def _reopen(dataset: Dataset, source: str) -> Source:
 
 
 def _declared(dataset: Dataset, opened: Listing | Archive) -> Source:
-    kept = {name: value for name, value in asdict(replace(dataset, source=_reopen)).items() if name not in CALLABLE}
+    kept = {name: value for name, value in asdict(replace(dataset, source=_reopen)).items() if name not in NOT_STORED}
     source = opened.source()
     return replace(source, provenance={**source.provenance, "declaration": kept})
 
@@ -171,7 +170,7 @@ def _modes(paths: Iterable[str]) -> Iterator[str]:
             continue
 
 
-def built_in_only(name: str, given: Mapping[str, Any]) -> None:
+def refuse_options(name: str, given: Mapping[str, object]) -> None:
     """Raises InputError if an option was given that applies only to the user's own datasets."""
     for option, value in given.items():
         if value is not None:

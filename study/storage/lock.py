@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple, NotRequired, TypedDict
 
 import psutil
 
@@ -38,6 +38,26 @@ ALL, TABLES = "all trials", "tables"
 PREFIX = ".lock-"
 _held_here: set[Path] = set()  # lock files of this process: one that could not be removed must not hold the folder
 _beats_seen: dict[Path, tuple[str, float, bool]] = {}  # other machines: counter, since when, whether it ever changed
+
+
+class LockContent(TypedDict):
+    """The content of a lock file: `holds` is 1 for a held lock and 0 for a request, `beat` counts heartbeats."""
+
+    what: str
+    holds: int
+    beat: str
+    host: NotRequired[str]
+    machine: NotRequired[str]
+    pid: NotRequired[int]
+    started: NotRequired[float | None]
+
+
+class Holder(TypedDict):
+    """A run that uses a results folder: its host, its process id, and the trials that it has locked."""
+
+    host: str | None
+    pid: int | None
+    what: str
 
 
 @contextlib.contextmanager
@@ -73,14 +93,14 @@ def locked_tables(folder: Path) -> Iterator["FolderLock"]:
         yield lock
 
 
-def holders(folder: Path) -> list[dict[str, Any]]:
-    """`host`, `pid` and `what` of each run that uses the folder; dead runs are left out, and nothing is removed."""
+def holders(folder: Path) -> list[Holder]:
+    """The runs that use the folder; dead runs are left out, and nothing is removed."""
     deadline = time.monotonic() + 3 * HEARTBEAT
     while True:
         found = [each for each in _read_locks(folder) if each.content["what"] != TABLES and each.content["holds"]]
         if all(each.is_alive for each in found) or time.monotonic() > deadline:
-            names = ("host", "pid", "what")
-            return [{name: each.content.get(name) for name in names} for each in found if each.is_alive]
+            alive = [each.content for each in found if each.is_alive]
+            return [Holder(host=each.get("host"), pid=each.get("pid"), what=each["what"]) for each in alive]
         time.sleep(HEARTBEAT / 4)
 
 
@@ -88,7 +108,7 @@ class OtherLock(NamedTuple):
     """A lock file whose holder is not known to be dead; `is_alive` if the holder is known to be alive."""
 
     path: Path
-    content: dict[str, Any]
+    content: LockContent
     is_alive: bool
 
 
@@ -98,8 +118,12 @@ class FolderLock:
     def __init__(self, folder: Path, what: str) -> None:
         self._path = folder / f"{PREFIX}{uuid.uuid4().hex}"
         self._what = what
-        self._content = {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "what": what}
-        self._content |= {"started": _process_start(os.getpid())}
+        self._identity = {
+            "host": socket.gethostname(),
+            "machine": _machine(),
+            "pid": os.getpid(),
+            "started": _process_start(os.getpid()),
+        }
         self._holds, self._beat = 0, 0
         self._file: IO[bytes] | None = None
         self._stop = threading.Event()
@@ -167,7 +191,8 @@ class FolderLock:
 
     def _encoded(self) -> bytes:
         """Always of the same length, so that a concurrent reader never sees the rest of a longer version."""
-        return json.dumps({**self._content, "holds": self._holds, "beat": f"{self._beat:012}"}).encode()
+        state = {"what": self._what, "holds": self._holds, "beat": f"{self._beat:012}"}
+        return json.dumps({**self._identity, **state}).encode()
 
     def _send_heartbeats(self) -> None:
         while not self._stop.wait(HEARTBEAT):
@@ -212,11 +237,11 @@ def _read_locks(folder: Path, on_dead: Callable[[Path], object] = lambda _: None
     return found
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> LockContent | None:
     """The content of a lock file; None if the file is gone or is not a lock file."""
     for _ in range(3):
         try:
-            content = json.loads(read(path))
+            content: LockContent = json.loads(read(path))
             return content if {"what", "holds", "beat"} <= content.keys() else None
         except FileNotFoundError:
             return None
@@ -225,7 +250,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _is_alive(path: Path, content: dict[str, Any]) -> bool | None:
+def _is_alive(path: Path, content: LockContent) -> bool | None:
     """Whether the holder of a lock is alive; None if that is not known yet.
 
     On this machine the process table answers at once. On another machine the counter must be seen to change, or not to

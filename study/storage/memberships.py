@@ -17,7 +17,7 @@ from study.storage.tables import read_table, write_table
 
 def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Trial], round: int = 0) -> None:
     """Record that trials belong to a space, in this order, after the trials that belong to it already."""
-    with locked_tables(folder) as held:
+    with locked_tables(folder) as tables_lock:
         members = [row["trial_id"] for row in memberships(folder, space, context) if row["round"] == round]
         known = set(members)
         new = {trial.id: trial for trial in trials if trial.id not in known}
@@ -34,7 +34,9 @@ def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Tri
         ]
         if rows:
             added = pa.Table.from_pylist(rows, schema=MEMBERSHIPS)
-            write_table(folder, "memberships", pa.concat_tables([read_table(folder, "memberships"), added]), held.check)
+            write_table(
+                folder, "memberships", pa.concat_tables([read_table(folder, "memberships"), added]), tables_lock.check
+            )
 
 
 def memberships(folder: Path, space: str, context: str) -> list[dict[str, Any]]:

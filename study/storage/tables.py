@@ -62,8 +62,8 @@ def read_table(folder: Path, name: str) -> pa.Table:
 def rows_of(folder: Path, name: str, key: tuple[str, str]) -> list[dict[str, Any]]:
     """The rows of a table for the key (trial_id, protocol_id)."""
     trial_id, protocol_id = key
-    mine = (pc.field("trial_id") == trial_id) & (pc.field("protocol_id") == protocol_id)
-    rows: list[dict[str, Any]] = read_table(folder, name).filter(mine).to_pylist()
+    same_key = (pc.field("trial_id") == trial_id) & (pc.field("protocol_id") == protocol_id)
+    rows: list[dict[str, Any]] = read_table(folder, name).filter(same_key).to_pylist()
     return rows
 
 
@@ -81,9 +81,9 @@ def write_table(folder: Path, name: str, table: pa.Table, check: Callable[[], No
     Byte stream split halves the time to write numbers, and reduces the file to three quarters of its size.
     """
     numbers = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-    words = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    how: dict[str, Any] = {"compression": "zstd", "use_byte_stream_split": numbers, "use_dictionary": words}
-    replace(folder / f"{name}.parquet", lambda file: pq.write_table(table, file, **how), check)
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    options: dict[str, Any] = {"compression": "zstd", "use_byte_stream_split": numbers, "use_dictionary": texts}
+    replace(folder / f"{name}.parquet", lambda file: pq.write_table(table, file, **options), check)
 
 
 def _identities(table: pa.Table) -> pa.ChunkedArray:
@@ -103,7 +103,7 @@ def compact(folder: Path) -> int:
     """
     if not any(part_paths(folder)):
         return 0
-    with locked_tables(folder) as held:
+    with locked_tables(folder) as tables_lock:
         found = list(read_parts(folder))
         trials, evaluations = read_table(folder, "trials"), read_table(folder, "evaluations")
         known = dict(zip(_identities(trials).to_pylist(), trials["status"].to_pylist(), strict=True))
@@ -115,7 +115,7 @@ def compact(folder: Path) -> int:
             for name, old, new in (("evaluations", evaluations, scores), ("trials", trials, rows)):
                 stays = old.filter(pc.invert(pc.is_in(_identities(old), merged)))
                 table = pa.concat_tables([stays, pa.Table.from_pylist(new, schema=TABLES[name])])
-                write_table(folder, name, table, held.check)
+                write_table(folder, name, table, tables_lock.check)
         for path, _, _ in found:
             remove(path)
     return len(found)
@@ -145,7 +145,7 @@ def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:
     Raises InputError if the Frechet distance of `row` differs from the recorded one: then the metrics belong to another
     generator.
     """
-    with locked_tables(folder) as held:
+    with locked_tables(folder) as tables_lock:
         rows = read_table(folder, "evaluations").to_pylist()
         (old,) = [each for each in rows if all(each[name] == row[name] for name in KEYS["evaluations"])]
         before, now = old["frechet_distance"], row["frechet_distance"]
@@ -157,7 +157,7 @@ def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:
         empty = {name: row[name] for name in SCORES if old[name] is None and row[name] is not None}
         if empty:
             old.update(empty)
-            write_table(folder, "evaluations", pa.Table.from_pylist(rows, schema=EVALUATIONS), held.check)
+            write_table(folder, "evaluations", pa.Table.from_pylist(rows, schema=EVALUATIONS), tables_lock.check)
     return bool(empty)
 
 
@@ -167,11 +167,11 @@ def outcomes(folder: Path, protocol_id: str, trial_ids: Collection[str]) -> dict
     Includes parts. The distance is None if no checkpoint has a score.
     """
     parts = list(read_parts(folder, trial_ids))
-    wanted = pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string()))
-    mine = wanted & (pc.field("protocol_id") == protocol_id)
-    rows = read_table(folder, "trials").filter(mine).select(["trial_id", "status"]).to_pylist()
+    selected = pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string()))
+    selected &= pc.field("protocol_id") == protocol_id
+    rows = read_table(folder, "trials").filter(selected).select(["trial_id", "status"]).to_pylist()
     columns = ["trial_id", "frechet_distance"]
-    scores = read_table(folder, "evaluations").filter(mine).select(columns).to_pylist()
+    scores = read_table(folder, "evaluations").filter(selected).select(columns).to_pylist()
     found: dict[str, tuple[str, float | None]] = {
         row["trial_id"]: (row["status"], _lowest(score for score in scores if score["trial_id"] == row["trial_id"]))
         for row in rows

@@ -12,7 +12,7 @@ from typing import Any
 
 from study.core.errors import InputError
 from study.data.dataset import Dataset, ImageRecord, Source
-from study.data.sources.folder import in_two, open_folder
+from study.data.sources.folder import open_folder, train_test_source
 
 HUB = "hf://"
 IMAGE_COLUMNS = ("image", "img", "webp", "jpg", "jpeg", "png")
@@ -37,7 +37,7 @@ def open_any(dataset: Dataset, source: str) -> Source:
         n, records, library = *_parquet(source, files), "pyarrow"
     else:
         return open_folder(dataset, source)
-    opened = in_two(records, n, dataset.test_fraction, source)
+    opened = train_test_source(records, n, dataset.test_fraction, source)
     version = str(getattr(import_module(library), "__version__", "unknown"))
     return Source(splits=opened.splits, provenance={"reader": {library: version}})
 

@@ -41,10 +41,10 @@ def open_folder(dataset: Dataset, source: str) -> Source:
     """The images in a folder and its sub-folders, sorted by path; the last ones are the test split."""
     files = image_files(source)
     records = (ImageRecord(name, os.path.join(source, name)) for name in files)  # noqa: PTH118  millions of them
-    return in_two(records, len(files), dataset.test_fraction, source)
+    return train_test_source(records, len(files), dataset.test_fraction, source)
 
 
-def in_two(records: Iterable[ImageRecord], n: int, test_fraction: float, source: str) -> Source:
+def train_test_source(records: Iterable[ImageRecord], n: int, test_fraction: float, source: str) -> Source:
     """A source with the last `n_test(n, test_fraction)` of `n` records as test split; raises InputError if n < 2.
 
     Of the 30,000 images of CelebA-HQ, the first 27,000 are for training and the last 3,000 for testing. Section 2.5 of
