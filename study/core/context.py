@@ -74,5 +74,5 @@ def check_logger(name: str | None) -> None:
     look_up("--logger", name, LOGGERS)
     if find_spec("tensorboardX") is None:
         raise InputError(
-            f"--logger {name}: needs tensorboardX, which is not installed; pip install 'gan-study[tensorboard]'."
+            f"--logger {name}: needs tensorboardX, which is not installed; run: pip install 'gan-study[tensorboard]'."
         )

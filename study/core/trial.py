@@ -109,7 +109,7 @@ class Method:
                 continue
             number = _finite(value)
             if number is None:
-                raise InputError(f"option {name} {value!r}: must be a finite number, a word, true or false.")
+                raise InputError(f"option {name} {value!r}: must be a finite number, a text, true or false.")
             pairs[name] = int(value) if number.is_integer() else number
         set_(self, "options", tuple(sorted(pairs.items())))
 
@@ -206,7 +206,7 @@ class Trial:
         object.__setattr__(self, "seed", integer("seed", self.seed, 0))
         weight, penalty = self.hyperparameters.penalty_weight, self.method.penalty
         if penalty is None and weight is not None:
-            raise InputError(f"penalty_weight {weight:g}: the method has no penalty; name one or leave the weight out.")
+            raise InputError(f"penalty_weight {weight:g}: the method has no penalty; add one or leave the weight out.")
         if penalty is not None and weight is None:
             raise InputError(f"penalty_weight: {penalty} needs a weight; the study used 1 and 10.")
 
@@ -246,7 +246,7 @@ class Trial:
         except InputError:
             raise
         except (TypeError, KeyError, ValueError) as error:
-            raise InputError(f"trial: {error}; it has exactly the fields of study.core.trial.Trial.") from error
+            raise InputError(f"trial: {error}; must have exactly the fields of study.core.trial.Trial.") from error
 
 
 def field_values(each: Any) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if (self.embedded is None) == (self.source is None):
-            raise ValueError(f"dataset {self.name}: is either embedded or prepared from a source.")
+            raise ValueError(f"dataset {self.name}: must have exactly one of `embedded` and `source`.")
 
     @property
     def shape(self) -> tuple[int, int, int]:

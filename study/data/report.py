@@ -65,7 +65,7 @@ class ImageCounts:
 def report_lines(manifest: Mapping[str, Any]) -> list[str]:
     """The report of a preparation: converted images by kind, skipped images by reason, duplicates, remarks."""
     done = manifest["images"]
-    lines = [f"read {done['read']:,} images, {done['as_stored']:,} taken as stored"]
+    lines = [f"read {done['read']:,} images, {done['as_stored']:,} used as stored"]
     lines += [f"  {kind}: {count:,} ({TREATMENTS[kind]})" for kind, count in done["treated"].items()]
     if done["left_out"]:
         lines.append(f"left out {sum(done['left_out'].values()):,}, named in the manifest up to {MAX_NAMED}:")

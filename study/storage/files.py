@@ -27,7 +27,7 @@ class DamagedFile(InputError):  # noqa: N818
     """A file of a results folder that cannot be used; `path` names it."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}; `study run` sets it aside and goes on, or restore it from a copy.")
+        super().__init__(f"{path}: {reason}; `study run` renames it and continues; or restore it from a copy.")
         self.path = path
 
 

@@ -59,8 +59,8 @@ def write_with_retry(
     except RetryError as error:
         reason = _reason(error.last_attempt)
         raise StudyStops(
-            f"--results {results}: cannot be written ({reason}); make it writable, with room: every finished trial"
-            " is kept, and the same command goes on from there."
+            f"--results {results}: cannot be written ({reason}); make the folder writable and free disk space;"
+            " finished trials are kept, and the same command continues from there."
         ) from error
 
 

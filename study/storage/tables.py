@@ -56,7 +56,7 @@ def read_table(folder: Path, name: str) -> pa.Table:
     try:
         return table.select(schema.names).cast(schema)
     except pa.ArrowException as error:
-        raise DamagedFile(path, f"has columns of other types ({str(error).splitlines()[0]})") from error
+        raise DamagedFile(path, f"has columns of wrong types ({str(error).splitlines()[0]})") from error
 
 
 def rows_of(folder: Path, name: str, key: tuple[str, str]) -> list[dict[str, Any]]:

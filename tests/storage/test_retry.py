@@ -134,7 +134,7 @@ def test_a_disk_that_stays_full_stops_the_study_and_no_trial_fails(  # type: ign
     thread.join()
     assert answer.code == 2
     assert answer.err.startswith(f"--results {disk / 'results'}: cannot be written (No space left on device); ")
-    assert "the same command goes on from there" in answer.err and answer.err.count("\n") == 1
+    assert "the same command continues from there" in answer.err and answer.err.count("\n") == 1
     assert "failed" not in answer.out
     (disk / "filling").unlink()
     assert list(disk.glob("results/unfinished/[!.]*.pt"))
