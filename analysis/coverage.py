@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.rows import Rows
 from analysis.scores import labels
-from study.storage.files import listed
+from study.storage.files import list_files
 from study.storage.schema import DIVERGED, FAILED, STATUSES
 
 OTHER, BEGUN, MISSING = "other_protocol", "begun", "missing"
@@ -49,7 +49,7 @@ def left(rows: Rows) -> int:
 def _with_state(rows: Rows) -> set[str]:
     if rows.folder is None:
         return set()
-    names = (path.name for path in listed(rows.folder / "unfinished", "*.pt"))
+    names = (path.name for path in list_files(rows.folder / "unfinished", "*.pt"))
     return {match[1] for name in names if (match := _STATE.fullmatch(name))}
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.intervals import Array, check_level, quantile_interval, ranked, share_interval
 from analysis.scores import pools
-from study.storage.schema import DIVERGED, FAILED, NAMED_BY, score_label
+from study.storage.schema import DIVERGED, FAILED, LABEL_FIELDS, score_label
 
 STEPS = 200
 """Scores at which the curve of a larger pool is taken, evenly spaced in their rank."""
@@ -64,7 +64,7 @@ def distribution_table(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         and Pearson), score_label.
     """
     best = rows.groupby("dataset")["score"].min()
-    needed = ["dataset", "method_label", "score", "status", *NAMED_BY]
+    needed = ["dataset", "method_label", "score", "status", *LABEL_FIELDS]
     return pd.DataFrame([_row(*key, pool, best[key[0]], level) for key, pool in pools(rows[needed]).items()])
 
 

@@ -15,7 +15,7 @@ from upath import UPath
 from analysis.stored import DISTANCES, NEEDED, checked, is_folder, load_table, read_file
 from study.core.errors import InputError, unknown
 from study.core.trial import BFLOAT16
-from study.storage.files import exists, place
+from study.storage.files import exists, parse_location
 from study.storage.parts import read_parts
 from study.storage.schema import EVALUATIONS, KEYS, OPEN, TRIALS
 
@@ -49,7 +49,7 @@ def load(path: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     paths = [path] if isinstance(path, str | Path | UPath) else list(path)
     if not paths:
         raise InputError("load: no path given; name a results folder or parquet files.")
-    tables = [_read(place(each)) for each in paths]
+    tables = [_read(parse_location(each)) for each in paths]
     rows: pd.DataFrame = (tables[0] if len(tables) == 1 else pa.concat_tables(tables)).to_pandas()
     return _one_outcome(rows)
 
@@ -87,7 +87,7 @@ def load_checkpoints(path: str | Path, columns: Sequence[str] | None = None) -> 
     Raises:
         InputError, DamagedFile: as `load`.
     """
-    path = place(path)
+    path = parse_location(path)
     folder = path if is_folder(path) else path.parent
     parts = list(read_parts(folder)) if is_folder(path) else []
     wanted = (

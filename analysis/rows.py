@@ -15,7 +15,7 @@ from analysis.stored import is_folder, load_table
 from search_spaces import spaces
 from search_spaces.ranges import BO
 from study.core.errors import unknown
-from study.storage.files import exists, place
+from study.storage.files import exists, parse_location
 from study.storage.schema import EVALUATIONS, MEMBERSHIPS, score_label
 
 CURVES = (
@@ -142,7 +142,7 @@ def open_rows(
     Raises:
         InputError, DamagedFile: as `load` and `select`; and a space to which no trial there belongs.
     """
-    path = place(path)
+    path = parse_location(path)
     everything = load(path)
     folder = _folder(path)
     members = (load_table(folder, "memberships") if folder else MEMBERSHIPS.empty_table()).to_pandas()

@@ -9,7 +9,7 @@ from scipy import stats
 
 from analysis.intervals import Array, Interval, check_level, quantile_interval
 from analysis.scores import SETTING, pools
-from study.storage.schema import NAMED_BY, score_label
+from study.storage.schema import LABEL_FIELDS, score_label
 
 RESAMPLES, DRAWS = 2000, 2_000_000
 """Of settings; fewer, but at least 200, where a method has so many settings that this were exceeded."""
@@ -95,7 +95,7 @@ def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
     check_level(level)
     spread = setting_spread(rows)
     made = []
-    needed = ["dataset", "method_label", "setting", "score", *NAMED_BY]
+    needed = ["dataset", "method_label", "setting", "score", *LABEL_FIELDS]
     for (dataset, label), pool in pools(rows[needed]).items():
         mine = spread[(spread["dataset"] == dataset) & (spread["method"] == label)]
         first = pool.iloc[0]

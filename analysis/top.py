@@ -10,7 +10,7 @@ from analysis.compare import top_count
 from analysis.rows import Rows, once
 from analysis.scores import BEST, HYPERPARAMETERS, SPLIT_BY_N_DIS, TRAININGS, Pool, SelectionRule, labels, pools, scored
 from analysis.style import abbreviations
-from study.storage.schema import DIVERGED, FAILED, NAMED_BY, STOPPED, score_label
+from study.storage.schema import DIVERGED, FAILED, LABEL_FIELDS, STOPPED, score_label
 
 ABOVE_AXIS = 3
 """Scores beyond this many times the worst one in any top k are counted above the figure's axis, not drawn."""
@@ -69,7 +69,7 @@ def top_table(marked: pd.DataFrame) -> pd.DataFrame:
         best_setting, best_trial_id (None where scored is 0), above (the figure's axis), score_label, fraction.
     """
     needed = ["dataset", "method_label", "n", "k", "top", "above", "score", "status", "trial_id", *HYPERPARAMETERS]
-    needed += [*NAMED_BY, "fraction"]
+    needed += [*LABEL_FIELDS, "fraction"]
     return pd.DataFrame([_summary(*key, trials) for key, trials in pools(marked[needed]).items()])
 
 

@@ -1,4 +1,4 @@
-"""What the paper searched, as data: one file per experiment, its source cited. The folder listing is the menu."""
+"""The search spaces of the paper as data: one file per experiment, with its source."""
 
 import importlib
 import pkgutil
@@ -10,12 +10,12 @@ __all__ = ["SearchSpace", "get", "spaces"]
 
 
 def spaces() -> dict[str, SearchSpace]:
-    """The menu: spaces by name, sorted."""
+    """All search spaces by name, sorted: each file of this folder that defines SPACE is one."""
     modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
     declared = [module.SPACE for module in modules if hasattr(module, "SPACE")]
     return {space.name: space for space in sorted(declared, key=lambda space: space.name)}
 
 
 def get(name: str) -> SearchSpace:
-    """The space called `name`; raises InputError with a suggestion where there is none."""
+    """The space called `name`; raises InputError with a suggestion if it is unknown."""
     return look_up("space", name, spaces())

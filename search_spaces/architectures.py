@@ -6,7 +6,7 @@ from search_spaces.space import SearchSpace
 
 METHODS: tuple[Fields, ...] = ({}, {"normalizations": ("spectral_norm",)}, {"penalty": "gradient_penalty"})
 
-# Differs from the figure below 128 px, where it has no data and resnet19 was not used: resnet_cifar stands for it.
+# Differs from the figure: below 128 px, resnet_cifar replaces resnet19, because the figure has no data there.
 ARCHITECTURES = {0: ("resnet_cifar", "sndcgan"), 128: ("resnet19", "sndcgan")}
 
 SPACE = SearchSpace(

@@ -1,4 +1,4 @@
-"""What a space consists of: products of methods and values, random draws, and single entries. All are plain data."""
+"""The blocks of a search space: products of methods and values, random draws, and single settings; plain data."""
 
 import itertools
 import math
@@ -10,13 +10,13 @@ from search_spaces.draws import Range, share
 from study.core.trial import Hyperparameters, Method
 
 Fields = Mapping[str, Any]
-"""Fields of `Method` that differ from its defaults; the architecture is the dataset's, or the block's, unless named."""
+"""Fields of `Method` that differ from its defaults; without an architecture, that of the block or the dataset."""
 
 Axes = Mapping[tuple[str, ...], Sequence[tuple[Any, ...]]]
-"""Hyperparameters that vary together, and the values that they take together."""
+"""Groups of hyperparameters that vary together, with their combinations of values."""
 
 Architectures = Mapping[int, tuple[str, ...]]
-"""Architectures by the resolution in px from which on they are meant; empty: the dataset's."""
+"""Architectures by the minimum resolution in px at which they apply; empty for that of the dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +25,10 @@ class Block:
 
     Attributes:
         methods: see `Fields`.
-        axes: see `Axes`; their product is taken in the order given, the last axis fastest.
-        penalty_weights: an axis of methods with a penalty only, so that no setting is trained twice under another name.
+        axes: see `Axes`; the order of their product is that of the axes, with the last one varying fastest.
+        penalty_weights: an axis for methods with a penalty only, so that no setting of another method is duplicated.
         architectures: see `Architectures`.
-        seeds: instead of the space's, or None.
+        seeds: number of seeds instead of that of the space, or None.
     """
 
     methods: tuple[Fields, ...]
@@ -38,11 +38,11 @@ class Block:
     seeds: int | None = None
 
     def count_for(self, method: Method) -> int:
-        """How many settings that is, equal ones included."""
+        """Number of settings for a method, including equal ones."""
         return math.prod(map(len, self.axes.values())) * (len(self.penalty_weights) if method.penalty else 1)
 
     def settings(self, method: Method) -> Iterator[Hyperparameters]:
-        """The hyperparameters that the block tries for a method."""
+        """The settings of the block for a method, in order."""
         weights = [(weight,) for weight in self.penalty_weights] if method.penalty else [(None,)]
         axes: Axes = {("penalty_weight",): weights, **self.axes}
         for groups in itertools.product(*axes.values()):
@@ -52,20 +52,20 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomBlock:
-    """Random settings, the same for every method but for the penalty's weight.
+    """Random settings, which are equal for all methods except for the penalty weight.
 
-    Each hyperparameter has a stream of its own (`draws.share`): one more of them shifts none of the others, and the
-    first draws of a larger `count` are those of a smaller.
+    Each hyperparameter has its own random stream (`draws.share`): another hyperparameter does not change the draws of
+    the others, and a larger `count` only appends draws.
 
     Attributes:
-        methods, architectures, seeds: as of a `Block`; `seed` is something else.
-        ranges: by hyperparameter.
-        penalty_weight: its range, for methods with a penalty; `penalty_weights` has those of single penalties. None
-            where no method has one or where it is fixed.
-        n_dis: taken in turns.
-        count: draws per method.
-        seed: of all streams.
-        fixed: hyperparameters that are not drawn; a penalty's weight is for methods with a penalty.
+        methods, architectures, seeds: see `Block`.
+        ranges: range of each hyperparameter that is drawn.
+        penalty_weight: range of the penalty weight, for methods with a penalty; None if it is fixed or not needed.
+        penalty_weights: other ranges of the penalty weight, by penalty.
+        n_dis: values that the settings take in turn.
+        count: number of draws per method.
+        seed: seed of all random streams.
+        fixed: values of hyperparameters that are not drawn; a penalty weight applies to methods with a penalty.
     """
 
     methods: tuple[Fields, ...]
@@ -80,7 +80,7 @@ class RandomBlock:
     seeds: int | None = None
 
     def count_for(self, method: Method) -> int:
-        """How many settings that is."""
+        """Number of settings for a method."""
         return self.count
 
     def ranges_of(self, penalty: str | None) -> dict[str, Range]:
@@ -89,16 +89,16 @@ class RandomBlock:
         return {**self.ranges, **({"penalty_weight": weight} if weight else {})}
 
     def middle(self, penalty: str | None, n_dis: int) -> Hyperparameters:
-        """The middle of the ranges of a method with this penalty."""
+        """The setting in the middle of all ranges, for a method with this penalty."""
         values = {name: range_.at(0.5) for name, range_ in self.ranges_of(penalty).items()}
         return Hyperparameters(n_dis=n_dis, **self.fixed_of(penalty), **values)
 
     def fixed_of(self, penalty: str | None) -> dict[str, float]:
-        """What is not drawn, for a method with this penalty."""
+        """The fixed hyperparameters of a method with this penalty."""
         return {name: value for name, value in self.fixed.items() if penalty or name != "penalty_weight"}
 
     def settings(self, method: Method) -> Iterator[Hyperparameters]:
-        """The hyperparameters that the block tries for a method."""
+        """The settings of the block for a method, in order."""
         ranges = self.ranges_of(method.penalty)
         for index in range(self.count):
             drawn = {name: range_.at(share(self.seed, name, index)) for name, range_ in ranges.items()}
@@ -107,14 +107,13 @@ class RandomBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One setting of one method on one dataset, trained with a seed for each score that was published.
+    """One setting of one method on one dataset, trained with one seed per published score.
 
     Attributes:
-        dataset: its name.
-        method: see `Fields`; it names the architecture.
+        dataset: name of the dataset.
+        method: see `Fields`; includes the architecture.
         values: all hyperparameters.
-        published: Frechet Inception distances; that of seed 0 first. Empty where there are none: then the seeds are the
-            space's.
+        published: published Frechet Inception distances, from seed 0 on; if empty, the space decides on the seeds.
     """
 
     dataset: str
@@ -124,23 +123,23 @@ class Entry:
 
     @property
     def methods(self) -> tuple[Fields, ...]:
-        """The one method."""
+        """The method, as a tuple."""
         return (self.method,)
 
     @property
     def architectures(self) -> Architectures:
-        """The one architecture, at any resolution."""
+        """The architecture, for all resolutions."""
         return {0: (str(self.method["architecture"]),)}
 
     @property
     def seeds(self) -> int | None:
-        """One for each published score."""
+        """One seed for each published score; None without scores."""
         return len(self.published) or None
 
     def count_for(self, method: Method) -> int:
-        """One setting."""
+        """The number of settings: 1."""
         return 1
 
     def settings(self, method: Method) -> Iterator[Hyperparameters]:
-        """The one setting."""
+        """The setting."""
         yield Hyperparameters(**self.values)

@@ -1,7 +1,7 @@
 """Small images: appendix A of the paper. 2 x 3 x (12 + 12 + 24) = 288 settings.
 
-That the appendix repeats Miyato et al. (2018) on CIFAR-10 with these architectures and losses is certain (sections 3.2
-and 5); which methods and settings it combines is unverified, and here follows Figures 2 and 3.
+According to sections 3.2 and 5, the appendix repeats Miyato et al. (2018) on CIFAR-10 with these architectures and
+losses. Which methods and settings it combines is unverified; this space follows Figures 2 and 3.
 """
 
 from search_spaces.blocks import Block

@@ -1,7 +1,7 @@
 """Regularization and normalization together: Figure 4 of the paper, section 3.3. 6 x (24 + 24) = 288 settings.
 
-The figure parts the gradient penalty by n_dis; each of its settings is here once. Fixed settings have five seeds, as
-in section 3, and random ones one, as in the optimisation: 864 trials.
+The figure shows the gradient penalty separately by n_dis; here each setting occurs once. Fixed settings have five
+seeds, as in section 3, and random settings have one seed, as in the Bayesian optimisation: 864 trials.
 """
 
 from search_spaces.blocks import Block

@@ -1,4 +1,4 @@
-"""Random draws that no machine and no other hyperparameter can change: each is a hash of what it is for."""
+"""Random draws that are equal on all machines and independent of each other: each is a hash of its purpose."""
 
 import hashlib
 import math
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from study.core.errors import InputError
 
 DIGITS = 6
-"""Significant digits of a draw: machines differ in the last bit of a power, and a trial's id hangs on all of them."""
+"""Significant digits of a draw: the last bits of a power differ between machines, and would change trial ids."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """From `low` to `high`; `log`: uniform in the logarithm. Raises InputError for ends that make no range."""
+    """The range from `low` to `high`, uniform in the logarithm if `log`. Raises InputError for invalid ends."""
 
     low: float
     high: float
@@ -25,12 +25,12 @@ class Range:
             raise InputError(f"range from {self.low:g} to {self.high:g}: a logarithmic range must start above 0.")
 
     def at(self, share: float) -> float:
-        """The value so far along, for a share in [0, 1)."""
+        """The value at a relative position `share` in [0, 1), rounded to DIGITS significant digits."""
         value = self.low * (self.high / self.low) ** share if self.log else self.low + share * (self.high - self.low)
         return float(f"{value:.{DIGITS}g}")
 
 
 def share(seed: int, name: str, index: int) -> float:
-    """The draw number `index` of the stream called `name`: uniform in [0, 1), 53 bits of a SHA-256."""
+    """Draw number `index` of the random stream `name`: uniform in [0, 1), 53 bits of a SHA-256 hash."""
     digest = hashlib.sha256(f"{seed}/{name}/{index}".encode()).digest()
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53

@@ -1,4 +1,4 @@
-"""The discrete grid of the paper, its Table 1, over the methods of its Figure 1."""
+"""The grid of the paper: Table 1, for the methods of Figure 1."""
 
 from search_spaces.blocks import Block, Fields
 from search_spaces.space import SearchSpace
@@ -14,7 +14,7 @@ METHODS: tuple[Fields, ...] = (
 )
 
 DATASETS = ("celeba-hq-128", "lsun-bedroom-128")
-"""Of Figures 1 to 4."""
+"""The datasets of Figures 1 to 4."""
 
 TABLE_1 = {
     ("learning_rate",): ((2e-4,), (1e-4,), (1e-3,)),

@@ -1,9 +1,9 @@
-"""Longer training: section 3.1 of the paper, in words only. 24 settings, 5 seeds: 120 trials.
+"""Longer training: section 3.1 of the paper, which describes it without a figure. 24 settings, 5 seeds: 120 trials.
 
-The paper says that models with gradient penalty improve with 100,000 further steps. A trial here is one of
-`regularization` with so many more, and goes on from the state that the shorter one left in the same results folder
-(`--keep-states`), if it did; its numbers are the same either way.
-Differs from the paper where a dataset's trials are shorter than 100,000 steps: then they are twice as long.
+The paper says that models with gradient penalty improve with 100,000 further steps. A trial of this space is a trial
+of `regularization` with 100,000 more steps. It continues from the training state of the shorter trial, if that was kept
+in the same results folder (`--keep-states`); the numbers are the same in either case.
+Differs from the paper: a trial is at most twice as long as a trial of the dataset, because some have fewer steps.
 """
 
 from search_spaces.blocks import Block

@@ -1,9 +1,10 @@
-"""The best models that were published, with their exact hyperparameters: 31 models, 29 settings.
+"""The best published models with their exact hyperparameters: 31 models, 29 settings.
 
-From the paper's tables of best parameters, the released code (compare_gan, generate_tasks_lib.py) and its notebook of
-models (tfhub_models.ipynb). Two settings were published twice, apart by the weight of a penalty that they do not have:
-they are one setting with two seeds. Trials are as long as the dataset says; differs from the released code, where the
-models of resnet19 trained for 200,000 steps: `--discriminator-steps 200000` does so.
+Sources are the paper's tables of best parameters, the released code (compare_gan, generate_tasks_lib.py) and its
+notebook of models (tfhub_models.ipynb). Two settings were published twice, with different weights of a penalty that
+they do not use: here each is one setting with two seeds.
+Differs from the released code: trials have the default length of the dataset, while the released models of resnet19
+were trained for 200,000 steps (`--discriminator-steps 200000`).
 """
 
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ RESNET_CIFAR: tuple[Row, ...] = (
 
 
 def entries(architecture: str, rows: tuple[Row, ...]) -> Iterator[Entry]:
-    """The rows of a table above."""
+    """The rows of one of the tables above as entries."""
     for fid, dataset, loss, normalization, penalty, weight, learning_rate, (beta1, beta2), n_dis in rows:
         normalizations = (normalization,) if normalization else ()
         numbers = {"learning_rate": learning_rate, "beta1": beta1, "beta2": beta2, "n_dis": n_dis}

@@ -1,6 +1,6 @@
-"""The continuous ranges of the paper's Bayesian optimisation, its Table 2, here drawn at random.
+"""Random draws from the ranges of the paper's Bayesian optimisation, its Table 2.
 
-As many settings as the paper's optimisation tries: 12 rounds of 10 for n_dis 1, and as many for n_dis 5.
+The number of settings is that of the paper's optimisation: 12 rounds of 10 for n_dis 1, and the same for n_dis 5.
 """
 
 from search_spaces.blocks import Fields, RandomBlock
@@ -9,7 +9,7 @@ from search_spaces.grid import DATASETS, METHODS
 from search_spaces.space import SearchSpace
 from study.core.trial import Method
 
-# Differs from Table 2, where the betas go up to 1: Adam divides by 1 - beta, so it refuses 1 itself.
+# Differs from Table 2, where the betas range up to 1: Adam divides by 1 - beta, so that 1 is not allowed.
 TABLE_2 = {
     "learning_rate": Range(1e-5, 1e-2, log=True),
     "beta1": Range(0, 0.999),
@@ -19,11 +19,11 @@ PENALTY_WEIGHT = Range(1e-1, 1e2, log=True)
 PENALTY_WEIGHTS = {"l2": Range(1e-4, 1e1, log=True)}
 N_DIS = (1, 5)
 BO = "bo"
-"""The optimisation over ranges, in memberships and commands beside the names of spaces."""
+"""The name of the optimisation over these ranges in memberships and commands; not the name of a space."""
 
 
 def random_settings(methods: tuple[Fields, ...], count: int, seed: int = 0) -> RandomBlock:
-    """So many settings per method from Table 2's ranges, n_dis 1 and 5 in turns."""
+    """`count` random settings per method from the ranges of Table 2, with n_dis 1 and 5 in turn."""
     return RandomBlock(
         methods=methods,
         ranges=TABLE_2,
@@ -36,7 +36,7 @@ def random_settings(methods: tuple[Fields, ...], count: int, seed: int = 0) -> R
 
 
 def blocks_of(space: SearchSpace, method: Method) -> list[RandomBlock]:
-    """The ranges that a space draws a method's settings from; Table 2 where it draws none."""
+    """The random blocks of a space for a method; the ranges of Table 2 if it has none."""
     drawn = [block for block in space.blocks_for(method) if isinstance(block, RandomBlock)]
     return drawn or [random_settings((), 0)]
 

@@ -1,4 +1,4 @@
-"""What differs between implementations of the small residual architecture: appendix D of the paper, its Figure 7.
+"""Differences between implementations of the small residual architecture: appendix D of the paper, Figure 7.
 
 The nine codes are explained in study/gan/architectures/resnet_cifar.py. 9 settings, 5 seeds: 45 trials.
 """

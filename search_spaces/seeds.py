@@ -1,6 +1,6 @@
-"""The best settings of a finished study, repeated: the best of many noisy runs looks better than it is.
+"""Repetitions of the best settings of a finished study, because the best of many noisy runs is optimistically biased.
 
-The published twins differ by 0.3 and by 2.0 in their distance, from nothing but the seed (see `published`).
+The published twins (see `published`) differ only by the seed, and their distances differ by 0.3 and by 2.0.
 """
 
 import json
@@ -17,10 +17,10 @@ NUMBERS = ("learning_rate", "beta1", "beta2", "n_dis", "penalty_weight")
 
 
 def best_first(rows: Sequence[Mapping[str, Any]]) -> tuple[Entry, ...]:
-    """The settings of rows of trials.parquet, the best first.
+    """The settings of rows of trials.parquet, sorted from best to worst.
 
-    A setting's score is the median over its seeds of the lowest score of each; a trial without one, as it diverged,
-    counts as infinitely bad.
+    The score of a setting is the median over its seeds of their best scores; a diverged trial counts as infinity.
+    Settings with an infinite median are left out.
     """
     scores: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""Four trials, each of them in the grid: whether everything works, in seconds on the digits."""
+"""A quick test of the installation: four trials of the grid, which take seconds on the digits."""
 
 from search_spaces.blocks import Block, Fields
 from search_spaces.space import SearchSpace
@@ -12,7 +12,7 @@ METHODS: tuple[Fields, ...] = (
 
 SPACE = SearchSpace(
     name="smoke",
-    description="one setting of four methods: whether everything works, in seconds on the digits",
+    description="one setting of four methods: a quick test, which takes seconds on the digits",
     source="four settings of Table 1 (Kurach et al., 2019)",
     seeds=1,
     blocks=(

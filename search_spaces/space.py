@@ -1,6 +1,6 @@
-"""What a search space is: settings as data, and their expansion to (method, hyperparameters).
+"""A search space: settings as data, and their expansion to methods and hyperparameters.
 
-Knows names only; whether they exist is checked where the networks are (study.gan.methods.menu).
+Names of methods are not checked here, but in `study.gan.methods.menu`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ __all__ = ["Block", "Entry", "RandomBlock", "Repeats", "SearchSpace"]
 AnyBlock = Block | RandomBlock | Entry
 
 Choose = Callable[[Sequence[Mapping[str, Any]]], tuple[Entry, ...]]
-"""From the rows of a finished study to what is tried next, the best first."""
+"""Chooses settings from the rows of a finished study, the best first."""
 
 
 class Repeats(NamedTuple):
-    """How many seeds a setting is trained with, and the scores that were published for it, seed by seed."""
+    """The number of seeds of a setting, and its published scores by seed."""
 
     seeds: int
     published: tuple[float, ...]
@@ -31,17 +31,17 @@ class SearchSpace:
     """A named union of blocks.
 
     Attributes:
-        name: on the command line.
+        name: name on the command line.
         description: one line.
         source: figure, table or section of the paper.
-        seeds: how many seeds each setting is trained with, unless its block says otherwise.
-        blocks: what it consists of.
-        datasets: on which the paper has it; empty where it is not the paper's.
-        top: how many settings of each method are tried unless told otherwise; None for all.
-        extra_steps: D updates beyond a dataset's own, but never more than these: a trial is at most twice as long.
-        width, batch_size, latent_dim: of all its trials; None for the dataset's own.
-        checkpoint_every: discriminator updates between scored checkpoints; None for the dataset's own.
-        choose: makes the blocks from rows (see `chosen`); None where they are given.
+        seeds: number of seeds per setting, unless its block has another number.
+        blocks: the blocks of settings.
+        datasets: datasets of this experiment in the paper; empty if the space is not from the paper.
+        top: number of settings per method that are trained by default, from the first on; None for all.
+        extra_steps: discriminator updates in addition to those of the dataset, at most doubling them.
+        width, batch_size, latent_dim: values for all trials of the space; None for those of the dataset.
+        checkpoint_every: discriminator updates between scored checkpoints; None for the interval of the dataset.
+        choose: makes the blocks from rows (see `chosen`); None if `blocks` are given.
     """
 
     name: str
@@ -59,21 +59,21 @@ class SearchSpace:
     choose: Choose | None = None
 
     def chosen(self, rows: Sequence[Mapping[str, Any]]) -> "SearchSpace":
-        """The space with the blocks that rows of trials.parquet give it, or as it is where they are given."""
+        """The space with the blocks that `choose` makes from rows of trials.parquet; unchanged without `choose`."""
         return replace(self, blocks=self.choose(rows), choose=None) if self.choose else self
 
-    def on_paper(self) -> tuple[str, ...]:
-        """The `datasets`; raises InputError where there are none."""
+    def paper_datasets(self) -> tuple[str, ...]:
+        """The `datasets`; raises InputError if the space is not from the paper."""
         if not self.datasets:
-            raise InputError(f"--dataset all: {self.name} is not an experiment of the paper's; name a dataset.")
+            raise InputError(f"--dataset all: {self.name} is not an experiment of the paper; name a dataset.")
         return self.datasets
 
     def steps(self, base: int) -> int:
-        """D updates of a trial, where `base` are the dataset's own or those asked for in their place."""
+        """Discriminator updates of a trial; `base` are those of the dataset or of the command line."""
         return base + min(self.extra_steps, base)
 
     def on(self, dataset: str) -> "SearchSpace":
-        """What the space has for a dataset; raises InputError where that is nothing, or not chosen yet."""
+        """The space with its blocks for a dataset; raises InputError if there are none or they are not chosen yet."""
         if self.choose:
             raise InputError(
                 f"space {self.name}: its settings are chosen from a results folder; `study plan {self.name} --results"
@@ -85,23 +85,26 @@ class SearchSpace:
             raise InputError(f"space {self.name}: has nothing for {dataset}; it has entries for {', '.join(known)}.")
         return replace(self, blocks=kept)
 
-    def placed(self, architecture: str, resolution: int | None = None) -> "SearchSpace":
-        """The space with the architecture of every method written out, so that blocks on others are told apart.
+    def with_architectures(self, architecture: str, resolution: int | None = None) -> "SearchSpace":
+        """The space with an explicit architecture in every method, which distinguishes methods of different blocks.
 
-        Methods that name none are on their block's at a resolution; on `architecture` where it has none, or for None.
+        A method without one gets those of its block for the resolution in px; if the block has none, or if the
+        resolution is None, it gets `architecture`.
         """
-        return replace(self, blocks=tuple(_placed(block, architecture, resolution) for block in self.blocks))
+        return replace(
+            self, blocks=tuple(_with_architectures(block, architecture, resolution) for block in self.blocks)
+        )
 
     def methods(self, architecture: str, resolution: int | None = None) -> list[Method]:
-        """The methods of the space, in order, each once, where `placed` puts them."""
-        blocks = self.placed(architecture, resolution).blocks
+        """The methods of the space, in order and without duplicates, with the architectures of `with_architectures`."""
+        blocks = self.with_architectures(architecture, resolution).blocks
         return list(dict.fromkeys(Method(**fields) for block in blocks for fields in block.methods))
 
-    def tried(self, method: Method) -> dict[Hyperparameters, Repeats]:
-        """The settings that the space tries for `method`, in order, and how often it tries each.
+    def settings_with_repeats(self, method: Method) -> dict[Hyperparameters, Repeats]:
+        """The settings of the space for `method`, in order, with the number of seeds of each.
 
-        A method that the space does not list gets the settings of all its blocks: any recipe can be put on a grid. It
-        gets none of single entries.
+        A method that the space does not list gets the settings of all blocks, except for single entries, so that every
+        method can be trained on every grid.
         """
         found: dict[Hyperparameters, Repeats] = {}
         for block in self.blocks_for(method):
@@ -113,15 +116,15 @@ class SearchSpace:
         return found
 
     def settings(self, method: Method) -> list[Hyperparameters]:
-        """The settings that the space tries for `method`, each once, in order."""
-        return list(self.tried(method))
+        """The settings of the space for `method`, in order and without duplicates."""
+        return list(self.settings_with_repeats(method))
 
     def size(self, method: Method) -> int:
-        """How many trials `tried` stands for at most, counted without making them."""
+        """Upper bound of the number of trials for `method`, computed without making them."""
         return sum(block.count_for(method) * (block.seeds or self.seeds) for block in self.blocks_for(method))
 
     def blocks_for(self, method: Method) -> list[AnyBlock]:
-        """What a method's settings come from."""
+        """The blocks that the settings of a method come from."""
         return list(self._own(method)) or [block for block in self.blocks if not isinstance(block, Entry)]
 
     def _own(self, method: Method) -> Iterator[AnyBlock]:
@@ -133,7 +136,7 @@ def _architectures(block: Block | RandomBlock, default: str, resolution: int | N
     return block.architectures[max(starts)] if starts else (default,)
 
 
-def _placed(block: AnyBlock, default: str, resolution: int | None) -> AnyBlock:
+def _with_architectures(block: AnyBlock, default: str, resolution: int | None) -> AnyBlock:
     if isinstance(block, Entry):
         return block
     names = _architectures(block, default, resolution)

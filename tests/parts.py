@@ -6,7 +6,7 @@ from study.core.evaluation import Evaluation, MetricProtocol
 from study.core.trial import Trial
 from study.storage.memberships import add_memberships
 from study.storage.parts import write_part
-from study.storage.schema import FINISHED, Record
+from study.storage.schema import FINISHED, TrialRecord
 
 PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=600, n_fake=600)
 OWN = {
@@ -36,7 +36,7 @@ def leave(
     pack: int = 1,
 ) -> None:
     """The part of a trial: its one checkpoint's score, seconds of training and of scoring, and the `space` it is of."""
-    record = Record(
+    record = TrialRecord(
         status=status,
         reason=None if status == FINISHED else "made so",
         dataset_sha256=dataset_sha256,

@@ -17,13 +17,13 @@ from analysis.tables.formats import count, interval, number
 from analysis.tables.kind import Block, TableKind
 from analysis.top import setting
 from study.core.trial import Training, field_names
-from study.storage.schema import NAMED_BY
+from study.storage.schema import LABEL_FIELDS
 
 COMPARED, MISSING, NO_SCORE = "compared", "missing", "no score"
 KEY = ["dataset", "architecture", "method", *HYPERPARAMETERS]
 """What makes a setting exact; the length of the training is not part of it, but said."""
 OURS = ["seeds", "scored", "ours", "low", "high", "difference", "status", "training", "score_label"]
-PROTOCOL = [*NAMED_BY, "n_real", "n_fake", "split", "quantize"]
+PROTOCOL = [*LABEL_FIELDS, "n_real", "n_fake", "split", "quantize"]
 
 
 def compute(rows: Rows) -> pd.DataFrame:

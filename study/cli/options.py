@@ -59,7 +59,7 @@ def split(names: str) -> list[str]:
 
 def datasets_of(dataset: str, space: "SearchSpace") -> Sequence[str]:
     """Those of a list separated by commas, or where that is `all` those on which the paper has the space."""
-    return list(space.on_paper()) if dataset == ALL else split(dataset)
+    return list(space.paper_datasets()) if dataset == ALL else split(dataset)
 
 
 def _space_names() -> Iterable[str]:

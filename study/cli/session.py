@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from study.driver.planning.shard import Shard
     from study.driver.request import ResourceOptions
     from study.driver.resources import Slots
-    from study.storage.lock import Claim
+    from study.storage.lock import FolderLock
     from study.worker.outcome import Outcome
 
 FAILED_EXIT = 3
@@ -34,8 +34,8 @@ COMPACT_EVERY = 30.0
 
 
 @contextlib.contextmanager
-def opened(results: Path, shard: "Shard | None" = None) -> Iterator["Claim"]:
-    """The results folder, made where it was missing, with damaged files set aside and all parts merged; its claim.
+def opened(results: Path, shard: "Shard | None" = None) -> Iterator["FolderLock"]:
+    """The results folder, made where it was missing, with damaged files set aside and parts merged; yields its lock.
 
     It is claimed as a whole, or for a shard of its trials. States of trials that have ended are removed, and what a
     driver that was killed left of its questions to nodes.
@@ -48,14 +48,14 @@ def opened(results: Path, shard: "Shard | None" = None) -> Iterator["Claim"]:
     try:
         if not existed:
             results.mkdir(parents=True, exist_ok=True)
-        with lock.locked(results, shard and str(shard)) as claim:
+        with lock.locked(results, shard and str(shard)) as folder_lock:
             _tell_set_aside(set_aside_damaged(results), _complain)
             _compact(results, _complain)
             forget_ended(results)
             if shard is None:  # drivers of other shards may be asking now
                 forget_signatures(results)
             try:
-                yield claim
+                yield folder_lock
             except OSError as error:
                 foreign = None if _is_of(error, results) else error
                 raise
@@ -180,12 +180,12 @@ def confirm(seconds: float, *, yes: bool) -> None:
 
 
 def compacting(
-    results: Path, claim: "Claim", add: Callable[["Planned", "Outcome"], None], say: Callable[[str], None]
+    results: Path, folder_lock: "FolderLock", add: Callable[["Planned", "Outcome"], None], say: Callable[[str], None]
 ) -> Callable[["Planned", "Outcome"], None]:
     """`add`, and now and then what has finished is brought to the parquet files; `say` is told once where that fails.
 
     Nothing is lost by it: parts stay until they are merged, and files that were damaged meanwhile are set aside. Raises
-    InputError, which ends the run, where the folder's claim was lost.
+    InputError, which ends the run, where the lock of the folder was lost.
     """
     compacted, told = time.monotonic(), False
 
@@ -194,7 +194,7 @@ def compacting(
         add(planned, outcome)
         if time.monotonic() - compacted > COMPACT_EVERY:
             try:
-                claim.check()
+                folder_lock.check()
                 _compact(results, say)
             except OSError as error:
                 if not told:

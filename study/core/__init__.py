@@ -1,1 +1,1 @@
-"""What a trial is, how it is scored, errors and text; the standard library only."""
+"""Trials, metric protocols, errors and text formatting; needs only the standard library."""

@@ -1,4 +1,4 @@
-"""What all trials of a dataset in one run share."""
+"""Settings that all trials of a dataset share in one run."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,33 +11,33 @@ from study.core.evaluation import MetricProtocol
 NONE, BEST, ALL = "none", "best", "all"
 KEEPS = {
     NONE: "no generator",
-    BEST: "the one with the lowest score, of a trial that finishes",
-    ALL: "those at all scored steps, and beside them the best",
+    BEST: "the generator with the lowest score, of each trial that finishes",
+    ALL: "the generators of all scored checkpoints, and the best one",
 }
-"""Which generators trials keep."""
+"""Generators that a trial can keep, with descriptions."""
 TENSORBOARD = "tensorboard"
 LOGGERS = {TENSORBOARD: "files that `tensorboard --logdir RESULTS/tensorboard` shows"}
 PATIENCE = 300.0
-"""Seconds for which writing is tried again before the study stops."""
+"""Seconds for which a failed write is repeated before the study stops."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What all trials of a dataset in one run share; plain values, for a worker on another machine.
+    """Settings that all trials of a dataset share in one run; plain values, which can be sent to other machines.
 
     Attributes:
-        dataset, dataset_sha256: the images; a worker that holds others refuses to train.
+        dataset, dataset_sha256: name and hash of the images; a worker with other images refuses to train.
         protocol: how trials are scored.
-        checkpoint_every: D updates between scored checkpoints.
-        data_dir, results: folders that every worker sees.
-        extractor_weights: a weights file instead of the extractor's own, or None.
-        operator_norms: whether checkpoints tell the operator norms of D's layers.
-        metrics: what is measured beside the Frechet distance; names of `study.metrics.menu`.
-        keep_states: whether finished trials keep their last full state, from which a longer one can go on.
-        keep: which generators are kept; one of `KEEPS`.
-        deterministic: whether a GPU is to compute the same bits each time; a CPU does so anyway.
-        logger: what is told of checkpoints as trials come to them; one of `study.core.context.LOGGERS`, or None.
-        patience: seconds for which writing results is tried again, see `study.storage.retry`.
+        checkpoint_every: discriminator (D) updates between scored checkpoints.
+        data_dir, results: data folder and results folder; every worker must have access to them.
+        extractor_weights: a weights file to use instead of the extractor's default, or None.
+        operator_norms: whether checkpoints record the operator norms of D's layers.
+        metrics: additional metrics beside the Frechet distance; names from `study.metrics.menu`.
+        keep_states: whether finished trials keep their last training state, so that longer trials can continue it.
+        keep: the generators to keep; one of `KEEPS`.
+        deterministic: whether training is bit-reproducible on one GPU model; on a CPU it always is.
+        logger: where checkpoints are logged during training; one of `LOGGERS`, or None.
+        patience: seconds for which a failed write of results is repeated; see `study.storage.retry`.
     """
 
     dataset: str
@@ -57,7 +57,7 @@ class Context:
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """What, beside a trial, decides its evaluations; plain values."""
+        """The settings beside the trial itself that determine its evaluations; plain values."""
         return {
             "dataset_sha256": self.dataset_sha256,
             "protocol_id": self.protocol.id,
@@ -68,11 +68,11 @@ class Context:
 
 
 def check_logger(name: str | None) -> None:
-    """Raises InputError for a logger that is unknown, or whose package is not installed; None is no logger."""
+    """Raises InputError if a logger is unknown or its package is not installed; None means no logger."""
     if name is None:
         return
     look_up("--logger", name, LOGGERS)
     if find_spec("tensorboardX") is None:
         raise InputError(
-            f"--logger {name}: needs tensorboardX, which is not installed; pip install 'gan-study[tensorboard]'."
+            f"--logger {name}: needs tensorboardX, which is not installed; run: pip install 'gan-study[tensorboard]'."
         )

@@ -1,4 +1,4 @@
-"""Errors made for the user, and names looked up in a menu with a suggestion when one is unknown."""
+"""Errors for the user, and the lookup of names with a suggestion for an unknown name."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -8,11 +8,11 @@ Member = TypeVar("Member")
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used. The message is one line: field, value, what is allowed, remedy."""
+    """Invalid input from the user. The message is one line: field, value, allowed values, remedy."""
 
 
 def unknown(field: str, name: str, known: Iterable[str]) -> InputError:
-    """The error for a name that is not on the menu, with the closest known name first.
+    """The error for an unknown name: suggests the closest known name and lists all known names.
 
     >>> print(unknown("--dataset", "celebahq", ["digits", "celeba-hq-128"]))
     --dataset celebahq: unknown; did you mean celeba-hq-128? Known: celeba-hq-128, digits.
@@ -24,11 +24,11 @@ def unknown(field: str, name: str, known: Iterable[str]) -> InputError:
 
 
 def look_up(field: str, name: str, menu: Mapping[str, Member]) -> Member:
-    """The member of `menu` called `name`; raises InputError with a suggestion where there is none."""
+    """The entry `name` of `menu`; raises InputError with a suggestion if there is none."""
     if name not in menu:
         raise unknown(field, name, menu)
     return menu[name]
 
 
 class StudyStops(InputError):  # noqa: N818
-    """What no trial is to blame for, and none can be run with: the study stops and says this line."""
+    """A problem that no trial caused and that prevents all of them: the study stops with this message."""

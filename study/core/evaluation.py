@@ -1,4 +1,4 @@
-"""How a trial is scored, and what a scored checkpoint tells. Standard library only, as `study.core.trial`."""
+"""How a trial is scored, and the content of a scored checkpoint; needs only the standard library."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,13 +15,14 @@ STUDY = "study"
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolRecipe:
-    """A protocol before it knows the dataset.
+    """A protocol that is not yet applied to a dataset.
 
     Attributes:
-        split: whose images are the real ones.
-        n_real: how many of them at most; None for the dataset's own number (10,000 in the study).
-        n_fake: generated images; None for as many as real ones.
-        quantize: whether generated images are rounded to uint8, as they are where images are saved before scoring.
+        description: one line.
+        split: the split of the real images.
+        n_real: maximum number of real images; None for the dataset's default (10,000 in the study).
+        n_fake: number of generated images; None for the number of real images.
+        quantize: whether generated images are rounded to uint8, as happens if images are saved before scoring.
     """
 
     description: str
@@ -33,10 +34,10 @@ class ProtocolRecipe:
 
 PROTOCOLS: Mapping[str, ProtocolRecipe] = {
     STUDY: ProtocolRecipe(
-        description="the study's (section 4): held-out images against as many generated ones, not rounded to uint8",
+        description="the study's (section 4): equal numbers of held-out and generated images, not rounded to uint8",
         quantize=False,
     ),
-    "rounded": ProtocolRecipe(description="the study's numbers of images, generated ones rounded to uint8"),
+    "rounded": ProtocolRecipe(description="as `study`, but generated images are rounded to uint8"),
     "test-5k": ProtocolRecipe(
         description="10,000 held-out images against 5,000 generated ones", n_real=10_000, n_fake=5_000
     ),
@@ -51,19 +52,21 @@ PROTOCOLS: Mapping[str, ProtocolRecipe] = {
 
 @dataclass(frozen=True, kw_only=True)
 class MetricProtocol:
-    """How generated images are scored. A score without its protocol does not exist.
+    """How generated images are scored. Every score is stored with its protocol.
+
+    Raises InputError, when it is made, for numbers and names out of range.
 
     Attributes:
         extractor: name of the feature network.
-        weights_sha256: of the file that holds its weights.
-        n_real, n_fake: images on either side.
-        resize: how images reach the extractor's size (`none` where it takes them as they are).
-        quantize: whether generated images are rounded to uint8 first; the study did not.
-        split: which real images.
-        dtype: of the statistics.
-        seed: of the latents of the scored images (the released code's 42).
-        kid_subset: features in a subset of the kernel distance; None for 1,000, or all where there are fewer.
-        feature_precision: in which the extractor computes, one of FEATURE_PRECISIONS.
+        weights_sha256: hash of the file with its weights.
+        n_real, n_fake: numbers of real and generated images, 2 or more.
+        resize: how images are resized for the extractor (`none` if it takes them as they are).
+        quantize: whether generated images are rounded to uint8 before scoring; in the study they are not.
+        split: the split of the real images.
+        dtype: floating-point type of the statistics.
+        seed: seed of the latents of the scored images (42, as in the released code).
+        kid_subset: subset size of the kernel distance, 2 or more; None for 1,000, or all features if there are fewer.
+        feature_precision: arithmetic of the extractor, one of FEATURE_PRECISIONS.
     """
 
     extractor: str
@@ -90,28 +93,28 @@ class MetricProtocol:
         object.__setattr__(self, "quantize", bool(self.quantize))
 
     @property
-    def told(self) -> dict[str, Any]:
-        """The fields that tell it from others: not those that came when there were rows, while at their defaults."""
+    def identity_fields(self) -> dict[str, Any]:
+        """The fields that enter `id`. Fields that were added later count only if they are not at their defaults."""
         later = {"kid_subset": None, "feature_precision": FLOAT32}
         return {name: value for name, value in field_values(self).items() if name not in later or value != later[name]}
 
     @cached_property
     def id(self) -> str:
-        """Hash of `told`."""
-        return content_id(self.told, length=12)
+        """Hash of `identity_fields`, 12 hexadecimal digits."""
+        return content_id(self.identity_fields, length=12)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What was measured beside the Frechet distance, under the same protocol; None for what was not asked for.
+    """Additional metrics beside the Frechet distance, under the same protocol; None if not requested.
 
     Attributes:
         kernel_distance, kernel_distance_std: mean and standard deviation over random subsets; 0 is best.
-        inception_score: by the extractor's own classes; the more the better.
+        inception_score: from the extractor's own classes; higher is better.
         precision, recall: shares of generated and of real images inside the other set's manifold; 1 is best.
-        ms_ssim: mean similarity of pairs of generated images; the lower, the more diverse.
-        classes_hit, class_kl, class_js: how many classes have a generated image, and how their histogram differs from
-            the real images', nats; 0 is best for the divergences.
+        ms_ssim: mean similarity of pairs of generated images; lower means more diverse.
+        classes_hit: number of classes with at least one generated image.
+        class_kl, class_js: divergences between the class histograms of generated and real images, in nats; 0 is best.
         frechet_distance_infinity: the Frechet distance extrapolated to infinitely many generated images.
     """
 
@@ -129,20 +132,21 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostics:
-    """What a checkpoint tells of the discriminator (D) beside the score; None where there is no such value.
+    """Diagnostics of the discriminator (D) at a checkpoint; None if a value does not exist.
 
-    "train", "test" and "fake" are one batch each of training, held-out and generated images, "between" are random
-    points between training and generated ones. D is as it computes: normalised, its images in [0, 1].
+    "train", "test" and "fake" stand for one batch each of training, held-out and generated images, "between" for random
+    interpolations of training and generated images. D is used as in training: normalised, with images in [0, 1].
 
     Attributes:
-        sigmas: the largest singular value of each layer's weight, in the order of D's layers, kernels flattened to
-            [out, in * h * w]; their product bounds nothing (see operator_norms).
-        sigma_product: their product.
-        operator_norms: the norm of each layer as a linear map of images of the size that it sees, only on request.
+        sigmas: the largest singular value of each layer's weight, in the order of D's layers, with kernels reshaped to
+            [out, in * h * w]; their product is not a Lipschitz bound (see operator_norms).
+        sigma_product: the product of `sigmas`.
+        operator_norms: the norm of each layer as a linear map on its inputs; only on request.
         gradient_norm_...: mean and maximum over images of the norm of D's gradient with respect to the image.
-        accuracy_...: the share of images that D judges rightly; None where its output is no judgement.
-        flat_train, flat_fake: the share of images on whose outputs D's loss has all but stopped to depend: derivative
-            of the image's own term below 0.01. flat_generator: the same of G's loss.
+        accuracy_...: the share of images that D classifies correctly; None if D's output is not a classification.
+        flat_train, flat_fake: the share of images for which D's loss is saturated: the derivative of the image's loss
+            with respect to D's output is below 0.01 in absolute value.
+        flat_generator: the same share for G's loss.
         extreme_pixels: the share of generated pixel values that round to 0 or 255.
     """
 
@@ -169,10 +173,11 @@ class Evaluation:
     """One scored checkpoint of a trial.
 
     Attributes:
-        discriminator_step: D updates so far.
-        frechet_distance: under the protocol; 0 is best. None where the generator's images are not finite.
+        trial_id, protocol_id: the trial and the metric protocol.
+        discriminator_step: number of D updates so far.
+        frechet_distance: under the protocol; 0 is best. None if the generated images are not finite.
         discriminator_loss, generator_loss, penalty: means over the updates since the last evaluation; D's loss without
-            its penalty, and the penalty before its weight (0 where there is none). None where a kept generator was
+            the penalty, and the penalty before it is weighted (0 without a penalty). None if a kept generator was
             scored later.
         scores, diagnostics: see `Scores` and `Diagnostics`.
     """
@@ -188,7 +193,7 @@ class Evaluation:
     diagnostics: Diagnostics = Diagnostics()
 
     def to_row(self) -> dict[str, Any]:
-        """All values by the names of their columns."""
+        """All values by column name, one level deep."""
         content = asdict(self)
         scores, diagnostics = content.pop("scores"), content.pop("diagnostics")
         return {**content, **scores, **diagnostics}

@@ -1,10 +1,10 @@
-"""Numbers in words, and words in columns, for people."""
+"""Durations and aligned columns as text."""
 
 from collections.abc import Sequence
 
 
 def duration(seconds: float) -> str:
-    """A span of time for people, in its two largest units.
+    """A duration in its two largest units, which is short enough for table cells.
 
     >>> [duration(s) for s in (8, 250, 7300, 200_000)]
     ['8 s', '4 min 10 s', '2 h 1 min', '2 d 7 h']
@@ -18,7 +18,7 @@ def duration(seconds: float) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """A line for each row, its cells in columns, of which the first so many are aligned on the left, as words are.
+    """Rows of cells as lines with aligned columns: the first `left` columns left-aligned, the others right-aligned.
 
     >>> aligned([("node", "trials"), ("a", "12")], left=1)
     ['node  trials', 'a         12']

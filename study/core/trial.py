@@ -1,8 +1,8 @@
-"""What a trial is, and its identity.
+"""The definition of a trial and its id.
 
-Every type here is frozen, checked and type-coerced when it is made, so that equal settings are equal objects and have
-equal ids, whoever made them and whether a number came as 1, 1.0 or NumPy's 1. Standard library only: search spaces and
-analysis build on this file without torch or ray.
+Every type here is immutable, and its values are validated and converted when it is made. Equal settings are therefore
+equal objects with equal ids, wherever they were made and whether a number was given as 1, 1.0 or NumPy's 1. Needs only
+the standard library, because search spaces and analysis use this file without torch or ray.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from typing import Any
 from study.core.errors import InputError
 
 SEMANTICS = 1
-"""Raised when training changes meaning, so that rows of before and after are never taken for the same trial."""
+"""Incremented when training changes its meaning, so that older and newer rows never count as the same trial."""
 
 NON_SATURATING = "non_saturating"
 OptionValue = bool | int | float | str
 
 
 def _finite(value: Any) -> float | None:
-    """The value as a float, -0.0 as 0.0; None where it is no finite real number. A truth value is no number."""
+    """The value as a float, -0.0 as 0.0; None if it is not a finite real number. A boolean is not a number."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return None
     try:
@@ -35,7 +35,7 @@ def _finite(value: Any) -> float | None:
 
 
 def integer(field: str, value: Any, low: int) -> int:
-    """A whole number in [low, 2**63), so that it fits in a column of the results."""
+    """A whole number in [low, 2**63), which fits in an integer column of the results; raises InputError."""
     number = _finite(value)
     if number is None or not number.is_integer() or not low <= value < 2**63:
         raise InputError(f"{field} {value!r}: must be a whole number, {low} or more (and below 2**63).")
@@ -43,7 +43,7 @@ def integer(field: str, value: Any, low: int) -> int:
 
 
 def _number(field: str, value: Any, low: float, high: float, *, open_low: bool = False) -> float:
-    """A finite float in [low, high), or in (low, high) where `open_low`."""
+    """A finite float in [low, high), or in (low, high) if `open_low`; raises InputError."""
     number = _finite(value)
     if number is None or number >= high or number < low or (open_low and number == low):
         lower = "above" if open_low else "at least"
@@ -59,7 +59,7 @@ def _name(field: str, value: Any) -> str:
 
 
 def option_word(value: OptionValue) -> str:
-    """An option's value as it is written on the command line."""
+    """The value of an option as it is written on the command line."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -71,16 +71,16 @@ def content_id(content: Mapping[str, Any], length: int = 16) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A GAN recipe: what is trained and how it is regularized, apart from its numbers.
+    """A GAN method: architecture, loss and regularization, without hyperparameters.
 
     Attributes:
         architecture: the pair of networks.
         loss: the objective of discriminator (D) and generator (G).
-        normalizations: what is normalised in D, sorted; at most one each of weights, layers and output.
-        penalty: the term added to D's loss with weight `penalty_weight`, or None.
-        constraint: what is done to D's weights or gradients at each update, or None.
-        options: (name, value) pairs declared by the members that read them, sorted; a value at its declared default is
-            left out (`study.gan.methods.menu.canonical` does it), so that new options orphan no rows.
+        normalizations: normalizations in D, sorted; at most one each of weights, layers and output.
+        penalty: the term that is added to D's loss with weight `penalty_weight`, or None.
+        constraint: an operation on D's weights or gradients at each update, or None.
+        options: sorted (name, value) pairs, declared by the members that read them. Values at their declared defaults
+            are omitted (see `study.gan.methods.menu.canonical`), so that a new option changes no existing trial id.
     """
 
     architecture: str
@@ -109,13 +109,13 @@ class Method:
                 continue
             number = _finite(value)
             if number is None:
-                raise InputError(f"option {name} {value!r}: must be a finite number, a word, true or false.")
+                raise InputError(f"option {name} {value!r}: must be a finite number, a text, true or false.")
             pairs[name] = int(value) if number.is_integer() else number
         set_(self, "options", tuple(sorted(pairs.items())))
 
     @property
     def name(self) -> str:
-        """The method's name on the command line and in figures: its parts joined by a plus, or `none`.
+        """The name on the command line and in figures: the parts joined by a plus sign, or `none`.
 
         >>> Method(architecture="sndcgan", normalizations=("spectral_norm",), penalty="gradient_penalty").name
         'spectral_norm+gradient_penalty'
@@ -128,13 +128,13 @@ class Method:
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
-    """What the study searches: Adam's settings, shared by both networks, and the weight of the penalty.
+    """The searched hyperparameters: Adam's settings, which both networks share, and the weight of the penalty.
 
     Attributes:
         learning_rate: above 0.
         beta1, beta2: Adam's decay rates, in [0, 1).
         n_dis: D updates per G update, 1 or more.
-        penalty_weight: lambda, above 0; None exactly when the method has no penalty.
+        penalty_weight: lambda, above 0; None if and only if the method has no penalty.
     """
 
     learning_rate: float
@@ -155,14 +155,15 @@ class Hyperparameters:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What a study holds fixed for all its trials on a dataset.
+    """Settings that are the same for all trials of a study on a dataset.
 
     Attributes:
-        discriminator_steps: D updates, the paper's unit of training length (section 2.6).
-        width: the unit in which the networks' channels are counted; 64 in the study, for every architecture.
-        batch_size, latent_dim: 64 and 128 in the study.
-        precision: of the training arithmetic, one of PRECISIONS; images are scored in float32 all the same.
-        data_seed: of the order of the real images; fixed for all trials (the released code's 547).
+        discriminator_steps: training length in D updates, the paper's unit (section 2.6).
+        width: the unit of the networks' channel counts; 64 in the study, for every architecture.
+        batch_size: images per batch; 64 in the study.
+        latent_dim: dimension of the latent vectors; 128 in the study.
+        precision: arithmetic of training, one of PRECISIONS; scoring always uses float32.
+        data_seed: seed of the order of the real images, the same for all trials (547, as in the released code).
     """
 
     discriminator_steps: int
@@ -184,15 +185,15 @@ class Training:
 FLOAT32, TF32, BFLOAT16 = "float32", "tf32", "bfloat16"
 PRECISIONS = {
     FLOAT32: "IEEE single precision throughout",
-    TF32: "single precision whose products round their factors to 10 bits of mantissa, on GPUs from Ampere on",
+    TF32: "single precision with the factors of products rounded to 10 bits of mantissa; GPUs from Ampere on",
     BFLOAT16: "layers in bfloat16; parameters, moments, power iterations, losses and penalties in single precision",
 }
-"""What training may compute in."""
+"""Arithmetics of training, with descriptions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One training run. Two trials with the same `id` are the same run, on any machine."""
+    """One training run. Trials with the same `id` are the same run, on any machine."""
 
     dataset: str
     method: Method
@@ -205,22 +206,22 @@ class Trial:
         object.__setattr__(self, "seed", integer("seed", self.seed, 0))
         weight, penalty = self.hyperparameters.penalty_weight, self.method.penalty
         if penalty is None and weight is not None:
-            raise InputError(f"penalty_weight {weight:g}: the method has no penalty; name one or leave the weight out.")
+            raise InputError(f"penalty_weight {weight:g}: the method has no penalty; add one or leave the weight out.")
         if penalty is not None and weight is None:
             raise InputError(f"penalty_weight: {penalty} needs a weight; the study used 1 and 10.")
 
     @property
     def cell(self) -> tuple[str, Method, Training, int]:
-        """What trials share that cost the same and that one program can train: dataset, method, training and n_dis."""
+        """Dataset, method, training and n_dis: trials with the same cell cost the same and can share one program."""
         return self.dataset, self.method, self.training, self.hyperparameters.n_dis
 
     @cached_property
     def id(self) -> str:
-        """Hash of the trial and of SEMANTICS. How often it is scored or saved is no part of it."""
+        """Hash of the trial and of SEMANTICS, 16 hexadecimal digits; does not depend on how often it is scored."""
         return content_id({"semantics": SEMANTICS, **self.to_dict()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, as `from_dict` takes them; options as a mapping."""
+        """Nested plain values for `from_dict`; options as a mapping."""
         method = {**field_values(self.method), "normalizations": list(self.method.normalizations)}
         return {
             **field_values(self),
@@ -245,11 +246,11 @@ class Trial:
         except InputError:
             raise
         except (TypeError, KeyError, ValueError) as error:
-            raise InputError(f"trial: {error}; it has exactly the fields of study.core.trial.Trial.") from error
+            raise InputError(f"trial: {error}; must have exactly the fields of study.core.trial.Trial.") from error
 
 
 def field_values(each: Any) -> dict[str, Any]:
-    """The fields of a dataclass, not those of its parts: `asdict` copies deeply, which thousands of ids feel."""
+    """The fields of a dataclass by name, without a deep copy as in `asdict`, which is slow for thousands of ids."""
     return {name: getattr(each, name) for name in field_names(each.__class__)}
 
 

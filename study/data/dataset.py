@@ -1,4 +1,4 @@
-"""What a dataset is: its declaration, its images before they are prepared, and its images once they are."""
+"""Types of the data package: the declaration of a dataset, its source images and its prepared images."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -11,17 +11,17 @@ from study.core.trial import content_id
 
 SPLITS = ("train", "test")
 FORMAT = 1
-"""Of the manifest and the files beside it; raised when what is on disk changes meaning."""
+"""Version of the manifest and the files beside it; incremented when the format on disk changes."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Images:
-    """A dataset in hand.
+    """The images of a dataset.
 
     Attributes:
-        train, test: uint8 [N, C, H, W], 0 to 255; read-only memory maps where they were prepared on disk.
-        train_labels, test_labels: int64 [N], or None where the dataset has no labels.
-        manifest: what `make_manifest` returns.
+        train, test: uint8 [N, C, H, W], 0 to 255; read-only memory maps if they are prepared on disk.
+        train_labels, test_labels: int64 [N], or None if the dataset has no labels.
+        manifest: see `make_manifest`.
     """
 
     train: np.ndarray
@@ -32,17 +32,17 @@ class Images:
 
     @property
     def sha256(self) -> str:
-        """Hash of the counts, shapes and pixels of both splits; equal on all machines that hold the same images."""
+        """Hash of the counts, shapes, pixels and labels of both splits; equal on all machines with the same images."""
         return str(self.manifest["sha256"])
 
 
-class Record(NamedTuple):
-    """One image on its way into a prepared dataset.
+class ImageRecord(NamedTuple):
+    """One source image, before it is decoded.
 
     Attributes:
-        name: what reports call it: a path below the source, a key, a row.
-        data: where its pixels are: the path of an image file, the bytes of one, or an array uint8 [H, W, C].
-        label: its class, from 0; None where the dataset has no labels.
+        name: for reports: a path relative to the source, a key, or a row.
+        data: the path of an image file, the bytes of an image file, or pixels uint8 [H, W, C].
+        label: its class, from 0; None if the dataset has no labels.
     """
 
     name: str
@@ -52,25 +52,25 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Split:
-    """The images that a source offers for one split.
+    """The source images of one split.
 
     Attributes:
-        n: how many, before any is left out.
-        records: exactly so many, in order; read once, and `train` before `test`.
+        n: number of images, before any is skipped.
+        records: exactly `n` images, in order. Iterate once, over `train` before `test`.
     """
 
     n: int
-    records: Iterable[Record]
+    records: Iterable[ImageRecord]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
-    """What the user has, opened.
+    """The user's images, opened for reading.
 
     Attributes:
         splits: `train` and `test`.
-        provenance: what the manifest is to say of where they come from: plain JSON values.
-        remarks: what the user should know of them, a line each.
+        provenance: additional entries of the manifest about the origin of the images; plain JSON values.
+        remarks: notes for the user, one line each.
     """
 
     splits: Mapping[str, Split]
@@ -80,7 +80,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """A file on the web, of known content (`md5`, in hexadecimal)."""
+    """A file on the web and its expected MD5 hash, in hexadecimal."""
 
     url: str
     md5: str
@@ -88,28 +88,30 @@ class Download:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """The declaration of a dataset: what it holds, how it is obtained, and what a study does with it by default.
+    """The declaration of a dataset: its images, how to obtain them, and the default settings of a study on it.
+
+    Raises ValueError, when it is made, unless exactly one of `embedded` and `source` is given.
 
     Attributes:
-        name: on the command line; its module has the same name with underscores.
-        description: one line, with the source.
+        name: name on the command line; its module has the same name with underscores.
+        description: one line, with a reference.
         resolution: height and width in pixels.
         channels: 1 (grey) or 3 (RGB).
         labelled: whether its images have classes.
-        embedded: returns the images of a dataset that comes with a dependency; None where it must be prepared.
-        source: called with the declaration and what the user has (a path, or hf://OWNER/NAME); returns the images on
-            offer, or raises InputError where it cannot be used. None where the dataset is embedded.
-        download: what `source` can be given if the user has nothing; None where it is not to be had without asking.
-        how: the options of `study data prepare NAME` that obtain it.
-        fit: how images of another size are brought to `resolution`, one of `decode.FITS`.
-        test_fraction: the last images that are the test split, where the source names no splits.
-        counts: (train, test) of the published dataset, where it is known; others are remarked upon.
+        embedded: returns the images of a dataset that a dependency contains; None if it must be prepared.
+        source: called with the declaration and the user's source (a path, or hf://OWNER/NAME); returns the source
+            images, or raises InputError if the source cannot be used. None if the dataset is embedded.
+        download: file to download if the user gives no source; None if it is not freely available.
+        how: options of `study data prepare NAME` that obtain the images.
+        fit: how images of another size are fitted to `resolution`, one of `decoding.image.FITS`.
+        test_fraction: share of images, the last ones, that form the test split if the source has no splits.
+        counts: (train, test) image counts of the published dataset, or None; other counts produce a remark.
         architecture, width, latent_dim: the networks, and the dimension of the latent vectors.
         batch_size: images per batch.
-        discriminator_steps: D updates of a trial.
-        checkpoint_every: D updates between scored checkpoints.
-        extractor: of the features that scores compare.
-        n_score: images on either side of a score; the whole test split where that is smaller.
+        discriminator_steps: length of a trial in discriminator updates.
+        checkpoint_every: discriminator updates between scored checkpoints.
+        extractor: the feature network of the scores.
+        n_score: maximum number of real and of generated images that are scored, limited by the test split.
     """
 
     name: str
@@ -135,7 +137,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if (self.embedded is None) == (self.source is None):
-            raise ValueError(f"dataset {self.name}: is either embedded or prepared from a source.")
+            raise ValueError(f"dataset {self.name}: must have exactly one of `embedded` and `source`.")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -144,26 +146,27 @@ class Dataset:
 
 
 def array_sha256(array: np.ndarray) -> str:
-    """SHA-256 of the bytes of `array` in C order; a contiguous array or memory map is read without a copy."""
+    """SHA-256 of the bytes of `array` in C order; contiguous arrays and memory maps are not copied."""
     return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).data).hexdigest()
 
 
 def describe(shape: tuple[int, ...], sha256: str, labels: np.ndarray | None) -> dict[str, Any]:
-    """A split's entry in the manifest: shape (N, C, H, W), hash of its pixels, and hash of its int64 labels or None."""
+    """The entry of a split in the manifest: shape (N, C, H, W), hash of the pixels, hash of int64 labels or None."""
     labels_sha256 = None if labels is None else array_sha256(labels.astype("<i8", copy=False))
     return {"shape": list(shape), "sha256": sha256, "labels_sha256": labels_sha256}
 
 
 def make_manifest(name: str, splits: Mapping[str, Mapping[str, Any]], **provenance: Any) -> dict[str, Any]:
-    """What is known of a dataset's images. `sha256` covers `splits` (entries by `describe`) and nothing else.
+    """The manifest of a dataset. `sha256` is a hash of `splits` alone (entries made by `describe`).
 
-    Names, paths, dates and versions are provenance: two machines that prepared the same images agree on the hash.
+    Names, paths, dates and versions are provenance, which does not enter the hash: it is equal on all machines that
+    prepared the same images.
     """
     return {"format": FORMAT, "dataset": name, "sha256": _sha256(splits), "splits": dict(splits), **provenance}
 
 
 def check_manifest(manifest: Mapping[str, Any], dataset: Dataset) -> None:
-    """Raises ValueError (KeyError, TypeError) where a manifest contradicts itself or the declaration, or is none."""
+    """Raises ValueError, KeyError or TypeError if a manifest is inconsistent, malformed or contradicts the dataset."""
     if manifest["format"] != FORMAT:
         raise ValueError(f"its format is {manifest['format']}, this version reads {FORMAT}")
     if set(manifest["splits"]) != set(SPLITS) or manifest["sha256"] != _sha256(manifest["splits"]):

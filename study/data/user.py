@@ -1,7 +1,7 @@
-"""Datasets of the user's own: a folder of images or an .npz archive, registered under a name by being prepared.
+"""The user's own datasets: a folder of images or an .npz archive, registered under a name when it is prepared.
 
-The declaration stands in the manifest of the prepared dataset, so the data folder is the menu: a folder in it that was
-prepared can be copied to another machine, and is known there.
+The declaration is part of the manifest of the prepared dataset, so that a prepared folder can be copied to the data
+folder of another machine and is registered there, too.
 """
 
 import json
@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from study.core.errors import InputError
 from study.data.dataset import Dataset, Source
@@ -19,26 +18,26 @@ from study.data.sources.folder import Listing, listing
 from study.data.sources.npz import Archive, open_archive
 from study.data.writing import MANIFEST
 
-PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-CALLABLE = ("embedded", "source", "download", "counts")
-"""Fields of a declaration that a manifest does not hold."""
+VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NOT_STORED = ("embedded", "source", "download", "counts")
+"""Fields of a declaration that the manifest does not contain."""
 
 
 def registered(data_dir: Path) -> dict[str, Dataset | InputError]:
-    """The user's datasets in a data folder by name; an error in place of one whose manifest cannot be read."""
+    """The user's datasets in a data folder by name; an error instead of a dataset whose manifest is not readable."""
     found: dict[str, Dataset | InputError] = {}
     try:
         names = sorted(path.parent.name for path in data_dir.glob(f"*/{MANIFEST}"))
     except OSError:
         return found
     for name in names:
-        if name not in RESERVED and PLAIN.fullmatch(name) and (dataset := _registered(data_dir, name)) is not None:
+        if name not in RESERVED and VALID_NAME.fullmatch(name) and (dataset := _registered(data_dir, name)) is not None:
             found[name] = dataset
     return found
 
 
 def _registered(data_dir: Path, name: str) -> Dataset | InputError | None:
-    """The dataset NAME of a data folder; None where its manifest declares none, as those of the study do not."""
+    """The dataset `name` of a data folder; None if its manifest has no declaration, as for datasets of the study."""
     try:
         declaration = json.loads((data_dir / name / MANIFEST).read_text()).get("declaration")
         if declaration is None:
@@ -60,19 +59,27 @@ def declare(
     resolution: int | None,
     fit: str | None,
     test_fraction: float | None,
-    before: Dataset | None = None,
+    previous: Dataset | None = None,
 ) -> Dataset:
-    """A declaration of what `source` holds, to be prepared; what is None is as `before`, the same dataset's, has it.
+    """The declaration of a dataset of the user, from the images of `source`.
 
-    Raises InputError where the name is not plain, a number or name is out of range, or the source cannot be used.
+    Args:
+        name: letters, digits, dots, hyphens and underscores.
+        source: a folder of images or an .npz archive.
+        resolution: side of the prepared images in pixels, a multiple of 8 from 8 to 1024.
+        fit: one of `FITS`; "resize" by default.
+        test_fraction: share of the test split, between 0 and 1 (exclusive); 0.1 by default.
+        previous: the earlier declaration of the same dataset, which supplies values that are None.
+
+    Raises InputError if the name is invalid, a value is out of range, or the source cannot be used.
     """
-    if not PLAIN.fullmatch(name) or name in RESERVED:
-        raise InputError(f"dataset {name}: not a plain name; use letters, digits, dots, hyphens and underscores.")
+    if not VALID_NAME.fullmatch(name) or name in RESERVED:
+        raise InputError(f"dataset {name}: not a valid name; use letters, digits, dots, hyphens and underscores.")
     if source is None:
-        raise InputError(f"dataset {name}: no source given; a dataset of your own needs --source DIR --resolution R.")
-    if before is not None:
-        resolution, fit = resolution or before.resolution, fit or before.fit
-        test_fraction = test_fraction or before.test_fraction or None
+        raise InputError(f"dataset {name}: no source given; your own dataset needs --source DIR --resolution R.")
+    if previous is not None:
+        resolution, fit = resolution or previous.resolution, fit or previous.fit
+        test_fraction = test_fraction or previous.test_fraction or None
     _check(resolution, fit or "resize", test_fraction)
     opened = _open(source, test_fraction)
     if isinstance(opened, Archive):
@@ -84,7 +91,9 @@ def declare(
     else:
         channels, labelled = _channels(opened), bool(opened.classes)
     if resolution is None:
-        raise InputError(f"--resolution: needed for {source}; the side of the prepared images in pixels, such as 64.")
+        raise InputError(
+            f"--resolution: missing for {source}; give the side of the prepared images in pixels, such as 64."
+        )
     dataset = _with_defaults(name, source, resolution, channels, labelled)
     fraction = 0.0 if isinstance(opened, Archive) or opened.given else (test_fraction or 0.1)
     dataset = replace(dataset, fit=fit or "resize", test_fraction=fraction)
@@ -94,12 +103,12 @@ def declare(
 
 
 def _with_defaults(name: str, source: str, resolution: int, channels: int, labelled: bool) -> Dataset:
-    """What a study does with images of this size: as with the study's own, and minutes below 32 px."""
+    """Default settings by image size: those of similar datasets of the study, with short trials below 32 px."""
     if resolution < 32:
         width, steps, every = 16, 2_000, 400
     else:
         width, steps, every = 64, 200_000 if resolution < 64 else 100_000, 20_000
-    large = resolution >= 128 and resolution & (resolution - 1) == 0  # as the study's own of 128 px
+    large = resolution >= 128 and resolution & (resolution - 1) == 0  # as for the datasets of the study at 128 px
     what = f"{'labelled' if labelled else 'unlabelled'} images, {resolution}x{resolution}"
     return Dataset(
         name=name,
@@ -118,7 +127,7 @@ def _with_defaults(name: str, source: str, resolution: int, channels: int, label
 
 def _check(resolution: int | None, fit: str, test_fraction: float | None) -> None:
     if resolution is not None and (resolution % 8 or not 8 <= resolution <= 1024):
-        raise InputError(f"--resolution {resolution}: must be a multiple of 8 from 8 to 1024 pixels, for the networks.")
+        raise InputError(f"--resolution {resolution}: must be a multiple of 8 from 8 to 1024 pixels.")
     if fit not in FITS:
         raise InputError(f"--fit {fit}: unknown; must be one of {', '.join(FITS)}.")
     if test_fraction is not None and not 0 < test_fraction < 1:
@@ -138,13 +147,13 @@ def _reopen(dataset: Dataset, source: str) -> Source:
 
 
 def _declared(dataset: Dataset, opened: Listing | Archive) -> Source:
-    kept = {name: value for name, value in asdict(replace(dataset, source=_reopen)).items() if name not in CALLABLE}
+    kept = {name: value for name, value in asdict(replace(dataset, source=_reopen)).items() if name not in NOT_STORED}
     source = opened.source()
     return replace(source, provenance={**source.provenance, "declaration": kept})
 
 
 def _channels(files: Listing) -> int:
-    """1 where every image that opens is grey, else 3; reads headers, and stops at the first image with colour."""
+    """1 if all readable images are grey, else 3; reads headers only, up to the first image with colour."""
     modes = _modes(f"{files.root}/{name}" for split in files.splits.values() for name, _ in split)
     first = next(modes, "RGB")
     return 1 if first in GREY and all(mode in GREY for mode in modes) else 3
@@ -157,12 +166,12 @@ def _modes(paths: Iterable[str]) -> Iterator[str]:
         try:
             with Image.open(path) as picture:
                 yield picture.mode
-        except Exception:  # what does not open is left out, and counted, when its turn comes
+        except Exception:  # unreadable images are skipped and counted during the preparation
             continue
 
 
-def built_in_only(name: str, given: Mapping[str, Any]) -> None:
-    """Raises InputError where an option was given that only datasets of the user's own have."""
+def refuse_options(name: str, given: Mapping[str, object]) -> None:
+    """Raises InputError if an option was given that applies only to the user's own datasets."""
     for option, value in given.items():
         if value is not None:
-            raise InputError(f"--{option} {value}: {name} is a dataset of the study, which fixes it; leave it out.")
+            raise InputError(f"--{option} {value}: fixed for {name}, a dataset of the study; leave the option out.")

@@ -1,4 +1,4 @@
-"""The files of a prepared dataset, written once, from the first image to the manifest."""
+"""Writes the files of a prepared dataset: pixels, labels and manifest."""
 
 import hashlib
 import json
@@ -16,66 +16,73 @@ from study.core.errors import InputError
 from study.data.dataset import Dataset, Source, describe, make_manifest
 from study.data.decoding.image import Target
 from study.data.decoding.parallel import decoded
-from study.data.report import Progress, Tally
+from study.data.report import ImageCounts, ProgressCallback
 
 MANIFEST = "manifest.json"
 
 
 def write(
-    folder: Path, dataset: Dataset, opened: Source, source: str, progress: Progress | None, workers: int | None = None
+    folder: Path,
+    dataset: Dataset,
+    opened: Source,
+    source: str,
+    progress: ProgressCallback | None,
+    workers: int | None = None,
 ) -> dict[str, Any]:
-    """Writes the files into the new folder `folder` and flushes them to the disk; returns the manifest.
+    """Write the files into the new folder `folder` and sync them to the disk; returns the manifest.
 
-    A few images are in memory at a time. What is written is a function of the source alone, not of `workers`.
+    Only a few images are in memory at a time. The files depend only on the source, not on the number of `workers`.
 
-    Raises InputError where no image of a split can be used, and as `decode` does; OSError where the disk is full.
+    Raises InputError if no image of a split can be used, and as `decode` does; OSError if the disk is full.
     """
     folder.mkdir()
-    tally, entries = Tally(), {}
+    counts, entries = ImageCounts(), {}
     total = sum(split.n for split in opened.splits.values())
     target = Target(dataset.resolution, dataset.channels, dataset.fit)
     for name, split in opened.splits.items():
         digest, labels = hashlib.sha256(), array("q")
-        # Plain writes, not a memory map: on a full disk these raise, where a map kills the process by SIGBUS.
+        # Plain writes, not a memory map: on a full disk they raise, while a map kills the process with SIGBUS.
         with (
             _durable(folder / f"{name}.npy") as file,
             closing(decoded(split.records, split.n, target, workers)) as pairs,
         ):
             _write_header(file, (split.n, *dataset.shape))
             for record, image in pairs:
-                tally.add(name, record, image)
+                counts.add(name, record, image)
                 if image.pixels:
                     digest.update(image.pixels)
                     file.write(image.pixels)
                     if record.label is not None:
                         labels.append(record.label)
-                if progress and (tally.read % 32 == 0 or tally.read == total):
-                    progress("preparing", tally.read, total)
-            shape = (tally.kept[name], *dataset.shape)
+                if progress and (counts.read % 32 == 0 or counts.read == total):
+                    progress("preparing", counts.read, total)
+            shape = (counts.kept[name], *dataset.shape)
             _write_header(file, shape)
-        if not tally.kept[name]:
-            raise InputError(f"--source {source}: no image of the {name} split can be used ({tally.refusal()}).")
+        if not counts.kept[name]:
+            raise InputError(f"--source {source}: no image of the {name} split can be used ({counts.refusal()}).")
         classes = np.frombuffer(labels, np.int64) if dataset.labelled else None
         if classes is not None:
             with _durable(folder / f"{name}_labels.npy") as file:
                 np.save(file, classes)
         entries[name] = describe(shape, digest.hexdigest(), classes)
-    manifest = make_manifest(dataset.name, entries, **_provenance(dataset, opened, source, tally))
+    manifest = make_manifest(dataset.name, entries, **_provenance(dataset, opened, source, counts))
     with _durable(folder / MANIFEST) as file:
         file.write(json.dumps(manifest, indent=2).encode())
     return manifest
 
 
-def _provenance(dataset: Dataset, opened: Source, source: str, tally: Tally) -> dict[str, Any]:
+def _provenance(dataset: Dataset, opened: Source, source: str, counts: ImageCounts) -> dict[str, Any]:
     remarks = list(opened.remarks)
-    if dataset.counts and dataset.counts != (kept := (tally.kept["train"], tally.kept["test"])):
+    if dataset.counts and dataset.counts != (kept := (counts.kept["train"], counts.kept["test"])):
         ours, published = (f"{train:,} train and {test:,} test images" for train, test in (kept, dataset.counts))
-        remarks.append(f"these are {ours}; {dataset.name} has {published}, so scores do not compare with others'")
+        remarks.append(
+            f"prepared {ours}; {dataset.name} has {published}, so scores are not comparable with published ones"
+        )
     return {
         "source": source,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fit": dataset.fit,
-        "images": tally.summary(),
+        "images": counts.summary(),
         "remarks": remarks,
         "versions": _versions(),
         **opened.provenance,
@@ -83,7 +90,7 @@ def _provenance(dataset: Dataset, opened: Source, source: str, tally: Tally) -> 
 
 
 def _versions() -> dict[str, str]:
-    """Of what decodes images: two versions of a JPEG library may differ in the last bit."""
+    """Versions of the libraries that decode images: two versions of a JPEG library may differ in the last bit."""
     from PIL import __version__, features
 
     codecs = {name: features.version(name) for name in ("jpg", "zlib", "libtiff", "webp")}
@@ -93,7 +100,7 @@ def _versions() -> dict[str, str]:
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Writes the header of a uint8 array at the start of `file`, or over one for another N: both are of one length."""
+    """Write the header of a uint8 array at the start of `file`; headers for different N have the same length."""
     end = file.tell()
     file.seek(0)
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
@@ -102,7 +109,7 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 @contextmanager
 def _durable(path: Path) -> Iterator[BinaryIO]:
-    """A new file, on the disk when the block ends."""
+    """A new file, which is synced to the disk when the block ends."""
     with path.open("wb") as file:
         yield file
         file.flush()

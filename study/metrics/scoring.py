@@ -47,7 +47,7 @@ def real_sample(
     Each is kept in `data_dir`/statistics under a hash of all that it depends on: of the pixels and the weights, not of
     their names. A damaged file is computed again. Raises InputError where the folder cannot be written.
     """
-    told = {field: value for field, value in protocol.told.items() if field in REAL_FIELDS}
+    told = {field: value for field, value in protocol.identity_fields.items() if field in REAL_FIELDS}
     key = content_id({"dataset": images.sha256, **told}, length=32)
     kinds = {MOMENTS, *wanted}
     paths = {kind: data_dir / "statistics" / f"{key}{_SUFFIXES[kind]}.npz" for kind in kinds}

@@ -1,1 +1,1 @@
-"""What a study leaves on disk: files, their layout and schema, part files, tables, and who uses a folder."""
+"""Files of a results folder: atomic files, the schema of its tables, part files, locks and paths."""

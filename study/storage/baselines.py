@@ -1,4 +1,4 @@
-"""The distances between real images of two splits that are on record in a results folder: baselines.json."""
+"""Frechet distances between the real images of two splits, recorded in baselines.json of a results folder."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,8 +11,8 @@ NAME = "baselines.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Baseline:
-    """A Frechet distance between real images of `split` and of the other split, under a metric protocol."""
+class RecordedBaseline:
+    """A Frechet distance between real images of `split` and real images of the other split, under a metric protocol."""
 
     dataset: str
     protocol_id: str
@@ -27,23 +27,23 @@ class Baseline:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What there is one baseline of."""
+        """Identifies a baseline: dataset, protocol and hash of the images."""
         return self.dataset, self.protocol_id, self.dataset_sha256
 
 
-def read_baselines(folder: Path) -> list[Baseline]:
-    """Those on record, in the order of their keys; none where nothing is. Raises DamagedFile."""
+def read_baselines(folder: Path) -> list[RecordedBaseline]:
+    """All recorded baselines, sorted by key; empty without a file. Raises DamagedFile if the file is not readable."""
     path = folder / NAME
     if not exists(path):
         return []
     try:
-        return [Baseline(**content) for content in json.loads(read(path))]
+        return [RecordedBaseline(**content) for content in json.loads(read(path))]
     except (ValueError, TypeError) as error:
         raise DamagedFile(path, f"not a list of baselines ({str(error).splitlines()[0]})") from error
 
 
-def record_baseline(folder: Path, baseline: Baseline) -> Path:
-    """Put a baseline on record, in place of an earlier one of its key; returns the file, whole at any time."""
+def record_baseline(folder: Path, baseline: RecordedBaseline) -> Path:
+    """Record a baseline and replace an earlier one with the same key, atomically; returns the path of the file."""
     found = {each.key: each for each in read_baselines(folder)} | {baseline.key: baseline}
     content = json.dumps([asdict(found[key]) for key in sorted(found)], indent=1, allow_nan=False)
     replace(folder / NAME, lambda file: file.write(f"{content}\n".encode()))

@@ -1,8 +1,8 @@
-"""Files that are whole or not there, whenever their writer is killed: in a folder, or on object storage.
+"""Atomic files: each is complete or absent whenever its writer is killed, in a folder or on object storage.
 
-A place is a `Path`, or a `UPath` for an address such as s3://bucket/study. In a folder a file is written under a
-temporary name, synced and then put in place; on object storage it is one put, which is as whole. Whatever storage
-fails with, of the many kinds that its libraries have, is an OSError here.
+A location is a `Path`, or a `UPath` for an address such as s3://bucket/study. In a folder, a file is written under a
+temporary name, synced to the disk and then renamed; on object storage it is a single put, which is atomic as well.
+Whatever a storage library raises arrives here as an OSError.
 """
 
 import contextlib
@@ -12,55 +12,60 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
-
-from upath import UPath
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from study.core.errors import InputError
 
-PASSING = (errno.ESTALE, errno.EBUSY)
-"""What a file that was replaced while it was read is told by: on network file systems, and by s3fs."""
+if TYPE_CHECKING:
+    from upath import UPath
+
+TRANSIENT_ERRORS = (errno.ESTALE, errno.EBUSY)
+"""Errors of a file that was replaced while it was read: on network file systems, and from s3fs."""
 
 
 class DamagedFile(InputError):  # noqa: N818
     """A file of a results folder that cannot be used; `path` names it."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}; `study run` sets it aside and goes on, or restore it from a copy.")
+        super().__init__(f"{path}: {reason}; `study run` renames it and continues; or restore it from a copy.")
         self.path = path
 
 
-def place(address: str | Path | UPath) -> Path:
+def parse_location(address: "str | Path | UPath") -> Path:
     """The absolute path of a folder or file on a disk, or the address of one on object storage.
 
-    Raises InputError where what reads such addresses is not installed.
+    Raises InputError if the library for such an address is not installed.
     """
-    if not isinstance(address, str) or "://" not in address:
-        return address if isinstance(address, UPath) else Path(address).absolute()
+    if not isinstance(address, str):
+        return address.absolute() if isinstance(address, Path) else cast(Path, address)
+    if "://" not in address:
+        return Path(address).absolute()
     if address.startswith("file://"):
         return Path(address.removeprefix("file://")).absolute()
+    from upath import UPath  # takes 0.1 s to import, which only such addresses need
+
     try:
-        remote = UPath(address, use_listings_cache=False)  # others write there, too
+        remote = UPath(address, use_listings_cache=False)  # no cache, because other processes write there, too
         _ = remote.fs
     except (ImportError, ValueError) as error:
         raise InputError(f"{address}: cannot be reached ({str(error).splitlines()[0]}).") from error
-    return remote
+    return cast(Path, remote)  # a UPath has the methods of a Path, but is not one
 
 
 def as_typed(path: Path) -> Path:
-    """A path as one types it here: from the working folder on where it lies there, else the whole of it."""
+    """A path as a user would type it: relative to the current folder if it is inside, else the full path."""
     here = Path.cwd()
     return path.relative_to(here) if not is_remote(path) and path.is_relative_to(here) else path
 
 
 def is_remote(path: Path) -> bool:
-    """Whether a place is on object storage."""
+    """Whether a location is on object storage."""
     return not isinstance(path, Path)
 
 
 @contextlib.contextmanager
-def _asking(path: Path) -> Iterator[None]:
-    """What the libraries of object storage raise becomes an OSError."""
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Turns whatever the libraries of object storage raise into an OSError."""
     try:
         yield
     except OSError:
@@ -72,51 +77,51 @@ def _asking(path: Path) -> Iterator[None]:
 
 
 def read(path: Path) -> bytes:
-    """All of a file, as it was at one moment; raises FileNotFoundError where there is none."""
+    """The complete content of a file at one moment; raises FileNotFoundError if there is none."""
     for last in (False, False, True):
         try:
-            with _asking(path):
+            with _storage_errors(path):
                 return path.read_bytes()
         except OSError as error:
-            if last or error.errno not in PASSING:
+            if last or error.errno not in TRANSIENT_ERRORS:
                 raise
         time.sleep(0.1)
     raise AssertionError
 
 
 def exists(path: Path) -> bool:
-    """Whether there is such a file."""
-    with _asking(path):
+    """Whether a file exists; raises OSError if the storage fails."""
+    with _storage_errors(path):
         return path.exists()
 
 
-def listed(folder: Path, pattern: str) -> list[Path]:
-    """The paths in a folder that fit a pattern, sorted; none where there is no folder."""
-    with _asking(folder):
+def list_files(folder: Path, pattern: str) -> list[Path]:
+    """The paths in a folder that match a glob pattern, sorted; empty if there is no such folder."""
+    with _storage_errors(folder):
         return sorted(folder.glob(pattern))
 
 
 def remove(path: Path) -> None:
-    """Remove a file, which may have gone."""
-    with _asking(path), contextlib.suppress(FileNotFoundError):
+    """Remove a file if it exists."""
+    with _storage_errors(path), contextlib.suppress(FileNotFoundError):
         path.unlink()
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside `path` that no other process uses, and that no reader takes for a result."""
+    """A hidden name in the same folder that no other process uses and that no reader takes for a result."""
     return path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
 
 
 def replace(path: Path, write: Callable[[IO[bytes]], Any], check: Callable[[], None] = lambda: None) -> None:
-    """Put what `write` writes in place of what was there, durably, in a folder that is made where it is missing.
+    """Create or replace a file durably with what `write` writes; missing folders are made.
 
-    `check` is called at the last moment; what it raises leaves everything as it was.
+    `check` is called just before the replacement; if it raises, nothing changes.
     """
     if is_remote(path):
         content = io.BytesIO()
         write(content)
         check()
-        with _asking(path):
+        with _storage_errors(path):
             path.write_bytes(content.getvalue())
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,36 +129,37 @@ def replace(path: Path, write: Callable[[IO[bytes]], Any], check: Callable[[], N
     try:
         with temporary.open("wb") as file:
             write(file)
-        settle(temporary, path, check)
+        move_into_place(temporary, path, check)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def settle(temporary: Path, path: Path, check: Callable[[], None] = lambda: None) -> None:
-    """Put a finished temporary file of the same folder in place of what was there, durably; `check`: as `replace`."""
+def move_into_place(temporary: Path, path: Path, check: Callable[[], None] = lambda: None) -> None:
+    """Rename a complete temporary file to `path`, in the same folder, durably; `check` as in `replace`."""
     _sync(temporary)
     check()
     temporary.replace(path)
     _sync(path.parent)
 
 
-def put(path: Path, content: bytes) -> None:
-    """Write a small file at once, in a folder that is made where it is missing; a loss of power may cut it short."""
-    with _asking(path):
+def write_file(path: Path, content: bytes) -> None:
+    """Write a small file directly, not atomically: a power failure may truncate it. Missing folders are made."""
+    with _storage_errors(path):
         if not is_remote(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
 
 def create(path: Path, content: bytes) -> bool:
-    """Put a new file in place, durably; False where there was one, which stays.
+    """Create a new file durably; returns False, and leaves the file as it is, if it exists already.
 
-    On object storage two that come within the same moment may both put theirs, and the later one stays, whole.
+    On object storage, two processes that create the same file at the same moment may both return True; then the
+    complete file of the later one remains.
     """
     if is_remote(path):
         if exists(path):
             return False
-        with _asking(path):
+        with _storage_errors(path):
             path.write_bytes(content)
         return True
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +167,7 @@ def create(path: Path, content: bytes) -> bool:
     try:
         temporary.write_bytes(content)
         _sync(temporary)
-        os.link(temporary, path)  # unlike a rename, fails where the file exists
+        os.link(temporary, path)  # unlike a rename, this fails if the file exists
         _sync(path.parent)
     except FileExistsError:
         return False
@@ -171,7 +177,7 @@ def create(path: Path, content: bytes) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Make a file, or the names in a folder, durable."""
+    """Write a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,11 +1,12 @@
-"""Who uses a results folder: claims with a heartbeat.
+"""Locks on a results folder: one file per process that uses it, with a heartbeat.
 
-A claim is a file of its holder's own that says who holds what, and counts up while the holder lives. Nobody writes in
-another's, and a claim stands before its holder looks at those of others, so that of two that come at once one at least
-sees the other. This asks nothing of the storage but that what is written is seen, on whatever host.
+Each process writes a lock file of its own, which says what it locks, and increments a counter in it while the process
+is alive. No process writes into the file of another, and a process writes its own file before it reads the others: if
+two start at the same time, at least one of them sees the other. This needs no more of the storage than that a written
+file becomes visible to all hosts.
 
-A holder on this machine is known to be gone when its process is; any other, when its count stands still for longer
-than it ever should, which needs no agreement between clocks.
+The holder of a lock counts as dead, if it is on this machine, when its process has ended; if it is on another machine,
+when its counter has not changed for `STALE_AFTER` seconds on our clock, so that clocks need not agree.
 """
 
 import contextlib
@@ -20,127 +21,160 @@ import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple, NotRequired, TypedDict
+
+import psutil
 
 from study.core.errors import InputError
-from study.storage.files import exists, is_remote, listed, read, remove, replace, temporary_name
+from study.storage.files import exists, is_remote, list_files, read, remove, replace, temporary_name
 
 HEARTBEAT = 2.0
-"""Seconds between beats."""
+"""Seconds between heartbeats."""
 STALE_AFTER = 60.0
-"""Seconds without a beat after which a holder on another machine is taken to be gone; storage may be away for less."""
+"""Seconds without a heartbeat after which a holder on another machine counts as dead; storage may fail for less."""
+START_TOLERANCE = 2.0
+"""Seconds by which two readings of the start of one process may differ, as the system clock is adjusted."""
 ALL, TABLES = "all trials", "tables"
 PREFIX = ".lock-"
-_held_here: set[Path] = set()  # what this process claims: a file that could not be removed says so for ever
-_beats_seen: dict[Path, tuple[str, float, bool]] = {}  # of other machines: the count, since when, and if it ever moved
+_held_here: set[Path] = set()  # lock files of this process: one that could not be removed must not hold the folder
+_beats_seen: dict[Path, tuple[str, float, bool]] = {}  # other machines: counter, since when, whether it ever changed
+
+
+class LockContent(TypedDict):
+    """The content of a lock file: `holds` is 1 for a held lock and 0 for a request, `beat` counts heartbeats."""
+
+    what: str
+    holds: int
+    beat: str
+    host: NotRequired[str]
+    machine: NotRequired[str]
+    pid: NotRequired[int]
+    started: NotRequired[float | None]
+
+
+class Holder(TypedDict):
+    """A run that uses a results folder: its host, its process id, and the trials that it has locked."""
+
+    host: str | None
+    pid: int | None
+    what: str
 
 
 @contextlib.contextmanager
-def locked(folder: Path, shard: str | None = None) -> Iterator["Claim"]:
-    """Hold all trials of a results folder, or those of a shard such as "2/4".
+def locked(folder: Path, shard: str | None = None) -> Iterator["FolderLock"]:
+    """Lock all trials of a results folder, or those of a shard such as "2/4".
 
-    Raises InputError with the holder's host and process where another run holds trials that may be the same.
+    Raises InputError with the host and process of the holder, if another run has locked trials that may be the same.
     """
-    asked, told = time.monotonic(), False
-    while (rival := (claim := Claim(folder, ALL if shard is None else f"shard {shard}")).ask()) is not None:
-        who = f"process {rival.held.get('pid')} on {rival.held.get('host')}"
-        if rival.lives:
-            what = f"in use by {who}, for {rival.held['what']}"
-            raise InputError(f"--results {folder}: {what}; wait for it, stop it, or choose another folder.")
-        if not told and time.monotonic() - asked > 3 * HEARTBEAT:
-            print(f"--results {folder}: {who} is silent; it is given {STALE_AFTER:g} s", file=sys.stderr)
-            told = True
+    start, warned = time.monotonic(), False
+    while (rival := (lock := FolderLock(folder, ALL if shard is None else f"shard {shard}")).acquire()) is not None:
+        holder = f"process {rival.content.get('pid')} on {rival.content.get('host')}"
+        if rival.is_alive:
+            use = f"in use by {holder}, for {rival.content['what']}"
+            raise InputError(f"--results {folder}: {use}; wait for it, stop it, or choose another folder.")
+        if not warned and time.monotonic() - start > 3 * HEARTBEAT:
+            print(
+                f"--results {folder}: {holder} does not respond; waiting up to {STALE_AFTER:g} s before its lock is"
+                " removed",
+                file=sys.stderr,
+            )
+            warned = True
         time.sleep(HEARTBEAT / 4)
-    with claim:
-        yield claim
+    with lock:
+        yield lock
 
 
 @contextlib.contextmanager
-def tables(folder: Path) -> Iterator["Claim"]:
-    """Hold the parquet files of a results folder, of which one process at a time makes new ones; waits for others."""
-    while (claim := Claim(folder, TABLES)).ask() is not None:
-        time.sleep(random.uniform(0.02, 0.2))  # so that two that wait do not come at once for ever
-    with claim:
-        yield claim
+def locked_tables(folder: Path) -> Iterator["FolderLock"]:
+    """Lock the parquet files of a results folder, which one process at a time may replace; waits for other holders."""
+    while (lock := FolderLock(folder, TABLES)).acquire() is not None:
+        time.sleep(random.uniform(0.02, 0.2))  # random, so that two waiting processes do not collide again and again
+    with lock:
+        yield lock
 
 
-def holders(folder: Path) -> list[dict[str, Any]]:
-    """Host, process and `what` of the runs that use the folder, without those that were left behind."""
+def holders(folder: Path) -> list[Holder]:
+    """The runs that use the folder; dead runs are left out, and nothing is removed."""
     deadline = time.monotonic() + 3 * HEARTBEAT
     while True:
-        found = [each for each in _claims(folder) if each.held["what"] != TABLES and each.held["holds"]]
-        if all(each.lives for each in found) or time.monotonic() > deadline:
-            return [{name: each.held.get(name) for name in ("host", "pid", "what")} for each in found if each.lives]
+        found = [each for each in _read_locks(folder) if each.content["what"] != TABLES and each.content["holds"]]
+        if all(each.is_alive for each in found) or time.monotonic() > deadline:
+            alive = [each.content for each in found if each.is_alive]
+            return [Holder(host=each.get("host"), pid=each.get("pid"), what=each["what"]) for each in alive]
         time.sleep(HEARTBEAT / 4)
 
 
-class Seen(NamedTuple):
-    """A claim that is not known to be left behind; `lives` where its holder is known to live, too."""
+class OtherLock(NamedTuple):
+    """A lock file whose holder is not known to be dead; `is_alive` if the holder is known to be alive."""
 
     path: Path
-    held: dict[str, Any]
-    lives: bool
+    content: LockContent
+    is_alive: bool
 
 
-class Claim:
-    """A claim of this process; `ask` first, then use it as a context."""
+class FolderLock:
+    """A lock of this process. Call `acquire` first, then use it as a context manager."""
 
     def __init__(self, folder: Path, what: str) -> None:
         self._path = folder / f"{PREFIX}{uuid.uuid4().hex}"
         self._what = what
-        self._held = {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "what": what}
-        self._held |= {"started": _process_start(os.getpid())}
+        self._identity = {
+            "host": socket.gethostname(),
+            "machine": _machine(),
+            "pid": os.getpid(),
+            "started": _process_start(os.getpid()),
+        }
         self._holds, self._beat = 0, 0
         self._file: IO[bytes] | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beats, daemon=True)
+        self._thread = threading.Thread(target=self._send_heartbeats, daemon=True)
 
-    def ask(self) -> Seen | None:
-        """Who holds what this claims, and then it is withdrawn; None where nobody does, and from then on this does."""
+    def acquire(self) -> OtherLock | None:
+        """Try to lock: returns None on success, else the lock that is in the way, after this one is withdrawn."""
         self._announce()
         self._thread.start()
         try:
             while rivals := self._rivals():
                 for rival in rivals:
-                    if rival.held["holds"] or rival.path.name < self._path.name:
-                        self._withdraw()
+                    if rival.content["holds"] or rival.path.name < self._path.name:
+                        self._release()
                         return rival
-                time.sleep(0.02)  # all others will see this claim and withdraw, or have not seen it and hold
+                time.sleep(0.02)  # the others either see this lock and withdraw, or did not see it and will hold
             self._holds = 1
             self._write()
         except BaseException:
-            self._withdraw()
+            self._release()
             raise
         return None
 
     def check(self) -> None:
-        """Raises InputError where another run took this claim for left behind, and removed it."""
+        """Raises InputError if another run removed this lock because it took this process for dead."""
         if not exists(self._path):
             raise InputError(
-                f"--results {self._path.parent}: another run has taken it over, since this one gave no sign of life for"
-                f" {STALE_AFTER:g} s; this one ends."
+                f"--results {self._path.parent}: another run took over this folder because this run did not update its"
+                f" lock for {STALE_AFTER:g} s; this run stops."
             )
 
-    def __enter__(self) -> "Claim":
+    def __enter__(self) -> "FolderLock":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._withdraw()
+        self._release()
 
-    def _rivals(self) -> list[Seen]:
-        """Claims of others that cannot be held together with this one; those left behind are removed."""
-        found = _claims(self._path.parent, remove)
-        return [each for each in found if each.path != self._path and _clash(each.held["what"], self._what)]
+    def _rivals(self) -> list[OtherLock]:
+        """Locks of others that exclude this one; removes the lock files of dead holders."""
+        found = _read_locks(self._path.parent, remove)
+        return [each for each in found if each.path != self._path and _conflict(each.content["what"], self._what)]
 
     def _announce(self) -> None:
         _held_here.add(self._path)
         if is_remote(self._path):
-            replace(self._path, lambda file: file.write(self._content()))
+            replace(self._path, lambda file: file.write(self._encoded()))
             return
         temporary = temporary_name(self._path)
         self._file = temporary.open("wb", buffering=0)
         try:
-            self._file.write(self._content())
+            self._file.write(self._encoded())
             temporary.rename(self._path)
         except OSError:
             self._file.close()
@@ -148,24 +182,25 @@ class Claim:
             raise
 
     def _write(self) -> None:
-        """Write in the file itself: once it was removed, no path leads to it, and it does not come back."""
+        """Write into the open file, not to its path: a lock file that another run removed must not reappear."""
         if self._file is not None:
-            os.pwrite(self._file.fileno(), self._content(), 0)
+            os.pwrite(self._file.fileno(), self._encoded(), 0)
             os.fsync(self._file.fileno())
         elif exists(self._path):
-            replace(self._path, lambda file: file.write(self._content()))
+            replace(self._path, lambda file: file.write(self._encoded()))
 
-    def _content(self) -> bytes:
-        """As long at any time, for a reader that comes while it is written over."""
-        return json.dumps({**self._held, "holds": self._holds, "beat": f"{self._beat:012}"}).encode()
+    def _encoded(self) -> bytes:
+        """Always of the same length, so that a concurrent reader never sees the rest of a longer version."""
+        state = {"what": self._what, "holds": self._holds, "beat": f"{self._beat:012}"}
+        return json.dumps({**self._identity, **state}).encode()
 
-    def _beats(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             self._beat += 1
-            with contextlib.suppress(Exception):  # storage that is away for a moment costs a beat, not the study
+            with contextlib.suppress(Exception):  # a short failure of the storage costs a heartbeat, not the study
                 self._write()
 
-    def _withdraw(self) -> None:
+    def _release(self) -> None:
         self._stop.set()
         self._thread.join()
         if self._file is not None:
@@ -175,90 +210,91 @@ class Claim:
             try:
                 remove(self._path)
                 break
-            except OSError:  # others see that this process lives, and would take it for the holder
+            except OSError:  # a lock file that remains would block the folder for as long as this process lives
                 time.sleep(pause)
 
 
-def _clash(one: str, other: str) -> bool:
-    """Whether two claims cannot be held at once: shards can where they are different ones of as many."""
+def _conflict(one: str, other: str) -> bool:
+    """Whether two locks exclude each other; different shards of the same number of shards do not."""
     if TABLES in (one, other) or ALL in (one, other):
         return (one == TABLES) == (other == TABLES)
     return one == other or one.partition("/")[2] != other.partition("/")[2]
 
 
-def _claims(folder: Path, left_behind: Callable[[Path], object] = lambda _: None) -> list[Seen]:
-    """All claims but those that were left behind, of which `left_behind` is told."""
-    paths = listed(folder, f"{PREFIX}*")
+def _read_locks(folder: Path, on_dead: Callable[[Path], object] = lambda _: None) -> list[OtherLock]:
+    """All locks whose holders are not known to be dead; calls `on_dead` with the path of each other one."""
+    paths = list_files(folder, f"{PREFIX}*")
     for gone in [path for path in _beats_seen if path.parent == folder and path not in paths]:
         del _beats_seen[gone]
     found = []
     for path in paths:
-        if held := _read(path):
-            lives = _lives(path, held)
-            if lives is False:
-                left_behind(path)
+        if content := _read(path):
+            alive = _is_alive(path, content)
+            if alive is False:
+                on_dead(path)
             else:
-                found.append(Seen(path, held, bool(lives)))
+                found.append(OtherLock(path, content, bool(alive)))
     return found
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """What a claim says; None where it has gone, and where a file is none."""
+def _read(path: Path) -> LockContent | None:
+    """The content of a lock file; None if the file is gone or is not a lock file."""
     for _ in range(3):
         try:
-            held = json.loads(read(path))
-            return held if {"what", "holds", "beat"} <= held.keys() else None
+            content: LockContent = json.loads(read(path))
+            return content if {"what", "holds", "beat"} <= content.keys() else None
         except FileNotFoundError:
             return None
-        except (ValueError, AttributeError):  # no claim, or one that is being written over
+        except (ValueError, AttributeError):  # not a lock file, or one that is being written
             time.sleep(0.01)
     return None
 
 
-def _lives(path: Path, held: dict[str, Any]) -> bool | None:
-    """Whether a holder lives; None where that is not known yet.
+def _is_alive(path: Path, content: LockContent) -> bool | None:
+    """Whether the holder of a lock is alive; None if that is not known yet.
 
-    On this machine its process tells, at once. Elsewhere its count must be seen to move, or to stand still for long:
-    nobody waits for that here, since whoever asks again is told then.
+    On this machine the process table answers at once. On another machine the counter must be seen to change, or not to
+    change for `STALE_AFTER` seconds. This function does not wait for that: call it again later.
     """
-    if _is_here(held) and held.get("pid") == os.getpid():
-        return path in _held_here
-    if _is_here(held):
-        return held.get("started") is not None and _process_start(held.get("pid")) == held["started"]
+    if content.get("machine") == _machine():
+        if content.get("pid") == os.getpid():
+            return path in _held_here
+        return _same_start(content.get("started"), _process_start(content.get("pid")))
     now = time.monotonic()
-    beat, since, moved = _beats_seen.get(path, (held["beat"], now, False))
-    if beat != held["beat"]:
-        since, moved = now, True
-    _beats_seen[path] = (held["beat"], since, moved)
+    beat, since, changed = _beats_seen.get(path, (content["beat"], now, False))
+    if beat != content["beat"]:
+        since, changed = now, True
+    _beats_seen[path] = (content["beat"], since, changed)
     if now - since > STALE_AFTER:
         return False
-    return True if moved else None
-
-
-def _is_here(held: dict[str, Any]) -> bool:
-    return held.get("machine") == _machine()
+    return True if changed else None
 
 
 @cache
 def _machine() -> str:
-    """Where processes see each other: one boot of one host, and there one container."""
+    """Identifies the set of processes that can see each other: a boot of a host and, there, a container."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:  # where there is no /proc
+    except OSError:  # a system without /proc
         return socket.gethostname()
 
 
-def _process_start(pid: Any) -> str | None:
-    """When a process started, in the kernel's ticks, which tells a reused number apart; None where it is gone."""
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if state in "ZX" else fields[18]  # a zombie has ended, and waits for its parent to hear of it
-    except (FileNotFoundError, ProcessLookupError):
-        if Path("/proc/self").exists():
-            return None
-    try:  # where there is no /proc
-        os.kill(int(pid), 0)
-    except (OSError, ValueError, TypeError):
+def _process_start(pid: object) -> float | None:
+    """When a process started, in seconds since the boot, to tell reused process ids apart; None if it has ended.
+
+    Counted from the boot because the start in calendar time changes whenever the system clock is set.
+    """
+    if not isinstance(pid, int) or pid < 1:
         return None
-    return "running"
+    try:
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None  # the process has ended, but its parent has not collected its exit status yet
+        return float(process.create_time() - psutil.boot_time())
+    except (psutil.Error, OverflowError):
+        return None
+
+
+def _same_start(one: object, other: object) -> bool:
+    return isinstance(one, int | float) and isinstance(other, float) and abs(one - other) <= START_TOLERANCE

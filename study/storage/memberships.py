@@ -1,4 +1,4 @@
-"""Which trial belongs to which space, and what it is: written before it runs."""
+"""Memberships: which trials belong to which search space, with their definitions; written before they run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ import pyarrow.compute as pc
 
 from study.core.errors import InputError
 from study.core.trial import Trial
-from study.storage.lock import tables
+from study.storage.lock import locked_tables
 from study.storage.schema import MEMBERSHIPS
 from study.storage.tables import read_table, write_table
 
 
 def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Trial], round: int = 0) -> None:
-    """Record, before they run, that these trials belong to a space, in this order, after those that do already."""
-    with tables(folder) as held:
+    """Record that trials belong to a space, in this order, after the trials that belong to it already."""
+    with locked_tables(folder) as tables_lock:
         members = [row["trial_id"] for row in memberships(folder, space, context) if row["round"] == round]
         known = set(members)
         new = {trial.id: trial for trial in trials if trial.id not in known}
@@ -34,18 +34,20 @@ def add_memberships(folder: Path, space: str, context: str, trials: Sequence[Tri
         ]
         if rows:
             added = pa.Table.from_pylist(rows, schema=MEMBERSHIPS)
-            write_table(folder, "memberships", pa.concat_tables([read_table(folder, "memberships"), added]), held.check)
+            write_table(
+                folder, "memberships", pa.concat_tables([read_table(folder, "memberships"), added]), tables_lock.check
+            )
 
 
 def memberships(folder: Path, space: str, context: str) -> list[dict[str, Any]]:
-    """What belongs to a space in a context, in the order in which it was recorded."""
+    """The rows of a space in a context, in the order in which they were recorded."""
     same = (pc.field("space") == space) & (pc.field("context") == context)
     rows: list[dict[str, Any]] = read_table(folder, "memberships").filter(same).to_pylist()
     return rows
 
 
 def defined_trial(folder: Path, row: Mapping[str, Any]) -> Trial:
-    """The trial that a membership defines; raises InputError where it does not."""
+    """The trial that a row of memberships defines; raises InputError if its definition is not readable."""
     try:
         trial = Trial.from_dict(json.loads(row["trial"] or ""))
         why = None if trial.id == row["trial_id"] else f"it is defined as {trial.id}"
@@ -54,6 +56,6 @@ def defined_trial(folder: Path, row: Mapping[str, Any]) -> Trial:
     if why is None:
         return trial
     raise InputError(
-        f"{folder / 'memberships.parquet'}: {row['context']}, round {row['round']}: what trial {row['trial_id']} is"
-        f" cannot be told ({why}); restore the file from a copy, or choose another --results."
+        f"{folder / 'memberships.parquet'}: {row['context']}, round {row['round']}: the definition of trial"
+        f" {row['trial_id']} is not readable ({why}); restore the file from a copy, or choose another --results."
     )

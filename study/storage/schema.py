@@ -1,6 +1,6 @@
-"""The rows that a study leaves: the schema of its tables, and how a trial becomes a row.
+"""The schema of the tables in a results folder, and the row of a trial.
 
-results/README.md says what each column means; a test holds the two together.
+results/README.md describes each column; a test compares it with this file.
 """
 
 import json
@@ -15,30 +15,30 @@ from study.core.evaluation import Diagnostics, Evaluation, MetricProtocol, Score
 from study.core.trial import BFLOAT16, Trial, field_names
 
 SCORES, DIAGNOSTICS = field_names(Scores), field_names(Diagnostics)
-LATER = {
+ADDED_COLUMNS = {
     "trials": ("source", "kid_subset", "feature_precision", "resumptions", "pack", "compiled"),
     "evaluations": (*SCORES, *DIAGNOSTICS),
     "memberships": ("trial",),
 }
-"""Columns that rows of before they were introduced lack."""
+"""Columns that were added later, which files of older versions do not have."""
 TRAINING, KEPT_GENERATOR, CONTINUED = "training", "kept generator", "continued from {trial_id}"
 FINISHED, DIVERGED, FAILED, STOPPED = "finished", "diverged", "failed", "stopped"
 STATUSES = (FINISHED, DIVERGED, FAILED, STOPPED)
-"""A stopped trial was ended early because others did better; it has checkpoints, but as a trial no score."""
+"""A stopped trial was ended early because others were better; its checkpoints have scores, the trial has none."""
 OPEN = (FAILED, STOPPED)
-"""What gives way to a later outcome of the same trial."""
+"""Statuses that a later outcome of the same trial replaces."""
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-"""Of the weights under which a Frechet distance is the FID (torch-fidelity's port of the 2015 TensorFlow graph)."""
+"""Hash of the Inception weights that define the FID (torch-fidelity's port of the 2015 TensorFlow graph)."""
 
-_TEXT, _WHOLE, _REAL, _WHEN = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
-_REALS = pa.list_(_REAL)
+_TEXT, _INTEGER, _FLOAT, _TIMESTAMP = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
+_FLOATS = pa.list_(_FLOAT)
 
 PYTHON: Mapping[pa.DataType, type | tuple[type, ...]] = {
     _TEXT: str,
-    _WHOLE: int,
-    _REAL: (int, float),
-    _REALS: list,
-    _WHEN: datetime,
+    _INTEGER: int,
+    _FLOAT: (int, float),
+    _FLOATS: list,
+    _TIMESTAMP: datetime,
     pa.bool_(): bool,
 }
 
@@ -58,65 +58,65 @@ TRIALS = _schema(
     penalty=_TEXT,
     constraint=_TEXT,
     options=_TEXT,
-    learning_rate=_REAL,
-    beta1=_REAL,
-    beta2=_REAL,
-    n_dis=_WHOLE,
-    penalty_weight=_REAL,
-    discriminator_steps=_WHOLE,
-    width=_WHOLE,
-    batch_size=_WHOLE,
-    latent_dim=_WHOLE,
+    learning_rate=_FLOAT,
+    beta1=_FLOAT,
+    beta2=_FLOAT,
+    n_dis=_INTEGER,
+    penalty_weight=_FLOAT,
+    discriminator_steps=_INTEGER,
+    width=_INTEGER,
+    batch_size=_INTEGER,
+    latent_dim=_INTEGER,
     precision=_TEXT,
-    data_seed=_WHOLE,
-    seed=_WHOLE,
+    data_seed=_INTEGER,
+    seed=_INTEGER,
     status=_TEXT,
     reason=_TEXT,
-    final_step=_WHOLE,
-    final_frechet_distance=_REAL,
-    best_step=_WHOLE,
-    best_frechet_distance=_REAL,
+    final_step=_INTEGER,
+    final_frechet_distance=_FLOAT,
+    best_step=_INTEGER,
+    best_frechet_distance=_FLOAT,
     source=_TEXT,
-    resumptions=_WHOLE,
-    pack=_WHOLE,
+    resumptions=_INTEGER,
+    pack=_INTEGER,
     compiled=_TEXT,
     extractor=_TEXT,
     weights_sha256=_TEXT,
-    n_real=_WHOLE,
-    n_fake=_WHOLE,
+    n_real=_INTEGER,
+    n_fake=_INTEGER,
     resize=_TEXT,
     quantize=pa.bool_(),
     split=_TEXT,
     dtype=_TEXT,
-    protocol_seed=_WHOLE,
-    kid_subset=_WHOLE,
+    protocol_seed=_INTEGER,
+    kid_subset=_INTEGER,
     feature_precision=_TEXT,
     dataset_sha256=_TEXT,
-    started_at=_WHEN,
-    finished_at=_WHEN,
-    training_seconds=_REAL,
-    scoring_seconds=_REAL,
-    images_per_second=_REAL,
+    started_at=_TIMESTAMP,
+    finished_at=_TIMESTAMP,
+    training_seconds=_FLOAT,
+    scoring_seconds=_FLOAT,
+    images_per_second=_FLOAT,
     host=_TEXT,
     device=_TEXT,
     study_version=_TEXT,
     code_revision=_TEXT,
-    semantics=_WHOLE,
+    semantics=_INTEGER,
     python=_TEXT,
     torch=_TEXT,
 )
 EVALUATIONS = _schema(
     trial_id=_TEXT,
-    discriminator_step=_WHOLE,
+    discriminator_step=_INTEGER,
     protocol_id=_TEXT,
-    frechet_distance=_REAL,
-    discriminator_loss=_REAL,
-    generator_loss=_REAL,
-    penalty=_REAL,
-    **{name: _WHOLE if name == "classes_hit" else _REAL for name in SCORES},
-    **{name: _REALS if name in ("sigmas", "operator_norms") else _REAL for name in DIAGNOSTICS},
+    frechet_distance=_FLOAT,
+    discriminator_loss=_FLOAT,
+    generator_loss=_FLOAT,
+    penalty=_FLOAT,
+    **{name: _INTEGER if name == "classes_hit" else _FLOAT for name in SCORES},
+    **{name: _FLOATS if name in ("sigmas", "operator_norms") else _FLOAT for name in DIAGNOSTICS},
 )
-MEMBERSHIPS = _schema(space=_TEXT, context=_TEXT, round=_WHOLE, order=_WHOLE, trial_id=_TEXT, trial=_TEXT)
+MEMBERSHIPS = _schema(space=_TEXT, context=_TEXT, round=_INTEGER, order=_INTEGER, trial_id=_TEXT, trial=_TEXT)
 TABLES = {"trials": TRIALS, "evaluations": EVALUATIONS, "memberships": MEMBERSHIPS}
 KEYS = {
     "trials": ("trial_id", "protocol_id"),
@@ -126,14 +126,24 @@ KEYS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
-    """How one trial went: status, reason, times (ISO 8601, UTC), seconds, and where and by what it was run.
+class TrialRecord:
+    """The execution of one trial.
 
-    `source` is TRAINING, or CONTINUED where the first steps are those of a shorter trial, to the bit; or KEPT_GENERATOR
-    where the trial was trained before, under another protocol, and the best generator of that time is all that was
-    scored. `resumptions` is how often it went on after an interruption; its seconds are those of the steps that count.
-    `pack` is the number of trials that the program that trained it has room for, 1 where it was alone, and `compiled`
-    what ran that program's step; both None where nothing was trained.
+    Raises ValueError, when it is made, for an unknown status.
+
+    Attributes:
+        status, reason: one of STATUSES, and why the trial failed, diverged or stopped.
+        dataset_sha256: hash of the images.
+        started_at, finished_at: ISO 8601, UTC.
+        training_seconds, scoring_seconds: wall time; steps that were repeated after an interruption count once.
+        images_per_second: training speed.
+        host, device: where the trial ran.
+        study_version, code_revision, semantics, python, torch: the software that ran it.
+        source: TRAINING; CONTINUED if the trial continued a shorter one, with bit-identical first steps; KEPT_GENERATOR
+            if the trial was trained earlier, under another protocol, and only its best generator was scored.
+        resumptions: number of resumptions after interruptions.
+        pack: number of trial slots of the program that trained it, 1 for a trial alone; None if nothing was trained.
+        compiled: backend of the training step; None if nothing was trained.
     """
 
     status: str
@@ -162,24 +172,24 @@ class Record:
 
 
 def is_open(status: str | None) -> bool:
-    """Whether a trial that stands in the folder with this status, or not at all, still takes an outcome."""
+    """Whether a new outcome is accepted for a trial with this status; None for a trial without a result."""
     return status is None or status in OPEN
 
 
-NAMED_BY = ("extractor", "weights_sha256", "feature_precision")
-"""What the name of a score depends on."""
+LABEL_FIELDS = ("extractor", "weights_sha256", "feature_precision")
+"""Columns that the label of a score depends on."""
 
 
-class Named(Protocol):
-    """A row of trials, of whatever kind, or the fields of a protocol."""
+class ScoreFields(Protocol):
+    """A row of the trials table, of any type, or the fields of a protocol."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 
 
-def score_label(row: Named) -> str:
-    """What a Frechet distance may be called: `FID` under the known Inception weights, else `FD (extractor)`.
+def score_label(row: ScoreFields) -> str:
+    """The label of a Frechet distance: `FID` for the known Inception weights, else `FD (extractor)`.
 
-    One of features in bfloat16 says so, and is no FID. Reads the columns NAMED_BY.
+    A distance of features in bfloat16 is labelled as such and is not an FID. Reads the columns LABEL_FIELDS.
     """
     if row["feature_precision"] == BFLOAT16:
         return f"FD ({row['extractor']}, bf16 features)"
@@ -189,9 +199,9 @@ def score_label(row: Named) -> str:
 
 
 def trial_row(
-    trial: Trial, protocol: MetricProtocol, record: Record, evaluations: Sequence[Evaluation]
+    trial: Trial, protocol: MetricProtocol, record: TrialRecord, evaluations: Sequence[Evaluation]
 ) -> dict[str, Any]:
-    """The row of trials.parquet: the trial, its protocol, how it went, and its final and best (lowest) score."""
+    """The row of trials.parquet: the trial, its protocol, its record, and its final and best (lowest) scores."""
     scored = [e for e in evaluations if e.frechet_distance is not None and record.status == FINISHED]
     final = scored[-1] if scored else None
     if final and record.source == KEPT_GENERATOR and final.discriminator_step < trial.training.discriminator_steps:

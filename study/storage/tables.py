@@ -1,15 +1,15 @@
-"""What a study leaves on disk: where it lies, and the tables into which part files are merged.
+"""The tables of a results folder, into which part files are merged.
 
-A results folder holds
+A results folder contains
     trials.parquet       one row per (trial_id, protocol_id)
     evaluations.parquet  one row per (trial_id, discriminator_step, protocol_id): every scored checkpoint
     memberships.parquet  which trial belongs to which space, in which order; written before anything is trained
-    parts/               JSON, one file per trial finished since the last compaction
-    states/              kept generators and states, and sample grids, by trial
-    unfinished/          the latest state of each trial that has not ended
-A trial is done when it stands in trials.parquet or in a part. Every file is whole or not there
-(`study.storage.files`). Parts move into the tables while others read: who reads the parts first, and the tables after
-them, misses nothing.
+    parts/               JSON, one file per trial that has ended since the last compaction
+    states/              kept generators, training states and sample grids, by trial
+    unfinished/          the latest training state of each trial that has not ended
+A trial is done if trials.parquet or a part has a row of it. Every file is written atomically (`study.storage.files`).
+Parts may be merged into the tables while other processes read: read the parts first and the tables afterwards, so that
+no trial is missed.
 """
 
 import contextlib
@@ -26,15 +26,15 @@ import pyarrow.parquet as pq
 from study.core.errors import InputError
 from study.storage.files import DamagedFile, read, remove, replace
 from study.storage.layout import forget_unfinished
-from study.storage.lock import tables
+from study.storage.lock import locked_tables
 from study.storage.parts import part_paths, read_part, read_parts
-from study.storage.schema import EVALUATIONS, KEYS, LATER, SCORES, TABLES, is_open
+from study.storage.schema import ADDED_COLUMNS, EVALUATIONS, KEYS, SCORES, TABLES, is_open
 
 
 def read_table(folder: Path, name: str) -> pa.Table:
-    """`trials`, `evaluations` or `memberships` of a results folder; empty where there is none yet.
+    """The table `trials`, `evaluations` or `memberships` of a results folder; empty if there is no such file yet.
 
-    Raises DamagedFile where the file is cut short or of another schema, OSError where it cannot be read now.
+    Raises DamagedFile if the file is truncated or has another schema, OSError if it cannot be read now.
     """
     path, schema = folder / f"{name}.parquet", TABLES[name]
     try:
@@ -44,7 +44,9 @@ def read_table(folder: Path, name: str) -> pa.Table:
     except IsADirectoryError as error:
         raise DamagedFile(path, "a folder, not a parquet file") from error
     try:
-        table = pq.read_table(pa.BufferReader(content), use_threads=False)  # threads may outlive Python, which aborts
+        table = pq.read_table(
+            pa.BufferReader(content), use_threads=False
+        )  # threads that outlive the interpreter make it abort
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a readable parquet file ({str(error).splitlines()[0]})") from error
     table = with_later_columns(table, name)
@@ -54,34 +56,34 @@ def read_table(folder: Path, name: str) -> pa.Table:
     try:
         return table.select(schema.names).cast(schema)
     except pa.ArrowException as error:
-        raise DamagedFile(path, f"has columns of other types ({str(error).splitlines()[0]})") from error
+        raise DamagedFile(path, f"has columns of wrong types ({str(error).splitlines()[0]})") from error
 
 
 def rows_of(folder: Path, name: str, key: tuple[str, str]) -> list[dict[str, Any]]:
-    """The rows that a table has for a (trial_id, protocol_id)."""
+    """The rows of a table for the key (trial_id, protocol_id)."""
     trial_id, protocol_id = key
-    mine = (pc.field("trial_id") == trial_id) & (pc.field("protocol_id") == protocol_id)
-    rows: list[dict[str, Any]] = read_table(folder, name).filter(mine).to_pylist()
+    same_key = (pc.field("trial_id") == trial_id) & (pc.field("protocol_id") == protocol_id)
+    rows: list[dict[str, Any]] = read_table(folder, name).filter(same_key).to_pylist()
     return rows
 
 
 def with_later_columns(table: pa.Table, name: str) -> pa.Table:
-    """A table of `TABLES` with empty cells in the columns that did not exist when it was written."""
-    for column in LATER[name]:
+    """The table called `name`, with empty cells in the columns that did not exist yet when it was written."""
+    for column in ADDED_COLUMNS[name]:
         if column not in table.column_names:
             table = table.append_column(column, pa.nulls(len(table), TABLES[name].field(column).type))
     return table
 
 
 def write_table(folder: Path, name: str, table: pa.Table, check: Callable[[], None] = lambda: None) -> None:
-    """Replace a table of the folder, atomically; `check` is called at the last moment, and may raise.
+    """Replace a table of the folder atomically; `check` is called just before the replacement and may raise.
 
-    Numbers lie byte by byte, all first bytes first: they are written in half the time, to three quarters of the size.
+    Byte stream split halves the time to write numbers, and reduces the file to three quarters of its size.
     """
     numbers = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-    words = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    how: dict[str, Any] = {"compression": "zstd", "use_byte_stream_split": numbers, "use_dictionary": words}
-    replace(folder / f"{name}.parquet", lambda file: pq.write_table(table, file, **how), check)
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    options: dict[str, Any] = {"compression": "zstd", "use_byte_stream_split": numbers, "use_dictionary": texts}
+    replace(folder / f"{name}.parquet", lambda file: pq.write_table(table, file, **options), check)
 
 
 def _identities(table: pa.Table) -> pa.ChunkedArray:
@@ -93,15 +95,15 @@ def _identity(row: Mapping[str, Any]) -> str:
 
 
 def compact(folder: Path) -> int:
-    """Merge all parts into the parquet files and remove them; returns how many.
+    """Merge all parts into the parquet files and remove the parts; returns their number.
 
-    The first outcome of a trial under a protocol stays, with its evaluations; a failed or stopped one gives way to what
-    came later. The evaluations are written before the trials and the parts go last: a kill in between leaves what the
-    next compaction merges to the same tables.
+    The first outcome of a trial under a protocol is kept, with its evaluations; only a failed or stopped trial is
+    replaced by a later outcome. Evaluations are written before trials, and parts are removed last: if the process is
+    killed in between, the next compaction produces the same tables.
     """
     if not any(part_paths(folder)):
         return 0
-    with tables(folder) as held:
+    with locked_tables(folder) as tables_lock:
         found = list(read_parts(folder))
         trials, evaluations = read_table(folder, "trials"), read_table(folder, "evaluations")
         known = dict(zip(_identities(trials).to_pylist(), trials["status"].to_pylist(), strict=True))
@@ -113,16 +115,16 @@ def compact(folder: Path) -> int:
             for name, old, new in (("evaluations", evaluations, scores), ("trials", trials, rows)):
                 stays = old.filter(pc.invert(pc.is_in(_identities(old), merged)))
                 table = pa.concat_tables([stays, pa.Table.from_pylist(new, schema=TABLES[name])])
-                write_table(folder, name, table, held.check)
+                write_table(folder, name, table, tables_lock.check)
         for path, _, _ in found:
             remove(path)
     return len(found)
 
 
 def set_aside_damaged(folder: Path) -> list[Path]:
-    """Rename every file of the folder that cannot be used; returns the new names."""
+    """Rename every damaged table and part of the folder; returns the new paths."""
     moved = []
-    with tables(folder):
+    with locked_tables(folder):
         readers: list[tuple[Path, Callable[[], object]]] = [
             *((folder / f"{name}.parquet", partial(read_table, folder, name)) for name in TABLES),
             *((path, partial(read_part, path)) for path in part_paths(folder)),
@@ -138,12 +140,12 @@ def set_aside_damaged(folder: Path) -> list[Path]:
 
 
 def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:
-    """Put metrics into the empty cells of an evaluation that stands in the table.
+    """Write metrics into the empty cells of an existing evaluation; returns False if no cell was empty.
 
-    False where no cell was empty. Raises InputError where the Frechet distance of `row` is not the one that stands
-    there: then the metrics are not those of the same generator.
+    Raises InputError if the Frechet distance of `row` differs from the recorded one: then the metrics belong to another
+    generator.
     """
-    with tables(folder) as held:
+    with locked_tables(folder) as tables_lock:
         rows = read_table(folder, "evaluations").to_pylist()
         (old,) = [each for each in rows if all(each[name] == row[name] for name in KEYS["evaluations"])]
         before, now = old["frechet_distance"], row["frechet_distance"]
@@ -155,21 +157,21 @@ def fill_scores(folder: Path, row: Mapping[str, Any]) -> bool:
         empty = {name: row[name] for name in SCORES if old[name] is None and row[name] is not None}
         if empty:
             old.update(empty)
-            write_table(folder, "evaluations", pa.Table.from_pylist(rows, schema=EVALUATIONS), held.check)
+            write_table(folder, "evaluations", pa.Table.from_pylist(rows, schema=EVALUATIONS), tables_lock.check)
     return bool(empty)
 
 
 def outcomes(folder: Path, protocol_id: str, trial_ids: Collection[str]) -> dict[str, tuple[str, float | None]]:
-    """trial_id -> (status, lowest Frechet distance of its scored checkpoints) of those trials that have a row.
+    """trial_id -> (status, lowest Frechet distance of its checkpoints), for the given trials that have a row.
 
-    Parts are read as well. The score is None where no checkpoint has one.
+    Includes parts. The distance is None if no checkpoint has a score.
     """
     parts = list(read_parts(folder, trial_ids))
-    wanted = pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string()))
-    mine = wanted & (pc.field("protocol_id") == protocol_id)
-    rows = read_table(folder, "trials").filter(mine).select(["trial_id", "status"]).to_pylist()
+    selected = pc.field("trial_id").isin(pa.array(list(trial_ids), pa.string()))
+    selected &= pc.field("protocol_id") == protocol_id
+    rows = read_table(folder, "trials").filter(selected).select(["trial_id", "status"]).to_pylist()
     columns = ["trial_id", "frechet_distance"]
-    scores = read_table(folder, "evaluations").filter(mine).select(columns).to_pylist()
+    scores = read_table(folder, "evaluations").filter(selected).select(columns).to_pylist()
     found: dict[str, tuple[str, float | None]] = {
         row["trial_id"]: (row["status"], _lowest(score for score in scores if score["trial_id"] == row["trial_id"]))
         for row in rows
@@ -186,7 +188,7 @@ def _lowest(evaluations: Iterable[Mapping[str, Any]]) -> float | None:
 
 
 def statuses(folder: Path, trial_ids: Collection[str] | None = None) -> dict[tuple[str, str], str]:
-    """(trial_id, protocol_id) -> status of what stands in the folder, parts included: of all trials, or of these."""
+    """(trial_id, protocol_id) -> status, including parts, for all trials of the folder or for the given ones."""
     parts = [row for _, row, _ in read_parts(folder, trial_ids)]
     table = read_table(folder, "trials").select(["trial_id", "protocol_id", "status"])
     if trial_ids is not None:
@@ -201,10 +203,9 @@ def statuses(folder: Path, trial_ids: Collection[str] | None = None) -> dict[tup
 
 
 def forget_ended(folder: Path) -> None:
-    """Remove the states of trials that have ended.
+    """Remove the latest states of trials that have ended, which a process leaves if it is killed after writing a part.
 
-    A process that is killed after it wrote a part leaves its state. Those of trials that another outcome can follow are
-    kept: a failed one goes on from there when it is retried.
+    The states of failed and stopped trials are kept, because a retry continues from there.
     """
     names = {path.name.strip(".").partition(".")[0] for path in (folder / "unfinished").glob("*")}
     for (trial_id, protocol_id), status in statuses(folder).items() if names else ():

@@ -109,7 +109,7 @@ class Snapshot(NamedTuple):
         evaluations: all so far.
         best: the generator of the lowest score, the first of equals; None before the first checkpoint.
         position: where training goes on, at the last checkpoint or after it; None before the first step.
-        source: see `study.storage.schema.Record`.
+        source: see `study.storage.schema.TrialRecord`.
         resumptions: how often it went on from a file after an interruption.
     """
 

@@ -13,8 +13,8 @@ from study.core.evaluation import Evaluation
 from study.core.trial import Trial
 from study.storage.layout import forget_unfinished
 from study.storage.parts import part_path, read_evaluation, read_part, write_part
-from study.storage.retry import patiently
-from study.storage.schema import FAILED, FINISHED, STOPPED, Record, is_open
+from study.storage.retry import write_with_retry
+from study.storage.schema import FAILED, FINISHED, STOPPED, TrialRecord, is_open
 from study.storage.tables import rows_of
 from study.training.loop import Checkpoint
 from study.worker.checkpoint import Snapshot
@@ -44,7 +44,7 @@ class Outcome:
 def end(
     trial: Trial,
     context: Context,
-    record: Record,
+    record: TrialRecord,
     evaluations: Sequence[Evaluation],
     *,
     seconds: float,
@@ -59,7 +59,7 @@ def end(
     recorded = last or record.status != FAILED
     if recorded:
         part = partial(write_part, context.results, trial, context.protocol, record, evaluations)
-        patiently(part, context.results, say, context.patience)
+        write_with_retry(part, context.results, say, context.patience)
     if record.status != FAILED:
         with contextlib.suppress(OSError):  # the next run of the study removes what is left
             forget_unfinished(context.results, trial.id, context.protocol.id)
@@ -99,7 +99,7 @@ def progress(context: Context, device: str) -> Callable[[Checkpoint, Snapshot], 
 
 def record_stopped(trial: Trial, context: Context, made: Progress) -> Outcome:
     """The row of a trial that was stopped there."""
-    record = Record(**made.record)
+    record = TrialRecord(**made.record)
     evaluations = [read_evaluation(**evaluation) for evaluation in made.evaluations]
     seconds = (record.training_seconds or 0) + (record.scoring_seconds or 0)
     return end(trial, context, record, evaluations, seconds=seconds)

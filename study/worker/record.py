@@ -13,7 +13,7 @@ import torch
 
 from study.core.context import Context
 from study.core.trial import SEMANTICS, Trial
-from study.storage.schema import TRAINING, Record
+from study.storage.schema import TRAINING, TrialRecord
 from study.training.lockstep import Position
 from study.worker.checkpoint import Snapshot
 
@@ -31,10 +31,10 @@ def make_record(
     resumptions: int = 0,
     pack: int | None = 1,
     compiled: str | None = None,
-) -> Record:
+) -> TrialRecord:
     """How a trial went until it came to `position`, and where and by what it was run."""
     images = position.step * trial.training.batch_size if position else None
-    return Record(
+    return TrialRecord(
         status=status,
         reason=reason,
         dataset_sha256=context.dataset_sha256,

@@ -15,7 +15,7 @@ from typing import Any
 from study.core.context import TENSORBOARD, Context
 from study.core.evaluation import Evaluation
 from study.core.trial import Trial
-from study.storage.files import listed, put, remove
+from study.storage.files import list_files, remove, write_file
 from study.training.loop import Checkpoint
 from study.worker.checkpoint import Snapshot
 
@@ -45,7 +45,7 @@ class Events:
         """The trial starts, or goes on: what lacks of its past is told, and nothing stays of what is beyond it."""
         past = {_name(each.discriminator_step): each for each in so_far.evaluations}
         with self._telling():
-            there = {path.name for path in listed(self._folder, "*.tfevents.*")}
+            there = {path.name for path in list_files(self._folder, "*.tfevents.*")}
             for name in there - {_name(0), *past}:
                 remove(self._folder / name)
             if _name(0) not in there:
@@ -64,7 +64,7 @@ class Events:
 
         version = Event(wall_time=time.time(), file_version="brain.Event:2")
         events = version, Event(wall_time=time.time(), step=step, summary=summary)
-        put(self._folder / _name(step), b"".join(_framed(event.SerializeToString()) for event in events))
+        write_file(self._folder / _name(step), b"".join(_framed(event.SerializeToString()) for event in events))
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from study.core.context import ALL, NONE, Context
 from study.core.errors import InputError
 from study.core.trial import Trial
 from study.storage.layout import generator_at, generator_path, state_path
-from study.storage.retry import patiently
+from study.storage.retry import write_with_retry
 from study.storage.schema import FINISHED
 from study.training.lockstep import Position
 from study.training.loop import Checkpoint
@@ -111,7 +111,7 @@ class Running:
         return position is not None and position.step >= self.task.trial.training.discriminator_steps
 
     def end(self, status: str, reason: str | None, pack: int) -> Outcome:
-        """Keep what is kept of a trial that has ended, and write its part file; `pack`: as in its `Record`."""
+        """Keep what is kept of a trial that has ended, and write its part file; `pack`: as in its `TrialRecord`."""
         self.ended = True
         if status == FINISHED:
             self._keep()
@@ -130,4 +130,4 @@ class Running:
             self._patiently(partial(save_state, state_path(results, trial_id), self.so_far, self._shape))
 
     def _patiently(self, write: Callable[[], object]) -> None:
-        patiently(write, self._context.results, self._say, self._context.patience)
+        write_with_retry(write, self._context.results, self._say, self._context.patience)

@@ -12,7 +12,7 @@ from study.core.evaluation import Diagnostics, Evaluation, MetricProtocol, Score
 from study.core.trial import Hyperparameters, Method, Training, Trial, content_id
 from study.storage.memberships import add_memberships
 from study.storage.parts import write_part
-from study.storage.schema import DIVERGED, FAILED, FINISHED, Record
+from study.storage.schema import DIVERGED, FAILED, FINISHED, TrialRecord
 from study.storage.tables import compact
 
 CLASSIFIER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=360, n_fake=360)
@@ -69,7 +69,7 @@ class Study:
             )
             for step, value in enumerate(scores, 1)
         ]
-        record = Record(
+        record = TrialRecord(
             status=score if isinstance(score, str) else status or FINISHED,
             reason="made so" if isinstance(score, str) else None,
             dataset_sha256=dataset_sha256,

@@ -32,7 +32,7 @@ from analysis.rows import open_rows
 from analysis.scores import SETTINGS
 from study.core.errors import InputError
 from study.core.trial import Method
-from study.storage.baselines import Baseline, read_baselines, record_baseline
+from study.storage.baselines import RecordedBaseline, read_baselines, record_baseline
 from tests.analysis.planted import TRUE_IN_A, A, B, finished, planted, rows_of, shuffled
 
 SN, GP = {"normalizations": "spectral_norm"}, {"penalty": "gradient_penalty", "penalty_weight": 10.0}
@@ -409,7 +409,7 @@ def baseline(distance, **other):
     first = finished(trainings([1.0])).iloc[0]
     names = ("dataset", "protocol_id", "dataset_sha256", "extractor", "weights_sha256", "split")
     numbers = {"n_real": 10_000, "n_other": 10_000, "frechet_distance": distance}
-    return Baseline(**{**{name: first[name] for name in names}, **numbers, **other})
+    return RecordedBaseline(**{**{name: first[name] for name in names}, **numbers, **other})
 
 
 @pytest.mark.parametrize(

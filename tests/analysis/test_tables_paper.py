@@ -11,7 +11,7 @@ from analysis.tables import plain, tables
 from study.core.evaluation import Evaluation, MetricProtocol
 from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.storage.parts import write_part
-from study.storage.schema import DIVERGED, FAILED, FINISHED, INCEPTION_SHA256, Record
+from study.storage.schema import DIVERGED, FAILED, FINISHED, INCEPTION_SHA256, TrialRecord
 
 CELEBA = "celeba-hq-128"
 FID = {"extractor": "inception-v3-compat", "weights_sha256": INCEPTION_SHA256}
@@ -55,7 +55,7 @@ def add(folder, method, numbers, scores, *, steps=100_000, width=64, protocol=PA
             penalty=0.0,
         )
         found = [] if isinstance(score, str) else [evaluation]
-        assert write_part(folder, trial, protocol, Record(status=status, **RECORD), found)
+        assert write_part(folder, trial, protocol, TrialRecord(status=status, **RECORD), found)
 
 
 @pytest.fixture

@@ -46,13 +46,13 @@ def test_a_folder_of_ones_own_from_preparation_to_a_plan_and_a_trial(
         f"prepared: {tmp_path / 'data' / 'mine'}",
         "37 train, 3 test, 16x16 RGB; ",
         "2 classes: cat, dog",
-        "read 41 images, 0 taken as stored",
-        "  cropped: 40 (the centre taken)",
+        "read 41 images, 0 used as stored",
+        "  cropped: 40 (cropped at the centre)",
         "defaults: sndcgan of width 16, 2,000 D updates, scored every 400 by classifier on 3 images; fit crop",
         "use it: study run grid --dataset mine",
     ):
         assert line in made.out, line
-    assert "no image that Pillow knows: 1 (the first: cat/broken.png)" in made.out
+    assert "not an image that Pillow can read: 1 (the first: cat/broken.png)" in made.out
 
     listed = study("datasets", *where).out
     assert f"mine  (0.0 MB in {tmp_path / 'data'})" in listed and "labelled images, 16x16 RGB" in listed

@@ -100,11 +100,11 @@ def test_no_clock_keeps_a_folder_from_being_opened_and_told_of(tmp_path: Path, s
 @pytest.mark.parametrize("when", [0, 1, 2**34])
 def test_no_file_time_hides_a_part_or_a_claim(tmp_path: Path, when: int) -> None:
     leave(tmp_path, trial(0))
-    with opened(tmp_path) as claim:
-        claim.check()
+    with opened(tmp_path) as folder_lock:
+        folder_lock.check()
         for path in [tmp_path, *tmp_path.rglob("*")]:
             os.utime(path, (when, when))
-        claim.check()
+        folder_lock.check()
         leave(tmp_path, trial(1))
         for path in part_paths(tmp_path):
             os.utime(path, (when, when))

@@ -96,8 +96,8 @@ def test_a_file_that_is_damaged_while_a_study_runs_is_set_aside(
 ) -> None:
     monkeypatch.setattr(session, "COMPACT_EVERY", -1)
     said: list[str] = []
-    with opened(tmp_path) as claim:
-        add = compacting(tmp_path, claim, lambda *_: None, said.append)
+    with opened(tmp_path) as folder_lock:
+        add = compacting(tmp_path, folder_lock, lambda *_: None, said.append)
         for seed in range(2):
             leave(tmp_path, trial(seed))
         part_path(tmp_path, trial(1).id, PROTOCOL.id).write_text("{")

@@ -9,11 +9,11 @@ import pytest
 from study.core.evaluation import Evaluation, MetricProtocol
 from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.storage.parts import write_part
-from study.storage.schema import FINISHED, Record
+from study.storage.schema import FINISHED, TrialRecord
 
 PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=360, n_fake=360)
 OTHER = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=100, n_fake=100)
-RECORD = Record(
+RECORD = TrialRecord(
     status=FINISHED,
     reason=None,
     dataset_sha256="d" * 64,

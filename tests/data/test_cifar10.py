@@ -88,7 +88,7 @@ def test_the_unpacked_folder_gives_the_same(tmp_path):
 def test_a_truncated_archive(tmp_path, keep):
     path = archived(tmp_path / "c.tar.gz", batches()[0])
     os.truncate(path, int(path.stat().st_size * keep))
-    with refused(r"--source .*c.tar.gz: the archive is damaged or cut short \(.*fetch it again \(md5 c58f30108"):
+    with refused(r"--source .*c.tar.gz: the archive is damaged or truncated \(.*download it again \(md5 c58f30108"):
         prepare("cifar10", path, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
@@ -116,9 +116,9 @@ BAD = {
     "code": (_Bomb(), "asks for posix.mkdir, refused as unsafe"),
     "code within": ({b"data": ROWS, b"labels": [0] * N, b"x": _Bomb()}, "refused as unsafe"),
     "numpy function": (b"cnumpy\nload\n(S'x'\ntR.", "asks for numpy.load, refused as unsafe"),
-    "no pickle": (b"hello", r"no batch of CIFAR-10 \("),
-    "cut pickle": (pickle.dumps({b"data": ROWS}, protocol=2)[:500], "no batch of CIFAR-10"),
-    "no labels": ({b"data": ROWS}, "no batch of CIFAR-10"),
+    "no pickle": (b"hello", r"not a batch of CIFAR-10 \("),
+    "cut pickle": (pickle.dumps({b"data": ROWS}, protocol=2)[:500], "not a batch of CIFAR-10"),
+    "no labels": ({b"data": ROWS}, "not a batch of CIFAR-10"),
     "too few labels": ({b"data": ROWS, b"labels": [0]}, f"label from 0 to 9 for each of its {N} images"),
     "strange label": ({b"data": ROWS, b"labels": [10] * N}, "label from 0 to 9"),
     "other shape": ({b"data": ROWS[:, :100], b"labels": [0] * N}, r"holds uint8 \[12, 100\]"),
@@ -184,7 +184,7 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(tmp_path, served, 
     else:
         web.close()
     with refused(
-        r"--download http://.*: (cannot be fetched \(.+\)|md5 .*); .*fetch it elsewhere and give it by --source"
+        r"--download http://.*: (cannot be downloaded \(.+\)|md5 .*); .*download it elsewhere and give it with --source"
     ):
         prepare("cifar10", None, tmp_path / "data")
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []

@@ -104,14 +104,17 @@ def test_grey_keeps_one_channel_where_one_is_asked_for(tmp_path):
 
 
 BAD = {
-    "empty": (lambda path: path.write_bytes(b""), "no image that Pillow knows"),
-    "text": (lambda path: path.write_text("not an image"), "no image that Pillow knows"),
+    "empty": (lambda path: path.write_bytes(b""), "not an image that Pillow can read"),
+    "text": (lambda path: path.write_text("not an image"), "not an image that Pillow can read"),
     "missing": (lambda path: None, "cannot be read"),
     "folder": (lambda path: path.mkdir(), "cannot be read"),
     "cut short": (cut, "does not decode"),
     "flipped bit": (flipped, "does not decode"),
-    "huge": (lambda path: raw_png(path, (20_000, 20_000), 8, b""), "too large to be decoded safely"),
-    "float": (lambda path: saved(path, Image.fromarray(GREY.astype(np.float32)), format="TIFF"), "no one conversion"),
+    "huge": (lambda path: raw_png(path, (20_000, 20_000), 8, b""), "too large to decode safely"),
+    "float": (
+        lambda path: saved(path, Image.fromarray(GREY.astype(np.float32)), format="TIFF"),
+        "without a unique conversion",
+    ),
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 import study
 from study.core.errors import InputError
 from study.data import prepare
-from study.data.dataset import Record
+from study.data.dataset import ImageRecord
 from study.data.decoding import parallel
 from study.data.decoding.image import Target, decode_all
 from study.data.decoding.parallel import CHUNK, decoded
@@ -28,7 +28,7 @@ def records(tmp_path_factory):
     mixed_folder(folder, 150)
     files = sorted(path for path in folder.iterdir() if path.suffix != ".txt")
     forms = (str, lambda path: path.read_bytes(), lambda path: noise((70, 64), len(path.name)))
-    return [Record(path.name, forms[i % 3](path), i) for i, path in enumerate(files * 5)]
+    return [ImageRecord(path.name, forms[i % 3](path), i) for i, path in enumerate(files * 5)]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -58,7 +58,7 @@ def test_few_images_are_read_ahead():
         nonlocal given
         for i in range(10_000):
             given += 1
-            yield Record(str(i), noise((64, 64), 0))
+            yield ImageRecord(str(i), noise((64, 64), 0))
 
     pairs = decoded(endless(), 10_000, TARGET, 2)
     for taken, _ in enumerate(pairs):
@@ -69,7 +69,7 @@ def test_few_images_are_read_ahead():
 
 
 def test_a_wrong_size_found_by_a_process_is_the_users_error():
-    records = [Record(f"{i}", noise((64, 64) if i != 700 else (64, 65))) for i in range(1000)]
+    records = [ImageRecord(f"{i}", noise((64, 64) if i != 700 else (64, 65))) for i in range(1000)]
     with pytest.raises(InputError, match=r"^image 700: 64x65 pixels; must be 64x64"):
         list(decoded(records, 1000, Target(64, 3, "exact"), 2))
 
@@ -82,20 +82,18 @@ def test_a_process_that_dies_is_said_in_one_line(monkeypatch):
         return real([command[0], "-c", "import os, sys; sys.stdin.buffer.read(100); os._exit(9)"], **options)
 
     monkeypatch.setattr(parallel.subprocess, "Popen", dying)
-    records = [Record(f"{i}", png_bytes(noise((64, 64)))) for i in range(600)]
-    with pytest.raises(
-        InputError, match=r"^image 0 or one of the 31 after it: the process that decoded it died \(code 9"
-    ):
+    records = [ImageRecord(f"{i}", png_bytes(noise((64, 64)))) for i in range(600)]
+    with pytest.raises(InputError, match=r"^image 0 or one of the next 31: the decoding process died \(exit code 9"):
         list(decoded(records, 600, TARGET, 2))
 
 
 ORPHANS = """
 import os, signal, sys
-from study.data.dataset import Record
+from study.data.dataset import ImageRecord
 from study.data.decoding.image import Target
 from study.data.decoding.parallel import decoded
 import numpy as np
-records = (Record(str(i), np.zeros((64, 64, 3), np.uint8)) for i in range(10_000))
+records = (ImageRecord(str(i), np.zeros((64, 64, 3), np.uint8)) for i in range(10_000))
 for i, _ in enumerate(decoded(records, 10_000, Target(64, 3, "pad"), 3)):
     if i == 300:
         children = set()

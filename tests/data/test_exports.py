@@ -57,10 +57,10 @@ def test_parquet_files_in_order_of_name_and_row(tmp_path, pixels, encoded):
 def test_parquet_that_is_damaged_or_holds_no_images(tmp_path, encoded):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["x"] * 3, "url": ["y"] * 3}), path)
-    with refused("no column of images; it has text, url, one must be image or img"):
+    with refused("no column of images; it has text, url, must have image or img"):
         prepare(CELEBA, path, tmp_path / "data")
     pq.write_table(pa.table({"image": [1, 2, 3]}), path)
-    with refused("its column of images holds int; must be encoded images"):
+    with refused("its column of images contains int; must contain encoded images"):
         prepare(CELEBA, path, tmp_path / "data")
     pq.write_table(hugging_face_rows(encoded), path)
     content = path.read_bytes()
@@ -134,5 +134,7 @@ def test_without_the_library_one_line_says_so(tmp_path, library, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     (tmp_path / "data.mdb").touch()
     name, source = (LSUN, tmp_path) if library == "lmdb" else (CELEBA, "hf://someone/celeba-hq")
-    with refused(rf"--source .*: needs the library {library}, not installed; pip install 'gan-study\[{library}\]'"):
+    with refused(
+        rf"--source .*: needs the library {library}, which is not installed; run: pip install 'gan-study\[{library}\]'"
+    ):
         prepare(name, source, tmp_path / "out")

@@ -112,12 +112,15 @@ def test_train_and_test_folders_are_the_splits(tmp_path):
 
 
 BAD_LAYOUTS = {
-    "loose": (("a.png", "cat/b.png", "dog/c.png"), r"1 images lie beside the class folders \(cat, ...\)"),
+    "loose": (("a.png", "cat/b.png", "dog/c.png"), r"1 images are outside of the class folders \(cat, ...\)"),
     "single": (("cat/a.png", "cat/b.png", "dog/c.png"), "class dog has one image"),
     "empty split": (("train/a.png", "test/readme.txt"), "/test: no images in it"),
-    "beside": (("train/a.png", "test/a.png", "val/a.png"), "val lies beside its train and test folders"),
-    "unlike": (("train/cat/a.png", "train/dog/a.png", "test/cat/a.png", "test/eel/a.png"), r"unlike classes \(dog\)"),
-    "half labelled": (("train/cat/a.png", "train/dog/a.png", "test/a.png"), r"unlike classes \(cat\)"),
+    "beside": (("train/a.png", "test/a.png", "val/a.png"), "val is outside of its train and test folders"),
+    "unlike": (
+        ("train/cat/a.png", "train/dog/a.png", "test/cat/a.png", "test/eel/a.png"),
+        r"different classes \(dog\)",
+    ),
+    "half labelled": (("train/cat/a.png", "train/dog/a.png", "test/a.png"), r"different classes \(cat\)"),
 }
 
 

@@ -8,8 +8,8 @@ from study import data
 from .pictures import mixed_folder
 
 N_FAST, N_LARGE = 120, 500
-LEFT_OUT = {"corrupt": "does not decode", "float": "of a mode that has no one conversion to 8 bits"}
-LEFT_OUT |= {"text": "no image that Pillow knows", "tiny": "smaller than 64 px, so not to be cropped"}
+LEFT_OUT = {"corrupt": "does not decode", "float": "colour mode without a unique conversion to 8 bits"}
+LEFT_OUT |= {"text": "not an image that Pillow can read", "tiny": "smaller than 64 px, cannot be cropped"}
 TREATED = {"alpha": ["alpha"], "palette": ["palette"], "cmyk": ["CMYK"], "rgb-16": ["16-bit"], "grey": ["grey"]}
 TREATED |= {"grey-16": ["16-bit", "grey"], "gif": ["animated", "palette"]}
 

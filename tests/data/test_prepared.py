@@ -15,7 +15,7 @@ from PIL import Image
 import study
 from study.core.errors import InputError
 from study.data import get, is_ready, load, prepare, prepared, report_lines, size_on_disk
-from study.data.dataset import Record, Source, Split
+from study.data.dataset import ImageRecord, Source, Split
 
 NAME = "celeba-hq-128"
 N = 20
@@ -164,7 +164,7 @@ def test_labels_are_kept_beside_the_images(tmp_path):
 
     def read(dataset, source):
         pairs = {split: zip(pixels[split], labels[split].tolist(), strict=True) for split in labels}
-        records = {split: [Record(str(label), image, label) for image, label in pairs[split]] for split in pairs}
+        records = {split: [ImageRecord(str(label), image, label) for image, label in pairs[split]] for split in pairs}
         return Source(splits={split: Split(n=len(found), records=found) for split, found in records.items()})
 
     dataset = replace(get("digits"), embedded=None, source=read)
@@ -190,7 +190,7 @@ def test_a_bad_image_is_left_out_and_named(tmp_path):
     assert done["left_out_names"][0]["name"] == "003.png"
     assert "17 train and 2 test images; celeba-hq-128 has 27,000 train and 3,000 test" in made.manifest["remarks"][0]
     lines = "\n".join(report_lines(made.manifest))
-    assert "left out 1" in lines and "does not decode: 1 (the first: 003.png)" in lines and "remark: these are" in lines
+    assert "left out 1" in lines and "does not decode: 1 (the first: 003.png)" in lines and "remark: prepared" in lines
 
 
 def test_more_bad_images_than_the_manifest_names_are_all_counted(tmp_path):
@@ -198,7 +198,7 @@ def test_more_bad_images_than_the_manifest_names_are_all_counted(tmp_path):
     for i in range(150):
         (tmp_path / "source" / f"000-{i:03}.png").write_bytes(b"nothing")
     done = prepare(NAME, tmp_path / "source", tmp_path / "data").manifest["images"]
-    assert done["left_out"] == {"no image that Pillow knows": 150}
+    assert done["left_out"] == {"not an image that Pillow can read": 150}
     assert len(done["left_out_names"]) == 100
 
 
@@ -208,7 +208,9 @@ def test_where_nothing_is_left_the_preparation_is_refused(tmp_path, bad):
     for i in bad:
         (tmp_path / "source" / f"{i:03}.png").write_bytes(b"")
     split = "train" if len(bad) == N else "test"
-    with refused(rf"no image of the {split} split can be used \({2 if split == 'test' else 18} no image that Pillow"):
+    with refused(
+        rf"no image of the {split} split can be used \({2 if split == 'test' else 18} not an image that Pillow"
+    ):
         prepare(NAME, tmp_path / "source", tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -271,6 +273,6 @@ def test_two_preparations_at_once_do_not_meet(tmp_path, source):
 
 def test_a_folder_of_the_user_in_the_way_is_left_alone(tmp_path):
     fill(tmp_path / NAME)
-    with refused("is no prepared dataset"):
+    with refused("is not a prepared dataset"):
         prepare(NAME, tmp_path / NAME, tmp_path)
     assert len(list((tmp_path / NAME).iterdir())) == N

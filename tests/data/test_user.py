@@ -138,8 +138,8 @@ def changed(**changes):
 
 Y = np.zeros(40, int)
 BAD_ARRAYS = {
-    "no test": (changed(x_test=None), "has no array x_test; it needs x_train and x_test"),
-    "half labelled": (changed(y_test=None), "has no array y_test; give labels for both splits, or for none"),
+    "no test": (changed(x_test=None), "has no array x_test; must have x_train and x_test"),
+    "half labelled": (changed(y_test=None), "has no array y_test; give labels for both splits or for neither"),
     "float": (changed(x_train=np.zeros((40, 32, 32, 3))), r"x_train is float64 \[40, 32, 32, 3\]; must be uint8"),
     "channels": (changed(x_train=np.zeros((4, 32, 32, 4), np.uint8)), "must be uint8 .* with C 1 or 3"),
     "none": (changed(x_test=np.zeros((0, 32, 32, 3), np.uint8)), "must be uint8"),
@@ -149,7 +149,7 @@ BAD_ARRAYS = {
     "text": (changed(y_train=np.array(["cat"] * 40)), "y_train must be 40 whole numbers"),
     "objects": (changed(y_train=np.array([None] * 40)), "not a readable .npz archive"),
     "not square": (changed(x_train=np.zeros((4, 8, 16, 3), np.uint8), x_test=np.zeros((4, 8, 16, 3), np.uint8))
-                   , "--resolution: needed"),
+                   , "--resolution: missing"),
 }  # fmt: skip
 
 
@@ -184,12 +184,12 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, arrays, save)
     ("name", "options", "message"),
     [
         ("celebahq", {}, r"dataset celebahq: unknown; did you mean celeba-hq-128\?.*; to register .*--resolution R\."),
-        ("a/b", {"resolution": 32}, "not a plain name"),
-        ("../b", {"resolution": 32}, "not a plain name"),
-        ("a,b", {"resolution": 32}, "not a plain name"),
-        (".hidden", {"resolution": 32}, "not a plain name"),
-        ("", {"resolution": 32}, "not a plain name"),
-        ("classifiers", {"resolution": 32}, "not a plain name"),
+        ("a/b", {"resolution": 32}, "not a valid name"),
+        ("../b", {"resolution": 32}, "not a valid name"),
+        ("a,b", {"resolution": 32}, "not a valid name"),
+        (".hidden", {"resolution": 32}, "not a valid name"),
+        ("", {"resolution": 32}, "not a valid name"),
+        ("classifiers", {"resolution": 32}, "not a valid name"),
         ("mine", {"resolution": 50}, "--resolution 50: must be a multiple of 8 from 8 to 1024"),
         ("mine", {"resolution": 0}, "--resolution 0: must be a multiple of 8"),
         (
@@ -204,10 +204,10 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, arrays, save)
         (
             "celeba-hq-128",
             {"resolution": 64},
-            "--resolution 64: celeba-hq-128 is a dataset of the study, which fixes it",
+            "--resolution 64: fixed for celeba-hq-128, a dataset of the study",
         ),
-        ("lsun-bedroom-128", {"fit": "resize"}, "--fit resize: lsun-bedroom-128 is a dataset of the study"),
-        ("cifar10", {"test_fraction": 0.5}, "--test-fraction 0.5: cifar10 is a dataset of the study"),
+        ("lsun-bedroom-128", {"fit": "resize"}, "--fit resize: fixed for lsun-bedroom-128, a dataset of the study"),
+        ("cifar10", {"test_fraction": 0.5}, "--test-fraction 0.5: fixed for cifar10, a dataset of the study"),
     ],
 )
 def test_what_cannot_be_registered_is_refused_and_leaves_nothing(tmp_path, plain, name, options, message):

@@ -375,7 +375,7 @@ def test_hours_in_words(hours, words):
         (["--dataset", "digit"], "--dataset digit: unknown; did you mean digits?"),
         (["--methods", "spectrl"], "--methods spectrl: unknown; did you mean spectral_norm?"),
         (["--n-dis", 2], "--n-dis 2: regularization has no such setting; it has [1, 5]."),
-        (["bo", "--n-dis", 2], "--n-dis 2: ranges searches no such n_dis; it has [1, 5]."),
+        (["bo", "--n-dis", 2], "--n-dis 2: ranges has no such n_dis; it has [1, 5]."),
         (["bo", "--dataset", "digit"], "--dataset digit: unknown; did you mean digits?"),
         (["bo", "--rounds", 0], "--rounds 0: must be 1 or more."),
         (["--rounds", 0], "--rounds 0: must be 1 or more."),
@@ -388,7 +388,7 @@ def test_hours_in_words(hours, words):
         (["grid", "--gpus", 0], "--gpus 0: must be 1 or more."),
         (["grid", "--gpus", "half"], "Invalid value for '--gpus'"),
         (["grid", "--discriminator-steps", 0], "--discriminator-steps 0: must be 1 or more"),
-        (["smoke", "--dataset", "all"], "--dataset all: smoke is not an experiment of the paper's; name a dataset."),
+        (["smoke", "--dataset", "all"], "--dataset all: smoke is not an experiment of the paper; name a dataset."),
         (["published"], "space published: has nothing for digits; it has entries for celeba-hq-128, cifar10"),
         (["grid", "--architecture", "resnet19"], "--architecture resnet19: 8 px does not fit"),
         (["bo", "--architecture", "resnet19"], "--architecture resnet19: 8 px does not fit"),
@@ -435,9 +435,7 @@ def test_a_space_that_nobody_means_is_refused_before_it_is_made(plan, big):
     big(10**12)
     answer = plan("./big.toml")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == (
-        "space big: expands to 1,000,000,000,000 trials, more than 100,000; add --yes if that is meant.\n"
-    )
+    assert answer.err == ("space big: expands to 1,000,000,000,000 trials, more than 100,000; add --yes to allow it.\n")
 
 
 def test_a_large_space_is_counted_where_it_is_meant(plan, big, monkeypatch):
@@ -445,5 +443,5 @@ def test_a_large_space_is_counted_where_it_is_meant(plan, big, monkeypatch):
     big(20)
     assert table(plan("./big.toml"))["big", "digits", "none"]["trials"] == "20"
     big(21)
-    assert plan("./big.toml").err == "space big: expands to 21 trials, more than 20; add --yes if that is meant.\n"
+    assert plan("./big.toml").err == "space big: expands to 21 trials, more than 20; add --yes to allow it.\n"
     assert table(plan("./big.toml", "--yes"))["big", "digits", "none"]["trials"] == "21"

@@ -432,18 +432,18 @@ def test_each_n_dis_is_searched_in_the_ranges_of_its_block(ask, own):
     ]
     (two,) = ask(path, n_dis=2)
     assert two.n_dis == 2
-    with pytest.raises(InputError, match=r"--n-dis 3: own searches no such n_dis; it has \[1, 2, 5\]"):
+    with pytest.raises(InputError, match=r"--n-dis 3: own has no such n_dis; it has \[1, 2, 5\]"):
         ask(path, n_dis=3)
 
 
 def test_ranges_that_are_missing_or_not_clear(ask, own):
     again = [{"methods": ["none"], "rate": rate, "n_dis": [1]} for rate in (HIGH, LOW)]
-    with pytest.raises(InputError, match="space own: has two sets of ranges for none at n_dis 1; a search needs one"):
+    with pytest.raises(InputError, match="space own: has different ranges for none at n_dis 1; a search needs"):
         ask(own(*again))
     methods = ["none", "gradient_penalty"]
     weight = "penalty_weight = { low = 1, high = 10 }"
     path = own({"methods": methods, "rate": 1e-4, "n_dis": [1], "weight": weight})
-    with pytest.raises(InputError, match="space own: has no range for none; `study bo` needs one at least"):
+    with pytest.raises(InputError, match="space own: has no range for none; `study bo` needs at least one"):
         ask(path)
 
 
@@ -483,7 +483,7 @@ def test_memberships_that_cannot_be_told(ask, tmp_path, definition, why):
     with pytest.raises(InputError) as caught:
         Rounds([search], silent)
     message = str(caught.value)
-    assert f"round 1: what trial {rows[1]['trial_id']} is cannot be told ({why}" in message
+    assert f"round 1: the definition of trial {rows[1]['trial_id']} is not readable ({why}" in message
     assert "restore the file" in message and "\n" not in message
 
 
@@ -506,13 +506,13 @@ def test_a_membership_says_what_its_trial_is(ask, tmp_path):
         (["--seed", -1], "--seed -1: must be 0 or more."),
         (["--sampler", "gp-ucb"], "--sampler gp-ucb: unknown; did you mean gp-bucb?"),
         (["--methods", "spectral"], "--methods spectral: unknown; did you mean"),
-        (["--n-dis", 3], "--n-dis 3: ranges searches no such n_dis; it has [1, 5]."),
+        (["--n-dis", 3], "--n-dis 3: ranges has no such n_dis; it has [1, 5]."),
         (["--dataset", "digit"], "--dataset digit: unknown; did you mean digits?"),
         (["--architecture", "resnet19"], "--architecture resnet19: 8 px does not fit"),
         (["gird"], "space gird: unknown; did you mean grid?"),
         (["published"], "space published: has nothing for digits"),
-        (["bo"], "space bo: is searched, not listed"),
-        (["--dataset", "all", "smoke"], "--dataset all: smoke is not an experiment of the paper's; name a dataset."),
+        (["bo"], "space bo: has no fixed settings"),
+        (["--dataset", "all", "smoke"], "--dataset all: smoke is not an experiment of the paper; name a dataset."),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_made(study, tmp_path, arguments, message):

@@ -113,6 +113,39 @@ def test_what_a_toml_file_says(write):
     assert (one.method.name, one.method.architecture, one.seeds) == ("none", "sndcgan", 4)
 
 
+SIZES = {"width": 4, "batch_size": 16, "latent_dim": 5, "checkpoint_every": 10}
+
+
+def planned(space, tmp_path, **asked):
+    """(width, batch size, latent dimension, checkpoint interval) of all trials that a space plans."""
+    request = make_request(datasets=["digits"], results=tmp_path / "results", data_dir=tmp_path / "data", **asked)
+    trainings = {(each.trial.training, each.context.checkpoint_every) for each in make_plan(request, space)}
+    ((training, checkpoint_every),) = trainings
+    return training.width, training.batch_size, training.latent_dim, checkpoint_every
+
+
+@pytest.mark.parametrize("suffix", ["toml", "py"])
+def test_sizes_of_a_file_replace_the_datasets_and_options_replace_the_files(write, tmp_path, suffix):
+    if suffix == "toml":
+        plain = find(write(BLOCK, "plain.toml"))
+        space = find(write("".join(f"{name} = {value}\n" for name, value in SIZES.items()) + BLOCK))
+    else:
+        sizes = "".join(f"{name}={value}, " for name, value in SIZES.items())
+        plain = find(write(PYTHON, "plain.py"))
+        space = find(write(PYTHON.replace("seeds=2, ", f"seeds=2, {sizes}"), "mine.py"))
+    assert planned(plain, tmp_path) == (8, 64, 128, 25)
+    assert planned(space, tmp_path) == tuple(SIZES.values())
+    assert planned(space, tmp_path, width=12, checkpoint_every=50) == (12, 16, 5, 50)
+    assert planned(space, tmp_path, batch_size=32, latent_dim=7) == (4, 32, 7, 10)
+
+
+def test_sizes_of_a_file_are_part_of_the_trials(write, tmp_path):
+    """The same ids as with the options; the checkpoint interval is not part of a trial."""
+    plain, sized = find(write(BLOCK, "plain.toml")), find(write("width = 4\nlatent_dim = 5\n" + BLOCK))
+    assert ids(sized, tmp_path) == ids(plain, tmp_path, width=4, latent_dim=5) != ids(plain, tmp_path)
+    assert ids(find(write("checkpoint_every = 10\n" + BLOCK)), tmp_path) == ids(plain, tmp_path)
+
+
 def test_the_last_field_varies_fastest(write):
     text = BLOCK.replace("learning_rate = 1e-4\n", "").replace("beta1 = 0.5", "beta1 = [0.5, 0]")
     rates = [
@@ -224,32 +257,39 @@ def having(text, line):
 
 
 TOML_ERRORS = {
-    "": "has no settings; a space has one [[blocks]] or [[random]] at least.",
+    "": "has no settings; a space needs at least one [[blocks]] or [[random]].",
     "seeds = 2": "has no settings",
     "blocks = []": "has no settings",
-    "description = 'a'\nbeta1 == 0.5": "is no TOML: Invalid value (at line 2, column 8).",
-    "a = [\n\n": "is no TOML: Invalid value (at the end, line 2).",
-    "seeds = 1\nseeds = 2\n": "is no TOML: Cannot overwrite a value (at line 2, column 10).",
-    "a = " + "[" * 5000: "is no TOML: ",
-    b"source = '\xff'": "is no TOML: 'utf-8' codec can't decode byte 0xff",
-    "descripton = 'a'\n" + BLOCK: "key descripton: unknown; did you mean description? Known: blocks, description,",
-    '"a\\nb" = 1\n' + BLOCK: "key a b: unknown. Known: blocks,",
-    "description = 1\n" + BLOCK: "description 1: must be a text in quotes.",
-    "source = ['a']\n" + BLOCK: "source ['a']: must be a text in quotes.",
+    "description = 'a'\nbeta1 == 0.5": "is not valid TOML: Invalid value (at line 2, column 8).",
+    "a = [\n\n": "is not valid TOML: Invalid value (at the end, line 2).",
+    "seeds = 1\nseeds = 2\n": "is not valid TOML: Cannot overwrite a value (at line 2, column 10).",
+    "a = " + "[" * 5000: "is not valid TOML: ",
+    b"source = '\xff'": "is not valid TOML: 'utf-8' codec can't decode byte 0xff",
+    "descripton = 'a'\n"
+    + BLOCK: "key descripton: unknown; did you mean description? Known: batch_size, blocks, checkpoint_every,",
+    '"a\\nb" = 1\n' + BLOCK: "key a b: unknown. Known: batch_size, blocks,",
+    "description = 1\n" + BLOCK: "description 1: must be text in quotes.",
+    "source = ['a']\n" + BLOCK: "source ['a']: must be text in quotes.",
     "seeds = 0\n" + BLOCK: "seeds 0: must be a whole number, 1 or more.",
     "seeds = true\n" + BLOCK: "seeds True: must be a whole number, 1 or more.",
     "seeds = 1.5\n" + BLOCK: "seeds 1.5: must be a whole number, 1 or more.",
-    BLOCK.replace("[[blocks]]", "[blocks]"): "blocks: must be written [[blocks]], in double brackets, once for each.",
-    RANDOM.replace("[[random]]", "[random]"): "random: must be written [[random]], in double brackets, once for each.",
+    "width = 0\n" + BLOCK: "width 0: must be a whole number, 1 or more.",
+    "batch_size = '64'\n" + BLOCK: "batch_size '64': must be a whole number, 1 or more.",
+    "latent_dim = 12.0\n" + BLOCK: "latent_dim 12.0: must be a whole number, 1 or more.",
+    "checkpoint_every = -5\n" + BLOCK: "checkpoint_every -5: must be a whole number, 1 or more.",
+    "batch_sice = 64\n" + BLOCK: "key batch_sice: unknown; did you mean batch_size? Known: batch_size,",
+    BLOCK + "width = 8\n": "blocks[1]: key width: unknown. Known: architectures,",
+    BLOCK.replace("[[blocks]]", "[blocks]"): "blocks: must be written [[blocks]], with double brackets, once",
+    RANDOM.replace("[[random]]", "[random]"): "random: must be written [[random]], with double brackets, once",
     "blocks = [1]": "blocks[1] 1: must be a table of methods, architectures, seeds,",
 }
 BLOCK_ERRORS = {
     "learning_rat = 1": "key learning_rat: unknown; did you mean learning_rate? Known: architectures, beta1,",
     "count = 2": "key count: unknown",
     "seeds = 0": ".seeds 0: must be a whole number, 1 or more.",
-    "methods = []": ".methods []: must be a name in quotes or a list of at least one.",
-    "methods = ''": ".methods '': must be a name in quotes or a list of at least one.",
-    "methods = [1]": ".methods [1]: must be a name in quotes or a list of at least one.",
+    "methods = []": ".methods []: must be a name in quotes or a list of at least one name.",
+    "methods = ''": ".methods '': must be a name in quotes or a list of at least one name.",
+    "methods = [1]": ".methods [1]: must be a name in quotes or a list of at least one name.",
     "methods = ['none', 'none']": ".methods none: is given twice; leave one of them out.",
     "methods = ['none', 'non_saturating']": ".methods non_saturating: is given twice",
     "methods = ['spectral_norm', 'spectral_norm[power_iterations=1]']": ".methods spectral_norm[power_iterations=1]:",
@@ -259,10 +299,10 @@ BLOCK_ERRORS = {
     "methods = ['none[clip_value=1]']": ".methods none[clip_value=1]: option clip_value: only weight_clipping reads it",
     "methods = ['a\\nb']": ".methods a\\nb: unknown",
     'methods = ["a\\nb"]': ".methods a b: unknown",
-    "architectures = []": ".architectures []: must be a name in quotes or a list of at least one.",
+    "architectures = []": ".architectures []: must be a name in quotes or a list of at least one name.",
     "architectures = ['sndcgam']": ".architectures sndcgam: unknown; did you mean sndcgan?",
     "architectures = ['dcgan', 'dcgan']": ".architectures dcgan: is given twice; leave one of them out.",
-    "learning_rate = []": ".learning_rate []: must be a number or a list of at least one; ranges are for [[random]]",
+    "learning_rate = []": ".learning_rate []: must be a number or a list of at least one number; ranges are only for",
     "learning_rate = { low = 1, high = 2 }": ".learning_rate {'low': 1, 'high': 2}: must be a number or a list of",
     "learning_rate = 'fast'": ".learning_rate 'fast': must be a finite number above 0.",
     "learning_rate = 0": ".learning_rate 0: must be a finite number above 0.",
@@ -277,18 +317,18 @@ BLOCK_ERRORS = {
     "n_dis = 0": ".n_dis 0: must be a whole number, 1 or more",
     "n_dis = [1, 2.5]": ".n_dis 2.5: must be a whole number, 1 or more",
     "n_dis = [1, 1]": ".n_dis 1: is given twice; leave one of them out.",
-    "penalty_weight = 1": ".penalty_weight: none of its methods has a penalty; name one or leave the weight out.",
+    "penalty_weight = 1": ".penalty_weight: none of the methods has a penalty; add a penalty or leave the weight out.",
     "methods = ['none', 'l2']": ".penalty_weight: is missing; l2 needs one, the study used 1 and 10.",
     "together = [{ beta1 = 0.5 }]": ".beta1: is given twice, here and in together; leave one of them out.",
     "together = []": ".together: must be a list such as [{ beta1 = 0.5",
     "together = { beta1 = 0.5 }": ".together: must be a list such as",
     "together = [1]": ".together[1] 1: must be a table of learning_rate, beta1, beta2, n_dis.",
-    "together = [{}]": ".together[1]: must have the same fields as the others, one at least.",
+    "together = [{}]": ".together[1]: must have at least one field, and the same fields as the others.",
     "together = [{ beta3 = 1 }]": ".together[1]: key beta3: unknown; did you mean beta",
     "together = [{ penalty_weight = 1 }]": ".together[1]: key penalty_weight: unknown",
 }
 TOGETHER_ERRORS = {
-    "[{ beta1 = 0.5 }, { beta2 = 0.5 }]": ".together[2]: must have the same fields as the others, one at least.",
+    "[{ beta1 = 0.5 }, { beta2 = 0.5 }]": ".together[2]: must have at least one field, and the same fields as the",
     "[{ beta1 = 0.5 }, { beta1 = 1 }]": ".together[2].beta1 1: must be a finite number at least 0 and below 1.",
     "[{ beta1 = 0.5 }, { beta1 = [0.5] }]": ".together[2].beta1 [0.5]: must be a finite number at least 0",
     "[{ beta1 = 0.5 }, { beta1 = 0.50 }]": ".together beta1 = 0.5: is given twice; leave one of them out.",
@@ -300,13 +340,13 @@ RANDOM_ERRORS = {
     "seed = -1": ".seed -1: must be a whole number, 0 or more.",
     "seeds = 'a'": ".seeds 'a': must be a whole number, 1 or more.",
     "methods = ['l2']": ".penalty_weight: is missing; l2 needs one, the study used 1 and 10.",
-    "penalty_weight = { low = 1, high = 2 }": ".penalty_weight: none of its methods has a penalty",
+    "penalty_weight = { low = 1, high = 2 }": ".penalty_weight: none of the methods has a penalty",
     "beta2 = [0.9, 0.999]": ".beta2 [0.9, 0.999]: must be one number or a range such as { low = 1e-5,",
     "beta2 = 'x'": ".beta2 'x': must be a finite number at least 0 and below 1.",
     "n_dis = []": ".n_dis []: must be a number or a list of at least one",
     "n_dis = { low = 1, high = 5 }": ".n_dis {'low': 1, 'high': 5}: must be a number or a list of at least one",
     "n_dis = [1, 1]": ".n_dis 1: is given twice; leave one of them out.",
-    "beta1 = { low = 0 }": ".beta1: a range has low and high, such as { low = 1e-5, high = 1e-2, log = true }.",
+    "beta1 = { low = 0 }": ".beta1: a range needs low and high, such as { low = 1e-5, high = 1e-2, log = true }.",
     "beta1 = { low = 0, hihg = 0.9 }": ".beta1: key hihg: unknown; did you mean high? Known: high, log, low.",
     "beta1 = { low = 0.9, high = 0 }": ".beta1: range from 0.9 to 0: low must be below high, and both finite.",
     "beta1 = { low = 0, high = 0.9, log = true }": ".beta1: range from 0 to 0.9: a logarithmic range must",
@@ -329,14 +369,14 @@ def toml_errors():
         for line, message in broken.items():
             text = table + having(table, line)  # the second is the one with the error
             yield text, f"{heading}[2]{message if message.startswith('.') else ': ' + message}"
-        yield without(table, "methods"), f"{heading}[1].methods: is missing; a list such as"
+        yield without(table, "methods"), f"{heading}[1].methods: is missing; give a list such as"
         for field in numbers:
-            yield without(table, field), f"{heading}[1].{field}: is missing; every block gives"
+            yield without(table, field), f"{heading}[1].{field}: is missing; every block needs"
     for rows, message in TOGETHER_ERRORS.items():
         yield without(BLOCK, "beta1") + f"together = {rows}\n", f"blocks[1]{message}"
-    yield without(RANDOM, "count"), "random[1].count: is missing; how many settings are drawn for each method."
+    yield without(RANDOM, "count"), "random[1].count: is missing; give the number of random settings of each method."
     drawn = having(having(RANDOM, "beta1 = 0"), "learning_rate = 1")
-    yield drawn, "random[1]: nothing is drawn; give a range such as"
+    yield drawn, "random[1]: has no range; give at least one, such as"
 
 
 def check_error(answer, start):
@@ -364,12 +404,15 @@ def test_the_tables_that_the_errors_start_from_have_none(write):
         ("none.toml", "none.toml: no such file."),
         ("./none.py", "./none.py: no such file."),
         ("folder.toml", "folder.toml: no such file."),
-        ("./my_space", "./my_space: a space of your own is a file that ends in .toml or .py; the study's have no path"),
-        ("./my_space.yaml", "./my_space.yaml: a space of your own is a file that ends in"),
-        ("./.toml", "./.toml: a space of your own is a file that ends in"),
+        (
+            "./my_space",
+            "./my_space: your own space must be a file that ends in .toml or .py; for the spaces of the study,",
+        ),
+        ("./my_space.yaml", "./my_space.yaml: your own space must be a file that ends in"),
+        ("./.toml", "./.toml: your own space must be a file that ends in"),
         ("a" * 300 + ".toml", "a" * 300 + ".toml: cannot be read (File name too long); choose another file."),
-        ("./grid.toml", "./grid.toml: the name grid is taken by the study itself; rename the file."),
-        ("./train.toml", "./train.toml: the name train is taken by the study itself; rename the file."),
+        ("./grid.toml", "./grid.toml: the name grid is used by the study itself; rename the file."),
+        ("./train.toml", "./train.toml: the name train is used by the study itself; rename the file."),
     ],
 )
 def test_names_that_cannot_be_used(write, study, name, message):
@@ -423,20 +466,24 @@ PYTHON_ERRORS = [
     ("AXES = ", "import sys; sys.exit(0)\nAXES = ", "line 5: SystemExit: 0"),
     ("AXES = ", "def f():\n    return nothing\nf()\nAXES = ", "line 6: NameError: name 'nothing' is not defined"),
     ("AXES = ", "import no_such_module\nAXES = ", "line 5: ModuleNotFoundError: No module named 'no_such_module'"),
-    ("SPACE = ", "SPACES = ", "defines no SPACE; it must have a line SPACE = SearchSpace(...)."),
-    ("SPACE = SearchSpace(", "SPACE = dict(", "SPACE is of type dict; it must be a search_spaces.SearchSpace."),
+    ("SPACE = ", "SPACES = ", "does not define SPACE; must have a line SPACE = SearchSpace(...)."),
+    ("SPACE = SearchSpace(", "SPACE = dict(", "SPACE is of type dict; must be a search_spaces.SearchSpace."),
     ('name="mine"', 'name=""', "SPACE.name '': must be a name."),
     ('name="mine"', "name=None", "SPACE.name None: must be a name."),
-    ('name="mine"', 'name="grid"', "the name grid is taken by the study itself; choose another for SPACE.name."),
+    ('name="mine"', 'name="grid"', "the name grid is used by the study itself; choose another for SPACE.name."),
     ("seeds=2", "seeds=0", "SPACE.seeds 0: must be a whole number, 1 or more."),
     ("seeds=2", "seeds=2, top='a'", "SPACE.top 'a': must be a whole number, 1 or more."),
+    ("seeds=2", "seeds=2, width=0", "SPACE.width 0: must be a whole number, 1 or more."),
+    ("seeds=2", "seeds=2, batch_size=2.5", "SPACE.batch_size 2.5: must be a whole number, 1 or more."),
+    ("seeds=2", "seeds=2, latent_dim='a'", "SPACE.latent_dim 'a': must be a whole number, 1 or more."),
+    ("seeds=2", "seeds=2, checkpoint_every=True", "SPACE.checkpoint_every True: must be a whole number, 1 or more."),
     ("seeds=2", "seeds=2, extra_steps=-1", "SPACE.extra_steps -1: must be a whole number, 0 or more."),
     (
         "blocks=(BLOCK,)",
         "blocks=(BLOCK)",
-        "SPACE.blocks is of type Block; it must be a tuple, which for one block ends in",
+        "SPACE.blocks is of type Block; must be a tuple, which needs a comma even for one",
     ),
-    ("blocks=(BLOCK,)", "blocks=()", "SPACE.blocks: there are none; a space has one at least."),
+    ("blocks=(BLOCK,)", "blocks=()", "SPACE.blocks: is empty; a space needs at least one block."),
     (
         "blocks=(BLOCK,)",
         "blocks=(BLOCK, 'a')",
@@ -449,8 +496,8 @@ PYTHON_ERRORS = [
         "axes=AXES, architectures={0: ('dcgam',)}",
         "SPACE.blocks[1]: --architecture dcgam: unknown; did you",
     ),
-    ("methods=({}, ", "methods=() and (", "SPACE.blocks[1]: methods (): must be a tuple of at least one"),
-    ("methods=({}, ", "methods=('none', ", "SPACE.blocks[1]: methods: 'none' is no mapping of Method's fields"),
+    ("methods=({}, ", "methods=() and (", "SPACE.blocks[1]: methods (): must be a tuple of at least one method"),
+    ("methods=({}, ", "methods=('none', ", "SPACE.blocks[1]: methods: 'none' is not a mapping with fields of Method"),
     ('"loss": "hinge"', '"loss": "hing"', "SPACE.blocks[1]: --loss hing: unknown; did you mean hinge?"),
     ('"loss": "hinge"', '"los": "hinge"', "SPACE.blocks[1]: TypeError: Method.__init__() got an unexpected keyword"),
     ('"loss": "hinge"', '"penalty": "l2"', "SPACE.blocks[1]: has no setting for l2; a penalty needs penalty_weights."),
@@ -476,7 +523,7 @@ PYTHON_ERRORS = [
     (
         "BLOCK,)",
         "Entry(dataset='digits', method={'architecture': 'dcgan'}, values={}, published=[1.0]),)",
-        "SPACE.blocks[1]: published [1.0]: must be a tuple of scores.",
+        "SPACE.blocks[1]: published [1.0]: must be a tuple of numbers.",
     ),
 ]
 

@@ -33,25 +33,25 @@ def test_what_a_dataset_has(dataset):
     space, (settings, models) = SPACE.on(dataset), DATASETS[dataset]
     rows = listed(space)
     assert len(rows) == len(set(rows)) == settings
-    assert sum(len(space.tried(method)[setting].published) for method, setting in rows) == models
+    assert sum(len(space.settings_with_repeats(method)[setting].published) for method, setting in rows) == models
     assert all((setting.penalty_weight is None) == (method.penalty is None) for method, setting in rows)
     for method, setting in rows:
         steps = {"sndcgan": {1}, "resnet_cifar": {5}, "resnet19": {1, 5}}[method.architecture]
         assert setting.n_dis in steps
-        assert 20 < min(space.tried(method)[setting].published) < 170
+        assert 20 < min(space.settings_with_repeats(method)[setting].published) < 170
 
 
 def test_some_models_as_they_were_published():
     best = Method(architecture="resnet_cifar", normalizations=("spectral_norm",))
     numbers = Hyperparameters(learning_rate=2e-4, beta1=0.5, beta2=0.999, n_dis=5)
-    assert SPACE.on("cifar10").tried(best)[numbers].published == (22.91, 23.22)
+    assert SPACE.on("cifar10").settings_with_repeats(best)[numbers].published == (22.91, 23.22)
     lsun = Method(architecture="resnet19", normalizations=("layer_norm",), penalty="gradient_penalty")
     assert SPACE.on("lsun-bedroom-128").settings(lsun) == [
         Hyperparameters(learning_rate=1.281e-4, beta1=0.711, beta2=0.979, n_dis=1, penalty_weight=0.1451)
     ]
     least_squares = Method(architecture="resnet19", loss="least_squares", normalizations=("spectral_norm",))
     (setting,) = SPACE.on("lsun-bedroom-128").settings(least_squares)
-    assert SPACE.on("lsun-bedroom-128").tried(least_squares)[setting].published == (41.60,)
+    assert SPACE.on("lsun-bedroom-128").settings_with_repeats(least_squares)[setting].published == (41.60,)
 
 
 def test_a_method_that_was_not_published_has_no_settings():

@@ -3,7 +3,7 @@
 from study.core.evaluation import Diagnostics, Evaluation, MetricProtocol
 from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.storage.parts import part_path, write_part
-from study.storage.schema import FINISHED, Record
+from study.storage.schema import FINISHED, TrialRecord
 from study.storage.tables import read_table
 
 PROTOCOL = MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=600, n_fake=500)
@@ -27,7 +27,7 @@ def make(seed=0):
 
 
 def record(status=FINISHED, host="here"):
-    return Record(
+    return TrialRecord(
         status=status,
         reason=None if status == FINISHED else "made so",
         dataset_sha256="d" * 64,

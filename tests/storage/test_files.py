@@ -6,22 +6,22 @@ import threading
 import pytest
 
 from study.storage import files
-from study.storage.files import create, is_remote, place, replace
+from study.storage.files import create, is_remote, parse_location, replace
 
 
 @pytest.fixture(params=["disk", "object storage"])
 def folder(request, tmp_path):
-    return tmp_path if request.param == "disk" else place(f"memory://{tmp_path.name}")
+    return tmp_path if request.param == "disk" else parse_location(f"memory://{tmp_path.name}")
 
 
 def test_a_place_is_an_absolute_path_or_an_address(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert place("results") == tmp_path / "results"
-    assert place(tmp_path) == tmp_path
-    assert not is_remote(place("results"))
-    assert is_remote(place("memory://bucket/study"))
-    assert place(place("memory://bucket/study")) == place("memory://bucket/study")
-    assert str(place("memory://bucket/study") / "parts" / "a.json") == "memory://bucket/study/parts/a.json"
+    assert parse_location("results") == tmp_path / "results"
+    assert parse_location(tmp_path) == tmp_path
+    assert not is_remote(parse_location("results"))
+    assert is_remote(parse_location("memory://bucket/study"))
+    assert parse_location(parse_location("memory://bucket/study")) == parse_location("memory://bucket/study")
+    assert str(parse_location("memory://bucket/study") / "parts" / "a.json") == "memory://bucket/study/parts/a.json"
 
 
 def test_a_new_file_stays(folder):

@@ -14,8 +14,8 @@ import pytest
 
 from study.core.errors import InputError
 from study.storage import lock
-from study.storage.files import place, replace
-from study.storage.lock import holders, locked, tables
+from study.storage.files import parse_location, replace
+from study.storage.lock import holders, locked, locked_tables
 
 HOLD = (
     "import sys, time; from pathlib import Path; from study.storage.lock import locked\n"
@@ -33,7 +33,7 @@ def _fast(monkeypatch):
 @pytest.fixture(params=["disk", "object storage"])
 def folder(request, tmp_path):
     """A results folder; object storage is played by memory."""
-    return tmp_path if request.param == "disk" else place(f"memory://{tmp_path.name}")
+    return tmp_path if request.param == "disk" else parse_location(f"memory://{tmp_path.name}")
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def test_tables_are_held_beside_runs_by_one_at_a_time(folder):
 
     def work():
         for _ in range(5):
-            with tables(folder):
+            with locked_tables(folder):
                 most[0] = max(most[0], sum(held["what"] == lock.TABLES and held["holds"] for held in claims(folder)))
                 before = lost[0]
                 time.sleep(0.005)
@@ -171,7 +171,7 @@ def test_tables_are_handed_on_quickly_between_machines(folder, monkeypatch, caps
 
     def work(number):
         machines.name = f"machine {number}"
-        with tables(folder):
+        with locked_tables(folder):
             time.sleep(0.05)
         served.append(number)
 
@@ -347,22 +347,22 @@ def test_a_beat_that_cannot_be_written_costs_nothing_but_itself(tmp_path, monkey
         failed.set()
         raise OSError("no space left on device")
 
-    with locked(tmp_path) as claim:
+    with locked(tmp_path) as folder_lock:
         monkeypatch.setattr(os, "pwrite", fail)
         assert failed.wait(20)
         stopped_at = claims(tmp_path)[0]["beat"]
         monkeypatch.setattr(os, "pwrite", write)
         wait_for(lambda: claims(tmp_path)[0]["beat"] > stopped_at)
-        claim.check()
+        folder_lock.check()
     assert list(tmp_path.glob(".*")) == []
 
 
 def test_who_lost_the_claim_is_told_and_leaves_the_new_holders_alone(folder):
-    with locked(folder) as claim:
-        claim.check()
+    with locked(folder) as folder_lock:
+        folder_lock.check()
         next(folder.glob(".lock-*")).unlink()
-        with pytest.raises(InputError, match="taken it over"):
-            claim.check()
+        with pytest.raises(InputError, match="took over this folder"):
+            folder_lock.check()
         path = leave(folder, "new", machine="another")
         taken_over = path.read_bytes()
         time.sleep(10 * lock.HEARTBEAT)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from study.storage.files import place
+from study.storage.files import parse_location
 from study.storage.parts import part_paths
 from study.storage.tables import read_table
 from tests.conftest import Answer, study_process
@@ -33,7 +33,7 @@ def bucket() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**keys, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
             patch.setenv(name, value)
-        place("s3://study").fs.mkdir("study")
+        parse_location("s3://study").fs.mkdir("study")
         yield "s3://study"
     server.stop()
 
@@ -45,7 +45,7 @@ def finish(*arguments: object) -> Answer:
 
 
 def rows(results: object) -> list[dict[str, Any]]:
-    trials = read_table(place(results), "trials").select(SAME).to_pylist()  # type: ignore[arg-type]
+    trials = read_table(parse_location(results), "trials").select(SAME).to_pylist()  # type: ignore[arg-type]
     return sorted(trials, key=lambda row: row["trial_id"])
 
 
@@ -54,13 +54,13 @@ def test_a_study_there_is_the_study_on_a_disk(bucket, tmp_path):
     answer = finish("run", "grid", *SMALL, "--results", results)
     assert answer.code == 0, answer.err
     assert f"rows: {results}/trials.parquet" in answer.out
-    names = {str(path).removeprefix(f"{results}/").split("/")[0] for path in place(results).glob("**/*")}
+    names = {str(path).removeprefix(f"{results}/").split("/")[0] for path in parse_location(results).glob("**/*")}
     tables = {"trials.parquet", "evaluations.parquet", "memberships.parquet"}
     assert {name for name in names if "." in name} == tables, "no claim and no temporary file stays"
-    assert len(list(place(results).glob("states/*/*/generator.pt"))) == 4
-    assert not list(part_paths(place(results)))
-    assert not list(place(results).glob("unfinished/*"))
-    assert len(list(place(results).glob("figures/*.png"))) == 1
+    assert len(list(parse_location(results).glob("states/*/*/generator.pt"))) == 4
+    assert not list(part_paths(parse_location(results)))
+    assert not list(parse_location(results).glob("unfinished/*"))
+    assert len(list(parse_location(results).glob("figures/*.png"))) == 1
     assert finish("run", "grid", *SMALL, "--results", tmp_path).code == 0
     assert rows(results) == rows(tmp_path)
     again = finish("run", "grid", *SMALL, "--results", results)
@@ -72,7 +72,7 @@ def test_a_study_there_is_the_study_on_a_disk(bucket, tmp_path):
 
 
 def test_a_driver_that_is_killed_loses_nothing_there(bucket, tmp_path):
-    results = place(f"{bucket}/killed")
+    results = parse_location(f"{bucket}/killed")
     process = study_process("run", "grid", *SMALL, "--results", results)
     while not list(part_paths(results)):
         assert process.poll() is None

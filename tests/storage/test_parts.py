@@ -11,7 +11,7 @@ import pytest
 from study.core.errors import InputError
 from study.storage.files import DamagedFile
 from study.storage.parts import part_paths, read_part, write_part
-from study.storage.schema import DIVERGED, FAILED, KEPT_GENERATOR, TABLES, Record
+from study.storage.schema import DIVERGED, FAILED, KEPT_GENERATOR, TABLES, TrialRecord
 from study.storage.tables import compact, set_aside_damaged
 from tests.storage.ended import PROTOCOL, make, path_of, record, rows, scored, temporaries, write
 
@@ -89,7 +89,7 @@ RACE = """
 import json, sys, time
 from pathlib import Path
 from study.storage.parts import write_part
-from study.storage.schema import Record
+from study.storage.schema import TrialRecord
 from study.core.evaluation import Evaluation, MetricProtocol
 from study.core.trial import Trial
 folder, host = Path(sys.argv[1]), sys.argv[2]
@@ -98,7 +98,7 @@ print("ready", flush=True)
 start, won = float(input()), []
 for number, part in enumerate(parts):
     trial, evaluations = Trial.from_dict(part["trial"]), [Evaluation(**e) for e in part["evaluations"]]
-    record = Record(**{**part["record"], "host": host})
+    record = TrialRecord(**{**part["record"], "host": host})
     while time.time() < start + 0.01 * number:
         pass
     if write_part(folder, trial, MetricProtocol(**part["protocol"]), record, evaluations):
@@ -200,7 +200,7 @@ def test_a_part_under_another_trials_name_is_damaged(tmp_path):
     path = path_of(tmp_path, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     path_of(tmp_path).rename(path)
-    with pytest.raises(DamagedFile, match="holds another trial than its name says"):
+    with pytest.raises(DamagedFile, match="contains another trial than its name says"):
         read_part(path)
     assert len(set_aside_damaged(tmp_path)) == 1
 
@@ -209,7 +209,7 @@ def test_a_part_keeps_the_identity_that_it_was_written_with(tmp_path, monkeypatc
     monkeypatch.setattr("study.core.trial.SEMANTICS", 0)
     old = make()
     old_id, scores = old.id, scored(old)
-    assert write_part(tmp_path, old, PROTOCOL, Record(**{**asdict(record()), "semantics": 0}), scores)
+    assert write_part(tmp_path, old, PROTOCOL, TrialRecord(**{**asdict(record()), "semantics": 0}), scores)
     monkeypatch.undo()
     (path,) = part_paths(tmp_path)
     assert read_part(path)[0]["trial_id"] == old_id != make().id

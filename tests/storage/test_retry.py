@@ -14,7 +14,7 @@ import pytest
 import study.driver.planning.plan
 import study.storage.retry
 from study.core.errors import InputError, StudyStops
-from study.storage.retry import patiently
+from study.storage.retry import write_with_retry
 from study.storage.tables import read_table
 from study.worker.checkpoint import _save
 from tests.parts import OWN
@@ -134,7 +134,7 @@ def test_a_disk_that_stays_full_stops_the_study_and_no_trial_fails(  # type: ign
     thread.join()
     assert answer.code == 2
     assert answer.err.startswith(f"--results {disk / 'results'}: cannot be written (No space left on device); ")
-    assert "the same command goes on from there" in answer.err and answer.err.count("\n") == 1
+    assert "the same command continues from there" in answer.err and answer.err.count("\n") == 1
     assert "failed" not in answer.out
     (disk / "filling").unlink()
     assert list(disk.glob("results/unfinished/[!.]*.pt"))
@@ -236,7 +236,7 @@ FULL = OSError(28, "No space left on device")
 def test_a_write_is_repeated_and_a_person_told_once(tmp_path: Path) -> None:
     told: list[str] = []
     write = Failing(3, FULL)
-    patiently(write, tmp_path, told.append, 5)
+    write_with_retry(write, tmp_path, told.append, 5)
     assert write.left == 0
     assert len(told) == 1 and told[0].startswith("results cannot be written (")
 
@@ -245,7 +245,7 @@ def test_a_write_is_repeated_and_a_person_told_once(tmp_path: Path) -> None:
 def test_patience_ends_with_one_line(tmp_path: Path) -> None:
     begun = time.monotonic()
     with pytest.raises(StudyStops) as stopped:
-        patiently(Failing(10**9, FULL), tmp_path, lambda _: None, 0.3)
+        write_with_retry(Failing(10**9, FULL), tmp_path, lambda _: None, 0.3)
     assert 0.3 <= time.monotonic() - begun < 2
     assert isinstance(stopped.value, InputError) and "\n" not in str(stopped.value)
     assert "(No space left on device)" in str(stopped.value)
@@ -256,7 +256,7 @@ def test_patience_ends_with_one_line(tmp_path: Path) -> None:
 def test_what_is_no_failure_of_storage_is_raised_at_once(tmp_path: Path, error: Exception) -> None:
     told: list[str] = []
     with pytest.raises(type(error), match=str(error)):
-        patiently(Failing(1, error), tmp_path, told.append, 5)
+        write_with_retry(Failing(1, error), tmp_path, told.append, 5)
     assert told == []
 
 
@@ -266,6 +266,6 @@ def test_the_reason_is_the_systems_though_pytorch_drops_it(disk: Path) -> None:
 
     content = {"tensor": torch.zeros(10**7)}
     with pytest.raises(StudyStops, match="No space left on device"):
-        patiently(lambda: _save(disk / "tensor.pt", content), disk, lambda _: None, 0)
+        write_with_retry(lambda: _save(disk / "tensor.pt", content), disk, lambda _: None, 0)
     assert list(disk.iterdir()) == []
     assert shutil.disk_usage(disk).total == 8 * 1024**2

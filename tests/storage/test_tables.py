@@ -144,14 +144,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from study.storage.parts import part_paths, write_part
 from study.storage.tables import compact, read_table, set_aside_damaged, statuses
-from study.storage.schema import KEYS, Record
+from study.storage.schema import KEYS, TrialRecord
 from study.core.evaluation import Evaluation, MetricProtocol
 from study.core.trial import Trial
 import errno
 import json
 folder = Path(sys.argv[1])
 part = json.loads((folder / "template.json").read_text())
-protocol, record, rng = MetricProtocol(**part["protocol"]), Record(**part["record"]), random.Random(0)
+protocol, record, rng = MetricProtocol(**part["protocol"]), TrialRecord(**part["record"]), random.Random(0)
 
 def work(first):
     log = os.open(folder / "written", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -387,7 +387,7 @@ def test_who_lost_the_tables_while_storage_hung_writes_nothing_over_them(tmp_pat
         assert compact(tmp_path) == 2
 
     monkeypatch.setattr(pq, "write_table", hang)
-    with pytest.raises(InputError, match="taken it over"):
+    with pytest.raises(InputError, match="took over this folder"):
         compact(tmp_path)
     assert len(rows(tmp_path, "trials")) == 2
     assert {row["trial_id"] for row in rows(tmp_path, "evaluations")} == {

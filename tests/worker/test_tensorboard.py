@@ -15,7 +15,7 @@ import study.training.loop
 import study.worker.resume
 from study.core.trial import Hyperparameters, Method
 from study.driver.planning.plan import plan_trial
-from study.storage.files import listed, place, read
+from study.storage.files import list_files, parse_location, read
 from study.storage.parts import part_path, read_part
 from study.storage.tables import read_table
 from study.worker.checkpoint import Snapshot
@@ -108,7 +108,7 @@ def test_what_is_told_follows_where_the_trial_goes_on(tmp_path):
     trial, context = plan(tmp_path, penalty="dragan", options=(("dragan_noise", "gaussian"),))
     kept = []
     execute(trial, context, on_checkpoint=lambda checkpoint, so_far: kept.append((checkpoint, so_far)))
-    for results in (tmp_path / "other", place("memory://events")):
+    for results in (tmp_path / "other", parse_location("memory://events")):
         there = replace(context, results=results)
         run, copy = run_folder(results, trial, context.protocol.id), tmp_path / "copy" / results.name
 
@@ -116,14 +116,14 @@ def test_what_is_told_follows_where_the_trial_goes_on(tmp_path):
             copy.mkdir(parents=True, exist_ok=True)
             for path in copy.iterdir():
                 path.unlink()
-            for path in listed(run, "*"):
+            for path in list_files(run, "*"):
                 (copy / path.name).write_bytes(read(path))
             return told(copy)
 
         events = Events(trial, there, pytest.fail)
         events.begin(Snapshot(trial, context.conditions))
         assert now() == {}
-        assert len(listed(run, "*")) == 1, "the settings, before the first step"
+        assert len(list_files(run, "*")) == 1, "the settings, before the first step"
         for checkpoint, _ in kept:
             events.add(checkpoint)
         assert_tells(now(), evaluations(trial, context))

@@ -30,7 +30,7 @@ def datasets(*, folder: DataFolder) -> None:
         print(f"    {dataset.description}")
         print(f"    {_defaults(dataset)}")
         if not ready:
-            print(f"    {data.command(name, path)}")
+            print(f"    {data.prepare_command(name, path)}")
     for name, found in user.registered(path).items():
         if isinstance(found, InputError) and name not in data.built_in():
             print(f"{name}  (damaged)\n    {found}")

@@ -24,7 +24,7 @@ from study.driver.request import (
 if TYPE_CHECKING:
     from study.driver.planning.planned import Planned
     from study.driver.search.rounds import Search
-    from study.storage.lock import Claim
+    from study.storage.lock import FolderLock
 
 app = typer.Typer()
 
@@ -83,10 +83,10 @@ def bo(
         plan = rounds.as_plan(searches, retry_failed=running.retry_failed)
         session.show_plan("bo", *plan, request.results, session.slots_of(resources))
         return
-    with session.opened(request.results, part) as claim:
+    with session.opened(request.results, part) as folder_lock:
         planned, todo = rounds.as_plan(searches, retry_failed=running.retry_failed)
         if todo:
-            _run_searches(searches, planned, todo, claim, resources, running, most)
+            _run_searches(searches, planned, todo, folder_lock, resources, running, most)
         else:
             print(f"bo: all {len(searches)} searches of {search.rounds} rounds are done.")
     _conclude(searches, request.results)
@@ -96,7 +96,7 @@ def _run_searches(
     searches: Sequence["Search"],
     planned: Sequence["Planned"],
     todo: Sequence["Planned"],
-    claim: "Claim",
+    folder_lock: "FolderLock",
     resources: ResourceOptions,
     running: RunningOptions,
     most: Callable[["Planned"], int],
@@ -124,7 +124,7 @@ def _run_searches(
             launch.launch(
                 Rounds(searches, watch.say, most=most, retry_failed=running.retry_failed),
                 slots,
-                session.compacting(results, claim, watch.add, watch.say),
+                session.compacting(results, folder_lock, watch.add, watch.say),
                 stopping=stopping if searches[0].strategy.stop_early else None,
                 say=watch.say,
                 max_failures=running.max_failures,

@@ -21,7 +21,7 @@ from study.driver.request import (
 
 if TYPE_CHECKING:
     from study.driver.planning.planned import Planned
-    from study.storage.lock import Claim
+    from study.storage.lock import FolderLock
 
 app = typer.Typer()
 
@@ -70,10 +70,10 @@ def run(
         todo = plan.pending(planned, request.results, retry_failed=running.retry_failed)
         session.show_plan(title, planned, todo, request.results, session.slots_of(resources))
         return
-    with session.opened(request.results, part) as claim:
+    with session.opened(request.results, part) as folder_lock:
         todo = plan.pending(planned, request.results, retry_failed=running.retry_failed)
         if todo:
-            _run_trials(title, chosen.name, everything, planned, todo, claim, resources, running)
+            _run_trials(title, chosen.name, everything, planned, todo, folder_lock, resources, running)
         else:
             _record_memberships(chosen.name, everything)
             print(f"{title}: all {len(planned)} trials are done.")
@@ -93,7 +93,7 @@ def _run_trials(
     everything: Sequence["Planned"],
     planned: Sequence["Planned"],
     todo: Sequence["Planned"],
-    claim: "Claim",
+    folder_lock: "FolderLock",
     resources: ResourceOptions,
     running: RunningOptions,
 ) -> None:
@@ -115,7 +115,7 @@ def _run_trials(
             launch.launch(
                 Listed(longest_first(todo, results, slots.device)),
                 slots,
-                session.compacting(results, claim, watch.add, watch.say),
+                session.compacting(results, folder_lock, watch.add, watch.say),
                 say=watch.say,
                 max_failures=running.max_failures,
                 code=code,

@@ -8,12 +8,12 @@ import typer
 from study.cli import options
 from study.core.evaluation import PROTOCOLS, STUDY
 from study.driver.request import FOLDERS, SCORED, DataFolder, FeatureOptions, Folders, Request, ScoringOptions, one_of
-from study.storage.files import place
+from study.storage.files import parse_location
 
 if TYPE_CHECKING:
     from study.core.context import Context
     from study.metrics.baseline import Baseline as Between
-    from study.storage.baselines import Baseline
+    from study.storage.baselines import RecordedBaseline
 
 
 app = typer.Typer()
@@ -29,7 +29,7 @@ def baseline(
     results: Annotated[
         Path | None,
         typer.Option(
-            parser=place,
+            parser=parse_location,
             metavar="PATH",
             help="Record the distance in baselines.json of this results folder.",
             rich_help_panel=FOLDERS,
@@ -66,11 +66,11 @@ def baseline(
         print(f"on record: {record_baseline(results, _recorded(context, loaded.sha256, found))}")
 
 
-def _recorded(context: "Context", dataset_sha256: str, found: "Between") -> "Baseline":
-    from study.storage.baselines import Baseline
+def _recorded(context: "Context", dataset_sha256: str, found: "Between") -> "RecordedBaseline":
+    from study.storage.baselines import RecordedBaseline
 
     protocol = context.protocol
-    return Baseline(
+    return RecordedBaseline(
         dataset=context.dataset,
         protocol_id=protocol.id,
         dataset_sha256=dataset_sha256,

@@ -75,7 +75,7 @@ def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.Dat
 
 def _write(path: Path, groups: dict[str, "pd.DataFrame"], checkpoints: dict[Any, dict[int, float]]) -> None:
     """The storage, all of it or nothing; raises InputError where it cannot be written."""
-    from study.storage.files import settle, temporary_name
+    from study.storage.files import move_into_place, temporary_name
 
     temporary = temporary_name(path)
     try:
@@ -86,7 +86,7 @@ def _write(path: Path, groups: dict[str, "pd.DataFrame"], checkpoints: dict[Any,
                 _add_study(storage, name, rows, checkpoints)
             storage.remove_session()
             storage.engine.dispose()
-            settle(temporary, path)
+            move_into_place(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""CIFAR-10 from the official archive: the python version, as it is downloaded or as it was unpacked."""
+"""CIFAR-10 from the official archive for Python, packed or unpacked."""
 
 import hashlib
 import io
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from study.core.errors import InputError
-from study.data.dataset import Dataset, Download, Record, Source, Split
+from study.data.dataset import Dataset, Download, ImageRecord, Source, Split
 
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 NAMES = [name for names in BATCHES.values() for name in names]
@@ -23,10 +23,10 @@ DOWNLOAD = Download(
 
 
 def open_cifar(dataset: Dataset, source: str) -> Source:
-    """The six batches of the archive, in its order: five of training images and one of test images.
+    """The six batches of the archive in order: five of training images and one of test images.
 
-    Raises InputError where the archive or folder is missing, damaged or incomplete, or a batch holds anything but
-    uint8 rows of 3,072 with a label from 0 to 9 each.
+    Raises InputError if the archive or folder is missing, damaged or incomplete, or if a batch does not consist of
+    uint8 rows of 3,072 values with a label from 0 to 9 each.
     """
     path = Path(source)
     batches, md5 = (_unpacked(path), None) if path.is_dir() else _archived(path)
@@ -36,15 +36,19 @@ def open_cifar(dataset: Dataset, source: str) -> Source:
         for split, names in BATCHES.items()
     }
     official = md5 in (None, DOWNLOAD.md5)
-    remarks = () if official else (f"not the published archive: its md5 is {md5}, must be {DOWNLOAD.md5}",)
+    remarks = (
+        ()
+        if official
+        else (f"not the published archive: its md5 is {md5}, that of the published one is {DOWNLOAD.md5}",)
+    )
     return Source(splits=splits, provenance={"md5": md5} if md5 else {}, remarks=remarks)
 
 
-def _records(arrays: Mapping[str, tuple[np.ndarray, list[int]]], names: list[str]) -> Iterator[Record]:
+def _records(arrays: Mapping[str, tuple[np.ndarray, list[int]]], names: list[str]) -> Iterator[ImageRecord]:
     for name in names:
         pixels, labels = arrays[name]
         for row, (image, label) in enumerate(zip(pixels, labels, strict=True)):
-            yield Record(f"{name}[{row}]", image.reshape(3, 32, 32).transpose(1, 2, 0), label)
+            yield ImageRecord(f"{name}[{row}]", image.reshape(3, 32, 32).transpose(1, 2, 0), label)
 
 
 def _unpacked(folder: Path) -> dict[str, bytes]:
@@ -58,7 +62,7 @@ def _unpacked(folder: Path) -> dict[str, bytes]:
 
 
 def _archived(path: Path) -> tuple[dict[str, bytes], str]:
-    """The batches and the md5 of an archive: read to its end, so that its checksum is compared, but never unpacked."""
+    """The batches and the MD5 hash of an archive, which is read to its end to check it, but not unpacked to disk."""
     batches: dict[str, bytes] = {}
     try:
         with path.open("rb") as file:
@@ -75,7 +79,7 @@ def _archived(path: Path) -> tuple[dict[str, bytes], str]:
     except DAMAGE as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"--source {path}: the archive is damaged or cut short ({reason}); fetch it again (md5 {DOWNLOAD.md5})."
+            f"--source {path}: the archive is damaged or truncated ({reason}); download it again (md5 {DOWNLOAD.md5})."
         ) from error
     if missing := [name for name in NAMES if name not in batches]:
         raise InputError(f"--source {path}: has no {missing[0]}; give cifar-10-python.tar.gz (md5 {DOWNLOAD.md5}).")
@@ -83,14 +87,14 @@ def _archived(path: Path) -> tuple[dict[str, bytes], str]:
 
 
 def _batch(source: str, name: str, content: bytes) -> tuple[np.ndarray, list[int]]:
-    """Pixels uint8 [N, 3072], channel by channel, and labels of one pickled batch."""
+    """The pixels, uint8 [N, 3072] channel by channel, and the labels of one pickled batch."""
     try:
         batch = _Arrays(io.BytesIO(content), encoding="bytes").load()
         pixels, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
     except pickle.UnpicklingError as error:
-        raise InputError(f"--source {source}: {name} is no batch of CIFAR-10 ({error}).") from error
+        raise InputError(f"--source {source}: {name} is not a batch of CIFAR-10 ({error}).") from error
     except Exception as error:  # a damaged pickle raises anything
-        raise InputError(f"--source {source}: {name} is no batch of CIFAR-10 ({type(error).__name__}).") from error
+        raise InputError(f"--source {source}: {name} is not a batch of CIFAR-10 ({type(error).__name__}).") from error
     if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != 3072:
         raise InputError(
             f"--source {source}: {name} holds {pixels.dtype} {list(pixels.shape)}; must be uint8 [N, 3072]."
@@ -109,7 +113,7 @@ def _latin1(text: str, encoding: str) -> bytes:
 
 
 class _Arrays(pickle.Unpickler):
-    """Unpickles plain values and NumPy arrays: a pickle that names anything else may run code, and is refused."""
+    """Unpickles only plain values and NumPy arrays; refuses other names, because a pickle can run arbitrary code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
@@ -118,7 +122,7 @@ class _Arrays(pickle.Unpickler):
             return np._core.numeric._frombuffer  # type: ignore[attr-defined]
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
-        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in old protocols
+        if (module, name) == ("_codecs", "encode"):  # bytes in old pickle protocols
             return _latin1
         raise pickle.UnpicklingError(f"asks for {module}.{name}, refused as unsafe")
 

@@ -1,4 +1,4 @@
-"""Handwritten digits at 8 px: real images that come with scikit-learn, small enough for a study on a laptop."""
+"""Handwritten digits at 8 px, which scikit-learn contains: real images, small enough for a study on a laptop."""
 
 import hashlib
 
@@ -12,8 +12,8 @@ N_TEST = 600
 def images() -> Images:
     """1,797 labelled grey digits: train uint8 [1197, 1, 8, 8], test [600, 1, 8, 8].
 
-    The original 17 levels, 0 to 16, are spread over 0 to 255, no two onto one. The split is stratified and follows from
-    the pixels alone: no generator of random numbers has a say in it.
+    The original grey levels 0 to 16 are scaled to 0 to 255 and stay distinct. The split is stratified by label and
+    depends only on the pixels, not on random numbers.
     """
     from sklearn.datasets import load_digits
 
@@ -33,10 +33,10 @@ def images() -> Images:
 
 
 def _split(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training and the test images, each in the order of their hashes, which mixes the classes.
+    """Indices of the training and the test images, each sorted by hash, which mixes the classes.
 
-    The images are lined up by (label, hash) and N_TEST evenly spaced ones are the test split, so that every class has
-    its share to within one image.
+    Of the images sorted by (label, hash), N_TEST evenly spaced ones are the test split, so that the share of each
+    class is exact to within one image.
     """
     order = np.array(sorted(range(len(pixels)), key=lambda i: hashlib.sha256(pixels[i].tobytes()).digest()))
     line = np.argsort(labels[order], kind="stable")

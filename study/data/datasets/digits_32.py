@@ -1,4 +1,4 @@
-"""The digits at 32 px: each pixel of `digits` four by four times, for what a network of 32 px needs."""
+"""The digits at 32 px: each pixel of `digits` repeated four by four times, for networks of 32 px."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ SCALE = 4
 
 
 def images() -> Images:
-    """The images of `digits`, split and ordered alike: train uint8 [1197, 1, 32, 32], test [600, 1, 32, 32]."""
+    """The images of `digits` with the same split and order: train uint8 [1197, 1, 32, 32], test [600, 1, 32, 32]."""
     small = digits.images()
     large = {split: getattr(small, split).repeat(SCALE, axis=2).repeat(SCALE, axis=3) for split in SPLITS}
     labels: dict[str, np.ndarray] = {split: getattr(small, f"{split}_labels") for split in SPLITS}

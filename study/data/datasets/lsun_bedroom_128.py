@@ -1,14 +1,14 @@
 """LSUN bedrooms at 128 px: three million images, as the LMDB export of the LSUN project, a folder, or parquet files.
 
-Centre crop, or black border where an image is smaller, to 128x128, never rescaled; the last hundredth by key is the
-test split (the study's section 2.5 and its footnote; the released code holds out the last of 100 shards, 30,588 images,
-since the official validation set has 300).
+Images are cropped to 128x128 at the centre, or padded with black if they are smaller, and never rescaled. The last
+hundredth, sorted by key, is the test split (section 2.5 of the study and its footnote; the released code holds out the
+last of 100 shards, 30,588 images, because the official validation set has only 300).
 
-Disk: 3,033,042 images of 49,152 bytes are 149 GB, beside the 43 GB of the export; free space is compared before any of
-it is written. Time: a core decodes 250 to 300 of the export's images a second (341x256 WebP, measured on a busy shared
-machine), so 3 core-hours: 12 minutes on 16 cores, while this process hashes and writes (it can 13,000 images a second).
-Memory: a few MB per core, 8 bytes an image to find duplicates (24 MB), and from a folder 0.3 GB of file names.
-A preparation that is killed starts anew. `study data verify` reads 149 GB: minutes, at the disk's speed.
+Disk: 3,033,042 images of 49,152 bytes take 149 GB, in addition to the 43 GB of the export; the free space is checked
+before anything is written. Time: a core decodes 250 to 300 images of the export per second (341x256 WebP, measured on a
+busy shared machine), which makes 3 core-hours, or 12 minutes on 16 cores; hashing and writing is faster (13,000 images
+per second). Memory: a few MB per core, 24 MB to find duplicates, and for a folder 0.3 GB of file names.
+A killed preparation starts from the beginning. `study data verify` reads 149 GB, which takes minutes.
 """
 
 from study.data.dataset import Dataset

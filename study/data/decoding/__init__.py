@@ -1,1 +1,1 @@
-"""From encoded images to pixels."""
+"""Decoding of images to pixels."""

@@ -1,7 +1,7 @@
-"""Image files to pixels of one size: what is done to each kind of image, and which are left out.
+"""Decodes image files to pixels of one size: how each kind of image is converted, and which images are skipped.
 
-Nothing here depends on the machine: an image is taken as stored where that is possible, else converted in the one way
-that TREATMENTS states, and counted; it is never mended by a guess. Orientation tags and colour profiles are not used.
+The result does not depend on the machine. An image is used as stored if possible; otherwise it is converted as
+TREATMENTS describes, and counted. Nothing is guessed. Orientation tags and colour profiles are ignored.
 """
 
 import hashlib
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 FITS = ("exact", "crop", "pad", "resize")
 TREATMENTS = {
-    "grey": "the one channel taken three times, without loss",
+    "grey": "the channel repeated three times, without loss",
     "palette": "colours looked up, without loss",
-    "alpha": "laid over white",
+    "alpha": "composed over white",
     "16-bit": "the high byte of each channel kept",
     "CMYK": "converted by Pillow's formula, without a colour profile",
     "YCbCr": "converted by Pillow's formula",
-    "animated": "the first frame taken",
-    "cropped": "the centre taken",
-    "padded": "black added around, after the centre was taken where one side was too long",
+    "animated": "the first frame used",
+    "cropped": "cropped at the centre",
+    "padded": "padded with black, after a centre crop of a side that was too long",
     "resized": "the centre square resampled (Lanczos)",
 }
-"""What is done to the kinds of images that are not taken as they are; a grey image stays grey in a grey dataset."""
+"""Conversions by the kind of image; a grey image in a grey dataset is not converted."""
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 GREY = ("1", "L", "LA", "La", *SIXTEEN_BIT)
 """Pillow's modes without colour."""
 
 
 Encoded = str | bytes | np.ndarray
-"""Where an image's pixels are: the path of an image file, the bytes of one, or an array uint8 [H, W, C]."""
+"""A source image: the path of an image file, the bytes of an image file, or pixels uint8 [H, W, C]."""
 
 
 class Target(NamedTuple):
-    """What all images become: uint8 [channels, resolution, resolution], by a fit of FITS."""
+    """The format of the prepared images: uint8 [channels, resolution, resolution], with `fit` one of FITS."""
 
     resolution: int
     channels: int
@@ -49,14 +49,14 @@ class Target(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """One image, ready to be written, or the reason why it is left out.
+    """The pixels of an image, or the reason why it is skipped.
 
     Attributes:
-        pixels: the bytes of uint8 [C, H, W]; empty where it is left out.
-        digest: 8 bytes that tell its pixels from others.
-        kinds: what was done to it, keys of TREATMENTS; empty where it was taken as it is.
-        reason: why it is left out, in words that many images share.
-        detail: what is to be said of this one.
+        pixels: the bytes of uint8 [C, H, W]; empty if the image is skipped.
+        digest: hash of the pixels, 8 bytes.
+        kinds: conversions, keys of TREATMENTS; empty if the image was used as stored.
+        reason: why the image is skipped, in words that are the same for all such images.
+        detail: details about this image.
     """
 
     pixels: bytes
@@ -71,17 +71,17 @@ class _LeftOut(Exception):  # noqa: N818  an outcome, not an error
 
 
 def decode_all(items: Iterable[tuple[str, Encoded]], target: Target) -> list[Decoded]:
-    """`decode` over (name, data), with Pillow's warnings of odd files silenced: what matters is counted."""
+    """Apply `decode` to (name, data) pairs, without Pillow's warnings about unusual files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [decode(name, data, target) for name, data in items]
 
 
 def decode(name: str, data: Encoded, target: Target) -> Decoded:
-    """One image, from a file, the bytes of a file, or pixels uint8 [H, W, C], as `target` wants it.
+    """Decode one image to the format `target`.
 
-    Raises InputError, naming the image, where the fit is "exact" and its size is another: then the others are of
-    another size too, most likely, and none must be left out in silence.
+    Raises InputError, with the name of the image, if the fit is "exact" and the size is different: then most other
+    images probably have a different size, too, and skipping them would go unnoticed.
     """
     kinds: list[str] = []
     try:
@@ -96,7 +96,7 @@ def decode(name: str, data: Encoded, target: Target) -> Decoded:
 
 
 def _planes(name: str, data: Encoded, target: Target, kinds: list[str]) -> bytes:
-    """The pixels of an image that Pillow handles, channel by channel; notes what was done in `kinds`."""
+    """The pixels of an image that needs Pillow, channel by channel; appends the conversions to `kinds`."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -108,10 +108,10 @@ def _planes(name: str, data: Encoded, target: Target, kinds: list[str]) -> bytes
     except (InputError, MemoryError, _LeftOut):
         raise
     except UnidentifiedImageError as error:
-        raise _LeftOut("no image that Pillow knows", "") from error
+        raise _LeftOut("not an image that Pillow can read", "") from error
     except Image.DecompressionBombError as error:
-        raise _LeftOut("too large to be decoded safely", str(error)) from error
-    except Exception as error:  # a damaged file makes Pillow raise whatever its decoders meet: struct.error, KeyError
+        raise _LeftOut("too large to decode safely", str(error)) from error
+    except Exception as error:  # for a damaged file, decoders of Pillow raise many types: struct.error, KeyError
         unreadable = isinstance(error, OSError) and error.strerror
         detail = " ".join(str(unreadable or error).split())
         raise _LeftOut("cannot be read" if unreadable else "does not decode", detail) from error
@@ -126,7 +126,7 @@ def _fitted(name: str, picture: "Image", target: Target, kinds: list[str]) -> by
                 f"image {name}: {width}x{height} pixels; must be {side}x{side}: scale the images before preparing them."
             )
         if target.fit == "crop" and min(width, height) < side:
-            raise _LeftOut(f"smaller than {side} px, so not to be cropped", f"{width}x{height} pixels")
+            raise _LeftOut(f"smaller than {side} px, cannot be cropped", f"{width}x{height} pixels")
     picture = _converted(picture, target.channels, kinds)
     if picture.size != (side, side):
         picture = _brought_to(picture, side, target.fit, kinds)
@@ -141,11 +141,11 @@ def _converted(picture: "Image", channels: int, kinds: list[str]) -> "Image":
     wanted = "RGB" if channels == 3 else "L"
     if getattr(picture, "is_animated", False):
         kinds.append("animated")
-    # Pillow opens 16-bit RGB as mode RGB and drops the low byte; only the decoder's arguments tell.
+    # Pillow opens 16-bit RGB as mode RGB and drops the low byte; only the arguments of the decoder show it.
     if picture.mode in SIXTEEN_BIT or any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ())):
         kinds.append("16-bit")
     if picture.mode not in GREY and channels == 1:
-        raise _LeftOut("has colour where grey is wanted", f"is {picture.mode}")
+        raise _LeftOut("colour image in a grey dataset", f"is {picture.mode}")
     if picture.mode in SIXTEEN_BIT:
         from PIL import Image
 
@@ -160,7 +160,7 @@ def _converted(picture: "Image", channels: int, kinds: list[str]) -> "Image":
     elif picture.mode in GREY and channels == 3:
         kinds.append("grey")
     elif picture.mode not in ("1", "L", "P", "PA", "RGB"):
-        raise _LeftOut("of a mode that has no one conversion to 8 bits", f"is {picture.mode}")
+        raise _LeftOut("colour mode without a unique conversion to 8 bits", f"is {picture.mode}")
     picture.load()
     return picture if picture.mode == wanted else picture.convert(wanted)
 
@@ -175,7 +175,7 @@ def _over_white(picture: "Image", wanted: str) -> "Image":
 
 
 def _brought_to(picture: "Image", side: int, fit: str, kinds: list[str]) -> "Image":
-    """An image of another size as [side, side]: centre and black border as by TensorFlow's resize_with_crop_or_pad."""
+    """Fit an image to [side, side]; crops and pads at the centre as TensorFlow's resize_with_crop_or_pad does."""
     from PIL import Image
 
     width, height = picture.size
@@ -183,7 +183,7 @@ def _brought_to(picture: "Image", side: int, fit: str, kinds: list[str]) -> "Ima
         kinds.append("resized")
         short = min(width, height)
         left, top = (width - short) // 2, (height - short) // 2
-        # Cropped first: the `box` of Pillow's resize lets pixels beyond it bleed in.
+        # Crop first: the `box` argument of Pillow's resize lets pixels outside of it influence the result.
         square = picture.crop((left, top, left + short, top + short))
         return square.resize((side, side), Image.Resampling.LANCZOS)
     kinds.append("cropped" if min(width, height) >= side else "padded")

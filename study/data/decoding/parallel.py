@@ -1,8 +1,9 @@
-"""Many images decoded at once, by one process per core, and handed back in order.
+"""Parallel decoding of images, by one process per core, with results in order.
 
-Threads would not do: Pillow holds Python's lock for much of a small image. The processes are started by hand and not by
-`multiprocessing`, so that they need no guarded main module, and end as soon as this process does, however it ends: each
-reads chunks from its standard input and stops where that is closed. Nothing that comes out depends on their number.
+Threads would not help, because Pillow holds the global interpreter lock for most of the time of a small image. The
+processes are started directly, not by `multiprocessing`: so the main module needs no guard, and the processes end
+together with this one, however it ends, because each reads chunks from its standard input and stops when that is
+closed. The results do not depend on the number of processes.
 """
 
 import os
@@ -18,20 +19,20 @@ from itertools import islice
 from typing import BinaryIO
 
 from study.core.errors import InputError
-from study.data.dataset import Record
+from study.data.dataset import ImageRecord
 from study.data.decoding.image import Decoded, Encoded, Target, decode_all
 
 CHUNK = 32
-"""Images that travel together: 1.5 MB at 128 px, so that a core holds a few MB at any time."""
+"""Images per message to a process: 1.5 MB at 128 px, so that a process needs only a few MB."""
 WORTHWHILE = 500
-"""Fewer images are decoded before other processes have started."""
-Pair = tuple[Record, Decoded]
+"""Minimum number of images for which starting processes saves time."""
+Pair = tuple[ImageRecord, Decoded]
 
 
-def decoded(records: Iterable[Record], n: int, target: Target, workers: int | None = None) -> Generator[Pair]:
-    """Each of the `n` records with its pixels, in order, decoded by `workers` processes (one per core).
+def decoded(records: Iterable[ImageRecord], n: int, target: Target, workers: int | None = None) -> Generator[Pair]:
+    """Yield each of the `n` records with its pixels, in order, decoded by `workers` processes (one per core).
 
-    At most 3 chunks per process are in memory. Raises InputError as `decode` does, and where a process died.
+    At most 3 chunks per process are in memory. Raises InputError as `decode` does, and if a process dies.
     """
     workers = available_cores() if workers is None else workers
     chunks = iter(records)
@@ -42,7 +43,7 @@ def decoded(records: Iterable[Record], n: int, target: Target, workers: int | No
         return
     with ExitStack() as stack:
         pool = _Pool(min(workers, -(-n // CHUNK)), target, stack)
-        pending: deque[tuple[list[Record], Future[list[Decoded]]]] = deque()
+        pending: deque[tuple[list[ImageRecord], Future[list[Decoded]]]] = deque()
         for piece in pieces:
             pending.append((piece, pool.submit(piece)))
             if len(pending) > 2 * workers:
@@ -52,21 +53,21 @@ def decoded(records: Iterable[Record], n: int, target: Target, workers: int | No
 
 
 def available_cores() -> int:
-    """CPU cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _next(pending: deque[tuple[list[Record], Future[list[Decoded]]]]) -> Iterator[Pair]:
+def _next(pending: deque[tuple[list[ImageRecord], Future[list[Decoded]]]]) -> Iterator[Pair]:
     piece, future = pending.popleft()
     yield from zip(piece, future.result(), strict=True)
 
 
-def _items(piece: Sequence[Record]) -> list[tuple[str, Encoded]]:
+def _items(piece: Sequence[ImageRecord]) -> list[tuple[str, Encoded]]:
     return [(record.name, record.data) for record in piece]
 
 
 class _Pool:
-    """Decoding processes, each spoken to by a thread of its own; all ended when `stack` is."""
+    """Decoding processes, each with a thread that communicates with it; all end when `stack` is closed."""
 
     def __init__(self, workers: int, target: Target, stack: ExitStack) -> None:
         self._target, self._stack, self._own = target, stack, threading.local()
@@ -74,19 +75,19 @@ class _Pool:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._threads = ThreadPoolExecutor(workers, initializer=self._start)
 
-    def submit(self, piece: list[Record]) -> Future[list[Decoded]]:
+    def submit(self, piece: list[ImageRecord]) -> Future[list[Decoded]]:
         return self._threads.submit(self._decode, piece)
 
     def _start(self) -> None:
         code = f"import sys; sys.path[:] = {sys.path!r}; from study.data.decoding.parallel import serve; serve()"
-        # A session of its own: an interrupt from the terminal is for this process, which then ends the others.
+        # A new session, so that an interrupt from the terminal reaches only this process, which then ends the others.
         process = subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
         self._processes.append(process)
         self._own.process = process
 
-    def _decode(self, piece: list[Record]) -> list[Decoded]:
+    def _decode(self, piece: list[ImageRecord]) -> list[Decoded]:
         process = self._own.process
         try:
             pickle.dump((_items(piece), self._target), process.stdin, protocol=5)
@@ -94,8 +95,8 @@ class _Pool:
             answer = pickle.load(process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             raise InputError(
-                f"image {piece[0].name} or one of the {len(piece) - 1} after it: the process that decoded it died"
-                f" (code {process.wait()}); remove the image, or give the machine more memory."
+                f"image {piece[0].name} or one of the next {len(piece) - 1}: the decoding process died (exit code"
+                f" {process.wait()}); remove the image, or use a machine with more memory."
             ) from error
         if isinstance(answer, InputError):
             raise answer
@@ -111,7 +112,7 @@ class _Pool:
 
 
 def serve(reader: BinaryIO | None = None, writer: BinaryIO | None = None) -> None:
-    """What a decoding process does: chunks from its standard input, answers to its standard output, until it closes."""
+    """The loop of a decoding process: reads chunks from standard input, writes results to standard output."""
     reader, writer = reader or sys.stdin.buffer, writer or sys.stdout.buffer
     while True:
         try:
@@ -126,4 +127,4 @@ def serve(reader: BinaryIO | None = None, writer: BinaryIO | None = None) -> Non
             pickle.dump(answer, writer, protocol=5)
             writer.flush()
         except BrokenPipeError:
-            os._exit(0)  # nobody reads any more, nor would the flush at a normal end
+            os._exit(0)  # the reader is gone, and the flush of a normal exit would fail, too

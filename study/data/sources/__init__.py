@@ -1,1 +1,1 @@
-"""What datasets are prepared from: folders, archives, exports and downloads."""
+"""Sources of images: folders, archives, exports and downloads."""

@@ -1,4 +1,4 @@
-"""A file fetched from the web, once, and checked."""
+"""Downloads a file once and checks its hash."""
 
 import contextlib
 import hashlib
@@ -6,18 +6,19 @@ from pathlib import Path
 
 from study.core.errors import InputError
 from study.data.dataset import Download
-from study.data.report import Progress
+from study.data.report import ProgressCallback
 
 TIMEOUT = 60.0
 BLOCK = 1 << 18
 
 
-def fetch(download: Download, folder: Path, progress: Progress | None = None) -> Path:
-    """The file of `download` in `folder`, fetched unless it lies there already; hidden until it is complete and right.
+def fetch(download: Download, folder: Path, progress: ProgressCallback | None = None) -> Path:
+    """Download a file into `folder`, unless it is there already; returns its path.
 
-    One process at a time: `prepared` holds the dataset's lock meanwhile. What a killed one left is written over.
+    The file gets its name only when it is complete and its MD5 hash is correct. `prepared` holds the lock of the
+    dataset meanwhile, so that one process downloads at a time; the remains of a killed process are overwritten.
 
-    Raises InputError where it cannot be fetched or its md5 is not the published one; then nothing is left behind.
+    Raises InputError if the download fails or has another MD5 hash than published; then no file is left.
     """
     import http.client
 
@@ -26,7 +27,7 @@ def fetch(download: Download, folder: Path, progress: Progress | None = None) ->
         return target
     folder.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
-    remedy = "fetch it elsewhere and give it by --source FILE"
+    remedy = "download it elsewhere and give it with --source FILE"
     try:
         md5 = _stream(download.url, partial, progress)
         if md5 != download.md5:
@@ -36,16 +37,16 @@ def fetch(download: Download, folder: Path, progress: Progress | None = None) ->
         if isinstance(error, InputError):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"--download {download.url}: cannot be fetched ({reason}); {remedy}.") from error
+        raise InputError(f"--download {download.url}: cannot be downloaded ({reason}); {remedy}.") from error
     finally:
         partial.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            folder.rmdir()  # where nothing else is kept there
+            folder.rmdir()  # only if the folder is empty
     return target
 
 
-def _stream(url: str, path: Path, progress: Progress | None) -> str:
-    """Writes what `url` answers to `path`; returns its md5."""
+def _stream(url: str, path: Path, progress: ProgressCallback | None) -> str:
+    """Write the response of `url` to `path`; returns its MD5 hash."""
     import urllib.request
 
     digest, done = hashlib.md5(usedforsecurity=False), 0

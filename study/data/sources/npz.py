@@ -1,4 +1,4 @@
-"""NumPy archives of images: x_train and x_test, uint8 [N, H, W, C] or [N, H, W]; y_train and y_test where labelled."""
+"""NumPy archives of images: x_train, x_test, uint8 [N, H, W, C] or [N, H, W]; with labels, also y_train and y_test."""
 
 import zipfile
 from collections.abc import Iterator
@@ -8,24 +8,24 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from study.core.errors import InputError
-from study.data.dataset import SPLITS, Record, Source, Split
+from study.data.dataset import SPLITS, ImageRecord, Source, Split
 
 DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError)
 
 
 class Archive(NamedTuple):
-    """An opened archive: its path, the shapes [N, H, W, C] and the labels of its splits, int64 [N] or None."""
+    """An opened archive: path and, for each split, shape (N, H, W, C) and labels, int64 [N] or None."""
 
     path: str
     shapes: dict[str, tuple[int, int, int, int]]
     labels: dict[str, np.ndarray | None]
 
     def source(self) -> Source:
-        """The images, read one at a time: an archive need not fit into memory."""
+        """The source images, read one at a time, because an archive may not fit into memory."""
         splits = {name: Split(n=self.shapes[name][0], records=self._records(name)) for name in SPLITS}
         return Source(splits=splits, provenance={"numpy_archive": True})
 
-    def _records(self, split: str) -> Iterator[Record]:
+    def _records(self, split: str) -> Iterator[ImageRecord]:
         n, *shape = self.shapes[split]
         size = int(np.prod(shape))
         labels = self.labels[split]
@@ -35,20 +35,20 @@ class Archive(NamedTuple):
                 _header(file)
                 for row, label in zip(range(n), numbers, strict=False):
                     pixels = np.frombuffer(_exactly(file, size), np.uint8).reshape(shape)
-                    yield Record(f"x_{split}[{row}]", pixels, label)
+                    yield ImageRecord(f"x_{split}[{row}]", pixels, label)
         except DAMAGE as error:
             raise _damaged(self.path, error) from error
 
 
 def open_archive(path: str) -> Archive:
-    """Reads headers and labels; raises InputError, naming the array, where one is missing or of another form."""
+    """Read headers and labels; raises InputError, with the array, if one is missing or has a wrong type or shape."""
     shapes: dict[str, tuple[int, int, int, int]] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             present = {name.removesuffix(".npy") for name in archive.namelist()}
             for split in SPLITS:
                 if f"x_{split}" not in present:
-                    raise InputError(f"--source {path}: has no array x_{split}; it needs x_train and x_test.")
+                    raise InputError(f"--source {path}: has no array x_{split}; must have x_train and x_test.")
                 with archive.open(f"x_{split}.npy") as file:
                     shapes[split] = _shape(path, f"x_{split}", *_header(file))
         with np.load(path, allow_pickle=False) as arrays:
@@ -64,7 +64,7 @@ def open_archive(path: str) -> Archive:
         raise InputError(f"--source {path}: images of x_train and x_test differ in shape ({sizes}).")
     missing = [f"y_{split}" for split in SPLITS if labels[split] is None]
     if len(missing) == 1:
-        raise InputError(f"--source {path}: has no array {missing[0]}; give labels for both splits, or for none.")
+        raise InputError(f"--source {path}: has no array {missing[0]}; give labels for both splits or for neither.")
     return Archive(path, shapes, {split: _labels(path, split, labels[split], shapes[split][0]) for split in SPLITS})
 
 
@@ -96,7 +96,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 def _exactly(file: IO[bytes], size: int) -> bytes:
     pixels = file.read(size)
     if len(pixels) != size:
-        raise EOFError("cut short")
+        raise EOFError("truncated")
     return pixels
 
 

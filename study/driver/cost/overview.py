@@ -22,7 +22,7 @@ from study.driver.cost.flops import Costed, Rates, alike, kept_bytes, scored_ste
 from study.driver.cost.timings import Measured
 from study.driver.planning.plan import checkpoint_interval, training_of, trials_of
 from study.driver.request import KeepOptions, Request, SearchBudget
-from study.driver.spaces.expand import Searched, expand_searches
+from study.driver.spaces.expand import SearchedMethod, expand_searches
 from study.storage.files import DamagedFile
 from study.storage.memberships import defined_trial
 from study.storage.schema import DIVERGED, FINISHED
@@ -109,7 +109,7 @@ class Overview:
     ) -> None:
         """Counts those that have what was asked for; `left_out` tells of the others."""
         for space in map(search_spaces.get, names):
-            for dataset in datasets or space.on_paper():
+            for dataset in datasets or space.paper_datasets():
                 try:
                     count(space, [dataset])
                 except DamagedFile:
@@ -119,7 +119,7 @@ class Overview:
 
     def space(self, space: SearchSpace, datasets: Sequence[str], *, by: bool = False) -> None:
         """A space on datasets, or where none is given those on which the paper has it; `by`: a line for each method."""
-        for dataset in datasets or space.on_paper():
+        for dataset in datasets or space.paper_datasets():
             declared = data.get(dataset, self._request.data_dir)
             trials = trials_of(self._request, space, declared)
             every = checkpoint_interval(self._request, declared, space)
@@ -136,7 +136,7 @@ class Overview:
 
     def searches(self, space: SearchSpace, datasets: Sequence[str], *, by: bool = False) -> None:
         """The optimisation of the methods of a space, for each n_dis."""
-        for dataset in datasets or space.on_paper():
+        for dataset in datasets or space.paper_datasets():
             declared = data.get(dataset, self._request.data_dir)
             searches = expand_searches(space, declared, self._request.selection)
             training = training_of(self._request, declared, space)
@@ -217,7 +217,7 @@ class Overview:
         return 2 * sum(islice(largest, devices))
 
 
-def _like(dataset: str, search: Searched, training: Training) -> Trial:
+def _like(dataset: str, search: SearchedMethod, training: Training) -> Trial:
     """A trial of a search; all of them cost the same."""
     middle = search.block.middle(search.method.penalty, search.n_dis)
     return Trial(dataset=dataset, method=search.method, hyperparameters=middle, training=training)

@@ -9,7 +9,7 @@ import typer
 from study.core.context import LOGGERS, check_logger
 from study.core.errors import InputError
 from study.driver.request.declare import FOLDERS, RESOURCES, RUNNING, check_positive, one_of
-from study.storage.files import place
+from study.storage.files import parse_location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class ResultsFolder:
     results: Annotated[
         Path,
         typer.Option(
-            parser=place,
+            parser=parse_location,
             metavar="PATH",
             help="Results folder: rows, figures and kept generators; or an address, s3://... or gs://...",
         ),

@@ -28,7 +28,7 @@ from study.driver.spaces.expand import expand_searches
 from study.gan.model import build
 from study.storage.files import DamagedFile
 from study.storage.memberships import add_memberships, defined_trial, memberships
-from study.storage.retry import patiently
+from study.storage.retry import write_with_retry
 from study.storage.schema import DIVERGED, FAILED
 from study.storage.tables import outcomes, set_aside_damaged
 from study.worker.outcome import Outcome
@@ -120,7 +120,7 @@ class Search:
         trials = list(dict.fromkeys(map(self.trial, points)))
         results = self.context.results
         record = partial(add_memberships, results, BO, self.name, trials, round=round)
-        patiently(record, results, say, self.context.patience)
+        write_with_retry(record, results, say, self.context.patience)
         return trials
 
     def told(self, trials: Iterable[Trial]) -> list[tuple[dict[str, float], float | None]]:

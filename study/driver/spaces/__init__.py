@@ -1,1 +1,1 @@
-"""Search spaces on a dataset: the paper's, and those in a user's own file."""
+"""Search spaces: expansion to settings on a dataset, and spaces in the user's own files."""

@@ -1,6 +1,5 @@
-"""A search space on a dataset: its settings, and those of them that were asked for."""
+"""Expands a search space on a dataset to its settings, restricted to the selected ones."""
 
-import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,12 +14,12 @@ from study.gan.architectures import ARCHITECTURES
 from study.gan.methods.menu import canonical, check, parse_list
 
 MANY = 100_000
-"""Trials, of a space at its own seeds, above which it has to be confirmed."""
+"""Maximum number of trials of a space, at its own seeds, without confirmation."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What is trained with seeds 0 to `seeds` - 1; `published`: scores of the same setting, seed by seed."""
+class ExpandedSetting:
+    """A setting that is trained with seeds 0 to `seeds` - 1, and its published scores by seed."""
 
     method: Method
     hyperparameters: Hyperparameters
@@ -28,96 +27,101 @@ class Setting:
     published: tuple[float, ...] = ()
 
 
-def expand(space: SearchSpace, declared: Dataset, asked: Selection, *, many: bool = False) -> list[Setting]:
+def expand(space: SearchSpace, declared: Dataset, selection: Selection, *, many: bool = False) -> list[ExpandedSetting]:
     """The selected settings of a space on a dataset, method by method.
 
-    Raises InputError where a method is unknown or does not fit, where nothing is left, and for more than `MANY` trials
-    unless `many` allows them.
+    Raises InputError if a method is unknown or does not fit the dataset, if no setting is selected, and for more than
+    `MANY` trials unless `many` is true.
     """
-    space = placed(space, declared, asked)
-    methods = expand_methods(space, declared, asked)
-    expanded: dict[tuple[Method, Hyperparameters], Setting] = {}
+    space = with_architectures(space, declared, selection)
+    methods = expand_methods(space, declared, selection)
+    expanded: dict[tuple[Method, Hyperparameters], ExpandedSetting] = {}
     _check_many(space, methods, many)
     for method in methods:
-        tried = {s: repeats for s, repeats in space.tried(method).items() if asked.n_dis in (None, s.n_dis)}
-        for hyperparameters, repeats in itertools.islice(tried.items(), asked.settings or space.top):
-            one = Setting(
+        settings = [
+            (hyperparameters, repeats)
+            for hyperparameters, repeats in space.settings_with_repeats(method).items()
+            if selection.n_dis in (None, hyperparameters.n_dis)
+        ]
+        for hyperparameters, repeats in settings[: selection.settings or space.top]:
+            setting = ExpandedSetting(
                 method=canonical(method),
                 hyperparameters=hyperparameters,
-                seeds=asked.seeds or repeats.seeds,
+                seeds=selection.seeds or repeats.seeds,
                 published=repeats.published,
             )
-            expanded.setdefault((one.method, hyperparameters), one)
+            expanded.setdefault((setting.method, hyperparameters), setting)
     if not expanded:
         known = sorted({setting.n_dis for method in methods for setting in space.settings(method)})
-        raise InputError(f"--n-dis {asked.n_dis}: {space.name} has no such setting; it has {known}.")
+        raise InputError(f"--n-dis {selection.n_dis}: {space.name} has no such setting; it has {known}.")
     return list(expanded.values())
 
 
-class Searched(NamedTuple):
-    """What one search of hyperparameters is about: a method, and its ranges at one n_dis."""
+class SearchedMethod(NamedTuple):
+    """A search of hyperparameters: a method, one value of n_dis, and the block with the ranges."""
 
     method: Method
     n_dis: int
     block: RandomBlock
 
 
-def expand_searches(space: SearchSpace, declared: Dataset, asked: MethodSelection) -> list[Searched]:
-    """A search for each method of a space on a dataset and each n_dis; raises InputError as `expand` does."""
-    found: dict[tuple[Method, int], Searched] = {}
-    space = placed(space, declared, asked)
-    for method in expand_methods(space, declared, asked):
+def expand_searches(space: SearchSpace, declared: Dataset, selection: MethodSelection) -> list[SearchedMethod]:
+    """One search for each method of a space on a dataset and each n_dis; raises InputError as `expand` does."""
+    found: dict[tuple[Method, int], SearchedMethod] = {}
+    space = with_architectures(space, declared, selection)
+    for method in expand_methods(space, declared, selection):
         for block in blocks_of(space, method):
             for n_dis in block.n_dis:
-                one = Searched(canonical(method), n_dis, block)
-                _check_ranges(space, one, found.setdefault((one.method, n_dis), one))
+                search = SearchedMethod(canonical(method), n_dis, block)
+                _check_ranges(space, search, found.setdefault((search.method, n_dis), search))
     known = sorted({n_dis for _, n_dis in found})
-    if asked.n_dis not in (None, *known):
-        raise InputError(f"--n-dis {asked.n_dis}: {space.name} searches no such n_dis; it has {known}.")
-    return [one for one in found.values() if asked.n_dis in (None, one.n_dis)]
+    if selection.n_dis not in (None, *known):
+        raise InputError(f"--n-dis {selection.n_dis}: {space.name} has no such n_dis; it has {known}.")
+    return [search for search in found.values() if selection.n_dis in (None, search.n_dis)]
 
 
-def _check_ranges(space: SearchSpace, one: Searched, other: Searched) -> None:
-    """Raises InputError where there is nothing to search, or where it is not said in which ranges."""
+def _check_ranges(space: SearchSpace, search: SearchedMethod, other: SearchedMethod) -> None:
+    """Raises InputError if a search has no ranges, or if another block gives it different ranges."""
     (ranges, fixed), others = (
-        (each.block.ranges_of(each.method.penalty), each.block.fixed_of(each.method.penalty)) for each in (one, other)
+        (each.block.ranges_of(each.method.penalty), each.block.fixed_of(each.method.penalty))
+        for each in (search, other)
     )
     if not ranges:
-        raise InputError(f"space {space.name}: has no range for {one.method.name}; `study bo` needs one at least.")
+        raise InputError(f"space {space.name}: has no range for {search.method.name}; `study bo` needs at least one.")
     if (ranges, fixed) != others:
         raise InputError(
-            f"space {space.name}: has two sets of ranges for {one.method.name} at n_dis {one.n_dis}; a search needs"
-            " one."
+            f"space {space.name}: has different ranges for {search.method.name} at n_dis {search.n_dis}; a search needs"
+            " exactly one set of ranges."
         )
 
 
 def _check_many(space: SearchSpace, methods: list[Method], many: bool) -> None:
-    """Raises InputError before memory is filled with more trials than anyone may have meant."""
+    """Raises InputError for too many trials, before they fill the memory."""
     trials = sum(space.size(method) for method in methods)
     if trials > MANY and not many:
         raise InputError(
-            f"space {space.name}: expands to {trials:,} trials, more than {MANY:,}; add --yes if that is meant."
+            f"space {space.name}: expands to {trials:,} trials, more than {MANY:,}; add --yes to allow it."
         )
 
 
-def placed(space: SearchSpace, declared: Dataset, asked: MethodSelection) -> SearchSpace:
-    """A space on a dataset, its architectures decided."""
-    default = asked.architecture or declared.architecture
-    return space.on(declared.name).placed(default, None if asked.architecture else declared.resolution)
+def with_architectures(space: SearchSpace, declared: Dataset, selection: MethodSelection) -> SearchSpace:
+    """The blocks of a space for a dataset, with explicit architectures."""
+    default = selection.architecture or declared.architecture
+    return space.on(declared.name).with_architectures(default, None if selection.architecture else declared.resolution)
 
 
-def expand_methods(space: SearchSpace, declared: Dataset, asked: MethodSelection) -> list[Method]:
-    """The methods of a placed space, checked; each fits the dataset's images."""
-    default = asked.architecture or declared.architecture
+def expand_methods(space: SearchSpace, declared: Dataset, selection: MethodSelection) -> list[Method]:
+    """The selected methods of a space with explicit architectures; raises InputError if one does not fit the images."""
+    default = selection.architecture or declared.architecture
     own = space.methods(default)
-    if asked.architecture:
+    if selection.architecture:
         named = sorted({method.architecture for method in own})
-        if asked.architecture not in named:
+        if selection.architecture not in named:
             raise InputError(
-                f"--architecture {asked.architecture}: {space.name} has only {', '.join(named)} on {declared.name}."
+                f"--architecture {selection.architecture}: {space.name} has only {', '.join(named)} on {declared.name}."
             )
-        own = [method for method in own if method.architecture == asked.architecture]
-    methods = own if asked.methods is None else _named(space, declared, asked.methods, own)
+        own = [method for method in own if method.architecture == selection.architecture]
+    methods = own if selection.methods is None else _named(space, declared, selection.methods, own)
     for method in methods:
         check(method)
     for architecture in dict.fromkeys(method.architecture for method in methods):
@@ -126,7 +130,7 @@ def expand_methods(space: SearchSpace, declared: Dataset, asked: MethodSelection
 
 
 def _check_size(space: SearchSpace, declared: Dataset, architecture: str, *, chosen: bool) -> None:
-    """Raises InputError where the images do not fit; `chosen`: by the user or the dataset, not by the space."""
+    """Raises InputError if an architecture does not fit the images; `chosen` by the user or dataset, not the space."""
     try:
         ARCHITECTURES[architecture].check_size(declared.resolution)
     except InputError as error:
@@ -137,7 +141,7 @@ def _check_size(space: SearchSpace, declared: Dataset, architecture: str, *, cho
 
 
 def _named(space: SearchSpace, declared: Dataset, text: str, own: list[Method]) -> list[Method]:
-    """The methods of a list of names: the space's own where it has them, others on each of its architectures."""
+    """The methods in a list of names: those of the space if it has them, else with each architecture of the space."""
     listed = {method.name for method in own}
     architectures = dict.fromkeys(method.architecture for method in own)
     parsed = [method for architecture in architectures for method in parse_list(text, architecture)]

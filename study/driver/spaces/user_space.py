@@ -1,4 +1,4 @@
-"""A search space by its name, or of a person's own by the path of a file: TOML (see `toml_space`) or Python."""
+"""Finds a search space by name, or by the path of the user's own file: TOML (see `toml_space`) or Python."""
 
 import functools
 import itertools
@@ -17,37 +17,40 @@ from search_spaces.ranges import BO
 from study.core.errors import InputError
 from study.core.trial import Method, Training, Trial
 from study.driver.spaces.expand import MANY
-from study.driver.spaces.toml_space import meaningful, read_toml, whole
+from study.driver.spaces.toml_space import DATASET_DEFAULTS, read_toml, resolve_methods, whole_number
 from study.gan.methods.menu import members
 
-TAKEN = ("train", BO)
-"""Under which `study train` and `study bo` record their trials; those of a space are recorded under its name."""
+RESERVED_NAMES = ("train", BO)
+"""Names under which `study train` and `study bo` record trials; a space records its trials under its own name."""
 
-SHORTEST = Training(discriminator_steps=1, width=1)
+ANY_TRAINING = Training(discriminator_steps=1, width=1)
+"""Any valid value, for checks of settings."""
 
 
 def find(name: str) -> SearchSpace:
-    """The space called `name`, or that of a file where `name` ends in .toml or .py or contains a path separator.
+    """The space called `name`, or the space in a file if `name` ends in .toml or .py or contains a path separator.
 
-    Nothing of a file is left for later: its methods, options and numbers are checked. Raises InputError, one line that
-    names the file and what is wrong in it, or suggests a name.
+    Methods, options and numbers of a file are checked completely. Raises InputError: for a file, with its name and the
+    invalid field; for an unknown name, with a suggestion.
     """
     if name == BO:
-        raise InputError(f"space {BO}: is searched, not listed: `study bo` runs it, `study plan bo` counts it.")
+        raise InputError(
+            f"space {BO}: has no fixed settings; run it with `study bo`, or count its trials with `study plan bo`."
+        )
     if not name.endswith(tuple(READERS)) and not any(separator in name for separator in ("/", os.sep)):
         return search_spaces.get(name)
     path = Path(name)
     if path.suffix not in READERS:
         raise InputError(
-            f"{name}: a space of your own is a file that ends in .toml or .py; the study's have no path, see `study"
-            " spaces`."
+            f"{name}: your own space must be a file that ends in .toml or .py; for the spaces of the study, give a name"
+            " from `study spaces`."
         )
     try:
         if not path.is_file():
             raise InputError("no such file.")
         space = READERS[path.suffix](path)
-        if space.name in {*search_spaces.spaces(), *TAKEN}:
-            raise InputError(f"the name {space.name} is taken by the study itself; {RENAME[path.suffix]}.")
+        if space.name in {*search_spaces.spaces(), *RESERVED_NAMES}:
+            raise InputError(f"the name {space.name} is used by the study itself; {RENAME[path.suffix]}.")
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error.strerror}); choose another file.") from error
     except InputError as error:
@@ -56,28 +59,28 @@ def find(name: str) -> SearchSpace:
 
 
 def read_python(path: Path) -> SearchSpace:
-    """The `SPACE` that a Python file defines; raises InputError with the line where it fails.
+    """The `SPACE` that a Python file defines; raises InputError with the line that fails.
 
-    The file is run each time and leaves nothing behind: no module and no compiled copy.
+    The file is executed at each call, and leaves neither a module nor a compiled file.
     """
     try:
         code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{_line(getattr(error, 'lineno', None))}{getattr(error, 'msg', error)}.") from error
-    module = types.ModuleType(str(path))  # which is no name that could be imported
+    module = types.ModuleType(str(path))  # a path, which cannot collide with an importable name
     module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # while it runs: dataclasses look there for what they are made in
+    sys.modules[module.__name__] = module  # during the execution, because dataclasses look up their module there
     try:
         exec(code, vars(module))
     except (Exception, SystemExit) as error:
         inside = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        raise InputError(f"{_line(inside[-1] if inside else None)}{_said(error)}") from error
+        raise InputError(f"{_line(inside[-1] if inside else None)}{_message(error)}") from error
     finally:
         sys.modules.pop(module.__name__, None)
     if not hasattr(module, "SPACE"):
-        raise InputError("defines no SPACE; it must have a line SPACE = SearchSpace(...).")
+        raise InputError("does not define SPACE; must have a line SPACE = SearchSpace(...).")
     if not isinstance(module.SPACE, SearchSpace):
-        raise InputError(f"SPACE is of type {type(module.SPACE).__name__}; it must be a search_spaces.SearchSpace.")
+        raise InputError(f"SPACE is of type {type(module.SPACE).__name__}; must be a search_spaces.SearchSpace.")
     _check(module.SPACE)
     return module.SPACE
 
@@ -90,65 +93,68 @@ def _line(number: int | None) -> str:
     return f"line {number}: " if number else ""
 
 
-def _said(error: BaseException) -> str:
-    """What an exception says: our own as it is, others after their type."""
+def _message(error: BaseException) -> str:
+    """The message of an exception; for exceptions that are not ours, with the type."""
     return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
 
 
 def _check(space: SearchSpace) -> None:
-    """Raises InputError for what no class of search_spaces checks when it is made: names, types and numbers."""
+    """Raises InputError for invalid names, types and numbers, which the classes of search_spaces do not check."""
     if not isinstance(space.name, str) or not space.name:
         raise InputError(f"SPACE.name {space.name!r}: must be a name.")
-    whole("SPACE.seeds", space.seeds, 1)
-    whole("SPACE.extra_steps", space.extra_steps, 0)
-    if space.top is not None:
-        whole("SPACE.top", space.top, 1)
+    whole_number("SPACE.seeds", space.seeds, 1)
+    whole_number("SPACE.extra_steps", space.extra_steps, 0)
+    for field in ("top", *DATASET_DEFAULTS):
+        if getattr(space, field) is not None:
+            whole_number(f"SPACE.{field}", getattr(space, field), 1)
     if not isinstance(space.blocks, tuple | list):
         raise InputError(
-            f"SPACE.blocks is of type {type(space.blocks).__name__}; it must be a tuple, which for one block ends in a"
-            " comma: blocks=(Block(...),)."
+            f"SPACE.blocks is of type {type(space.blocks).__name__}; must be a tuple, which needs a comma even for one"
+            " block: blocks=(Block(...),)."
         )
     if not space.blocks and space.choose is None:
-        raise InputError("SPACE.blocks: there are none; a space has one at least.")
+        raise InputError("SPACE.blocks: is empty; a space needs at least one block.")
     for number, block in enumerate(space.blocks, 1):
         where = f"SPACE.blocks[{number}]"
         if not isinstance(block, Block | RandomBlock | Entry):
             raise InputError(f"{where} is of type {type(block).__name__}; must be a Block, RandomBlock or Entry.")
         try:
             _check_block(block)
-        except Exception as error:  # whatever a value of the wrong type leads to
-            raise InputError(f"{where}: {_said(error)}") from error
+        except Exception as error:  # a value of a wrong type can cause any error
+            raise InputError(f"{where}: {_message(error)}") from error
 
 
 def _check_block(block: Block | RandomBlock | Entry) -> None:
-    """Raises whatever making the block's settings raises, and InputError for a method that has none.
+    """Makes the settings of a block and passes on their errors; raises InputError for a method without settings.
 
-    Only as many are made as may run unconfirmed.
+    At most `MANY` settings are made per method.
     """
     if block.seeds is not None:
-        whole("seeds", block.seeds, 1)
+        whole_number("seeds", block.seeds, 1)
     if isinstance(block, Entry) and not isinstance(block.published, tuple):
-        raise InputError(f"published {block.published!r}: must be a tuple of scores.")
+        raise InputError(f"published {block.published!r}: must be a tuple of numbers.")
     for start in block.architectures:
-        whole("architectures: resolution", start, 0)
+        whole_number("architectures: resolution", start, 0)
     for method in _methods(block):
         if block.count_for(method) < 1:
             weights = "; a penalty needs penalty_weights" if method.penalty else ""
             raise InputError(f"has no setting for {method.name}{weights}.")
         for setting in itertools.islice(block.settings(method), MANY):
-            Trial(dataset="any", method=method, hyperparameters=setting, training=SHORTEST)
+            Trial(dataset="any", method=method, hyperparameters=setting, training=ANY_TRAINING)
 
 
 def _methods(block: Block | RandomBlock | Entry) -> Iterator[Method]:
-    """The methods of a block, checked, on each architecture that it may mean."""
+    """The checked methods of a block, with each architecture of the block."""
     if not isinstance(block.methods, tuple | list) or not block.methods:
-        raise InputError(f"methods {block.methods!r}: must be a tuple of at least one; ({{}},) is the plain one.")
-    anywhere = [name for names in block.architectures.values() for name in names]
+        raise InputError(f"methods {block.methods!r}: must be a tuple of at least one method, such as ({{}},).")
+    of_block = [name for names in block.architectures.values() for name in names]
     for fields in block.methods:
         if not isinstance(fields, Mapping):
-            raise InputError(f"methods: {fields!r} is no mapping of Method's fields, such as those of ({{}},).")
-        named = [fields["architecture"]] if "architecture" in fields else anywhere
-        yield from meaningful(functools.partial(_method, fields), named)
+            raise InputError(
+                f'methods: {fields!r} is not a mapping with fields of Method, such as {{"loss": "hinge"}}.'
+            )
+        named = [fields["architecture"]] if "architecture" in fields else of_block
+        yield from resolve_methods(functools.partial(_method, fields), named)
 
 
 def _method(fields: Fields, architecture: str) -> Method:
