@@ -6,14 +6,14 @@ Computed at checkpoints only, on a batch of each kind of image; nothing here is 
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from study.core.evaluation import Diagnostics
 from study.gan.methods.losses import Loss
-from study.gan.methods.penalties import between
+from study.gan.methods.penalties import interpolate
 from study.gan.model import Gan, State
 from study.gan.networks.discriminator import Critic, Parameters, image_gradients, layer_weights
 
@@ -21,7 +21,7 @@ FLAT = 0.01
 """A loss has all but stopped to depend on an image where its derivative by D's output is below this."""
 
 
-class Batches(NamedTuple):
+class DiagnosticBatches(NamedTuple):
     """Images [N, C, H, W] in [0, 1] of the training and of the held-out split, latents [N, latent_dim], and where
     between training and generated images to look: U[0, 1), [N, 1, 1, 1]."""
 
@@ -31,7 +31,7 @@ class Batches(NamedTuple):
     places: Tensor
 
 
-def diagnose(gan: Gan, state: State, batches: Batches, *, operator_norms: bool = False) -> Diagnostics:
+def diagnose(gan: Gan, state: State, batches: DiagnosticBatches, *, operator_norms: bool = False) -> Diagnostics:
     """The diagnostics of a state; the operator norms only where asked for: they take a power iteration each.
 
     The fakes are made with batch statistics, as D meets them in training.
@@ -39,13 +39,13 @@ def diagnose(gan: Gan, state: State, batches: Batches, *, operator_norms: bool =
     critic = gan.critic(state.discriminator, state.vectors)
     fake, _ = gan.generate(state.generator, state.generator_buffers, batches.latents)
     norms, outputs = {}, {"test": critic(batches.test)}
-    places = {"train": batches.train, "fake": fake, "between": between(batches.train, fake, batches.places)}
+    places = {"train": batches.train, "fake": fake, "between": interpolate(batches.train, fake, batches.places)}
     for name, images in places.items():
         gradients, outputs[name] = image_gradients(critic, images)
         norms[name] = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
     weights = gan.weights(state.discriminator, state.vectors)
     singular = sigmas(weights)
-    values = {
+    values: dict[str, float | list[float] | None] = {
         "sigmas": singular,
         "sigma_product": math.prod(singular),
         "operator_norms": layer_operator_norms(gan.discriminator, weights, batches.train) if operator_norms else None,
@@ -55,7 +55,8 @@ def diagnose(gan: Gan, state: State, batches: Batches, *, operator_norms: bool =
         **flat_shares(gan.loss, state.loss, outputs),
         "extreme_pixels": ((fake < 0.5 / 255) | (fake > 1 - 0.5 / 255)).float().mean().item(),
     }
-    return Diagnostics(**{name: _finite(value) for name, value in values.items()})
+    finite: dict[str, Any] = {name: _finite(value) for name, value in values.items()}
+    return Diagnostics(**finite)
 
 
 def sigmas(weights: Parameters) -> list[float]:
@@ -76,11 +77,11 @@ def operator_norm(layer: Critic, image: Tensor, iterations: int = 1000, toleranc
     """
     norm = 0.0
     for _ in range(iterations):
-        stretched, transposed = torch.func.vjp(layer, image / image.norm())
-        before, norm = norm, stretched.norm().item()
-        if not math.isfinite(norm) or norm - before <= tolerance * norm:
+        outputs, transposed, *_ = torch.func.vjp(layer, image / image.norm())
+        previous, norm = norm, outputs.norm().item()
+        if not math.isfinite(norm) or norm - previous <= tolerance * norm:
             break
-        (image,) = transposed(stretched)
+        (image,) = transposed(outputs)
     return norm
 
 

@@ -16,7 +16,7 @@ from study.gan.methods.losses import Loss
 from study.gan.methods.menu import members
 from study.gan.methods.normalizations import LayerNormalization, OutputNormalization, WeightNormalization
 from study.gan.methods.penalties import Penalty
-from study.gan.networks.discriminator import Critic, Parameters, Vectors
+from study.gan.networks.discriminator import Critic, Parameters, SingularVectors
 from study.gan.networks.spectrum import advance_vectors, initial_vectors
 from study.gan.optimizers import AdamState, adam_state
 
@@ -30,13 +30,13 @@ class State(NamedTuple):
     generator: Tensors
     generator_buffers: Tensors
     discriminator: Tensors
-    vectors: Vectors
+    vectors: SingularVectors
     loss: tuple[Tensor, ...]
     generator_adam: AdamState
     discriminator_adam: AdamState
 
 
-class Settings(NamedTuple):
+class HyperparameterTensors(NamedTuple):
     """A trial's hyperparameters as float64 scalars, so that no program depends on their values."""
 
     learning_rate: Tensor
@@ -45,7 +45,7 @@ class Settings(NamedTuple):
     penalty_weight: Tensor
 
     @classmethod
-    def of(cls, hyperparameters: Hyperparameters, device: torch.device | str = "cpu") -> "Settings":
+    def of(cls, hyperparameters: Hyperparameters, device: torch.device | str = "cpu") -> "HyperparameterTensors":
         values = (getattr(hyperparameters, field) for field in cls._fields)
         return cls(*(torch.tensor(value or 0.0, dtype=torch.float64, device=device) for value in values))
 
@@ -73,11 +73,14 @@ class Gan:
         In bfloat16 the layers' products and what lies between them are; parameters, their gradients and moments, power
         iterations, losses and penalties are float32.
         """
+        outputs: Tensor
         if self.precision != BFLOAT16:
-            return torch.func.functional_call(network, tensors, inputs)
+            outputs = torch.func.functional_call(network, tensors, inputs)
+            return outputs
         # Nothing is cached: a kept copy of a weight would be one of another transform's tensors.
         with torch.autocast(inputs.device.type, torch.bfloat16, cache_enabled=False):
-            return torch.func.functional_call(network, tensors, inputs).float()
+            outputs = torch.func.functional_call(network, tensors, inputs)
+            return outputs.float()
 
     def generate(self, parameters: Tensors, buffers: Tensors, latents: Tensor) -> tuple[Tensor, Tensors]:
         """Images in [0, 1] with batch statistics, as in training, and the moved averages."""
@@ -86,17 +89,18 @@ class Gan:
 
     def sample(self, parameters: Tensors, buffers: Tensors, latents: Tensor) -> Tensor:
         """Images in [0, 1] with the moving averages, as the study scored them; in float32 whatever trained them."""
-        return torch.func.functional_call(self.averaged_generator, (parameters, buffers), latents)
+        images: Tensor = torch.func.functional_call(self.averaged_generator, (parameters, buffers), latents)
+        return images
 
-    def advance(self, parameters: Tensors, vectors: Vectors) -> Vectors:
+    def advance(self, parameters: Tensors, vectors: SingularVectors) -> SingularVectors:
         """D's singular vectors for its next update."""
         return advance_vectors(parameters, vectors, self.power_iterations)
 
-    def weights(self, parameters: Tensors, vectors: Vectors) -> Parameters:
+    def weights(self, parameters: Tensors, vectors: SingularVectors) -> Parameters:
         """D's parameters as it computes with them: normalised where the method does so."""
         return self.weight_norm.apply(parameters, vectors) if self.weight_norm else parameters
 
-    def critic(self, parameters: Tensors, vectors: Vectors) -> Critic:
+    def critic(self, parameters: Tensors, vectors: SingularVectors) -> Critic:
         """D as a function of images, with its normalised weights bound and its output normalised."""
         weights = self.weights(parameters, vectors)
 
@@ -161,8 +165,10 @@ def initial_state(gan: Gan, rng: torch.Generator) -> State:
 
 def empty_state(gan: Gan) -> State:
     """The names, shapes and types of a state, on the meta device: no memory is taken for values."""
-    generator, buffers = dict(gan.generator.named_parameters()), dict(gan.generator.named_buffers())
-    return _untrained(gan, generator, buffers, dict(gan.discriminator.named_parameters()), torch.Generator())
+    generator: Tensors = dict(gan.generator.named_parameters())
+    buffers: Tensors = dict(gan.generator.named_buffers())
+    discriminator: Tensors = dict(gan.discriminator.named_parameters())
+    return _untrained(gan, generator, buffers, discriminator, torch.Generator())
 
 
 def _untrained(gan: Gan, generator: Tensors, buffers: Tensors, discriminator: Tensors, rng: torch.Generator) -> State:
@@ -187,5 +193,6 @@ def _materialize(
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()
     initialize(real, rng)
-    real.to(memory_format=torch.channels_last)  # kernels set the layout of all activations; 1.4 to 2 times faster
+    # The layout of the kernels sets that of all activations; channels last is 1.4 to 2 times faster.
+    real.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in PyTorch's stubs
     return {name: p.detach() for name, p in real.named_parameters()}, dict(real.named_buffers())

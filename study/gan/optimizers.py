@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from study.gan.networks.layers import as_it_lies
+from study.gan.networks.layers import to_channels_last
 
 EPSILON = 1e-8
 
@@ -23,9 +23,9 @@ class AdamState(NamedTuple):
 
 def adam_state(parameters: dict[str, Tensor]) -> AdamState:
     """The state before the first update."""
-    some = next(iter(parameters.values()))
-    zeros = some.new_zeros(sum(parameter.numel() for parameter in parameters.values()))
-    return AdamState(zeros, zeros.clone(), torch.zeros((), dtype=torch.float64, device=some.device))
+    first_parameter = next(iter(parameters.values()))
+    zeros = first_parameter.new_zeros(sum(parameter.numel() for parameter in parameters.values()))
+    return AdamState(zeros, zeros.clone(), torch.zeros((), dtype=torch.float64, device=first_parameter.device))
 
 
 def adam(
@@ -48,7 +48,7 @@ def adam(
     second = (beta2 * state.second).add_(gradient.mul_(gradient).mul_(1 - beta2))
     scale = learning_rate / (1 - beta1**updates)
     root = second.sqrt().div_(torch.sqrt(1 - beta2**updates)).add_(EPSILON)
-    pieces = (scale * first).div_(root).split([parameter.numel() for parameter in parameters.values()])
+    pieces = torch.split((scale * first).div_(root), [parameter.numel() for parameter in parameters.values()])
     moved = {
         name: parameter - shaped(piece, parameter)
         for (name, parameter), piece in zip(parameters.items(), pieces, strict=True)
@@ -58,7 +58,7 @@ def adam(
 
 def flat(tensor: Tensor) -> Tensor:
     """All numbers of a tensor, kernels [out, in, h, w] in the order in which they lie: channels last."""
-    return as_it_lies(tensor).flatten()
+    return to_channels_last(tensor).flatten()
 
 
 def shaped(numbers: Tensor, like: Tensor) -> Tensor:

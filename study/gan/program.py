@@ -9,7 +9,7 @@ and on a GPU the launches of many operations become one; rounding then differs.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,13 +28,15 @@ COMPILERS: Mapping[str, Callable[[GraphModule], Callable[..., Any]]] = {
 }
 """What makes a program of a trace; the first takes it as it is."""
 
+ShapeKey = tuple[tuple[torch.Size, torch.dtype, torch.device], ...]
+
 
 def best_compiler(device: str) -> str:
     """What a device is best served by: on a CPU compiling takes longer than it saves."""
     return INDUCTOR if device.startswith("cuda") else EAGER
 
 
-class Traced:
+class TracedFunction:
     """A pure function of nested tensors, traced at the first call with arguments of a shape, and compiled then.
 
     Attributes:
@@ -43,7 +45,7 @@ class Traced:
 
     def __init__(self, function: Callable[..., Any], compiler: str = EAGER) -> None:
         self._function, self._compiler = function, compiler
-        self._programs: dict[Any, tuple[Callable[..., Any], pytree.TreeSpec]] = {}
+        self._programs: dict[ShapeKey, tuple[Callable[..., Any], pytree.TreeSpec]] = {}
         self.refused: str | None = None
 
     def __call__(self, *arguments: Any) -> Any:
@@ -83,7 +85,16 @@ class Traced:
             return graph.forward
 
 
-class Replayed:
+class Recording(NamedTuple):
+    """A CUDA graph, the memory of its arguments and results, and the structure of what the function returns."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    returned: pytree.TreeSpec
+
+
+class CudaGraphFunction:
     """A function of nested tensors on a GPU, recorded at the first call with arguments of a shape: a CUDA graph.
 
     All that the function does on the device is then one launch. It may draw no random numbers and wait for nothing. No
@@ -95,7 +106,7 @@ class Replayed:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._recorded: dict[Any, tuple[torch.cuda.CUDAGraph, list[Tensor], list[Tensor], pytree.TreeSpec]] = {}
+        self._recorded: dict[ShapeKey, Recording] = {}
         self.refused: str | None = None
 
     def __call__(self, *arguments: Any) -> Any:
@@ -116,10 +127,10 @@ class Replayed:
         graph.replay()
         return pytree.tree_unflatten([output.clone() for output in outputs], returned)
 
-    def _record(self, tensors: list[Tensor], structure: pytree.TreeSpec) -> Any:
+    def _record(self, tensors: list[Tensor], structure: pytree.TreeSpec) -> Recording:
         inputs = [tensor.clone() for tensor in tensors]
         arguments = pytree.tree_unflatten(inputs, structure)
-        aside = torch.cuda.Stream()
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(2):  # tracing, compiling and choosing of kernels cannot be recorded
@@ -128,7 +139,7 @@ class Replayed:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             outputs, returned = pytree.tree_flatten(self._function(*arguments))
-        return graph, inputs, outputs, returned
+        return Recording(graph, inputs, outputs, returned)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +150,8 @@ class Programs:
     [K, ...]; the real images are the same for all.
     """
 
-    discriminator: Traced
-    generator: Traced
+    discriminator: TracedFunction
+    generator: TracedFunction
     compiler: str
 
     @property
@@ -160,11 +171,12 @@ def programs(gan: Gan, compiler: str = EAGER, *, packed: bool = False) -> Progra
     steps: tuple[Callable[..., Any], ...] = partial(discriminator_step, gan), partial(generator_step, gan)
     if packed:
         steps = torch.vmap(steps[0], in_dims=(0, 0, None, 0, 0)), torch.vmap(steps[1])
-        steps = tuple(WideNorms()(step) for step in steps)
-    return Programs(*(Traced(step, compiler) for step in steps), compiler)
+        steps = tuple(Float32BatchNorm()(step) for step in steps)
+    discriminator, generator = (TracedFunction(step, compiler) for step in steps)
+    return Programs(discriminator, generator, compiler)
 
 
-class WideNorms(TorchFunctionMode):
+class Float32BatchNorm(TorchFunctionMode):
     """Inside, batch norms of bfloat16 maps are float32: under vmap PyTorch has no other."""
 
     def __call__(self, step: Callable[..., Any]) -> Callable[..., Any]:
@@ -181,8 +193,8 @@ class WideNorms(TorchFunctionMode):
         return function(maps.float(), *rest, **(kwargs or {})).to(maps.dtype)
 
 
-def shapes(tensors: list[Tensor]) -> Any:
-    """What a program is made for."""
+def shapes(tensors: list[Tensor]) -> ShapeKey:
+    """The key of a program: the shape, type and device of each argument."""
     return tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from study.gan.model import Gan, Settings, State, Tensors
+from study.gan.model import Gan, HyperparameterTensors, State, Tensors
 from study.gan.networks.discriminator import Discriminator
 from study.gan.optimizers import adam
 
@@ -23,7 +23,7 @@ class DiscriminatorMetrics(NamedTuple):
 
 
 def discriminator_step(
-    gan: Gan, state: State, settings: Settings, real: Tensor, latents: Tensor, noise: Tensor
+    gan: Gan, state: State, settings: HyperparameterTensors, real: Tensor, latents: Tensor, noise: Tensor
 ) -> tuple[State, DiscriminatorMetrics]:
     """One update of D on a batch of real [N, C, H, W] and as many generated images.
 
@@ -55,7 +55,7 @@ def discriminator_step(
     return state, DiscriminatorMetrics(loss, penalty)
 
 
-def generator_step(gan: Gan, state: State, settings: Settings, latents: Tensor) -> tuple[State, Tensor]:
+def generator_step(gan: Gan, state: State, settings: HyperparameterTensors, latents: Tensor) -> tuple[State, Tensor]:
     """One update of G on the latents of the D update before it, and G's loss, a scalar."""
 
     def objective(parameters: Tensors):  # type: ignore[no-untyped-def]  # dynamo cannot evaluate its annotation

@@ -14,7 +14,7 @@ PAPER = {"cifar10": 5.19, "celeba-hq-128": 12.6, "lsun-bedroom-128": 3.8}
 """FID(train, test) by dataset, as the paper gives it in section 2.5."""
 
 
-class Baseline(NamedTuple):
+class SplitDistance(NamedTuple):
     """A Frechet distance between the first n_real images of `split` and the first n_other of the other split."""
 
     distance: float
@@ -23,7 +23,7 @@ class Baseline(NamedTuple):
     n_other: int
 
 
-def between_splits(images: Images, extractor: Extractor, protocol: MetricProtocol, data_dir: Path) -> Baseline:
+def split_distance(images: Images, extractor: Extractor, protocol: MetricProtocol, data_dir: Path) -> SplitDistance:
     """The distance of the protocol's real images from images of the other split in the place of generated ones.
 
     These are as many as the protocol has generated ones, or all of the other split where it has fewer.
@@ -32,4 +32,4 @@ def between_splits(images: Images, extractor: Extractor, protocol: MetricProtoco
     n_other = min(protocol.n_fake, len({"train": images.train, "test": images.test}[other]))
     sides = (protocol, replace(protocol, split=other, n_real=n_other))
     real, rest = (real_sample(images, extractor, side, data_dir).moments for side in sides)
-    return Baseline(frechet_distance(real, rest), protocol.split, protocol.n_real, n_other)
+    return SplitDistance(frechet_distance(real, rest), protocol.split, protocol.n_real, n_other)

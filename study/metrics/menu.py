@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from study.core.errors import InputError, look_up
 from study.core.evaluation import MetricProtocol, Scores
 from study.metrics.extractors.extractor import Extractor
-from study.metrics.sample import CLASSES, FEATURES, IMAGES, Sample
+from study.metrics.sample import CLASSES, FEATURES, IMAGES, ImageStatistics, collected
 from study.metrics.scores.frechet_infinity import frechet_infinity
 from study.metrics.scores.inception_score import inception_score
 from study.metrics.scores.kernel import kernel_distance, subset_size
@@ -23,26 +24,26 @@ class Metric:
         columns: of evaluations.parquet, which it fills.
         compute: (real, generated, protocol) -> the values of its columns, in order.
         real, fake: what it needs of either side beside the moments.
-        least: images that either side must have.
-        cheap: whether it costs next to nothing beside the features, and so is taken by default.
+        min_images: images that either side must have.
+        default: whether it costs next to nothing beside the features, and so is taken by default.
     """
 
     description: str
     columns: tuple[str, ...]
-    compute: Callable[[Sample, Sample, MetricProtocol], tuple[float, ...]]
+    compute: Callable[[ImageStatistics, ImageStatistics, MetricProtocol], tuple[float, ...]]
     real: frozenset[str] = frozenset()
     fake: frozenset[str] = frozenset()
-    least: int = 2
-    cheap: bool = False
+    min_images: int = 2
+    default: bool = False
 
 
-def _kid(real: Sample, fake: Sample, protocol: MetricProtocol) -> tuple[float, ...]:
+def _kid(real: ImageStatistics, fake: ImageStatistics, protocol: MetricProtocol) -> tuple[float, ...]:
     size = subset_size(protocol.n_real, protocol.n_fake, protocol.kid_subset)
-    return kernel_distance(real.features, fake.features, size)
+    return kernel_distance(collected(real.features), collected(fake.features), size)
 
 
-def _modes(real: Sample, fake: Sample, protocol: MetricProtocol) -> tuple[float, ...]:
-    r, g = real.classes.hits, fake.classes.hits
+def _modes(real: ImageStatistics, fake: ImageStatistics, protocol: MetricProtocol) -> tuple[float, ...]:
+    r, g = collected(real.classes).hits, collected(fake.classes).hits
     return classes_hit(g), class_kl(r, g), class_js(r, g)
 
 
@@ -50,9 +51,9 @@ METRICS: Mapping[str, Metric] = {
     "is": Metric(
         description="the Inception Score, by the extractor's own classes",
         columns=("inception_score",),
-        compute=lambda real, fake, protocol: (inception_score(fake.classes),),
+        compute=lambda real, fake, protocol: (inception_score(collected(fake.classes)),),
         fake=frozenset({CLASSES}),
-        cheap=True,
+        default=True,
     ),
     "modes": Metric(
         description="classes hit and how their histogram differs from the real images', by the classifier",
@@ -60,7 +61,7 @@ METRICS: Mapping[str, Metric] = {
         compute=_modes,
         real=frozenset({CLASSES}),
         fake=frozenset({CLASSES}),
-        cheap=True,
+        default=True,
     ),
     "kid": Metric(
         description="the kernel distance, unbiased, over 100 random subsets",
@@ -72,23 +73,23 @@ METRICS: Mapping[str, Metric] = {
     "prc": Metric(
         description="precision and recall by 3 nearest neighbours",
         columns=("precision", "recall"),
-        compute=lambda real, fake, protocol: precision_recall(real.features, fake.features),
+        compute=lambda real, fake, protocol: precision_recall(collected(real.features), collected(fake.features)),
         real=frozenset({FEATURES}),
         fake=frozenset({FEATURES}),
-        least=NEIGHBOURS + 1,
+        min_images=NEIGHBOURS + 1,
     ),
     "ms_ssim": Metric(
         description="mean similarity of pairs of generated images, 5 batches of 64",
         columns=("ms_ssim",),
-        compute=lambda real, fake, protocol: (mean_similarity(fake.images),),
+        compute=lambda real, fake, protocol: (mean_similarity(collected(fake.images)),),
         fake=frozenset({IMAGES}),
     ),
     "infinity": Metric(
         description="the Frechet distance extrapolated to infinitely many generated images",
         columns=("frechet_distance_infinity",),
-        compute=lambda real, fake, protocol: (frechet_infinity(real.moments, fake.features),),
+        compute=lambda real, fake, protocol: (frechet_infinity(real.moments, collected(fake.features)),),
         fake=frozenset({FEATURES}),
-        least=4,
+        min_images=4,
     ),
 }
 
@@ -99,27 +100,28 @@ def resolve_metrics(asked: str | None, extractor: Extractor, protocol: MetricPro
     Without a name, those that cost next to nothing and that the extractor can take. Raises InputError for an unknown
     name, and for a metric that needs what the extractor or the protocol does not have.
     """
+    possible = tuple(name for name in METRICS if not _missing_requirement(name, extractor, protocol))
     if asked is None:
-        return tuple(name for name, metric in METRICS.items() if metric.cheap and not _lacks(name, extractor, protocol))
+        return tuple(name for name in possible if METRICS[name].default)
     if asked == "all":
-        return tuple(name for name in METRICS if not _lacks(name, extractor, protocol))
+        return possible
     names = [name.strip() for name in asked.split(",")] if asked != "none" else []
     for name in names:
         look_up("--metrics", name, METRICS)
-        if lack := _lacks(name, extractor, protocol):
+        if lack := _missing_requirement(name, extractor, protocol):
             raise InputError(f"--metrics {name}: {lack}, or leave it out.")
     return tuple(name for name in METRICS if name in names)
 
 
-def _lacks(name: str, extractor: Extractor, protocol: MetricProtocol) -> str | None:
+def _missing_requirement(name: str, extractor: Extractor, protocol: MetricProtocol) -> str | None:
     """What a metric needs and does not have, with the remedy; None where nothing is missing."""
     metric = METRICS[name]
-    if name == "modes" and not extractor.judges:
+    if name == "modes" and not extractor.dataset_classes:
         return f"{extractor.name} does not know the dataset's classes; use --extractor classifier on labelled data"
     if CLASSES in metric.fake and extractor.logits is None:
         return f"{extractor.name} has no classes; use --extractor inception-v3-compat or classifier"
-    if min(protocol.n_real, protocol.n_fake) < metric.least:
-        return f"needs at least {metric.least} images on either side; ask for more by --n-real and --n-fake"
+    if min(protocol.n_real, protocol.n_fake) < metric.min_images:
+        return f"needs at least {metric.min_images} images on either side; ask for more by --n-real and --n-fake"
     return None
 
 
@@ -128,9 +130,9 @@ def columns(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(column for name in names for column in METRICS[name].columns)
 
 
-def compute(names: tuple[str, ...], real: Sample, fake: Sample, protocol: MetricProtocol) -> Scores:
+def compute(names: tuple[str, ...], real: ImageStatistics, fake: ImageStatistics, protocol: MetricProtocol) -> Scores:
     """The columns of all named metrics; None for those of the others."""
-    values: dict[str, float] = {}
+    values: dict[str, Any] = {}
     for name in names:
         metric = METRICS[name]
         values |= zip(metric.columns, metric.compute(real, fake, protocol), strict=True)

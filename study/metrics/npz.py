@@ -27,7 +27,7 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray], *, keep_existing: bo
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # the stubs take any keyword for allow_pickle
             file.flush()
             os.fsync(file.fileno())
             Path(file.name).chmod(0o644)

@@ -16,15 +16,15 @@ from study.data import Images
 from study.metrics.extractors.extractor import Extractor
 from study.metrics.menu import METRICS, compute
 from study.metrics.npz import read_npz, write_npz
-from study.metrics.sample import CLASSES, FEATURES, MOMENTS, Sample, collect
+from study.metrics.sample import CLASSES, FEATURES, MOMENTS, ImageStatistics, collect
 from study.metrics.scores.classes import Classes
 from study.metrics.scores.frechet import Moments, frechet_distance
-from study.metrics.scores.ms_ssim import IMAGES as SHOWN
+from study.metrics.scores.ms_ssim import IMAGES as MS_SSIM_IMAGES
 
 BATCH_SIZE = 100
 """Images of a generator in memory at a time. Features do not depend on it beyond rounding, nor do the latents."""
 
-AT_ONCE = 400
+PACK_BATCH_SIZE = 400
 """Images of all generators of a pack in memory at a time. Twelve of 8-px digits were scored on one thread of a CPU at
 15,200 images/s by 100 at once, 26,200 by 400 and 28,100 by 800; one after the other at 20,500."""
 
@@ -32,7 +32,7 @@ REAL_FIELDS = ("extractor", "weights_sha256", "n_real", "resize", "quantize", "s
 """Fields of the protocol that the statistics of the real images depend on."""
 
 
-class Scored(NamedTuple):
+class ScoreResult(NamedTuple):
     """The Frechet distance of a set of images, and the other metrics that were asked for."""
 
     frechet_distance: float
@@ -41,7 +41,7 @@ class Scored(NamedTuple):
 
 def real_sample(
     images: Images, extractor: Extractor, protocol: MetricProtocol, data_dir: Path, wanted: frozenset[str] = frozenset()
-) -> Sample:
+) -> ImageStatistics:
     """Moments, and what else is wanted, of the first n_real images of the protocol's split, in order as in the study.
 
     Each is kept in `data_dir`/statistics under a hash of all that it depends on: of the pixels and the weights, not of
@@ -64,7 +64,7 @@ def real_sample(
         for kind in missing:
             known[kind] = getattr(sample, kind)
             write_npz(paths[kind], _arrays(kind, known[kind]))
-    return Sample(moments=known[MOMENTS], features=known.get(FEATURES), classes=known.get(CLASSES))
+    return ImageStatistics(moments=known[MOMENTS], features=known.get(FEATURES), classes=known.get(CLASSES))
 
 
 _SUFFIXES = {MOMENTS: "", FEATURES: "-features", CLASSES: "-classes"}
@@ -105,7 +105,7 @@ class Scorer:
 
     extractor: Extractor
     protocol: MetricProtocol
-    real: Sample
+    real: ImageStatistics
     metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -127,7 +127,7 @@ class Scorer:
         real = real_sample(images, extractor, protocol, data_dir, wanted)
         return cls(extractor=extractor, protocol=protocol, real=real, metrics=metrics)
 
-    def score(self, generate: Callable[[Tensor], Tensor], latent_dim: int) -> Scored | None:
+    def score(self, generate: Callable[[Tensor], Tensor], latent_dim: int) -> ScoreResult | None:
         """The scores of n_fake generated images; None where one is not finite.
 
         `generate` maps latents [B, latent_dim] (float32, on the extractor's device, B <= BATCH_SIZE) to images
@@ -137,7 +137,7 @@ class Scorer:
         (scored,) = self.score_pack(lambda batch: generate(batch)[None], latent_dim, 1)
         return scored
 
-    def score_pack(self, generate: Callable[[Tensor], Tensor], latent_dim: int, k: int) -> list[Scored | None]:
+    def score_pack(self, generate: Callable[[Tensor], Tensor], latent_dim: int, k: int) -> list[ScoreResult | None]:
         """The scores of k generators at once; None for one of which an image is not finite.
 
         `generate` maps latents as those of `score`, which are the same for all of them, to images [k, B, C, H, W]. The
@@ -146,28 +146,28 @@ class Scorer:
         rng = torch.Generator().manual_seed(self.protocol.seed)
         latents = torch.rand(self.protocol.n_fake, latent_dim, generator=rng) * 2 - 1
         latents = latents.to(self.extractor.device)  # at once: each copy would wait for the device
-        batch_size = max(1, min(BATCH_SIZE, AT_ONCE // k))
-        return self._scored(generate(batch) for batch in latents.split(batch_size))
+        batch_size = max(1, min(BATCH_SIZE, PACK_BATCH_SIZE // k))
+        return self._scored(generate(batch) for batch in torch.split(latents, batch_size))
 
-    def score_images(self, batches: Iterable[Tensor]) -> Scored | None:
+    def score_images(self, batches: Iterable[Tensor]) -> ScoreResult | None:
         """The scores of n_fake images that come in batches [B, C, H, W] in [0, 1]; None where one is not finite."""
         (scored,) = self._scored(batch[None] for batch in batches)
         return scored
 
     @torch.inference_mode()
-    def _scored(self, batches: Iterable[Tensor]) -> list[Scored | None]:
+    def _scored(self, batches: Iterable[Tensor]) -> list[ScoreResult | None]:
         """The scores of k sets of n_fake images that come side by side in batches [k, B, C, H, W]."""
         if self.protocol.quantize:
             batches = ((batch.clamp(0, 1) * 255).round() / 255 for batch in batches)
         wanted = frozenset[str]().union(*(METRICS[name].fake for name in self.metrics))
-        sets = collect(batches, self.extractor, self.protocol.feature_precision, wanted, SHOWN)
-        return [fake and self._compared(fake) for fake in sets]
+        sets = collect(batches, self.extractor, self.protocol.feature_precision, wanted, MS_SSIM_IMAGES)
+        return [None if fake is None else self._compared(fake) for fake in sets]
 
-    def _compared(self, fake: Sample) -> Scored:
+    def _compared(self, fake: ImageStatistics) -> ScoreResult:
         if fake.moments.count != self.protocol.n_fake:
             raise ValueError(f"{fake.moments.count} images for a protocol of {self.protocol.n_fake}")
         scores = compute(self.metrics, self.real, fake, self.protocol)
-        return Scored(frechet_distance(self.real.moments, fake.moments), scores)
+        return ScoreResult(frechet_distance(self.real.moments, fake.moments), scores)
 
     def frechet(self, generate: Callable[[Tensor], Tensor], latent_dim: int) -> float | None:
         """Only the Frechet distance of `score`."""

@@ -21,7 +21,7 @@ PIXELS = Extractor(
     resize="none",
     features=lambda images: images.flatten(1).float(),
 )
-JUDGE = dataclasses.replace(PIXELS, logits=lambda features: features[:, :10] * 5, judges=True)
+JUDGE = dataclasses.replace(PIXELS, logits=lambda features: features[:, :10] * 5, dataset_classes=True)
 
 
 def replaying(images):
@@ -91,7 +91,7 @@ def test_a_kid_subset_is_part_of_the_id_only_where_it_is_given():
 def test_the_default_metrics_are_those_that_cost_nothing(digits):
     protocol = resolve_protocol(digits, PIXELS)
     assert resolve_metrics(None, JUDGE, protocol) == ("is", "modes")
-    assert resolve_metrics(None, dataclasses.replace(JUDGE, judges=False), protocol) == ("is",)
+    assert resolve_metrics(None, dataclasses.replace(JUDGE, dataset_classes=False), protocol) == ("is",)
     assert resolve_metrics(None, PIXELS, protocol) == ()
     assert resolve_metrics("none", JUDGE, protocol) == ()
     assert resolve_metrics("prc, kid", JUDGE, protocol) == ("kid", "prc")

@@ -6,7 +6,7 @@ from torch import nn
 
 from study.core.errors import InputError
 from study.gan.networks import resnet
-from study.gan.networks.architecture import Architecture, PlaceNorm, truncated_normal_kernels
+from study.gan.networks.architecture import Architecture, NormFactory, truncated_normal_kernels
 
 SEED_SIZE = 4
 
@@ -19,7 +19,7 @@ def generator(*, latent_dim: int, width: int, resolution: int, channels: int) ->
     """
     doublings = int(math.log2(resolution // SEED_SIZE))
     multiples = [8, 4, 4, 2, 1] + [1] * (doublings - 5)
-    return resnet.Generator(
+    return resnet.ResnetGenerator(
         latent_dim=latent_dim,
         channels=channels,
         seed=(8 * width, SEED_SIZE),
@@ -27,14 +27,14 @@ def generator(*, latent_dim: int, width: int, resolution: int, channels: int) ->
     )
 
 
-def discriminator(*, width: int, resolution: int, channels: int, norm: PlaceNorm) -> nn.Module:
+def discriminator(*, width: int, resolution: int, channels: int, norm: NormFactory) -> nn.Module:
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N]."""
     blocks: list[resnet.DiscriminatorBlock] = []
     size, inputs = resolution, channels
     for multiple in (1, 2, 4, 4, 8, 8):
         blocks.append(resnet.DiscriminatorBlock(inputs, multiple * width, size=size, norm=norm, down=True))
         size, inputs = size // 2, multiple * width
-    return resnet.Discriminator(blocks=blocks, features=inputs)
+    return resnet.ResnetDiscriminator(blocks=blocks, features=inputs)
 
 
 def check_size(resolution: int) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from study.core.errors import InputError
 from study.gan.member import Option
 from study.gan.networks import resnet
-from study.gan.networks.architecture import Architecture, PlaceNorm, truncated_normal_kernels
+from study.gan.networks.architecture import Architecture, NormFactory, truncated_normal_kernels
 
 SINGLE_CHANGES = ("RES", "CIN", "OPT", "SUM", "TAN", "EPS")
 CHANGES: dict[str, frozenset[str]] = {
@@ -37,7 +37,7 @@ def unit_tanh(maps: Tensor) -> Tensor:
 def generator(*, latent_dim: int, width: int, resolution: int, channels: int, ablation: str) -> nn.Module:
     """Latents [N, latent_dim] -> images [N, channels, resolution, resolution] in [0, 1]."""
     changes = CHANGES[ablation]
-    return resnet.Generator(
+    return resnet.ResnetGenerator(
         latent_dim=latent_dim,
         channels=channels,
         seed=(4 * width, resolution // 8),
@@ -47,7 +47,7 @@ def generator(*, latent_dim: int, width: int, resolution: int, channels: int, ab
     )
 
 
-def discriminator(*, width: int, resolution: int, channels: int, norm: PlaceNorm, ablation: str) -> nn.Module:
+def discriminator(*, width: int, resolution: int, channels: int, norm: NormFactory, ablation: str) -> nn.Module:
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N]."""
     changes = CHANGES[ablation]
     blocks: list[resnet.DiscriminatorBlock] = []
@@ -67,7 +67,7 @@ def discriminator(*, width: int, resolution: int, channels: int, norm: PlaceNorm
             )
         )
         size, inputs = size // 2 if down else size, outputs
-    return resnet.Discriminator(blocks=blocks, features=outputs, total="SUM" in changes, signed="TAN" in changes)
+    return resnet.ResnetDiscriminator(blocks=blocks, features=outputs, total="SUM" in changes, signed="TAN" in changes)
 
 
 def check_size(resolution: int) -> None:

@@ -14,6 +14,7 @@ from study.gan.methods.constraints import CONSTRAINTS, Constraint
 from study.gan.methods.losses import LOSSES, Loss
 from study.gan.methods.normalizations import NORMALIZATIONS, Normalization, OutputNormalization
 from study.gan.methods.penalties import PENALTIES, Penalty
+from study.gan.networks.architecture import Architecture
 
 MENUS: Mapping[str, Mapping[str, Member[Any]]] = {
     "loss": LOSSES,
@@ -97,19 +98,19 @@ def canonical(method: Method) -> Method:
 
 def _readers(option: str) -> str:
     """The members that declare an option, in words; "" where none does."""
-    menus = (ARCHITECTURES, *MENUS.values())
+    menus: list[Mapping[str, Member[Any] | Architecture]] = [ARCHITECTURES, *MENUS.values()]
     return " or ".join(name for menu in menus for name, member in menu.items() if option in member.options)
 
 
 def _declared_options(method: Method) -> Mapping[str, Option]:
-    named = [
-        look_up("--architecture", method.architecture, ARCHITECTURES),
-        look_up("--loss", method.loss, LOSSES),
-        *(look_up("--normalization", name, NORMALIZATIONS) for name in method.normalizations),
-        *([look_up("--penalty", method.penalty, PENALTIES)] if method.penalty else []),
-        *([look_up("--constraint", method.constraint, CONSTRAINTS)] if method.constraint else []),
+    declared = [
+        look_up("--architecture", method.architecture, ARCHITECTURES).options,
+        look_up("--loss", method.loss, LOSSES).options,
+        *(look_up("--normalization", name, NORMALIZATIONS).options for name in method.normalizations),
+        *([look_up("--penalty", method.penalty, PENALTIES).options] if method.penalty else []),
+        *([look_up("--constraint", method.constraint, CONSTRAINTS).options] if method.constraint else []),
     ]
-    return {name: option for member in named for name, option in member.options.items()}
+    return {name: option for options in declared for name, option in options.items()}
 
 
 def parse_option(text: str, field: str = "--option") -> tuple[str, OptionValue]:
@@ -145,10 +146,10 @@ def parse(name: str, architecture: str, field: str = "--methods") -> Method:
             raise InputError(f"{field} {name}: names two {plural}; a method has at most one.")
     method = Method(
         architecture=architecture,
-        loss=(named["loss"] or [NON_SATURATING])[0],
+        loss=next(iter(named["loss"]), NON_SATURATING),
         normalizations=tuple(named["normalization"]),
-        penalty=(named["penalty"] or [None])[0],
-        constraint=(named["constraint"] or [None])[0],
+        penalty=next(iter(named["penalty"]), None),
+        constraint=next(iter(named["constraint"]), None),
         options=tuple(parse_option(option, field) for option in rest[:-1].split(",")) if bracket else (),
     )
     members(method)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from study.gan.member import Member, Option
-from study.gan.networks.discriminator import Critic, Parameters, Vectors, image_gradients, layer_weights
+from study.gan.networks.discriminator import Critic, Parameters, SingularVectors, image_gradients, layer_weights
 from study.gan.networks.spectrum import sigma
 
 
@@ -25,7 +25,7 @@ class WeightNormalization:
         power_iterations: per D update, before it, on D's singular vectors; 0 where it reads none.
     """
 
-    apply: Callable[[Parameters, Vectors], Parameters]
+    apply: Callable[[Parameters, SingularVectors], Parameters]
     power_iterations: int = 0
 
 
@@ -66,7 +66,7 @@ def spectral_norm(power_iterations: int) -> WeightNormalization:
     D update and once per G update. Here D's update iterates `power_iterations` times and G's update not at all.
     """
 
-    def apply(parameters: Parameters, vectors: Vectors) -> Parameters:
+    def apply(parameters: Parameters, vectors: SingularVectors) -> Parameters:
         normalized = {
             name: parameters[name] * sigma(parameters, vectors, name).reciprocal() for name in layer_weights(parameters)
         }
@@ -83,10 +83,11 @@ def frobenius_norm(frobenius_clip: bool, frobenius_radius: float) -> WeightNorma
     """
 
     def scaled(weight: Tensor) -> Tensor:
-        factor = frobenius_radius / weight.norm().clamp_min(1e-12)
+        norm: Tensor = weight.norm()
+        factor = frobenius_radius / norm.clamp_min(1e-12)
         return weight * (factor.clamp(max=1) if frobenius_clip else factor)
 
-    def apply(parameters: Parameters, vectors: Vectors) -> Parameters:
+    def apply(parameters: Parameters, vectors: SingularVectors) -> Parameters:
         return {**parameters, **{name: scaled(parameters[name]) for name in layer_weights(parameters)}}
 
     return WeightNormalization(apply)
@@ -102,7 +103,8 @@ def gradient_norm() -> OutputNormalization:
         def normalized(images: Tensor) -> Tensor:
             gradients, outputs = image_gradients(critic, images)
             norms = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
-            return outputs / (norms + outputs.abs()).clamp_min(1e-12)
+            values: Tensor = outputs / (norms + outputs.abs()).clamp_min(1e-12)
+            return values
 
         return normalized
 

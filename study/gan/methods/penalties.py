@@ -70,7 +70,7 @@ def slopes(critic: Critic, images: Tensor) -> Tensor:
     return torch.sqrt(1e-4 + gradients.square().sum(dim=(1, 2, 3)))
 
 
-def between(real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
+def interpolate(real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
     """x + alpha (x^ - x), with alpha one number per image."""
     return real + noise * (fake - real)
 
@@ -82,7 +82,7 @@ def gradient_penalty() -> Penalty:
     """
 
     def value(discriminator: Discriminator, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
-        return (slopes(discriminator.critic, between(real, fake, noise)) - 1).square().mean()
+        return (slopes(discriminator.critic, interpolate(real, fake, noise)) - 1).square().mean()
 
     return Penalty(value, one_number_per_image, TWICE_DIFFERENTIATED)
 
@@ -91,7 +91,7 @@ def one_sided_gradient_penalty() -> Penalty:
     """Mean of max(slope - 1, 0)^2 at the same points (Gulrajani et al., 2017, section 4, "two-sided penalty")."""
 
     def value(discriminator: Discriminator, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
-        return (slopes(discriminator.critic, between(real, fake, noise)) - 1).relu().square().mean()
+        return (slopes(discriminator.critic, interpolate(real, fake, noise)) - 1).relu().square().mean()
 
     return Penalty(value, one_number_per_image, TWICE_DIFFERENTIATED)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from study.gan.member import Option
 
-PlaceNorm = Callable[[int, int], nn.Module]
+NormFactory = Callable[[int, int], nn.Module]
 """(channels, size) -> the module that the method puts there; an identity where it normalises no layers."""
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from study.gan.networks.architecture import PlaceNorm
+from study.gan.networks.architecture import NormFactory
 from study.gan.networks.layers import Conv2d, ConvTranspose2d, LeakyReLU
 
 
@@ -14,7 +14,7 @@ class AutoEncoder(nn.Module):
     scale per unit.
     """
 
-    def __init__(self, *, width: int, resolution: int, channels: int, norm: PlaceNorm) -> None:
+    def __init__(self, *, width: int, resolution: int, channels: int, norm: NormFactory) -> None:
         super().__init__()
         size, units = resolution // 4, 2 * width * (resolution // 4) ** 2
         self.network = nn.Sequential(
@@ -41,4 +41,5 @@ class AutoEncoder(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        return (self.network(images) - images).abs().mean(dim=(1, 2, 3))
+        reconstructions: Tensor = self.network(images)
+        return (reconstructions - images).abs().mean(dim=(1, 2, 3))

@@ -12,7 +12,7 @@ Critic = Callable[[Tensor], Tensor]
 Parameters = Mapping[str, Tensor]
 """D's raw parameters by name, before any normalisation."""
 
-Vectors = Mapping[str, Tensor]
+SingularVectors = Mapping[str, Tensor]
 """Singular vectors of D's layers by name (`study.gan.networks.spectrum`); empty where a method needs none."""
 
 
@@ -21,7 +21,7 @@ class Discriminator(NamedTuple):
 
     critic: Critic
     parameters: Parameters
-    vectors: Vectors
+    vectors: SingularVectors
 
 
 def layer_weights(parameters: Parameters) -> list[str]:
@@ -36,4 +36,5 @@ def image_gradients(critic: Critic, images: Tensor) -> tuple[Tensor, Tensor]:
         outputs = critic(images)
         return outputs.sum(), outputs
 
-    return torch.func.grad(summed, has_aux=True)(images)
+    gradients, outputs = torch.func.grad(summed, has_aux=True)(images)
+    return gradients, outputs

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
 
-def as_it_lies(kernel: Tensor) -> Tensor:
+def to_channels_last(kernel: Tensor) -> Tensor:
     """A kernel [out, in, h, w] as it lies in memory, [out, h, w, in]; other tensors as they are."""
     return kernel.permute(0, 2, 3, 1) if kernel.ndim == 4 else kernel
 
@@ -24,6 +24,13 @@ def convolve(maps: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, pad
     return conv2d(maps, kernel[:, :, taps, taps], bias, stride, padding - unseen)
 
 
+def pixels(padding: str | tuple[int, ...]) -> tuple[int, ...]:
+    """The padding of a layer in px; raises ValueError for padding given as a word such as "same"."""
+    if isinstance(padding, str):
+        raise ValueError(f"padding {padding}: must be given in px")
+    return padding
+
+
 class Conv2d(nn.Conv2d):
     """torch.nn.Conv2d for square kernels and maps, without the taps that only see padding.
 
@@ -31,14 +38,14 @@ class Conv2d(nn.Conv2d):
     """
 
     def forward(self, maps: Tensor) -> Tensor:
-        return convolve(maps, self.weight, self.bias, self.stride[0], self.padding[0])
+        return convolve(maps, self.weight, self.bias, self.stride[0], pixels(self.padding)[0])
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
     """torch.nn.ConvTranspose2d for square kernels and maps, without the taps whose products are all cropped away."""
 
-    def forward(self, maps: Tensor) -> Tensor:
-        (kernel, _), (stride, _), (padding, _) = self.kernel_size, self.stride, self.padding
+    def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]  # no output_size: padding fixes the size
+        kernel, stride, padding = self.kernel_size[0], self.stride[0], pixels(self.padding)[0]
         unseen = max(0, padding - (maps.shape[-1] - 1) * stride)
         taps = slice(unseen, kernel - unseen)
         return conv_transpose2d(maps, self.weight[:, :, taps, taps], self.bias, stride, padding - unseen)
@@ -74,7 +81,7 @@ class Conv3x3Pool(Conv3x3):
 
     def forward(self, maps: Tensor) -> Tensor:
         outputs, inputs, _, _ = self.weight.shape
-        taps = mean_of_shifted(self.weight) @ as_it_lies(self.weight).reshape(outputs, 9, inputs)
+        taps = mean_of_shifted(self.weight) @ to_channels_last(self.weight).reshape(outputs, 9, inputs)
         return convolve(maps, taps.view(outputs, 4, 4, inputs).permute(0, 3, 1, 2), self.bias, stride=2, padding=1)
 
 
@@ -93,7 +100,8 @@ class ReLU(nn.Module):
     """
 
     def forward(self, maps: Tensor) -> Tensor:
-        return torch.ops.aten.threshold_backward(maps, maps.detach(), 0)
+        outputs: Tensor = torch.ops.aten.threshold_backward(maps, maps.detach(), 0)
+        return outputs
 
 
 class LeakyReLU(nn.Module):
@@ -104,4 +112,5 @@ class LeakyReLU(nn.Module):
         self.slope = slope
 
     def forward(self, maps: Tensor) -> Tensor:
-        return torch.ops.aten.leaky_relu_backward(maps, maps.detach(), self.slope, False)
+        outputs: Tensor = torch.ops.aten.leaky_relu_backward(maps, maps.detach(), self.slope, False)
+        return outputs

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from study.gan.networks.architecture import PlaceNorm
+from study.gan.networks.architecture import NormFactory
 from study.gan.networks.layers import Conv3x3, Conv3x3Pool, ReLU, UnpoolConv3x3
 
 EPS = 1e-5
@@ -39,10 +39,11 @@ class GeneratorBlock(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.shortcut(maps) + self.main(maps)
+        outputs: Tensor = self.shortcut(maps) + self.main(maps)
+        return outputs
 
 
-class Generator(nn.Module):
+class ResnetGenerator(nn.Module):
     """Latents [N, latent_dim] -> images [N, channels, S, S] in [0, 1].
 
     Args:
@@ -97,7 +98,7 @@ class DiscriminatorBlock(nn.Module):
         outputs: int,
         *,
         size: int,
-        norm: PlaceNorm,
+        norm: NormFactory,
         down: bool,
         hidden: int | None = None,
         leading: bool = True,
@@ -116,10 +117,11 @@ class DiscriminatorBlock(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.shortcut(maps) + self.main(maps)
+        outputs: Tensor = self.shortcut(maps) + self.main(maps)
+        return outputs
 
 
-class Discriminator(nn.Module):
+class ResnetDiscriminator(nn.Module):
     """Images [N, C, S, S] in [0, 1] -> outputs [N].
 
     Args:
@@ -140,4 +142,5 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.layers(images * 2 - 1 if self.signed else images)
-        return self.score(self.pool(maps, dim=(2, 3))).squeeze(1)
+        scores: Tensor = self.score(self.pool(maps, dim=(2, 3)))
+        return scores.squeeze(1)

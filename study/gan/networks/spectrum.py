@@ -7,18 +7,19 @@ Kernels are flattened to [out, h * w * in], in the order in which they lie. The 
 import torch
 from torch import Tensor
 
-from study.gan.networks.discriminator import Parameters, Vectors, layer_weights
-from study.gan.networks.layers import as_it_lies
+from study.gan.networks.discriminator import Parameters, SingularVectors, layer_weights
+from study.gan.networks.layers import to_channels_last
 
 
 def unit(vector: Tensor) -> Tensor:
     """The vector at length 1; a zero vector stays zero."""
-    return vector / vector.norm().clamp_min(1e-12)
+    length: Tensor = vector.norm()
+    return vector / length.clamp_min(1e-12)
 
 
 def matrix(weight: Tensor) -> Tensor:
     """A weight [out, in], or a kernel [out, in, h, w] as the matrix of its layer."""
-    return as_it_lies(weight).flatten(1)
+    return to_channels_last(weight).flatten(1)
 
 
 def initial_vectors(parameters: Parameters, rng: torch.Generator) -> dict[str, Tensor]:
@@ -31,7 +32,7 @@ def initial_vectors(parameters: Parameters, rng: torch.Generator) -> dict[str, T
     return vectors
 
 
-def advance_vectors(parameters: Parameters, vectors: Vectors, iterations: int) -> dict[str, Tensor]:
+def advance_vectors(parameters: Parameters, vectors: SingularVectors, iterations: int) -> dict[str, Tensor]:
     """The vectors after some power iterations: v = W^T u, u = W v, each at length 1."""
     advanced = {}
     for name in layer_weights(parameters) if iterations else ():
@@ -43,7 +44,7 @@ def advance_vectors(parameters: Parameters, vectors: Vectors, iterations: int) -
     return advanced
 
 
-def sigma(parameters: Parameters, vectors: Vectors, name: str) -> Tensor:
+def sigma(parameters: Parameters, vectors: SingularVectors, name: str) -> Tensor:
     """The current estimate u^T W v of the largest singular value of layer `name`, a scalar.
 
     Differentiable in W with u and v held constant, as the released code of the study had it.

@@ -66,7 +66,7 @@ class Classifier:
     @property
     def features(self) -> nn.Sequential:
         """The network up to what its last layer reads: images [N, C, H, W] -> [N, DIMENSION]."""
-        return self.network[:-1]
+        return nn.Sequential(*list(self.network)[:-1])
 
     def save(self, path: Path) -> None:
         """Write an .npz file; the first writer of a path wins. Raises InputError where it cannot be written."""
@@ -143,7 +143,7 @@ def _fit(network: nn.Module, images: np.ndarray, labels: np.ndarray, recipe: Rec
         target = torch.from_numpy(labels[chosen]).to(device)
         loss = F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     network.eval()
@@ -198,7 +198,7 @@ def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: s
         resize="none",
         features=lambda images: network(images.to(device, torch.float32)),
         logits=classifier.network[-1].to(device),
-        judges=True,
+        dataset_classes=True,
         device=device,
     )
 

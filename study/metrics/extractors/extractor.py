@@ -31,7 +31,7 @@ class Extractor:
     resize: str
     features: Callable[[Tensor], Tensor]
     logits: Callable[[Tensor], Tensor] | None = None
-    judges: bool = False
+    dataset_classes: bool = False
     device: str = "cpu"
 
     def extract(self, images: Tensor, precision: str) -> Tensor:

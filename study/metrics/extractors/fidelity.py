@@ -20,7 +20,7 @@ from study.metrics.extractors.resize import resize
 from study.metrics.extractors.torchvision_guard import import_torchvision
 from study.metrics.npz import file_sha256
 
-Opened = tuple[nn.Module, int]
+OpenedNetwork = tuple[nn.Module, int]
 """A network from normalised images to features, and the pixels that it takes."""
 
 
@@ -36,7 +36,7 @@ class Family:
         code: folder of torch's hub that its code must be in, and where it is from; None where torch-fidelity has it.
     """
 
-    open: Callable[[str, Path], Opened]
+    open: Callable[[str, Path], OpenedNetwork]
     file: Callable[[str], str]
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -68,7 +68,8 @@ def load(name: str, *, dataset: str, data_dir: Path, weights: Path | None = None
 
     def features(images: Tensor) -> Tensor:
         images = resize(images.to(device, torch.float32), size).expand(-1, 3, -1, -1)
-        return network((images - mean) / deviation).float()
+        outputs: Tensor = network((images - mean) / deviation)
+        return outputs.float()
 
     with torch.inference_mode():
         dimension = features(torch.zeros(1, 3, size, size)).shape[1]
@@ -95,7 +96,7 @@ def _fidelity(module: str) -> Any:
     return importlib.import_module(f"torch_fidelity.{module}")
 
 
-def _open_clip(name: str, path: Path) -> Opened:
+def _open_clip(name: str, path: Path) -> OpenedNetwork:
     wrapper = _fidelity("feature_extractor_clip").FeatureExtractorCLIP
     opened = wrapper(name, ["clip"], feature_extractor_weights_path=str(path))
     return opened.model.visual, opened.resolution
@@ -105,17 +106,19 @@ def _clip_file(name: str) -> str:
     return f"{name}-{_fidelity('feature_extractor_clip').MODEL_METADATA[name]['hash']}.pt"
 
 
-def _open_vgg(name: str, path: Path) -> Opened:
+def _open_vgg(name: str, path: Path) -> OpenedNetwork:
     torch.load(path, map_location="cpu", weights_only=True)  # what could run code must not be unpickled by the wrapper
     wrapper = _fidelity("feature_extractor_vgg16").FeatureExtractorVGG16
     opened = wrapper(name, ["fc2_relu"], feature_extractor_weights_path=str(path))
     return nn.Sequential(opened.model, nn.ReLU()), opened.INPUT_IMAGE_SIZE
 
 
-def _open_dinov2(name: str, path: Path) -> Opened:
+def _open_dinov2(name: str, path: Path) -> OpenedNetwork:
     entry = _fidelity("feature_extractor_dinov2").MODEL_METADATA[name]
     code = Path(torch.hub.get_dir()) / str(DINOV2.code)
-    network = torch.hub.load(str(code), entry, source="local", pretrained=False, verbose=False)
+    network: nn.Module = torch.hub.load(  # type: ignore[no-untyped-call]
+        str(code), entry, source="local", pretrained=False, verbose=False
+    )
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network, _fidelity("feature_extractor_dinov2").FeatureExtractorDinoV2.INPUT_IMAGE_SIZE
 

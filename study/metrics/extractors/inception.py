@@ -3,10 +3,12 @@
 Its weights were converted from the TensorFlow graph of 2015-12-05, the network of Heusel et al. 2017 and of the study.
 """
 
+import importlib
 import pickle
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -37,11 +39,13 @@ def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: s
     path = _known_weights() if weights is None else weights
     sha256 = file_sha256(path)
     trunk, head = _network(path, trusted=sha256 == WEIGHTS_SHA256)
-    trunk, head = trunk.to(device, memory_format=torch.channels_last), head.to(device)
+    trunk = trunk.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
+    head = head.to(device)
 
     def features(images: Tensor) -> Tensor:
         images = resize((images.to(device, torch.float32) * 255 - 128) / 128, SIZE)
-        return trunk(images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last))
+        pooled: Tensor = trunk(images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last))
+        return pooled
 
     return Extractor(
         name=NAME,
@@ -99,9 +103,10 @@ def _network(path: Path, trusted: bool) -> tuple[nn.Module, Tensor]:
 def _folded(module: nn.Module) -> nn.Module:
     """The same map with every batch normalisation folded into the convolution before it, in float64."""
     for name, child in module.named_children():
-        if {"conv", "bn"} <= set(dict(child.named_children())):
-            child = child.double()
-            convolution = fuse_conv_bn_eval(child.conv, child.bn).float().requires_grad_(False)
+        parts = dict(child.named_children())
+        if {"conv", "bn"} <= parts.keys():
+            convolution, norm = cast(nn.Conv2d, parts["conv"].double()), cast(nn.BatchNorm2d, parts["bn"].double())
+            convolution = fuse_conv_bn_eval(convolution, norm).float().requires_grad_(False)
             setattr(module, name, nn.Sequential(convolution, nn.ReLU(inplace=True)))
         else:
             _folded(child)
@@ -111,7 +116,6 @@ def _folded(module: nn.Module) -> nn.Module:
 def _torch_fidelity() -> ModuleType:
     try:
         import_torchvision()
-        from torch_fidelity import feature_extractor_inceptionv3
+        return importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     except ImportError as error:
         raise InputError(f"--extractor {NAME}: needs torch-fidelity ({error}); pip install torch-fidelity.") from error
-    return feature_extractor_inceptionv3

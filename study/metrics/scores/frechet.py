@@ -74,6 +74,7 @@ class Moments:
         """The lower triangular factor L [d, d] with L L^T = covariance; None where that is singular or nearly so."""
         if self.rank < len(self.mean):
             return None
+        factor: Tensor
         factor, failed = torch.linalg.cholesky_ex(self.covariance)
         # A pivot within rounding of 0 belongs to an eigenvalue that is noise: `root` tells it from the others.
         noise = len(self.mean) * torch.finfo(torch.float64).eps * self.covariance.diagonal().max()
@@ -83,7 +84,8 @@ class Moments:
     def root(self) -> Tensor:
         """A factor R [d, rank] with R R^T = covariance, by its eigenvectors: exists for singular ones as well."""
         values, vectors = torch.linalg.eigh(self.covariance)
-        return vectors[:, -self.rank :] * values[-self.rank :].clamp(min=0).sqrt()
+        root: Tensor = vectors[:, -self.rank :] * values[-self.rank :].clamp(min=0).sqrt()
+        return root
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The moments as arrays, for a .npz file."""

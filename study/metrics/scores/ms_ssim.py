@@ -19,7 +19,7 @@ def mean_similarity(images: Tensor) -> float:
         images: [N, C, H, W] in [0, 1], N >= 2. Images beyond the fifth batch are left out, and so is a last batch of
             fewer than 64, unless it is the only one.
     """
-    batches = images[:IMAGES].split(BATCH)
+    batches = torch.split(images[:IMAGES], BATCH)
     whole = [batch for batch in batches if len(batch) == BATCH] or [batches[0]]
     return sum(float(pairwise(batch).mean()) for batch in whole) / len(whole)
 
@@ -61,14 +61,13 @@ def _compare(images: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Ten
 
     means, squares = blur(images), blur(images.square())
     parts = []
-    for i, j in zip(first.split(BATCH), second.split(BATCH), strict=True):
+    for i, j in zip(torch.split(first, BATCH), torch.split(second, BATCH), strict=True):
         product, power = means[i] * means[j], means[i].square() + means[j].square()
         covariance = blur(images[i] * images[j]) - product
         structure = (2 * covariance + C2) / (squares[i] + squares[j] - power + C2)
         luminance = (2 * product + C1) / (power + C1)
         parts.append(((luminance * structure).mean(dim=(2, 3)), structure.mean(dim=(2, 3))))
-    ssim, structure = zip(*parts, strict=True)
-    return torch.cat(ssim), torch.cat(structure)
+    return torch.cat([ssim for ssim, _ in parts]), torch.cat([structure for _, structure in parts])
 
 
 def _window(size: int, like: Tensor) -> Tensor:

@@ -39,4 +39,4 @@ def _distances(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _chunks(points: Tensor, others: Tensor) -> tuple[Tensor, ...]:
-    return points.split(max(1, CHUNK // len(others)))
+    return torch.split(points, max(1, CHUNK // len(others)))
