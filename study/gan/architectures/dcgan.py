@@ -1,6 +1,6 @@
-"""DCGAN: the convolutional pair of Radford et al. (2016) as the study's released code has it.
+"""DCGAN: the convolutional networks of Radford et al. (2016) as in the study's released code.
 
-Differs from Radford et al.: D's input and G's output are in [0, 1], and D's normalisation is the method's.
+Differs from Radford et al.: D's input and G's output are in [0, 1], and the method chooses D's normalization.
 """
 
 import torch
@@ -16,7 +16,7 @@ EPS, MOMENTUM = 1e-5, 0.1
 
 
 class HalvingConv(nn.Conv2d):
-    """A 5x5 convolution of stride 2 on even sizes; TensorFlow pads it by 1 px before and 2 px after."""
+    """A 5x5 convolution of stride 2 for even sizes, padded as in TensorFlow: 1 px before and 2 px after."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 5, stride=2)
@@ -65,7 +65,7 @@ class DcganGenerator(nn.Module):
 class DcganDiscriminator(nn.Module):
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N].
 
-    `norm` follows each convolution but the first, before its activation.
+    `norm` follows each convolution except the first, before its activation.
     """
 
     def __init__(self, *, width: int, resolution: int, channels: int, norm: NormFactory) -> None:
@@ -87,13 +87,13 @@ class DcganDiscriminator(nn.Module):
 
 
 def check_size(resolution: int) -> None:
-    """Raises InputError where four halvings do not come out even."""
+    """Raises InputError if the resolution is not a multiple of 16 px."""
     if resolution < 16 or resolution % 16:
         raise InputError(f"--architecture dcgan: {resolution} px does not fit; it takes any multiple of 16 px.")
 
 
 ARCHITECTURE = Architecture(
-    description="Radford et al. 2016, with 5x5 kernels; any multiple of 16 px, width 64 in the study's code",
+    description="convolutional, 5x5 kernels; Radford et al. 2016; multiples of 16 px; width 64 in the study's code",
     generator=DcganGenerator,
     discriminator=DcganDiscriminator,
     initialize=truncated_normal_kernels,

@@ -1,4 +1,4 @@
-"""SNDCGAN: the convolutional pair of Miyato et al. (2018, table 3), at the study's settings (its table 2 in v1)."""
+"""SNDCGAN: the convolutional networks of Miyato et al. (2018, table 3) with the study's settings (table 2 in v1)."""
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ class SndcganGenerator(nn.Module):
         super().__init__()
         self.seed_map = (8 * width, resolution // 8, resolution // 8)
         units = 8 * width * (resolution // 8) ** 2
-        # Batch norm acts on the flat vector here: one scale and offset per unit, not per channel.
+        # Batch norm of the flat vector: one scale and offset per unit, not per channel.
         self.project = nn.Sequential(nn.Linear(latent_dim, units), nn.BatchNorm1d(units, EPS, MOMENTUM), nn.ReLU())
         self.upsample = nn.Sequential(
             *(
@@ -41,7 +41,8 @@ class SndcganGenerator(nn.Module):
 class SndcganDiscriminator(nn.Module):
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N].
 
-    `norm` follows each convolution, before its activation. Differs from the study: it has none or spectral norm here.
+    `norm` follows each convolution, before its activation. Differs from the study, which used none or spectral norm
+    here.
     """
 
     def __init__(self, *, width: int, resolution: int, channels: int, norm: NormFactory) -> None:
@@ -65,13 +66,13 @@ class SndcganDiscriminator(nn.Module):
 
 
 def check_size(resolution: int) -> None:
-    """Raises InputError where three halvings do not come out even."""
+    """Raises InputError if the resolution is not a multiple of 8 px."""
     if resolution < 8 or resolution % 8:
         raise InputError(f"--architecture sndcgan: {resolution} px does not fit; it takes any multiple of 8 px.")
 
 
 def initialize(network: nn.Module, rng: torch.Generator) -> None:
-    """All weights Normal(0, 0.02), biases 0, normalisation scales 1."""
+    """All weights Normal(0, 0.02), biases 0, normalization scales 1."""
     for name, parameter in network.named_parameters():
         if parameter.ndim >= 2:
             nn.init.normal_(parameter, std=0.02, generator=rng)
@@ -82,7 +83,7 @@ def initialize(network: nn.Module, rng: torch.Generator) -> None:
 
 
 ARCHITECTURE = Architecture(
-    description="Miyato et al. 2018, table 3; any multiple of 8 px, width 64 in the study",
+    description="convolutional; Miyato et al. 2018, table 3; multiples of 8 px; width 64 in the study",
     generator=SndcganGenerator,
     discriminator=SndcganDiscriminator,
     initialize=initialize,

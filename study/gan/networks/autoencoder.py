@@ -1,4 +1,4 @@
-"""BEGAN's discriminator: an auto-encoder whose output is how badly it reconstructs an image."""
+"""BEGAN's discriminator: an autoencoder whose output is its reconstruction error."""
 
 from torch import Tensor, nn
 
@@ -7,11 +7,11 @@ from study.gan.networks.layers import Conv2d, ConvTranspose2d, LeakyReLU
 
 
 class AutoEncoder(nn.Module):
-    """Images [N, channels, resolution, resolution] in [0, 1] -> mean absolute errors of reconstruction [N].
+    """Images [N, channels, resolution, resolution] in [0, 1] -> mean absolute reconstruction errors [N].
 
-    The layers of the released code (compare_gan, gans/BEGAN.py), which has 64 channels: two convolutions, a code of
-    `width` units, and their mirror image. `norm` stands on the code and in the decoder; on flat vectors it has one
-    scale per unit.
+    The layers of the released code (compare_gan, gans/BEGAN.py), with 64 channels there: two convolutions, a code of
+    `width` units, and the same layers mirrored. `norm` is applied to the code and in the decoder; on flat vectors it
+    has one scale per unit.
     """
 
     def __init__(self, *, width: int, resolution: int, channels: int, norm: NormFactory) -> None:

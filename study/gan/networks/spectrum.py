@@ -1,7 +1,7 @@
-"""Largest singular values of D's layers, by power iteration whose vectors persist from one update to the next.
+"""Largest singular values of D's layers, by power iteration with vectors that persist between updates.
 
-Kernels are flattened to [out, h * w * in], in the order in which they lie. The vectors are `left` u [out] and `right` v
-[h * w * in] of each layer.
+Kernels are flattened in memory order to [out, h * w * in]. Each layer has two vectors: `left`, u [out], and `right`, v
+[h * w * in].
 """
 
 import torch
@@ -12,18 +12,18 @@ from study.gan.networks.layers import to_channels_last
 
 
 def unit(vector: Tensor) -> Tensor:
-    """The vector at length 1; a zero vector stays zero."""
+    """The vector divided by its norm; a zero vector stays zero."""
     length: Tensor = vector.norm()
     return vector / length.clamp_min(1e-12)
 
 
 def matrix(weight: Tensor) -> Tensor:
-    """A weight [out, in], or a kernel [out, in, h, w] as the matrix of its layer."""
+    """A weight [out, in], or a kernel [out, in, h, w] as a matrix [out, h * w * in]."""
     return to_channels_last(weight).flatten(1)
 
 
 def initial_vectors(parameters: Parameters, rng: torch.Generator) -> dict[str, Tensor]:
-    """Random u of length 1, and v = W^T u at length 1, of every layer."""
+    """For every layer, a random unit vector u, and v = W^T u normalized to length 1."""
     vectors = {}
     for name in layer_weights(parameters):
         weight = matrix(parameters[name])
@@ -33,7 +33,7 @@ def initial_vectors(parameters: Parameters, rng: torch.Generator) -> dict[str, T
 
 
 def advance_vectors(parameters: Parameters, vectors: SingularVectors, iterations: int) -> dict[str, Tensor]:
-    """The vectors after some power iterations: v = W^T u, u = W v, each at length 1."""
+    """The vectors after `iterations` power iterations: v = W^T u, then u = W v, each normalized to length 1."""
     advanced = {}
     for name in layer_weights(parameters) if iterations else ():
         weight, left = matrix(parameters[name]), vectors[f"{name}.left"]
@@ -47,6 +47,6 @@ def advance_vectors(parameters: Parameters, vectors: SingularVectors, iterations
 def sigma(parameters: Parameters, vectors: SingularVectors, name: str) -> Tensor:
     """The current estimate u^T W v of the largest singular value of layer `name`, a scalar.
 
-    Differentiable in W with u and v held constant, as the released code of the study had it.
+    Differentiable in W, with u and v constant, as in the released code of the study.
     """
     return vectors[f"{name}.left"] @ (matrix(parameters[name]) @ vectors[f"{name}.right"])
