@@ -156,11 +156,14 @@ def test_names_stand_for_methods(name, expected):
         ("hinge+wasserstein", "--methods hinge+wasserstein: has two losses; use at most one."),
         ("weight_clipping+gradient_clipping", "two constraints"),
         ("spectral_norm+frobenius_norm", "normalizations frobenius_norm, spectral_norm: two act on the same part"),
-        ("began+gradient_norm", "normalization gradient_norm: does not fit began, where D's output is a reconstruction error"),
-        ("began+layer_norm+gradient_norm+spectral_norm", "normalization gradient_norm: with began"),
+        (
+            "began+gradient_norm",
+            "normalization gradient_norm: does not fit began, where D's output is a reconstruction error",
+        ),
+        ("began+layer_norm+gradient_norm+spectral_norm", "normalization gradient_norm: does not fit began"),
         (
             "batch_norm+gradient_norm",
-            "normalizations batch_norm, gradient_norm: gradient_norm takes D's gradient at each",
+            "normalizations batch_norm, gradient_norm: do not fit together, as gradient_norm needs D's gradient",
         ),
         ("spectral_norm[power_iterations=2", "put options in brackets at the end"),
         ("spectral_norm[power_iterations=2]+l2", "put options in brackets at the end"),

@@ -10,10 +10,10 @@ import torch
 
 from study.metrics.extractors.menu import load_extractor
 from study.metrics.protocols import resolve_protocol
-from study.metrics.sample import CLASSES, FEATURES, IMAGES, FINITE_CHECK_EVERY, collect
+from study.metrics.sample import CLASSES, FEATURES, FINITE_CHECK_EVERY, IMAGES, collect
 from study.metrics.scores.classes import Classes
 from study.metrics.scores.frechet import Moments
-from study.metrics.scoring import PACK_BATCH_SIZE, BATCH_SIZE, Scorer
+from study.metrics.scoring import BATCH_SIZE, PACK_BATCH_SIZE, Scorer
 
 K, LATENT_DIM = 5, 6
 pytestmark = pytest.mark.usefixtures("one_thread")
