@@ -1,1 +1,1 @@
-"""The science: losses, penalties, normalisations, architectures and the step, as pure functions of tensors."""
+"""Losses, penalties, normalizations, architectures and the training step, as pure functions of tensors."""

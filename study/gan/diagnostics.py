@@ -1,29 +1,35 @@
-"""What a checkpoint tells of the discriminator (D) beside the score: singular values, gradients, accuracies.
+"""Diagnostics of the discriminator (D): singular values, gradient norms, accuracies, saturation.
 
-Computed at checkpoints only, on a batch of each kind of image; nothing here is part of training.
+They are computed only at checkpoints, on one batch of each kind of image, and have no effect on training.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from study.core.evaluation import Diagnostics
 from study.gan.methods.losses import Loss
-from study.gan.methods.penalties import between
+from study.gan.methods.penalties import interpolate
 from study.gan.model import Gan, State
 from study.gan.networks.discriminator import Critic, Parameters, image_gradients, layer_weights
 
 FLAT = 0.01
-"""A loss has all but stopped to depend on an image where its derivative by D's output is below this."""
+"""A loss counts as saturated on an image if its derivative with respect to D's output is below this."""
 
 
-class Batches(NamedTuple):
-    """Images [N, C, H, W] in [0, 1] of the training and of the held-out split, latents [N, latent_dim], and where
-    between training and generated images to look: U[0, 1), [N, 1, 1, 1]."""
+class DiagnosticBatches(NamedTuple):
+    """The inputs of the diagnostics.
+
+    Attributes:
+        train: images of the training split, [N, C, H, W] in [0, 1].
+        test: images of the held-out split, of the same shape and range.
+        latents: [N, latent_dim], in [-1, 1].
+        places: interpolation weights between training and generated images, U[0, 1), [N, 1, 1, 1].
+    """
 
     train: Tensor
     test: Tensor
@@ -31,21 +37,22 @@ class Batches(NamedTuple):
     places: Tensor
 
 
-def diagnose(gan: Gan, state: State, batches: Batches, *, operator_norms: bool = False) -> Diagnostics:
-    """The diagnostics of a state; the operator norms only where asked for: they take a power iteration each.
+def diagnose(gan: Gan, state: State, batches: DiagnosticBatches, *, operator_norms: bool = False) -> Diagnostics:
+    """Computes the diagnostics of a state.
 
-    The fakes are made with batch statistics, as D meets them in training.
+    Operator norms need many power iterations, so they are computed only on request. The generated images use batch
+    statistics, as D sees them in training.
     """
     critic = gan.critic(state.discriminator, state.vectors)
     fake, _ = gan.generate(state.generator, state.generator_buffers, batches.latents)
     norms, outputs = {}, {"test": critic(batches.test)}
-    places = {"train": batches.train, "fake": fake, "between": between(batches.train, fake, batches.places)}
+    places = {"train": batches.train, "fake": fake, "between": interpolate(batches.train, fake, batches.places)}
     for name, images in places.items():
         gradients, outputs[name] = image_gradients(critic, images)
         norms[name] = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
     weights = gan.weights(state.discriminator, state.vectors)
     singular = sigmas(weights)
-    values = {
+    values: dict[str, float | list[float] | None] = {
         "sigmas": singular,
         "sigma_product": math.prod(singular),
         "operator_norms": layer_operator_norms(gan.discriminator, weights, batches.train) if operator_norms else None,
@@ -55,44 +62,46 @@ def diagnose(gan: Gan, state: State, batches: Batches, *, operator_norms: bool =
         **flat_shares(gan.loss, state.loss, outputs),
         "extreme_pixels": ((fake < 0.5 / 255) | (fake > 1 - 0.5 / 255)).float().mean().item(),
     }
-    return Diagnostics(**{name: _finite(value) for name, value in values.items()})
+    finite: dict[str, Any] = {name: _finite(value) for name, value in values.items()}
+    return Diagnostics(**finite)
 
 
 def sigmas(weights: Parameters) -> list[float]:
-    """The largest singular value of each layer's weight as D computes with it, kernels flattened to [out, in * h * w].
+    """The largest singular value of each layer's weight after normalization, kernels flattened to [out, in * h * w].
 
-    Their product is no Lipschitz bound of D: see `operator_norm`.
+    Their product is not a bound on D's Lipschitz constant; see `operator_norm`.
     """
     matrices = (weights[name].flatten(1).double() for name in layer_weights(weights))
     return [torch.linalg.matrix_norm(m, 2).item() if m.isfinite().all() else math.nan for m in matrices]
 
 
 def operator_norm(layer: Critic, image: Tensor, iterations: int = 1000, tolerance: float = 1e-7) -> float:
-    """The largest factor by which a linear map stretches an image [1, C, H, W]; where it starts from is `image`.
+    """The operator norm of a linear map from images to maps: its largest gain ||layer(x)|| / ||x||.
 
-    By power iteration through the map and its transpose, until the estimate moves by less than `tolerance` of itself.
-    For a convolution it can exceed the singular value of the flattened kernel, by up to the root of the number of
-    taps: a 3x3 kernel of entries 1/3 has sigma 1 and an operator norm near 3 (Tsuzuku et al., 2018, section 4).
+    Power iteration through the map and its transpose, starting at `image` [1, C, H, W], until the relative change of
+    the estimate is at most `tolerance`. The operator norm of a convolution can exceed the singular value of its
+    flattened kernel, by a factor of up to the square root of the number of taps: a 3x3 kernel with all entries 1/3 has
+    sigma 1 and an operator norm near 3 (Tsuzuku et al., 2018, section 4).
     """
     norm = 0.0
     for _ in range(iterations):
-        stretched, transposed = torch.func.vjp(layer, image / image.norm())
-        before, norm = norm, stretched.norm().item()
-        if not math.isfinite(norm) or norm - before <= tolerance * norm:
+        outputs, transposed, *_ = torch.func.vjp(layer, image / image.norm())
+        previous, norm = norm, outputs.norm().item()
+        if not math.isfinite(norm) or norm - previous <= tolerance * norm:
             break
-        (image,) = transposed(stretched)
+        (image,) = transposed(outputs)
     return norm
 
 
 def layer_operator_norms(network: nn.Module, weights: Parameters, images: Tensor) -> list[float]:
-    """The operator norm of each layer of D at the size of its input, with its stride, padding and fused pooling."""
+    """The operator norm of each layer of D at its input size, including its stride, padding and fused pooling."""
     inputs: dict[str, Tensor] = {}
     modules = {name: network.get_submodule(name.rpartition(".")[0]) for name in layer_weights(weights)}
 
-    def noted(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def record_input(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         return lambda module, arguments: inputs.update({name: arguments[0]})
 
-    hooks = [module.register_forward_pre_hook(noted(name)) for name, module in modules.items()]
+    hooks = [module.register_forward_pre_hook(record_input(name)) for name, module in modules.items()]
     try:
         torch.func.functional_call(network, dict(weights), images)
     finally:
@@ -110,17 +119,17 @@ def layer_operator_norms(network: nn.Module, weights: Parameters, images: Tensor
 
 
 def accuracies(threshold: float | None, outputs: Mapping[str, Tensor]) -> dict[str, float | None]:
-    """The share of images of each kind that D judges rightly; None where its output is no judgement."""
+    """The share of images of each kind that D classifies correctly, in [0, 1]; None for losses without a threshold."""
     if threshold is None:
         return dict.fromkeys(("accuracy_train", "accuracy_test", "accuracy_fake"))
-    rightly = {name: outputs[name] > threshold for name in ("train", "test")} | {"fake": outputs["fake"] < threshold}
-    return {f"accuracy_{name}": right.float().mean().item() for name, right in rightly.items()}
+    correct = {name: outputs[name] > threshold for name in ("train", "test")} | {"fake": outputs["fake"] < threshold}
+    return {f"accuracy_{name}": hits.float().mean().item() for name, hits in correct.items()}
 
 
 def flat_shares(loss: Loss, state: tuple[Tensor, ...], outputs: Mapping[str, Tensor]) -> dict[str, float]:
-    """The shares of images on whose outputs the losses have all but stopped to depend (saturation).
+    """The share of images on which each loss is saturated (its derivative is below FLAT), in [0, 1].
 
-    Counted by the derivative of each image's own term, so that it means the same for every loss.
+    The derivative is that of the image's own term of the loss, so that the shares are comparable between losses.
     """
     train, fake = outputs["train"], outputs["fake"]
     by_train, by_fake = torch.func.grad(lambda r, f: loss.discriminator(r, f, *state), argnums=(0, 1))(train, fake)
@@ -130,6 +139,6 @@ def flat_shares(loss: Loss, state: tuple[Tensor, ...], outputs: Mapping[str, Ten
 
 
 def _finite(value: float | list[float] | None) -> float | list[float] | None:
-    """The value, or None where it, or a number in it, is not finite."""
+    """The value, or None if it is not finite or contains a number that is not finite."""
     numbers = value if isinstance(value, list) else [value]
     return value if all(number is not None and math.isfinite(number) for number in numbers) else None

@@ -1,4 +1,4 @@
-"""What every menu of this package is made of."""
+"""The types that all menus of this package are made of."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,11 +16,11 @@ class Option:
     """A number, word or switch that a member reads.
 
     Attributes:
-        default: of the type that all its values have: a whole number, a number, a word, or true and false. It never
-            changes: it is part of the identity of every trial that did not name the option.
-        description: what it is, with unit and source.
-        choices: the words that it may be.
-        at_most: numbers are above 0 and at most this.
+        default: a whole number, a number, a word, or true or false; it sets the type of all values. A default never
+            changes: it is part of the identity of every trial that leaves the option out.
+        description: one line with unit and source.
+        choices: the allowed words.
+        at_most: upper limit of a number; numbers are always above 0.
     """
 
     default: OptionValue
@@ -29,12 +29,12 @@ class Option:
     at_most: float = math.inf
 
     def check(self, name: str, value: OptionValue) -> None:
-        """Raises InputError where `value` is none of those that the option called `name` may have."""
-        if not self._takes(value):
+        """Raises InputError if `value` is not allowed for the option called `name`."""
+        if not self._allows(value):
             default = option_word(self.default)
             raise InputError(f"option {name} {option_word(value)}: must be {self.allowed}; {default} is the default.")
 
-    def _takes(self, value: OptionValue) -> bool:
+    def _allows(self, value: OptionValue) -> bool:
         if isinstance(self.default, bool):
             return isinstance(value, bool)
         if isinstance(self.default, str):
@@ -45,7 +45,7 @@ class Option:
 
     @property
     def allowed(self) -> str:
-        """The values that it may have, in words."""
+        """The allowed values, in words."""
         if isinstance(self.default, bool):
             return "true or false"
         if isinstance(self.default, str):
@@ -59,9 +59,9 @@ class Member(Generic[Built]):
     """One entry of a menu.
 
     Attributes:
-        build: makes the member from its options, given by keyword.
-        description: one line, with its source.
-        options: those that `build` takes, by name; no two members share a name.
+        build: makes the member from its options, which are keyword arguments.
+        description: one line, with the source.
+        options: the options that `build` takes, by name; names are unique among all members.
     """
 
     build: Callable[..., Built]

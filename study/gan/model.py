@@ -1,4 +1,4 @@
-"""A GAN as one program: its static structure, shared by all settings and seeds of a method, and its state."""
+"""A GAN: its static structure, which all hyperparameters and seeds of a method share, and its training state."""
 
 import copy
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from study.gan.methods.losses import Loss
 from study.gan.methods.menu import members
 from study.gan.methods.normalizations import LayerNormalization, OutputNormalization, WeightNormalization
 from study.gan.methods.penalties import Penalty
-from study.gan.networks.discriminator import Critic, Parameters, Vectors
+from study.gan.networks.discriminator import Critic, Parameters, SingularVectors
 from study.gan.networks.spectrum import advance_vectors, initial_vectors
 from study.gan.optimizers import AdamState, adam_state
 
@@ -25,19 +25,27 @@ Kind = TypeVar("Kind")
 
 
 class State(NamedTuple):
-    """Everything that training changes."""
+    """The training state: everything that an update changes.
+
+    Attributes:
+        generator, discriminator: parameters by name.
+        generator_buffers: moving averages of G's batch norm, by name.
+        vectors: singular vectors of D's layers; empty if the method does not use them.
+        loss: state of the loss, scalars.
+        generator_adam, discriminator_adam: moments and update counts of Adam.
+    """
 
     generator: Tensors
     generator_buffers: Tensors
     discriminator: Tensors
-    vectors: Vectors
+    vectors: SingularVectors
     loss: tuple[Tensor, ...]
     generator_adam: AdamState
     discriminator_adam: AdamState
 
 
-class Settings(NamedTuple):
-    """A trial's hyperparameters as float64 scalars, so that no program depends on their values."""
+class HyperparameterTensors(NamedTuple):
+    """A trial's hyperparameters as float64 scalar tensors, so that all trials of a cell share one compiled program."""
 
     learning_rate: Tensor
     beta1: Tensor
@@ -45,14 +53,24 @@ class Settings(NamedTuple):
     penalty_weight: Tensor
 
     @classmethod
-    def of(cls, hyperparameters: Hyperparameters, device: torch.device | str = "cpu") -> "Settings":
+    def of(cls, hyperparameters: Hyperparameters, device: torch.device | str = "cpu") -> "HyperparameterTensors":
         values = (getattr(hyperparameters, field) for field in cls._fields)
         return cls(*(torch.tensor(value or 0.0, dtype=torch.float64, device=device) for value in values))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gan:
-    """The static structure. Its modules hold no values: parameters and buffers always come in from a State."""
+    """The static structure of a GAN. The modules hold no values: parameters and buffers are always passed in.
+
+    Attributes:
+        generator, discriminator: the networks, on the meta device.
+        averaged_generator: G in evaluation mode, which uses the moving averages of batch norm.
+        initialize: (network, rng) sets all parameters of a network in place.
+        loss, weight_norm, output_norm, penalty, constraint: the members of the method.
+        couples_samples: whether D's output for an image depends on the other images of its batch.
+        power_iterations: number of power iterations per D update; 0 if singular vectors are not used.
+        precision: of training, one of `study.core.trial.PRECISIONS`.
+    """
 
     generator: nn.Module
     averaged_generator: nn.Module
@@ -68,36 +86,43 @@ class Gan:
     precision: str
 
     def call(self, network: nn.Module, tensors: Any, inputs: Tensor) -> Tensor:
-        """What a network with these parameters and buffers makes of its inputs, in the precision of training.
+        """The output of a network for these parameters and buffers, in the precision of training.
 
-        In bfloat16 the layers' products and what lies between them are; parameters, their gradients and moments, power
+        In bfloat16, layers multiply in bfloat16 and pass bfloat16 maps on; parameters, gradients, Adam's moments, power
         iterations, losses and penalties are float32.
         """
+        outputs: Tensor
         if self.precision != BFLOAT16:
-            return torch.func.functional_call(network, tensors, inputs)
-        # Nothing is cached: a kept copy of a weight would be one of another transform's tensors.
+            outputs = torch.func.functional_call(network, tensors, inputs)
+            return outputs
+        # No cache: a cached copy of a weight could belong to another torch.func transform.
         with torch.autocast(inputs.device.type, torch.bfloat16, cache_enabled=False):
-            return torch.func.functional_call(network, tensors, inputs).float()
+            outputs = torch.func.functional_call(network, tensors, inputs)
+            return outputs.float()
 
     def generate(self, parameters: Tensors, buffers: Tensors, latents: Tensor) -> tuple[Tensor, Tensors]:
-        """Images in [0, 1] with batch statistics, as in training, and the moved averages."""
+        """Images [N, C, H, W] in [0, 1] with batch statistics, as in training, and the updated moving averages."""
         moved = {name: buffer.clone() for name, buffer in buffers.items()}
         return self.call(self.generator, (parameters, moved), latents), moved
 
     def sample(self, parameters: Tensors, buffers: Tensors, latents: Tensor) -> Tensor:
-        """Images in [0, 1] with the moving averages, as the study scored them; in float32 whatever trained them."""
-        return torch.func.functional_call(self.averaged_generator, (parameters, buffers), latents)
+        """Images [N, C, H, W] in [0, 1] with the moving averages, as the study scored them.
 
-    def advance(self, parameters: Tensors, vectors: Vectors) -> Vectors:
+        Always float32, in every precision of training.
+        """
+        images: Tensor = torch.func.functional_call(self.averaged_generator, (parameters, buffers), latents)
+        return images
+
+    def advance(self, parameters: Tensors, vectors: SingularVectors) -> SingularVectors:
         """D's singular vectors for its next update."""
         return advance_vectors(parameters, vectors, self.power_iterations)
 
-    def weights(self, parameters: Tensors, vectors: Vectors) -> Parameters:
-        """D's parameters as it computes with them: normalised where the method does so."""
+    def weights(self, parameters: Tensors, vectors: SingularVectors) -> Parameters:
+        """D's parameters after weight normalization; unchanged if the method has none."""
         return self.weight_norm.apply(parameters, vectors) if self.weight_norm else parameters
 
-    def critic(self, parameters: Tensors, vectors: Vectors) -> Critic:
-        """D as a function of images, with its normalised weights bound and its output normalised."""
+    def critic(self, parameters: Tensors, vectors: SingularVectors) -> Critic:
+        """D as a function of images, with weight and output normalization applied."""
         weights = self.weights(parameters, vectors)
 
         def critic(images: Tensor) -> Tensor:
@@ -107,9 +132,10 @@ class Gan:
 
 
 def build(trial: Trial, channels: int, resolution: int) -> Gan:
-    """The program that trains `trial` on images [channels, resolution, resolution]; its numbers play no part in it.
+    """The static structure of the GAN of `trial` for images [channels, resolution, resolution].
 
-    Raises InputError for unknown names and options, and where the architecture does not fit the resolution.
+    It does not depend on the trial's hyperparameters or seed. Raises InputError for unknown names and options, and if
+    the architecture does not support the resolution.
     """
     training = trial.training
     return _build(trial.method, training.latent_dim, training.width, training.precision, channels, resolution)
@@ -153,16 +179,18 @@ def _of_kind(kind: type[Kind], normalizations: Iterable[object]) -> Kind | None:
 
 
 def initial_state(gan: Gan, rng: torch.Generator) -> State:
-    """The state before the first step: G's parameters are drawn first, then D's, then D's vectors."""
+    """The state before the first step. Random draws, in this order: G's parameters, D's parameters, D's vectors."""
     generator, buffers = _materialize(gan.generator, gan.initialize, rng)
     discriminator, _ = _materialize(gan.discriminator, gan.initialize, rng)
     return _untrained(gan, generator, buffers, discriminator, rng)
 
 
 def empty_state(gan: Gan) -> State:
-    """The names, shapes and types of a state, on the meta device: no memory is taken for values."""
-    generator, buffers = dict(gan.generator.named_parameters()), dict(gan.generator.named_buffers())
-    return _untrained(gan, generator, buffers, dict(gan.discriminator.named_parameters()), torch.Generator())
+    """The names, shapes and types of a state, on the meta device: it takes no memory for values."""
+    generator: Tensors = dict(gan.generator.named_parameters())
+    buffers: Tensors = dict(gan.generator.named_buffers())
+    discriminator: Tensors = dict(gan.discriminator.named_parameters())
+    return _untrained(gan, generator, buffers, discriminator, torch.Generator())
 
 
 def _untrained(gan: Gan, generator: Tensors, buffers: Tensors, discriminator: Tensors, rng: torch.Generator) -> State:
@@ -181,11 +209,13 @@ def _untrained(gan: Gan, generator: Tensors, buffers: Tensors, discriminator: Te
 def _materialize(
     network: nn.Module, initialize: Callable[[nn.Module, torch.Generator], None], rng: torch.Generator
 ) -> tuple[Tensors, Tensors]:
-    """Initialised parameters, and buffers at their defaults, of a network that holds no values."""
-    real = copy.deepcopy(network).to_empty(device=rng.device)
-    for module in real.modules():
+    """Initialized parameters and default buffers of a network that is on the meta device."""
+    materialized = copy.deepcopy(network).to_empty(device=rng.device)
+    for module in materialized.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()
-    initialize(real, rng)
-    real.to(memory_format=torch.channels_last)  # kernels set the layout of all activations; 1.4 to 2 times faster
-    return {name: p.detach() for name, p in real.named_parameters()}, dict(real.named_buffers())
+    initialize(materialized, rng)
+    # The layout of the kernels sets that of all activations; channels last is 1.4 to 2 times faster.
+    materialized.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in PyTorch's stubs
+    parameters = {name: parameter.detach() for name, parameter in materialized.named_parameters()}
+    return parameters, dict(materialized.named_buffers())

@@ -1,19 +1,21 @@
-"""Adam as a pure function of tensors, on one flat vector for all parameters of a network."""
+"""Adam as a pure function of tensors, on one flat vector of all parameters of a network."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from study.gan.networks.layers import as_it_lies
+from study.gan.networks.layers import to_channels_last
 
 EPSILON = 1e-8
 
 
 class AdamState(NamedTuple):
-    """First and second moments, [P] for P parameters in all, in the order of `flat`, and the number of updates so far.
+    """The state of Adam for a network with P parameters.
 
-    That is a float64 scalar.
+    Attributes:
+        first, second: the moments, [P], in the order of `flat`.
+        updates: number of updates so far, a float64 scalar.
     """
 
     first: Tensor
@@ -23,9 +25,9 @@ class AdamState(NamedTuple):
 
 def adam_state(parameters: dict[str, Tensor]) -> AdamState:
     """The state before the first update."""
-    some = next(iter(parameters.values()))
-    zeros = some.new_zeros(sum(parameter.numel() for parameter in parameters.values()))
-    return AdamState(zeros, zeros.clone(), torch.zeros((), dtype=torch.float64, device=some.device))
+    first_parameter = next(iter(parameters.values()))
+    zeros = first_parameter.new_zeros(sum(parameter.numel() for parameter in parameters.values()))
+    return AdamState(zeros, zeros.clone(), torch.zeros((), dtype=torch.float64, device=first_parameter.device))
 
 
 def adam(
@@ -36,33 +38,33 @@ def adam(
     beta1: Tensor,
     beta2: Tensor,
 ) -> tuple[dict[str, Tensor], AdamState]:
-    """One update (Kingma & Ba, 2015, algorithm 1), as torch.optim.Adam computes it.
+    """One update (Kingma & Ba, 2015, algorithm 1), computed as torch.optim.Adam does.
 
-    The settings are scalar tensors in float64, so that all settings share one program and 1 - beta keeps its digits.
-    Differs from TensorFlow's Adam, which the study used: there epsilon is added before the bias correction.
+    The hyperparameters are float64 scalar tensors: all trials of a cell share one program, and 1 - beta loses no
+    digits. Differs from TensorFlow's Adam, which the study used: there epsilon is added before the bias correction.
     """
     gradient = torch.cat([flat(gradients[name]) for name in parameters])
     updates = state.updates + 1
-    # What a result takes is written over where it is needed no more: large vectors wait for memory, not for arithmetic.
+    # In place where a value is no longer needed: memory bandwidth, not arithmetic, limits the speed on large vectors.
     first = (gradient - state.first).mul_(1 - beta1).add_(state.first)
     second = (beta2 * state.second).add_(gradient.mul_(gradient).mul_(1 - beta2))
     scale = learning_rate / (1 - beta1**updates)
     root = second.sqrt().div_(torch.sqrt(1 - beta2**updates)).add_(EPSILON)
-    pieces = (scale * first).div_(root).split([parameter.numel() for parameter in parameters.values()])
-    moved = {
+    pieces = torch.split((scale * first).div_(root), [parameter.numel() for parameter in parameters.values()])
+    updated = {
         name: parameter - shaped(piece, parameter)
         for (name, parameter), piece in zip(parameters.items(), pieces, strict=True)
     }
-    return moved, AdamState(first, second, updates)
+    return updated, AdamState(first, second, updates)
 
 
 def flat(tensor: Tensor) -> Tensor:
-    """All numbers of a tensor, kernels [out, in, h, w] in the order in which they lie: channels last."""
-    return as_it_lies(tensor).flatten()
+    """All numbers of a tensor as a vector; kernels [out, in, h, w] in memory order, which is channels last."""
+    return to_channels_last(tensor).flatten()
 
 
 def shaped(numbers: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `flat`."""
+    """The inverse of `flat`: the numbers in the shape of `like`."""
     if like.ndim != 4:
         return numbers.view_as(like)
     outputs, inputs, height, width = like.shape

@@ -1,15 +1,15 @@
-"""The step as a program: traced once, run many times, for one trial or for a pack of them.
+"""The training step as a program: traced once, run many times, for one trial or for a pack of trials.
 
-Differentiating, binding parameters and normalising weights in Python costs more than the arithmetic where networks are
-small. A pure step has no need of it twice: its trace is the flat list of tensor operations that it came down to, the
-same for all settings and seeds of a method, and gives the same numbers to the last bit. A compiler may make more of it,
-and on a GPU the launches of many operations become one; rounding then differs.
+For small networks, Python spends more time on differentiation, parameter binding and weight normalization than the
+arithmetic takes. A pure step needs them only once: its trace is a flat list of tensor operations, which is the same for
+all hyperparameters and seeds of a method, and gives bit-identical results. A compiler can make the trace faster, and a
+CUDA graph makes many kernel launches one; rounding then differs.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,28 +26,30 @@ COMPILERS: Mapping[str, Callable[[GraphModule], Callable[..., Any]]] = {
     EAGER: lambda graph: graph.forward,
     INDUCTOR: lambda graph: torch.compile(graph, backend="inductor", fullgraph=True, dynamic=False),
 }
-"""What makes a program of a trace; the first takes it as it is."""
+"""From a trace to a program, by name; `eager` runs the trace as it is."""
+
+ShapeKey = tuple[tuple[torch.Size, torch.dtype, torch.device], ...]
 
 
 def best_compiler(device: str) -> str:
-    """What a device is best served by: on a CPU compiling takes longer than it saves."""
+    """The fastest compiler for a device: on a CPU, compilation takes longer than it saves."""
     return INDUCTOR if device.startswith("cuda") else EAGER
 
 
-class Traced:
-    """A pure function of nested tensors, traced at the first call with arguments of a shape, and compiled then.
+class TracedFunction:
+    """A pure function of nested tensors, traced and compiled at its first call for each shape of its arguments.
 
     Attributes:
-        refused: why the compiler's program is not used but the trace as it is; None where it is used.
+        refused: why the compiler failed and the uncompiled trace runs instead; None if the compiled program runs.
     """
 
     def __init__(self, function: Callable[..., Any], compiler: str = EAGER) -> None:
         self._function, self._compiler = function, compiler
-        self._programs: dict[Any, tuple[Callable[..., Any], pytree.TreeSpec]] = {}
+        self._programs: dict[ShapeKey, tuple[Callable[..., Any], pytree.TreeSpec]] = {}
         self.refused: str | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        """What the function returns for these arguments."""
+        """The result of the function for these arguments."""
         tensors, structure = pytree.tree_flatten(arguments)
         key = shapes(tensors)
         if key not in self._programs:
@@ -57,7 +59,7 @@ class Traced:
         return pytree.tree_unflatten(program(*tensors), returned)
 
     def trace(self, tensors: list[Tensor], structure: pytree.TreeSpec) -> tuple[GraphModule, pytree.TreeSpec]:
-        """The operations on flat tensors that the function comes down to, and the structure of what it returns."""
+        """The function as a graph of operations on flat tensors, and the structure of its result."""
         returned: list[pytree.TreeSpec] = []
 
         def flat(*tensors: Tensor) -> list[Tensor]:
@@ -83,23 +85,38 @@ class Traced:
             return graph.forward
 
 
-class Replayed:
-    """A function of nested tensors on a GPU, recorded at the first call with arguments of a shape: a CUDA graph.
-
-    All that the function does on the device is then one launch. It may draw no random numbers and wait for nothing. No
-    call changes what another was given or returned.
+class Recording(NamedTuple):
+    """A recorded CUDA graph.
 
     Attributes:
-        refused: why nothing is recorded and the function is called each time; None where it is recorded.
+        graph: the graph.
+        inputs, outputs: the memory that it reads and writes.
+        returned: the structure of the function's result.
+    """
+
+    graph: torch.cuda.CUDAGraph
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    returned: pytree.TreeSpec
+
+
+class CudaGraphFunction:
+    """A function of nested GPU tensors, recorded as a CUDA graph at its first call for each shape of its arguments.
+
+    Afterwards a call is a single launch. The function must not draw random numbers and must not wait for the device.
+    Calls share no memory with the caller: arguments are copied in, and results are copied out.
+
+    Attributes:
+        refused: why recording failed and the function is called directly; None if the graph runs.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._recorded: dict[Any, tuple[torch.cuda.CUDAGraph, list[Tensor], list[Tensor], pytree.TreeSpec]] = {}
+        self._recorded: dict[ShapeKey, Recording] = {}
         self.refused: str | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        """What the function returns for these arguments."""
+        """The result of the function for these arguments."""
         tensors, structure = pytree.tree_flatten(arguments)
         key = shapes(tensors)
         if key not in self._recorded and self.refused is None:
@@ -107,7 +124,7 @@ class Replayed:
                 self._recorded[key] = self._record(tensors, structure)
             except torch.OutOfMemoryError:
                 raise
-            except Exception as error:  # whatever cannot be captured is told by errors of many types
+            except Exception as error:  # failures of capture raise many types of errors
                 self.refused = first_line(error)
         if key not in self._recorded:
             return self._function(*arguments)
@@ -116,56 +133,57 @@ class Replayed:
         graph.replay()
         return pytree.tree_unflatten([output.clone() for output in outputs], returned)
 
-    def _record(self, tensors: list[Tensor], structure: pytree.TreeSpec) -> Any:
+    def _record(self, tensors: list[Tensor], structure: pytree.TreeSpec) -> Recording:
         inputs = [tensor.clone() for tensor in tensors]
         arguments = pytree.tree_unflatten(inputs, structure)
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(2):  # tracing, compiling and choosing of kernels cannot be recorded
+        side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
+            for _ in range(2):  # warm-up: tracing, compiling and kernel selection cannot be recorded
                 self._function(*arguments)
-        torch.cuda.current_stream().wait_stream(aside)
+        torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             outputs, returned = pytree.tree_flatten(self._function(*arguments))
-        return graph, inputs, outputs, returned
+        return Recording(graph, inputs, outputs, returned)
 
 
 @dataclass(frozen=True, eq=False)
 class Programs:
     """`discriminator_step` and `generator_step` of a Gan, without their first argument.
 
-    Those of a pack take states and settings stacked on a leading axis [K, ...], latents [K, N, latent_dim] and noise
-    [K, ...]; the real images are the same for all.
+    The programs of a pack take states and hyperparameters stacked on a leading axis [K, ...], latents [K, N,
+    latent_dim] and noise [K, ...]; all trials share the real images.
     """
 
-    discriminator: Traced
-    generator: Traced
+    discriminator: TracedFunction
+    generator: TracedFunction
     compiler: str
 
     @property
     def refused(self) -> str | None:
-        """Why the compiler's program is not used; None where it is."""
+        """Why the compiler failed; None if its programs run."""
         return self.discriminator.refused or self.generator.refused
 
     @property
     def compiled(self) -> str:
-        """What runs the steps: the compiler, or EAGER where it refused."""
+        """What runs the steps: the compiler, or EAGER if it failed."""
         return EAGER if self.refused else self.compiler
 
 
 @lru_cache(maxsize=32)
 def programs(gan: Gan, compiler: str = EAGER, *, packed: bool = False) -> Programs:
-    """The programs of a method, shared by all its trials in this process: the second one compiles nothing."""
+    """The programs of a method. All its trials in this process share them, so only the first one compiles."""
     steps: tuple[Callable[..., Any], ...] = partial(discriminator_step, gan), partial(generator_step, gan)
     if packed:
         steps = torch.vmap(steps[0], in_dims=(0, 0, None, 0, 0)), torch.vmap(steps[1])
-        steps = tuple(WideNorms()(step) for step in steps)
-    return Programs(*(Traced(step, compiler) for step in steps), compiler)
+        steps = tuple(Float32BatchNorm()(step) for step in steps)
+    discriminator, generator = (TracedFunction(step, compiler) for step in steps)
+    return Programs(discriminator, generator, compiler)
 
 
-class WideNorms(TorchFunctionMode):
-    """Inside, batch norms of bfloat16 maps are float32: under vmap PyTorch has no other."""
+class Float32BatchNorm(TorchFunctionMode):
+    """Inside, batch norm of bfloat16 maps runs in float32: PyTorch has no bfloat16 batch norm under vmap."""
 
     def __call__(self, step: Callable[..., Any]) -> Callable[..., Any]:
         def inside(*arguments: Any) -> Any:
@@ -181,11 +199,11 @@ class WideNorms(TorchFunctionMode):
         return function(maps.float(), *rest, **(kwargs or {})).to(maps.dtype)
 
 
-def shapes(tensors: list[Tensor]) -> Any:
-    """What a program is made for."""
+def shapes(tensors: list[Tensor]) -> ShapeKey:
+    """The key of a program: shape, type and device of each argument."""
     return tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
 
 
 def first_line(error: Exception) -> str:
-    """An error in a line."""
+    """The type and the first line of an error."""
     return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]

@@ -1,8 +1,8 @@
-"""The training step, written for one model as a pure function of tensors.
+"""The training step for one model, as pure functions of tensors.
 
-State, hyperparameters and all randomness come in as tensors; the new state and the losses go out. Nothing is mutated,
-nothing is read back from the device, and no branch depends on a value: the same code runs eagerly, under
-`torch.compile`, and under `torch.vmap` for several trials at once.
+State, hyperparameters and all random numbers are arguments; the new state and the losses are returned. Nothing is
+mutated, nothing is copied back from the device, and no branch depends on the value of a tensor. The same code runs
+eagerly, under `torch.compile`, and under `torch.vmap` for several trials at once.
 """
 
 from typing import NamedTuple
@@ -10,31 +10,31 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from study.gan.model import Gan, Settings, State, Tensors
+from study.gan.model import Gan, HyperparameterTensors, State, Tensors
 from study.gan.networks.discriminator import Discriminator
 from study.gan.optimizers import adam
 
 
 class DiscriminatorMetrics(NamedTuple):
-    """D's loss without its penalty, and the penalty before its weight (0 where there is none): scalars."""
+    """D's loss without its penalty, and the penalty before its weight (0 without a penalty); scalars."""
 
     loss: Tensor
     penalty: Tensor
 
 
 def discriminator_step(
-    gan: Gan, state: State, settings: Settings, real: Tensor, latents: Tensor, noise: Tensor
+    gan: Gan, state: State, settings: HyperparameterTensors, real: Tensor, latents: Tensor, noise: Tensor
 ) -> tuple[State, DiscriminatorMetrics]:
-    """One update of D on a batch of real [N, C, H, W] and as many generated images.
+    """One update of D on a batch of real images [N, C, H, W] and N generated images.
 
-    G makes the fakes with batch statistics, and its moving averages move, as in the study's released code.
+    G generates with batch statistics, and its moving averages are updated, as in the study's released code.
     """
     fake, buffers = gan.generate(state.generator, state.generator_buffers, latents)
     vectors = gan.advance(state.discriminator, state.vectors)
 
     def objective(parameters: Tensors):  # type: ignore[no-untyped-def]  # dynamo cannot evaluate its annotation
         critic = gan.critic(parameters, vectors)
-        # Where an image's output depends on no other, one larger pass gives the same numbers.
+        # If no output depends on another image, one larger pass gives the same outputs as two passes.
         outputs = (critic(real), critic(fake)) if gan.couples_samples else critic(torch.cat([real, fake])).chunk(2)
         loss = gan.loss.discriminator(*outputs, *state.loss)
         if gan.penalty is None:
@@ -55,8 +55,8 @@ def discriminator_step(
     return state, DiscriminatorMetrics(loss, penalty)
 
 
-def generator_step(gan: Gan, state: State, settings: Settings, latents: Tensor) -> tuple[State, Tensor]:
-    """One update of G on the latents of the D update before it, and G's loss, a scalar."""
+def generator_step(gan: Gan, state: State, settings: HyperparameterTensors, latents: Tensor) -> tuple[State, Tensor]:
+    """One update of G on the latents of the preceding D update; returns the new state and G's loss, a scalar."""
 
     def objective(parameters: Tensors):  # type: ignore[no-untyped-def]  # dynamo cannot evaluate its annotation
         fake, buffers = gan.generate(parameters, state.generator_buffers, latents)

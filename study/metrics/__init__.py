@@ -1,1 +1,1 @@
-"""How generated images are scored: feature extractors, Gaussian statistics of features, and the Frechet distance."""
+"""Scoring of generated images: feature extractors, statistics of features, and metrics."""

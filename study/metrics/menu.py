@@ -1,12 +1,13 @@
-"""The menu of metrics beside the Frechet distance: what each needs, and how it fills its columns."""
+"""The menu of metrics besides the Frechet distance: what each metric needs, and which columns it fills."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from study.core.errors import InputError, look_up
 from study.core.evaluation import MetricProtocol, Scores
 from study.metrics.extractors.extractor import Extractor
-from study.metrics.sample import CLASSES, FEATURES, IMAGES, Sample
+from study.metrics.sample import CLASSES, FEATURES, IMAGES, ImageStatistics, collected
 from study.metrics.scores.frechet_infinity import frechet_infinity
 from study.metrics.scores.inception_score import inception_score
 from study.metrics.scores.kernel import kernel_distance, subset_size
@@ -20,106 +21,111 @@ class Metric:
     """One entry of the menu.
 
     Attributes:
-        columns: of evaluations.parquet, which it fills.
-        compute: (real, generated, protocol) -> the values of its columns, in order.
-        real, fake: what it needs of either side beside the moments.
-        least: images that either side must have.
-        cheap: whether it costs next to nothing beside the features, and so is taken by default.
+        description: one line.
+        columns: columns of evaluations.parquet that it fills.
+        compute: (real images, generated images, protocol) -> the values of its columns, in order.
+        real, fake: the statistics that it needs of either set besides the moments; see `study.metrics.sample`.
+        min_images: minimum number of images in either set.
+        default: whether it is computed by default: it takes almost no time once the features are computed.
     """
 
     description: str
     columns: tuple[str, ...]
-    compute: Callable[[Sample, Sample, MetricProtocol], tuple[float, ...]]
+    compute: Callable[[ImageStatistics, ImageStatistics, MetricProtocol], tuple[float, ...]]
     real: frozenset[str] = frozenset()
     fake: frozenset[str] = frozenset()
-    least: int = 2
-    cheap: bool = False
+    min_images: int = 2
+    default: bool = False
 
 
-def _kid(real: Sample, fake: Sample, protocol: MetricProtocol) -> tuple[float, ...]:
+def _kid(real: ImageStatistics, fake: ImageStatistics, protocol: MetricProtocol) -> tuple[float, ...]:
     size = subset_size(protocol.n_real, protocol.n_fake, protocol.kid_subset)
-    return kernel_distance(real.features, fake.features, size)
+    return kernel_distance(collected(real.features), collected(fake.features), size)
 
 
-def _modes(real: Sample, fake: Sample, protocol: MetricProtocol) -> tuple[float, ...]:
-    r, g = real.classes.hits, fake.classes.hits
+def _modes(real: ImageStatistics, fake: ImageStatistics, protocol: MetricProtocol) -> tuple[float, ...]:
+    r, g = collected(real.classes).hits, collected(fake.classes).hits
     return classes_hit(g), class_kl(r, g), class_js(r, g)
 
 
 METRICS: Mapping[str, Metric] = {
     "is": Metric(
-        description="the Inception Score, by the extractor's own classes",
+        description="Inception Score with the extractor's classes",
         columns=("inception_score",),
-        compute=lambda real, fake, protocol: (inception_score(fake.classes),),
+        compute=lambda real, fake, protocol: (inception_score(collected(fake.classes)),),
         fake=frozenset({CLASSES}),
-        cheap=True,
+        default=True,
     ),
     "modes": Metric(
-        description="classes hit and how their histogram differs from the real images', by the classifier",
+        description="classes reached, and divergence of their histogram from the real one; needs the classifier",
         columns=("classes_hit", "class_kl", "class_js"),
         compute=_modes,
         real=frozenset({CLASSES}),
         fake=frozenset({CLASSES}),
-        cheap=True,
+        default=True,
     ),
     "kid": Metric(
-        description="the kernel distance, unbiased, over 100 random subsets",
+        description="kernel distance (KID), unbiased, mean and deviation over 100 random subsets",
         columns=("kernel_distance", "kernel_distance_std"),
         compute=_kid,
         real=frozenset({FEATURES}),
         fake=frozenset({FEATURES}),
     ),
     "prc": Metric(
-        description="precision and recall by 3 nearest neighbours",
+        description="precision and recall with 3 nearest neighbours",
         columns=("precision", "recall"),
-        compute=lambda real, fake, protocol: precision_recall(real.features, fake.features),
+        compute=lambda real, fake, protocol: precision_recall(collected(real.features), collected(fake.features)),
         real=frozenset({FEATURES}),
         fake=frozenset({FEATURES}),
-        least=NEIGHBOURS + 1,
+        min_images=NEIGHBOURS + 1,
     ),
     "ms_ssim": Metric(
-        description="mean similarity of pairs of generated images, 5 batches of 64",
+        description="mean MS-SSIM of pairs of generated images, 5 batches of 64",
         columns=("ms_ssim",),
-        compute=lambda real, fake, protocol: (mean_similarity(fake.images),),
+        compute=lambda real, fake, protocol: (mean_similarity(collected(fake.images)),),
         fake=frozenset({IMAGES}),
     ),
     "infinity": Metric(
-        description="the Frechet distance extrapolated to infinitely many generated images",
+        description="Frechet distance extrapolated to an infinite number of generated images",
         columns=("frechet_distance_infinity",),
-        compute=lambda real, fake, protocol: (frechet_infinity(real.moments, fake.features),),
+        compute=lambda real, fake, protocol: (frechet_infinity(real.moments, collected(fake.features)),),
         fake=frozenset({FEATURES}),
-        least=4,
+        min_images=4,
     ),
 }
 
 
 def resolve_metrics(asked: str | None, extractor: Extractor, protocol: MetricProtocol) -> tuple[str, ...]:
-    """The metrics named in `asked` (joined by commas, or `all`, or `none`), in the order of the menu.
+    """The metrics named in `asked`, in the order of the menu.
 
-    Without a name, those that cost next to nothing and that the extractor can take. Raises InputError for an unknown
-    name, and for a metric that needs what the extractor or the protocol does not have.
+    `asked` is a list of names separated by commas, `all` or `none`; None gives the default metrics that the extractor
+    supports, and `all` gives all that it supports. Raises InputError for an unknown name, and for a metric that the
+    extractor or the protocol does not support.
     """
+    possible = tuple(name for name in METRICS if not _missing_requirement(name, extractor, protocol))
     if asked is None:
-        return tuple(name for name, metric in METRICS.items() if metric.cheap and not _lacks(name, extractor, protocol))
+        return tuple(name for name in possible if METRICS[name].default)
     if asked == "all":
-        return tuple(name for name in METRICS if not _lacks(name, extractor, protocol))
+        return possible
     names = [name.strip() for name in asked.split(",")] if asked != "none" else []
     for name in names:
         look_up("--metrics", name, METRICS)
-        if lack := _lacks(name, extractor, protocol):
-            raise InputError(f"--metrics {name}: {lack}, or leave it out.")
+        if problem := _missing_requirement(name, extractor, protocol):
+            raise InputError(f"--metrics {name}: {problem}, or remove this metric.")
     return tuple(name for name in METRICS if name in names)
 
 
-def _lacks(name: str, extractor: Extractor, protocol: MetricProtocol) -> str | None:
-    """What a metric needs and does not have, with the remedy; None where nothing is missing."""
+def _missing_requirement(name: str, extractor: Extractor, protocol: MetricProtocol) -> str | None:
+    """Why a metric cannot be computed, with the remedy; None if it can."""
     metric = METRICS[name]
-    if name == "modes" and not extractor.judges:
-        return f"{extractor.name} does not know the dataset's classes; use --extractor classifier on labelled data"
+    if name == "modes" and not extractor.dataset_classes:
+        return (
+            f"{extractor.name} does not know the dataset's classes; use --extractor classifier with a labelled dataset"
+        )
     if CLASSES in metric.fake and extractor.logits is None:
         return f"{extractor.name} has no classes; use --extractor inception-v3-compat or classifier"
-    if min(protocol.n_real, protocol.n_fake) < metric.least:
-        return f"needs at least {metric.least} images on either side; ask for more by --n-real and --n-fake"
+    if min(protocol.n_real, protocol.n_fake) < metric.min_images:
+        return f"needs at least {metric.min_images} real and generated images; raise --n-real and --n-fake"
     return None
 
 
@@ -128,9 +134,9 @@ def columns(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(column for name in names for column in METRICS[name].columns)
 
 
-def compute(names: tuple[str, ...], real: Sample, fake: Sample, protocol: MetricProtocol) -> Scores:
-    """The columns of all named metrics; None for those of the others."""
-    values: dict[str, float] = {}
+def compute(names: tuple[str, ...], real: ImageStatistics, fake: ImageStatistics, protocol: MetricProtocol) -> Scores:
+    """The scores by the named metrics; None in the columns of other metrics."""
+    values: dict[str, Any] = {}
     for name in names:
         metric = METRICS[name]
         values |= zip(metric.columns, metric.compute(real, fake, protocol), strict=True)

@@ -1,4 +1,4 @@
-"""Arrays on disk: written whole or not at all, and known by the hash of their bytes."""
+"""Arrays in .npz files that are written atomically and identified by the hash of their bytes."""
 
 import hashlib
 import os
@@ -13,33 +13,33 @@ from study.core.errors import InputError
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray], *, keep_existing: bool = False) -> None:
-    """Write arrays to `path` by a temporary file beside it, so that no reader ever sees half a file.
+    """Write arrays to `path` through a temporary file in the same folder, so that no reader sees an incomplete file.
 
-    Equal arrays give equal bytes. With `keep_existing` the first of several writers wins, and the others' arrays are
-    dropped. Raises InputError where the folder cannot be written.
+    Equal arrays give equal bytes. With `keep_existing`, an existing file stays, and the new arrays are dropped. Raises
+    InputError if the folder is not writable.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # the stubs take any keyword for allow_pickle
             file.flush()
             os.fsync(file.fileno())
             Path(file.name).chmod(0o644)
             _publish(Path(file.name), path, keep_existing)
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror}); free space or choose another folder."
+            f"{path}: cannot be written ({error.strerror}); free some space or choose another folder."
         ) from error
 
 
 def _publish(temporary: Path, path: Path, keep_existing: bool) -> None:
-    """Give the finished file its name. A second link lets the temporary name be removed afterwards in either case."""
+    """Gives the finished file its name, by a second link: the temporary name can then always be removed."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -50,7 +50,7 @@ def _publish(temporary: Path, path: Path, keep_existing: bool) -> None:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file that `write_npz` wrote; raises ValueError where it is truncated or of another kind."""
+    """The arrays in a file that `write_npz` wrote; raises ValueError if it is truncated or another kind of file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}

@@ -1,8 +1,8 @@
-"""What is kept of a set of images, real or generated, for the metrics to compare."""
+"""Statistics of a set of real or generated images, from which the metrics are computed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,19 +12,19 @@ from study.metrics.scores.classes import Classes
 from study.metrics.scores.frechet import Moments
 
 MOMENTS, FEATURES, CLASSES, IMAGES = "moments", "features", "classes", "images"
-LOOK_EVERY = 10
-"""Batches between looks at whether all sets are spoilt, so that one need not be taken to its end."""
+FINITE_CHECK_EVERY = 10
+"""Batches between checks whether any set is still finite; if none is, the rest is skipped."""
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """A set of images as metrics see it, on the CPU; None for what nobody asked for.
+class ImageStatistics:
+    """Statistics of a set of images, on the CPU; None for those that were not requested.
 
     Attributes:
         moments: of the features.
         features: [n, d], float32.
         classes: sums of the class probabilities.
-        images: [m, C, H, W], the first ones.
+        images: the first m images, [m, C, H, W] in [0, 1].
     """
 
     moments: Moments
@@ -33,50 +33,69 @@ class Sample:
     images: Tensor | None = None
 
 
+Value = TypeVar("Value")
+
+
+def collected(value: Value | None) -> Value:
+    """The value of an attribute of `ImageStatistics` that a metric needs; raises ValueError where it is None."""
+    if value is None:
+        raise ValueError("not collected: a metric must name what it needs in Metric.real and Metric.fake")
+    return value
+
+
 @torch.inference_mode()
 def collect(
-    batches: Iterable[Tensor], extractor: Extractor, precision: str, wanted: frozenset[str], images: int
-) -> list[Sample | None]:
-    """What is wanted of K sets of images; None for a set in which an image, or its features, is not finite.
+    batches: Iterable[Tensor], extractor: Extractor, precision: str, kinds: frozenset[str], n_images: int
+) -> list[ImageStatistics | None]:
+    """The statistics of K sets of images; None for a set in which an image or its features are not finite.
 
-    The sets come side by side in batches [K, B, C, H, W], at least one; each is kept as if it were alone. Holds one
-    batch and the running sums, these on the extractor's device, beside the features where FEATURES is wanted, and the
-    first `images` images of each set where IMAGES is. Only those two, and a look every LOOK_EVERY batches, wait for the
-    device: while it computes, the next batches are handed to it.
+    Memory: one batch and the running sums on the extractor's device; on the CPU the features, if FEATURES is in
+    `kinds`, and the first images, if IMAGES is. Only copying those two to the CPU, and a check every FINITE_CHECK_EVERY
+    batches, wait for the device; the other batches are queued while it computes.
+
+    Args:
+        batches: at least one batch [K, B, C, H, W] in [0, 1], with B images of each set; the sets do not affect
+            each other.
+        extractor: the feature network.
+        precision: its arithmetic, one of FEATURE_PRECISIONS.
+        kinds: the statistics to collect besides the moments: FEATURES, CLASSES, IMAGES.
+        n_images: number of images of each set to keep for IMAGES.
+
+    Raises ValueError if there are no batches.
     """
     sums: _Sums | None = None
-    kept: list[Tensor] = []
-    seen: list[Tensor] = []
+    kept_features: list[Tensor] = []
+    kept_images: list[Tensor] = []
     for number, batch in enumerate(batches, 1):
-        left = images - (sums.moments.count if sums else 0)
-        features = extractor.extract(batch.flatten(0, 1), precision).unflatten(0, batch.shape[:2])
-        told = _Sums(
+        left = n_images - (sums.moments.count if sums else 0)
+        features = extractor.extract(batch.flatten(0, 1), precision).reshape(*batch.shape[:2], -1)
+        batch_sums = _Sums(
             _finite(batch).to(features.device) & _finite(features),
             Moments.of(features),
-            Classes.of(extractor.logits(features)) if CLASSES in wanted and extractor.logits else None,
+            Classes.of(extractor.logits(features)) if CLASSES in kinds and extractor.logits else None,
         )
-        sums = sums.joined(told) if sums else told
-        if FEATURES in wanted:
-            kept.append(features.cpu())
-        if IMAGES in wanted and left > 0:
-            seen.append(batch[:, :left].cpu())
-        if number % LOOK_EVERY == 0 and not sums.finite.any():
+        sums = sums.joined(batch_sums) if sums else batch_sums
+        if FEATURES in kinds:
+            kept_features.append(features.cpu())
+        if IMAGES in kinds and left > 0:
+            kept_images.append(batch[:, :left].cpu())
+        if number % FINITE_CHECK_EVERY == 0 and not sums.finite.any():
             break
     if sums is None:
         raise ValueError("no images to collect")
     finite, nothing = sums.finite.tolist(), [None] * len(sums.finite)
     sets = zip(
         sums.moments.each(),
-        torch.cat(kept, dim=1) if kept else nothing,
+        torch.cat(kept_features, dim=1) if kept_features else nothing,
         sums.classes.each() if sums.classes else nothing,
-        torch.cat(seen, dim=1) if seen else nothing,
+        torch.cat(kept_images, dim=1) if kept_images else nothing,
         strict=True,
     )
-    return [Sample(*one) if whole else None for whole, one in zip(finite, sets, strict=True)]
+    return [ImageStatistics(*values) if valid else None for valid, values in zip(finite, sets, strict=True)]
 
 
 class _Sums(NamedTuple):
-    """What batches tell of K sets; `finite`: bool [K], whether all images and features are."""
+    """Running sums over batches of K sets; `finite`, bool [K], is whether all images and features are finite."""
 
     finite: Tensor
     moments: Moments
@@ -88,5 +107,5 @@ class _Sums(NamedTuple):
 
 
 def _finite(values: Tensor) -> Tensor:
-    """Of values [K, ...], which of the K are finite throughout, bool [K]."""
+    """For values [K, ...], whether all values of each of the K sets are finite, bool [K]."""
     return values.isfinite().flatten(1).all(dim=1)

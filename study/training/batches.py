@@ -10,6 +10,7 @@ import mmap
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,11 +19,11 @@ from torch import Tensor
 from study.core.trial import Training
 from study.data import Images
 
-Batches = Callable[[int], Tensor]
+BatchReader = Callable[[int], Tensor]
 """D's step, from 1 on -> float32 [batch_size, C, H, W] in [0, 1] on the device."""
 
 
-def real_batches(images: Images, training: Training, device: str) -> Batches:
+def real_batches(images: Images, training: Training, device: str) -> BatchReader:
     """The batches of training images of a trial, on `device`."""
     if not device.startswith("cuda"):
         return from_map(images, training, device)
@@ -30,13 +31,13 @@ def real_batches(images: Images, training: Training, device: str) -> Batches:
     return (from_device if images.train.nbytes <= total // 4 else prefetched)(images, training, device)
 
 
-def from_map(images: Images, training: Training, device: str = "cpu") -> Batches:
-    """Batches that are read when they are asked for."""
+def from_map(images: Images, training: Training, device: str = "cpu") -> BatchReader:
+    """BatchReader that are read when they are asked for."""
     return lambda step: _scaled(_read(images, training, step).to(device))
 
 
-def from_device(images: Images, training: Training, device: str) -> Batches:
-    """Batches gathered from training images that lie on the device."""
+def from_device(images: Images, training: Training, device: str) -> BatchReader:
+    """BatchReader gathered from training images that lie on the device."""
     resident = _resident(images, device)
     return lambda step: _scaled(resident[torch.from_numpy(_indices(images, training, step)).to(device)])
 
@@ -46,8 +47,8 @@ def _resident(images: Images, device: str) -> Tensor:
     return torch.from_numpy(np.array(images.train)).to(device)
 
 
-def prefetched(images: Images, training: Training, device: str) -> Batches:
-    """Batches of which the next one is read in a thread, and pinned where the device is a GPU."""
+def prefetched(images: Images, training: Training, device: str) -> BatchReader:
+    """BatchReader of which the next one is read in a thread, and pinned where the device is a GPU."""
     pin = device.startswith("cuda")
     threads = ThreadPoolExecutor(1)
     ready: dict[int, Future[Tensor]] = {}
@@ -76,11 +77,12 @@ def _read(images: Images, training: Training, step: int) -> Tensor:
 
 def _request(stored: np.memmap, indices: np.ndarray) -> None:
     """Ask the system for images of a mapped file [N, ...] at once; read one by one, each would wait for the disk."""
+    mapped = cast(mmap.mmap, stored.base)
     size = stored[0].nbytes
     before = stored.offset % mmap.ALLOCATIONGRANULARITY  # of the map's bytes, those ahead of the first image
     for start in (before + indices * size).tolist():
         page = start - start % mmap.PAGESIZE
-        stored.base.madvise(mmap.MADV_WILLNEED, page, start + size - page)
+        mapped.madvise(mmap.MADV_WILLNEED, page, start + size - page)
 
 
 def _scaled(images: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from study.core.trial import Trial
-from study.gan.model import Gan, Settings, State
-from study.gan.networks.layers import as_it_lies
-from study.gan.program import EAGER, Programs, Replayed, programs
+from study.gan.model import Gan, HyperparameterTensors, State
+from study.gan.networks.layers import to_channels_last
+from study.gan.program import EAGER, CudaGraphFunction, Programs, programs
 from study.training.device import arithmetic
 
 
@@ -24,7 +24,15 @@ class Diverged(Exception):  # noqa: N818  an outcome, not an error
     """A loss, a parameter or a generated image is no finite number; the message says what and at which step."""
 
 
-class Tally(NamedTuple):
+class MeanLosses(NamedTuple):
+    """Mean losses over the updates since the last checkpoint; G's is None where G was not updated."""
+
+    discriminator_loss: float
+    penalty: float
+    generator_loss: float | None
+
+
+class LossTally(NamedTuple):
     """Sums of the losses since the last checkpoint and the first step at which one was not finite, on the device.
 
     Attributes:
@@ -39,7 +47,7 @@ class Tally(NamedTuple):
     generator_steps: int = 0
 
     @classmethod
-    def empty(cls, device: str | torch.device) -> "Tally":
+    def empty(cls, device: str | torch.device) -> "LossTally":
         return cls(torch.zeros(3, device=device), torch.zeros((), device=device))
 
     def check(self) -> None:
@@ -47,14 +55,14 @@ class Tally(NamedTuple):
         if step := int(self.diverged_at):
             raise Diverged(f"a loss is not finite at step {step}")
 
-    def means(self) -> dict[str, float | None]:
-        """The mean losses, by the names of their columns; None for G's where it was not updated."""
+    def means(self) -> MeanLosses:
+        """The mean losses; raises ZeroDivisionError before the first update."""
         discriminator, penalty, generator = self.sums.tolist()
-        return {
-            "discriminator_loss": discriminator / self.steps,
-            "penalty": penalty / self.steps,
-            "generator_loss": generator / self.generator_steps if self.generator_steps else None,
-        }
+        return MeanLosses(
+            discriminator_loss=discriminator / self.steps,
+            penalty=penalty / self.steps,
+            generator_loss=generator / self.generator_steps if self.generator_steps else None,
+        )
 
 
 class Position(NamedTuple):
@@ -62,12 +70,12 @@ class Position(NamedTuple):
 
     step: int
     state: State
-    tally: Tally
+    tally: LossTally
     training_seconds: float
     scoring_seconds: float
 
 
-class Moving(NamedTuple):
+class LockstepState(NamedTuple):
     """What updates change, on a leading axis [slots, ...] where there are several."""
 
     state: State
@@ -88,16 +96,16 @@ class Lockstep:
         self.gan, self.trials, self.slots = gan, trials, len(trials)
         self.programs = programs(gan, compiler, packed=self.slots > 1)
         self._precision = trials[0].training.precision
-        self._settings = self._joined([Settings.of(trial.hyperparameters, device) for trial in trials])
+        self._settings = self._joined([HyperparameterTensors.of(trial.hyperparameters, device) for trial in trials])
         self._counts = [(0, 0)] * self.slots
         self._now: Any = None
 
     def _joined(self, parts: Sequence[Any]) -> Any:
         return pytree.tree_map(_stacked, *parts) if self.slots > 1 else parts[0]
 
-    def enter(self, slot: int, state: State, tally: Tally) -> None:
+    def load(self, slot: int, state: State, tally: LossTally) -> None:
         """What a slot goes on from; it is in all of them until they are entered."""
-        one = Moving(state, tally.sums, tally.diverged_at)
+        one = LockstepState(state, tally.sums, tally.diverged_at)
         if self.slots == 1 or self._now is None:
             self._now = self._joined([one] * self.slots)
         else:
@@ -117,15 +125,17 @@ class Lockstep:
             return self.gan.sample(*networks, latents)[None]
         return torch.vmap(self.gan.sample, in_dims=(0, 0, None))(*networks, latents)
 
-    def tally(self, slot: int) -> Tally:
+    def tally(self, slot: int) -> LossTally:
         """Its losses."""
         _, sums, diverged_at = self._now
-        return Tally(*((each[slot] if self.slots > 1 else each) for each in (sums, diverged_at)), *self._counts[slot])
+        if self.slots > 1:
+            sums, diverged_at = sums[slot], diverged_at[slot]
+        return LossTally(sums, diverged_at, *self._counts[slot])
 
-    def forget(self, slot: int) -> None:
+    def reset_tally(self, slot: int) -> None:
         """Its losses are summed anew."""
         _, sums, diverged_at = self._now
-        empty = Tally.empty(sums.device)
+        empty = LossTally.empty(sums.device)
         put = partial(_with, slot) if self.slots > 1 else lambda _, one: one
         self._now = self._now._replace(sums=put(sums, empty.sums), diverged_at=put(diverged_at, empty.diverged_at))
         self._counts[slot] = 0, 0
@@ -157,13 +167,13 @@ class Lockstep:
 def _updates(
     steps: Programs,
     with_generator: bool,
-    now: Moving,
-    settings: Settings,
+    now: LockstepState,
+    settings: HyperparameterTensors,
     first: Tensor,
     reals: Tensor,
     latents: Tensor,
     noise: Tensor,
-) -> Moving:
+) -> LockstepState:
     """What `Lockstep.run` does: D updates from number `first` on, and after it one of G where asked for."""
     state, sums, diverged_at = now
     for i, real in enumerate(reals):
@@ -174,18 +184,18 @@ def _updates(
         losses = torch.stack([metrics.loss, metrics.penalty, generator_loss], dim=-1)
         fresh = (diverged_at == 0) & ~losses.isfinite().all(dim=-1)
         sums, diverged_at = sums + losses, torch.where(fresh, first + i, diverged_at)
-    return Moving(state, sums, diverged_at)
+    return LockstepState(state, sums, diverged_at)
 
 
 @lru_cache(maxsize=1)
-def _replayed(steps: Programs) -> Replayed:
+def _replayed(steps: Programs) -> CudaGraphFunction:
     """A cycle as one launch; one at a time, since what it holds of a GPU's memory is free only when it is gone."""
-    return Replayed(partial(_updates, steps, True))
+    return CudaGraphFunction(partial(_updates, steps, True))
 
 
 def _stacked(*tensors: Tensor) -> Tensor:
     """The tensors on a leading axis; kernels keep their layout, channels last."""
-    stack = torch.stack([as_it_lies(tensor) for tensor in tensors])
+    stack = torch.stack([to_channels_last(tensor) for tensor in tensors])
     return stack.permute(0, 1, 4, 2, 3) if tensors[0].ndim == 4 else stack
 
 

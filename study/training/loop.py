@@ -16,12 +16,12 @@ from torch import Tensor
 from study.core.evaluation import Evaluation
 from study.core.trial import Trial
 from study.data import Images
-from study.gan.diagnostics import Batches, diagnose
+from study.gan.diagnostics import DiagnosticBatches, diagnose
 from study.gan.model import Gan, State, build, initial_state
 from study.gan.program import EAGER
-from study.metrics.scoring import Scored, Scorer
+from study.metrics.scoring import Scorer, ScoreResult
 from study.training.batches import real_batches
-from study.training.lockstep import Diverged, Lockstep, Position, Tally
+from study.training.lockstep import Diverged, Lockstep, LossTally, Position
 
 CHECK_EVERY = 50
 """D updates between looks at whether training has diverged: each look waits for the device."""
@@ -42,12 +42,12 @@ class Checkpoint(NamedTuple):
     state: State
     training_seconds: float
     scoring_seconds: float
-    together: Lockstep
+    lockstep: Lockstep
 
     @property
     def position(self) -> Position:
         """Where training goes on: the losses are summed anew."""
-        tally = Tally.empty(next(iter(self.state.generator.values())).device)
+        tally = LossTally.empty(next(iter(self.state.generator.values())).device)
         step = self.evaluation.discriminator_step
         return Position(step, self.state, tally, self.training_seconds, self.scoring_seconds)
 
@@ -58,11 +58,13 @@ def train(
     scorer: Scorer,
     *,
     start: Position | None = None,
-    between: Callable[[Position], None] = lambda _: None,
+    on_position: Callable[[Position], None] = lambda _: None,
     **how: Any,
 ) -> Iterator[Checkpoint]:
     """`train_pack` of one trial, with its other arguments; raises Diverged where that does."""
-    pack = train_pack([trial], images, scorer, starts=[start], between=lambda _, position: between(position), **how)
+    pack = train_pack(
+        [trial], images, scorer, starts=[start], on_position=lambda _, position: on_position(position), **how
+    )
     for _, reached in pack:
         if isinstance(reached, Diverged):
             raise reached
@@ -80,7 +82,7 @@ def train_pack(
     operator_norms: bool = False,
     compiler: str = EAGER,
     starts: Sequence[Position | None] | None = None,
-    between: Callable[[int, Position], None] = lambda *_: None,
+    on_position: Callable[[int, Position], None] = lambda *_: None,
 ) -> Iterator[tuple[int, Checkpoint | Diverged]]:
     """Trains trials of one cell, and yields the slot of one with each checkpoint of it, or with how it diverged.
 
@@ -100,28 +102,28 @@ def train_pack(
     Raises InputError where the trials cannot be built for these images, ValueError where they are of several cells, and
     OutOfMemoryError where so many do not fit.
     """
-    some = checked_cell([trial for trial in trials if trial])
+    some = check_same_cell([trial for trial in trials if trial])
     fixed, n_dis = some.training, some.hyperparameters.n_dis
     gan = build(some, *images.train.shape[1:3])
     slots = [trial or some for trial in trials]
     batches = real_batches(images, fixed, device)
-    together = Lockstep(gan, slots, compiler, device)
+    lockstep = Lockstep(gan, slots, compiler, device)
     waiting = _starts(gan, trials, starts or [None] * len(trials), device)
     diagnosed = {slot: diagnostic_batches(slots[slot], images, device) for slot in waiting}
     training: dict[int, Seconds] = {}
     step = 0
     while waiting or training:
         step = step if training else min(start.step for start in waiting.values())
-        training |= _enter(together, waiting, step)
+        training |= _enter(lockstep, waiting, step)
         ends = [fixed.discriminator_steps, *(start.step for start in waiting.values())]
         stop = min(*ends, *(step - step % every + every for every in (CHECK_EVERY, checkpoint_every)))
         clock = time.perf_counter()
         for numbers in _cycles(step, stop, n_dis):
             reals = torch.stack([batches(number) for number in numbers])
-            together.run(numbers[0], n_dis, reals, *draws(gan, slots, reals.shape[1:], numbers, device))
+            lockstep.run(numbers[0], n_dis, reals, *draws(gan, slots, reals.shape[1:], numbers, device))
         step = stop
         at_checkpoint = step == fixed.discriminator_steps or step % checkpoint_every == 0
-        lost = _diverged(together, training, step, parameters=at_checkpoint)
+        lost = _diverged(lockstep, training, step, parameters=at_checkpoint)
         share = (time.perf_counter() - clock) / len(training)
         training = {slot: Seconds(spent.training + share, spent.scoring) for slot, spent in training.items()}
         for slot, error in lost.items():
@@ -129,14 +131,14 @@ def train_pack(
             yield slot, error
         if not at_checkpoint:
             for slot, spent in training.items():
-                between(slot, Position(step, together.state(slot), together.tally(slot), *spent))
+                on_position(slot, Position(step, lockstep.state(slot), lockstep.tally(slot), *spent))
             continue
-        yield from _checkpoints(together, step, training, scorer, diagnosed, operator_norms=operator_norms)
+        yield from _checkpoints(lockstep, step, training, scorer, diagnosed, operator_norms=operator_norms)
         if step == fixed.discriminator_steps:
             training.clear()
 
 
-def checked_cell(trials: Sequence[Trial]) -> Trial:
+def check_same_cell(trials: Sequence[Trial]) -> Trial:
     """One of the trials, for all that those of a cell share; raises ValueError where they are of several."""
     if (cells := len({trial.cell for trial in trials})) != 1:
         raise ValueError(f"trials of {cells} cells cannot be trained together")
@@ -151,18 +153,18 @@ def _starts(
     for slot, (trial, start) in enumerate(zip(trials, starts, strict=True)):
         if trial and start is None:
             state = initial_state(gan, stream(trial.seed, "initial", 0, device))
-            start = Position(0, state, Tally.empty(device), 0.0, 0.0)
+            start = Position(0, state, LossTally.empty(device), 0.0, 0.0)
         if trial and start and start.step < trial.training.discriminator_steps:
             found[slot] = start
     return found
 
 
-def _enter(together: Lockstep, waiting: dict[int, Position], step: int) -> dict[int, Seconds]:
+def _enter(lockstep: Lockstep, waiting: dict[int, Position], step: int) -> dict[int, Seconds]:
     """Those that waited for this step no longer do; the seconds spent on each so far."""
     entered = {}
     for slot in [slot for slot, start in waiting.items() if start.step == step]:
         start = waiting.pop(slot)
-        together.enter(slot, start.state, start.tally)
+        lockstep.load(slot, start.state, start.tally)
         entered[slot] = Seconds(start.training_seconds, start.scoring_seconds)
     return entered
 
@@ -176,11 +178,11 @@ def _cycles(step: int, stop: int, n_dis: int) -> Iterator[range]:
 
 
 def _checkpoints(
-    together: Lockstep,
+    lockstep: Lockstep,
     step: int,
     training: dict[int, Seconds],
     scorer: Scorer,
-    diagnosed: Mapping[int, Batches],
+    diagnosed: Mapping[int, DiagnosticBatches],
     *,
     operator_norms: bool,
 ) -> Iterator[tuple[int, Checkpoint | Diverged]]:
@@ -189,38 +191,45 @@ def _checkpoints(
     Those whose generator has diverged train no longer.
     """
     clock = time.perf_counter()
-    scored = scorer.score_pack(together.sample, together.trials[0].training.latent_dim, len(together.trials))
+    scored = scorer.score_pack(lockstep.sample, lockstep.trials[0].training.latent_dim, len(lockstep.trials))
     share = (time.perf_counter() - clock) / max(1, len(training))
     for slot, spent in list(training.items()):
         clock = time.perf_counter()
         try:
-            evaluation = evaluated(together.trials[slot], step, scorer, scored[slot])
+            evaluation = make_evaluation(lockstep.trials[slot], step, scorer, scored[slot])
         except Diverged as error:
             del training[slot]
             yield slot, error
             continue
-        state = together.state(slot)
-        diagnostics = diagnose(together.gan, state, diagnosed[slot], operator_norms=operator_norms)
-        evaluation = replace(evaluation, **together.tally(slot).means(), diagnostics=diagnostics)
+        state = lockstep.state(slot)
+        diagnostics = diagnose(lockstep.gan, state, diagnosed[slot], operator_norms=operator_norms)
+        means = lockstep.tally(slot).means()
+        evaluation = replace(
+            evaluation,
+            discriminator_loss=means.discriminator_loss,
+            generator_loss=means.generator_loss,
+            penalty=means.penalty,
+            diagnostics=diagnostics,
+        )
         training[slot] = spent._replace(scoring=spent.scoring + share + time.perf_counter() - clock)
-        yield slot, Checkpoint(evaluation, together.gan, state, *training[slot], together)
-        together.forget(slot)
+        yield slot, Checkpoint(evaluation, lockstep.gan, state, *training[slot], lockstep)
+        lockstep.reset_tally(slot)
 
 
-def _diverged(together: Lockstep, slots: Iterable[int], step: int, *, parameters: bool) -> dict[int, Diverged]:
+def _diverged(lockstep: Lockstep, slots: Iterable[int], step: int, *, parameters: bool) -> dict[int, Diverged]:
     """Those of which a loss, or where asked for a parameter, is not finite."""
     found = {}
     for slot in slots:
         try:
-            together.tally(slot).check()
+            lockstep.tally(slot).check()
             if parameters:
-                check_parameters(together.state(slot), step)
+                check_parameters(lockstep.state(slot), step)
         except Diverged as error:
             found[slot] = error
     return found
 
 
-def evaluated(trial: Trial, step: int, scorer: Scorer, scored: Scored | None) -> Evaluation:
+def make_evaluation(trial: Trial, step: int, scorer: Scorer, scored: ScoreResult | None) -> Evaluation:
     """A generator's scores, without losses and diagnostics; raises Diverged where there are none."""
     if scored is None:
         raise Diverged(f"generated images are not finite at step {step}")
@@ -270,11 +279,11 @@ def draws(gan: Gan, slots: Sequence[Trial], shape: torch.Size, steps: Sequence[i
     return [torch.stack(kind, dim=1) for kind in zip(*(drawn[trial.seed] for trial in slots), strict=True)]
 
 
-def diagnostic_batches(trial: Trial, images: Images, device: str) -> Batches:
+def diagnostic_batches(trial: Trial, images: Images, device: str) -> DiagnosticBatches:
     """The first images of each split, and latents and places that are the same at all checkpoints of a trial."""
     rng = stream(trial.seed, "diagnostics", 0, device)
     splits = (split[: trial.training.batch_size] for split in (images.train, images.test))
     train, test = (torch.from_numpy(split.copy()).to(device).float() / 255 for split in splits)
     n = len(train)
     latents = torch.rand(n, trial.training.latent_dim, generator=rng, device=device) * 2 - 1
-    return Batches(train, test, latents, torch.rand(n, 1, 1, 1, generator=rng, device=device))
+    return DiagnosticBatches(train, test, latents, torch.rand(n, 1, 1, 1, generator=rng, device=device))

@@ -20,7 +20,7 @@ from study.gan.optimizers import AdamState
 from study.storage.files import is_remote, replace
 from study.storage.parts import read_evaluation
 from study.storage.schema import TRAINING
-from study.training.lockstep import Position, Tally
+from study.training.lockstep import LossTally, Position
 from study.training.loop import Checkpoint, check_parameters
 
 
@@ -223,8 +223,8 @@ def _read_best(kept: Snapshot, gan: Gan, content: Mapping[str, Any] | None) -> G
 
 def _read_position(gan: Gan, content: Mapping[str, Any]) -> Position:
     """The position in plain data; raises an error where it is not one of this `gan`."""
-    state, tally = _read_state(gan, content["state"]), Tally(**content["tally"])
-    wanted = Tally.empty("cpu").sums
+    state, tally = _read_state(gan, content["state"]), LossTally(**content["tally"])
+    wanted = LossTally.empty("cpu").sums
     if (tally.sums.shape, tally.sums.dtype) != (wanted.shape, wanted.dtype):
         raise ValueError("its losses are not those of a trial")
     tally.check()

@@ -24,7 +24,7 @@ from study.storage.layout import generator_path, trial_folder
 from study.storage.schema import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR
 from study.training.device import check_precision, prepare_process
 from study.training.lockstep import Diverged
-from study.training.loop import Checkpoint, evaluated, train_pack
+from study.training.loop import Checkpoint, make_evaluation, train_pack
 from study.worker.checkpoint import Generator, Snapshot, load_generator
 from study.worker.outcome import Outcome, complain, end
 from study.worker.record import make_record, now
@@ -173,7 +173,7 @@ def _train(
         operator_norms=context.operator_norms,
         compiler=best_compiler(device),
         starts=[running[slot].so_far.position if slot in running else None for slot in range(slots)],
-        between=lambda slot, position: running[slot].between(position),
+        on_position=lambda slot, position: running[slot].between(position),
     ):
         one = running[slot]
         if isinstance(told, Diverged):
@@ -182,8 +182,8 @@ def _train(
         one.reach(told)
         on_checkpoint(told, one.so_far)
         one.write()
-        if told.together.refused:
-            say(f"{one.task.trial.method.name}: its steps are not compiled ({told.together.refused})")
+        if told.lockstep.refused:
+            say(f"{one.task.trial.method.name}: its steps are not compiled ({told.lockstep.refused})")
         if one.over:
             yield one.end(FINISHED, None, slots)
     for one in _left(running.values()):  # which stood at their last steps when they began
@@ -231,7 +231,7 @@ def rescore(
 def score_generator(generator: Generator, scorer: Scorer) -> Evaluation:
     """The evaluation of a kept generator; raises Diverged where its images are not finite."""
     scored = scorer.score(generator, generator.trial.training.latent_dim)
-    return evaluated(generator.trial, generator.step, scorer, scored)
+    return make_evaluation(generator.trial, generator.step, scorer, scored)
 
 
 def _keep_traceback(results: Path, trial_id: str) -> None:

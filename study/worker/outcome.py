@@ -90,7 +90,7 @@ def progress(context: Context, device: str) -> Callable[[Checkpoint, Snapshot], 
     def made(checkpoint: Checkpoint, so_far: Snapshot) -> Progress:
         step, steps = so_far.position.step, so_far.trial.training.discriminator_steps
         reason = f"stopped early at step {step} of {steps}, by successive halving"
-        by = {"device": device, "compiled": checkpoint.together.programs.compiled}
+        by = {"device": device, "compiled": checkpoint.lockstep.programs.compiled}
         record = make_record(context, STOPPED, reason, started=started, **by, **reached(so_far))
         return Progress(asdict(record), [asdict(evaluation) for evaluation in so_far.evaluations])
 

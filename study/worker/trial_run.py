@@ -92,7 +92,7 @@ class Running:
     def reach(self, checkpoint: Checkpoint) -> None:
         """It has come to a checkpoint."""
         self.so_far = self.so_far.after(checkpoint)
-        self._compiled = checkpoint.together.programs.compiled
+        self._compiled = checkpoint.lockstep.programs.compiled
         if self._events:
             self._events.add(checkpoint)
         if self._context.keep == ALL:

@@ -18,7 +18,7 @@ import torch
 
 from study.core.trial import Training
 from study.data import Images
-from study.training.batches import Batches, from_device, from_map, prefetched
+from study.training.batches import BatchReader, from_device, from_map, prefetched
 
 SHAPE = (3, 128, 128)
 WRITTEN_AT_ONCE = 1000
@@ -40,7 +40,7 @@ def drop(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def rate(batches: Batches, training: Training, device: str) -> float:
+def rate(batches: BatchReader, training: Training, device: str) -> float:
     """Images per second of all steps, taken one after the other."""
     start = time.perf_counter()
     for step in range(1, training.discriminator_steps + 1):

@@ -214,7 +214,7 @@ BAD_FOLDERS = {
     "missing": (lambda path: None, "no such folder"),
     "few": (
         lambda path: save(path, np.zeros((5, 8, 8), np.uint8)),
-        "has 5 images, the protocol asks for 600 generated",
+        "has 5 images, but the protocol needs 600 generated",
     ),
     "mixed sizes": (
         lambda path: (save(path, np.zeros((600, 8, 8), np.uint8)), Image.new("L", (9, 8)).save(path / "0003.png")),

@@ -294,7 +294,7 @@ BLOCK_ERRORS = {
     "methods = ['none', 'non_saturating']": ".methods non_saturating: is given twice",
     "methods = ['spectral_norm', 'spectral_norm[power_iterations=1]']": ".methods spectral_norm[power_iterations=1]:",
     "methods = ['spectral_nrm']": ".methods spectral_nrm: unknown; did you mean spectral_norm?",
-    "methods = ['l2+dragan']": ".methods l2+dragan: names two penalties; a method has at most one.",
+    "methods = ['l2+dragan']": ".methods l2+dragan: has two penalties; use at most one.",
     "methods = ['spectral_norm+frobenius_norm']": ".methods spectral_norm+frobenius_norm: normalizations",
     "methods = ['none[clip_value=1]']": ".methods none[clip_value=1]: option clip_value: only weight_clipping reads it",
     "methods = ['a\\nb']": ".methods a\\nb: unknown",

@@ -14,7 +14,7 @@ from study.core.trial import Hyperparameters, Training, Trial
 from study.gan.architectures import ARCHITECTURES
 from study.gan.methods.menu import parse
 from study.gan.methods.normalizations import NORMALIZATIONS
-from study.gan.model import Gan, Settings, State, build, initial_state
+from study.gan.model import Gan, HyperparameterTensors, State, build, initial_state
 from tests.gan.menus import covering_names, method_names
 
 
@@ -23,13 +23,13 @@ class Setup(NamedTuple):
 
     gan: Gan
     state: State
-    settings: Settings
+    settings: HyperparameterTensors
     real: Tensor
     latents: Tensor
     noise: Tensor
 
     @property
-    def step_arguments(self) -> tuple[State, Settings, Tensor, Tensor, Tensor]:
+    def step_arguments(self) -> tuple[State, HyperparameterTensors, Tensor, Tensor, Tensor]:
         return self[1:]
 
 
@@ -137,6 +137,6 @@ def setup() -> Callable[..., Setup]:
         noise = gan.penalty.draw_noise(real.shape, rng) if gan.penalty else torch.empty(0)
         tensors = tree_map(lambda t: t.to(dtype) if t.is_floating_point() else t, (state, real, latents, noise))
         state, *rest = tensors
-        return Setup(gan, state, Settings.of(trial.hyperparameters), *rest)
+        return Setup(gan, state, HyperparameterTensors.of(trial.hyperparameters), *rest)
 
     return make

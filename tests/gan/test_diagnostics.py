@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map
 from study.core.evaluation import Diagnostics
 from study.core.trial import field_names
 from study.gan.diagnostics import (
-    Batches,
+    DiagnosticBatches,
     accuracies,
     diagnose,
     flat_shares,
@@ -50,7 +50,9 @@ def batches_for(setup):
     """What `diagnose` takes, from a Setup."""
     rng = torch.Generator().manual_seed(8)
     test = torch.rand(setup.real.shape, generator=rng, dtype=torch.float64)
-    return Batches(setup.real, test, setup.latents, torch.rand(4, 1, 1, 1, generator=rng, dtype=torch.float64))
+    return DiagnosticBatches(
+        setup.real, test, setup.latents, torch.rand(4, 1, 1, 1, generator=rng, dtype=torch.float64)
+    )
 
 
 def diagnosed(setup, **options):
@@ -162,7 +164,9 @@ def test_operator_norms_exist_for_every_architecture_and_for_began(setup, archit
 
 
 def diagnosed_at(trial):
-    batches = Batches(trial.real, trial.real.flip(0), trial.latents, torch.rand(len(trial.real), 1, 1, 1).double())
+    batches = DiagnosticBatches(
+        trial.real, trial.real.flip(0), trial.latents, torch.rand(len(trial.real), 1, 1, 1).double()
+    )
     return diagnose(trial.gan, trial.state, batches, operator_norms=True)
 
 

@@ -7,9 +7,9 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
 from study.gan.methods.menu import MENUS
-from study.gan.model import Settings
+from study.gan.model import HyperparameterTensors
 from study.gan.optimizers import flat
-from study.gan.program import Traced, programs
+from study.gan.program import TracedFunction, programs
 from study.gan.step import discriminator_step, generator_step
 from tests.gan.menus import TRIPLES, covering_names
 
@@ -162,7 +162,7 @@ def test_a_program_is_traced_once_for_a_shape_and_shared_by_the_trials_of_a_meth
         calls.append(tree)
         return {"double": tree["x"] * 2}
 
-    traced = Traced(double)
+    traced = TracedFunction(double)
     for x in (torch.ones(2), torch.zeros(2), torch.ones(3), torch.ones(2, dtype=torch.float64)):
         assert torch.equal(traced({"x": x})["double"], x * 2)
     assert len(calls) == 3
@@ -183,7 +183,7 @@ def check_compiled(setup, name, backend):
         compiled = torch.compile(one_of_each(trial.gan), backend=backend, fullgraph=True)
         assert_close(compiled(*trial.step_arguments), one_of_each(trial.gan)(*trial.step_arguments), 1e-3)
         # Other numbers, same program: nothing was specialised on the values of the settings.
-        arguments = (trial.state, Settings(*(s * 0.5 for s in trial.settings)), *trial.step_arguments[2:])
+        arguments = (trial.state, HyperparameterTensors(*(s * 0.5 for s in trial.settings)), *trial.step_arguments[2:])
         with torch.compiler.set_stance("fail_on_recompile"):
             assert_close(compiled(*arguments), one_of_each(trial.gan)(*arguments), 5e-4)
 
@@ -212,7 +212,7 @@ def test_a_gradient_penalty_takes_no_pass_back_of_zeros(setup, architecture):
     for name in ("none", "gradient_penalty"):
         size = 16 if architecture == "dcgan" else 8
         gan, *arguments = setup(name, architecture=architecture, dtype=torch.float32, resolution=size)
-        graph, _ = Traced(partial(discriminator_step, gan)).trace(*tree_flatten(tuple(arguments)))
+        graph, _ = TracedFunction(partial(discriminator_step, gan)).trace(*tree_flatten(tuple(arguments)))
         kinds = [str(node.target) for node in graph.graph.nodes]
         passes[name] = kinds.count("aten.convolution_backward.default")
         assert not any(kind.startswith("aten.zeros_like") and name != "none" for kind in kinds)

@@ -109,7 +109,7 @@ def test_all_of_torch_fidelitys_names_are_offered():
 @pytest.mark.parametrize("name", fidelity.FAMILIES)
 def test_missing_weights_are_one_line_and_nothing_is_fetched(name, hub):
     with pytest.raises(
-        InputError, match=f"--extractor {name}: its .* not here, and .* not fetched; put .*{hub}"
+        InputError, match=f"--extractor {name}: its .* not here, and .* not downloaded; put .*{hub}"
     ) as error:
         load(name)
     assert "\n" not in str(error.value)

@@ -21,7 +21,7 @@ PIXELS = Extractor(
     resize="none",
     features=lambda images: images.flatten(1).float(),
 )
-JUDGE = dataclasses.replace(PIXELS, logits=lambda features: features[:, :10] * 5, judges=True)
+JUDGE = dataclasses.replace(PIXELS, logits=lambda features: features[:, :10] * 5, dataset_classes=True)
 
 
 def replaying(images):
@@ -66,8 +66,8 @@ def test_the_papers_numbers_on_a_large_dataset(digits):
     ("asked", "words"),
     [
         ({"name": "train50k"}, "--protocol train50k: unknown; did you mean train-50k"),
-        ({"name": "train-50k", "n_real": 1198}, "--n-real 1198: the train split has 1197 images; ask for at most"),
-        ({"n_real": 601}, "--n-real 601: the test split has 600 images"),
+        ({"name": "train-50k", "n_real": 1198}, "--n-real 1198: the train split has only 1197 images; use at most"),
+        ({"n_real": 601}, "--n-real 601: the test split has only 600 images"),
         ({"kid_subset": 1}, "--kid-subset 1: must be from 2 to 600"),
         ({"n_fake": 50, "kid_subset": 51}, "--kid-subset 51: must be from 2 to 50"),
         (
@@ -91,7 +91,7 @@ def test_a_kid_subset_is_part_of_the_id_only_where_it_is_given():
 def test_the_default_metrics_are_those_that_cost_nothing(digits):
     protocol = resolve_protocol(digits, PIXELS)
     assert resolve_metrics(None, JUDGE, protocol) == ("is", "modes")
-    assert resolve_metrics(None, dataclasses.replace(JUDGE, judges=False), protocol) == ("is",)
+    assert resolve_metrics(None, dataclasses.replace(JUDGE, dataset_classes=False), protocol) == ("is",)
     assert resolve_metrics(None, PIXELS, protocol) == ()
     assert resolve_metrics("none", JUDGE, protocol) == ()
     assert resolve_metrics("prc, kid", JUDGE, protocol) == ("kid", "prc")
@@ -114,7 +114,7 @@ def test_metrics_that_cannot_be_are_refused(digits, asked, words):
 
 
 def test_neighbours_need_images(digits):
-    with pytest.raises(InputError, match="--metrics prc: needs at least 4 images on either side"):
+    with pytest.raises(InputError, match="--metrics prc: needs at least 4 real and generated images"):
         resolve_metrics("prc", PIXELS, resolve_protocol(digits, PIXELS, n_fake=3))
 
 

@@ -10,10 +10,10 @@ import torch
 
 from study.metrics.extractors.menu import load_extractor
 from study.metrics.protocols import resolve_protocol
-from study.metrics.sample import CLASSES, FEATURES, IMAGES, LOOK_EVERY, collect
+from study.metrics.sample import CLASSES, FEATURES, FINITE_CHECK_EVERY, IMAGES, collect
 from study.metrics.scores.classes import Classes
 from study.metrics.scores.frechet import Moments
-from study.metrics.scoring import AT_ONCE, BATCH_SIZE, Scorer
+from study.metrics.scoring import BATCH_SIZE, PACK_BATCH_SIZE, Scorer
 
 K, LATENT_DIM = 5, 6
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -87,7 +87,7 @@ def test_a_spoilt_generator_has_no_score_and_disturbs_none(scorer, weights, valu
     assert scored[:2] + scored[3:] == whole[:2] + whole[3:]
 
 
-@pytest.mark.parametrize(("spoilt", "made"), [([0, 1], LOOK_EVERY), ([0], 50)])
+@pytest.mark.parametrize(("spoilt", "made"), [([0, 1], FINITE_CHECK_EVERY), ([0], 50)])
 def test_only_where_all_are_spoilt_the_rest_is_not_made(digits, scorer, spoilt, made):
     protocol = resolve_protocol(digits, scorer.extractor, n_fake=50 * BATCH_SIZE)
     batches = []
@@ -104,7 +104,7 @@ def test_only_where_all_are_spoilt_the_rest_is_not_made(digits, scorer, spoilt, 
     assert len(batches) == made
 
 
-@pytest.mark.parametrize("k", [1, 4, 7, AT_ONCE + 1])
+@pytest.mark.parametrize("k", [1, 4, 7, PACK_BATCH_SIZE + 1])
 def test_latents_are_those_of_one_generator_and_images_are_held_in_bounds(scorer, k):
     seen = []
 
@@ -113,7 +113,7 @@ def test_latents_are_those_of_one_generator_and_images_are_held_in_bounds(scorer
         return torch.zeros(k, len(latents), 1, 8, 8).fill_(float("nan"))
 
     scorer.score_pack(generate, LATENT_DIM, k)
-    assert len(seen[0]) == max(1, min(BATCH_SIZE, AT_ONCE // k))
+    assert len(seen[0]) == max(1, min(BATCH_SIZE, PACK_BATCH_SIZE // k))
     single = []
     scorer.score(lambda latents: single.append(latents) or torch.zeros(len(latents), 1, 8, 8), LATENT_DIM)
     every, some = torch.cat(single), torch.cat(seen)

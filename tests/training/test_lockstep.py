@@ -104,7 +104,7 @@ def test_members_that_were_stopped_at_different_steps_go_on_to_the_same_bits(dig
     monkeypatch.setattr("study.training.loop.CHECK_EVERY", 2)
     trials, seen = cell("spectral_norm", n_dis=n_dis, steps=9), {}
     kept = lambda place, position: seen.update({(place, position.step): position})  # noqa: E731
-    whole = trained(trials, digits, scorer, every=3, between=kept)
+    whole = trained(trials, digits, scorer, every=3, on_position=kept)
     assert {(1, 2), (1, 4), (1, 8)} <= set(seen)
     starts = [None, whole[1][0].position, seen[2, 4]]
     resumed = trained(trials, digits, scorer, every=3, starts=starts)
@@ -204,7 +204,7 @@ def test_where_compiling_fails_the_step_runs_as_it_is_and_says_why(digits, score
     trial = cell()[0]
     failed = list(train(trial, digits, scorer, checkpoint_every=3, compiler="counting"))
     same_bits(failed, list(train(trial, digits, scorer, checkpoint_every=3)))
-    told = failed[0].together
+    told = failed[0].lockstep
     assert (told.programs.compiled, told.refused) == (EAGER, "RuntimeError: no C++ compiler")
 
 

@@ -17,10 +17,10 @@ from study.data.dataset import SPLITS
 from study.gan.architectures import ARCHITECTURES
 from study.gan.methods.normalizations import NORMALIZATIONS
 from study.gan.methods.penalties import PENALTIES
-from study.gan.model import Settings, build, initial_state
+from study.gan.model import HyperparameterTensors, build, initial_state
 from study.gan.program import Programs
 from study.gan.step import discriminator_step, generator_step
-from study.metrics.scoring import Scored
+from study.metrics.scoring import ScoreResult
 from study.training.batches import from_map
 from study.training.lockstep import Diverged
 from study.training.loop import CHECK_EVERY, check_parameters, draw, stream, train
@@ -48,7 +48,7 @@ def by_hand(trial, images, until):
     """The training loop of the study, written out; yields (step, state, metrics, G's loss or None)."""
     gan = build(trial, *images.train.shape[1:3])
     state = initial_state(gan, stream(trial.seed, "initial", 0))
-    settings, batches = Settings.of(trial.hyperparameters), from_map(images, trial.training)
+    settings, batches = HyperparameterTensors.of(trial.hyperparameters), from_map(images, trial.training)
     for step in range(1, until + 1):
         real = batches(step)
         latents, noise = draw(gan, trial, real.shape, step, "cpu")
@@ -244,7 +244,7 @@ def test_every_architecture_trains(digits, scorer):
         def score_pack(self, generate, latent_dim, _):
             images = generate(torch.zeros(2, latent_dim))
             assert images.isfinite().all()
-            return [Scored(float(images.mean()), Scores())]
+            return [ScoreResult(float(images.mean()), Scores())]
 
     for name, architecture in ARCHITECTURES.items():
         for size in (8, 16, 32, 64):

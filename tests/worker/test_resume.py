@@ -175,7 +175,7 @@ def test_between_checkpoints_a_state_is_written_only_when_it_is_due(plan, monkey
     kept = Unfinished(context.results, so_far, print)
     for step, seconds in ((1, 299.0), (2, 301.0), (3, 600.0), (4, 602.0)):
         position = study.training.lockstep.Position(
-            step, None, study.training.lockstep.Tally.empty("cpu"), seconds, 0.0
+            step, None, study.training.lockstep.LossTally.empty("cpu"), seconds, 0.0
         )
         kept.write_when_due(so_far._replace(position=position), (1, 8))
     assert written == [2, 4]
@@ -184,10 +184,10 @@ def test_between_checkpoints_a_state_is_written_only_when_it_is_due(plan, monkey
 @pytest.fixture
 def ever_worse(monkeypatch):
     """The first checkpoint is the best one."""
-    whole = study.training.loop.evaluated
+    whole = study.training.loop.make_evaluation
     monkeypatch.setattr(
         study.training.loop,
-        "evaluated",
+        "make_evaluation",
         lambda trial, step, *rest: replace(whole(trial, step, *rest), frechet_distance=float(step)),
     )
 

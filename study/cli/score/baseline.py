@@ -12,7 +12,7 @@ from study.storage.files import parse_location
 
 if TYPE_CHECKING:
     from study.core.context import Context
-    from study.metrics.baseline import Baseline as Between
+    from study.metrics.baseline import SplitDistance
     from study.storage.baselines import RecordedBaseline
 
 
@@ -40,7 +40,7 @@ def baseline(
     """Show the Frechet distance between the real images of the two splits: what a perfect generator could reach."""
     from study import data
     from study.driver.planning import plan
-    from study.metrics.baseline import PAPER, between_splits
+    from study.metrics.baseline import PAPER, split_distance
     from study.metrics.extractors.menu import load_extractor
     from study.storage.schema import score_label
 
@@ -54,7 +54,7 @@ def baseline(
     network = load_extractor(
         context.protocol.extractor, dataset=name, data_dir=request.data_dir, weights=features.extractor_weights
     )
-    found = between_splits(loaded, network, context.protocol, request.data_dir)
+    found = split_distance(loaded, network, context.protocol, request.data_dir)
     label = score_label(vars(context.protocol))
     numbers = f"{found.n_real:,} {found.split} images against {found.n_other:,} of the other split"
     print(f"{name}: {label} {found.distance:.2f} ({numbers})")
@@ -66,7 +66,7 @@ def baseline(
         print(f"on record: {record_baseline(results, _recorded(context, loaded.sha256, found))}")
 
 
-def _recorded(context: "Context", dataset_sha256: str, found: "Between") -> "RecordedBaseline":
+def _recorded(context: "Context", dataset_sha256: str, found: "SplitDistance") -> "RecordedBaseline":
     from study.storage.baselines import RecordedBaseline
 
     protocol = context.protocol

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from study.core.context import Context
     from study.driver.planning.planned import Planned, Shape
     from study.driver.request import Request
-    from study.metrics.scoring import Scored
+    from study.metrics.scoring import ScoreResult
     from study.worker.checkpoint import Generator
 
 TrialIds = Annotated[
@@ -32,7 +32,7 @@ def check_named(trial_ids: list[str] | None, every: bool, images: Path | None, r
         raise InputError(f"--results {results}: nothing has been run there; `study run grid --results DIR` does it.")
 
 
-def score_folder(request: "Request", folder: Path) -> tuple["Context", "Scored"]:
+def score_folder(request: "Request", folder: Path) -> tuple["Context", "ScoreResult"]:
     """The scores of the first n_fake images of a folder, whose names decide the order."""
     from study import data
     from study.driver.planning import plan
@@ -116,6 +116,6 @@ def number_words(scores: dict[str, Any]) -> str:
     return "".join(f", {name} {value:.4g}" for name, value in scores.items() if value is not None)
 
 
-def score_line(context: "Context", scored: "Scored") -> str:
+def score_line(context: "Context", scored: "ScoreResult") -> str:
     """All scores of a set of images."""
     return f"{label(context)} {scored.frechet_distance:.2f}{number_words(vars(scored.scores))}"

@@ -1,4 +1,4 @@
-"""The architectures: one file each; the folder listing is the menu."""
+"""The architectures, one file each: every file in this folder is an entry of the menu."""
 
 import importlib
 import pkgutil
@@ -16,7 +16,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def parameter_counts(name: str, resolution: int) -> tuple[int, int]:
-    """Parameters of G and of D at the study's width, for RGB images and without a normalisation of D's layers."""
+    """Numbers of parameters of G and D at the study's width, for RGB images and without layer normalization."""
     architecture = ARCHITECTURES[name]
     options = {option: declared.default for option, declared in architecture.options.items()}
     size = {"width": 64, "resolution": resolution, "channels": 3}

@@ -1,6 +1,6 @@
-"""DCGAN: the convolutional pair of Radford et al. (2016) as the study's released code has it.
+"""DCGAN: the convolutional networks of Radford et al. (2016) as in the study's released code.
 
-Differs from Radford et al.: D's input and G's output are in [0, 1], and D's normalisation is the method's.
+Differs from Radford et al.: D's input and G's output are in [0, 1], and the method chooses D's normalization.
 """
 
 import torch
@@ -8,14 +8,15 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 from study.core.errors import InputError
-from study.gan.networks.architecture import Architecture, PlaceNorm, truncated_normal_kernels
+from study.gan.networks.architecture import Architecture, NormFactory, truncated_normal_kernels
 from study.gan.networks.layers import LeakyReLU
 
-BATCH_NORM = {"eps": 1e-5, "momentum": 0.1}  # decay 0.9 in the study's terms
+EPS, MOMENTUM = 1e-5, 0.1
+"""Of G's batch norm; momentum 0.1 is decay 0.9 in TensorFlow's terms."""
 
 
 class HalvingConv(nn.Conv2d):
-    """A 5x5 convolution of stride 2 on even sizes; TensorFlow pads it by 1 px before and 2 px after."""
+    """A 5x5 convolution of stride 2 for even sizes, padded as in TensorFlow: 1 px before and 2 px after."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 5, stride=2)
@@ -30,11 +31,11 @@ class DoublingConv(nn.ConvTranspose2d):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 5, stride=2)
 
-    def forward(self, maps: Tensor) -> Tensor:
+    def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]  # no output_size: cropping fixes the size
         return conv_transpose2d(maps, self.weight, self.bias, stride=2, padding=1)[:, :, :-1, :-1]
 
 
-class Generator(nn.Module):
+class DcganGenerator(nn.Module):
     """Latents [N, latent_dim] -> images [N, channels, resolution, resolution] in [0, 1]."""
 
     def __init__(self, *, latent_dim: int, width: int, resolution: int, channels: int) -> None:
@@ -46,12 +47,12 @@ class Generator(nn.Module):
                 layer
                 for inputs, outputs in ((8, 4), (4, 2), (2, 1))
                 for layer in (
-                    nn.BatchNorm2d(inputs * width, **BATCH_NORM),
+                    nn.BatchNorm2d(inputs * width, EPS, MOMENTUM),
                     nn.ReLU(),
                     DoublingConv(inputs * width, outputs * width),
                 )
             ),
-            nn.BatchNorm2d(width, **BATCH_NORM),
+            nn.BatchNorm2d(width, EPS, MOMENTUM),
             nn.ReLU(),
             DoublingConv(width, channels),
         )
@@ -61,13 +62,13 @@ class Generator(nn.Module):
         return 0.5 * torch.tanh(self.upsample(seed)) + 0.5
 
 
-class Discriminator(nn.Module):
+class DcganDiscriminator(nn.Module):
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N].
 
-    `norm` follows each convolution but the first, before its activation.
+    `norm` follows each convolution except the first, before its activation.
     """
 
-    def __init__(self, *, width: int, resolution: int, channels: int, norm: PlaceNorm) -> None:
+    def __init__(self, *, width: int, resolution: int, channels: int, norm: NormFactory) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         size, inputs = resolution, channels
@@ -81,19 +82,20 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * size * size, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images).squeeze(1)
+        outputs: Tensor = self.layers(images)
+        return outputs.squeeze(1)
 
 
 def check_size(resolution: int) -> None:
-    """Raises InputError where four halvings do not come out even."""
+    """Raises InputError if the resolution is not a multiple of 16 px."""
     if resolution < 16 or resolution % 16:
         raise InputError(f"--architecture dcgan: {resolution} px does not fit; it takes any multiple of 16 px.")
 
 
 ARCHITECTURE = Architecture(
-    description="Radford et al. 2016, with 5x5 kernels; any multiple of 16 px, width 64 in the study's code",
-    generator=Generator,
-    discriminator=Discriminator,
+    description="convolutional, 5x5 kernels; Radford et al. 2016; multiples of 16 px; width 64 in the study's code",
+    generator=DcganGenerator,
+    discriminator=DcganDiscriminator,
     initialize=truncated_normal_kernels,
     check_size=check_size,
     study_sizes=(32, 128),

@@ -1,4 +1,4 @@
-"""ResNet19: the residual pair of the study's large images, after Miyato et al. (2018; table 3 in v1 of the study)."""
+"""ResNet19: residual networks for large images, after Miyato et al. (2018; table 3 in v1 of the study)."""
 
 import math
 
@@ -6,7 +6,7 @@ from torch import nn
 
 from study.core.errors import InputError
 from study.gan.networks import resnet
-from study.gan.networks.architecture import Architecture, PlaceNorm, truncated_normal_kernels
+from study.gan.networks.architecture import Architecture, NormFactory, truncated_normal_kernels
 
 SEED_SIZE = 4
 
@@ -14,12 +14,12 @@ SEED_SIZE = 4
 def generator(*, latent_dim: int, width: int, resolution: int, channels: int) -> nn.Module:
     """Latents [N, latent_dim] -> images [N, channels, resolution, resolution] in [0, 1].
 
-    Below 128 px the last of the five blocks keeps the size, as in the released code. Differs from it above 128 px,
-    which it does not know: further blocks follow.
+    Below 128 px the last of the five blocks keeps the size, as in the released code. Differs from that code above 128
+    px, which it does not support: further blocks follow.
     """
     doublings = int(math.log2(resolution // SEED_SIZE))
     multiples = [8, 4, 4, 2, 1] + [1] * (doublings - 5)
-    return resnet.Generator(
+    return resnet.ResnetGenerator(
         latent_dim=latent_dim,
         channels=channels,
         seed=(8 * width, SEED_SIZE),
@@ -27,26 +27,24 @@ def generator(*, latent_dim: int, width: int, resolution: int, channels: int) ->
     )
 
 
-def discriminator(*, width: int, resolution: int, channels: int, norm: PlaceNorm) -> nn.Module:
+def discriminator(*, width: int, resolution: int, channels: int, norm: NormFactory) -> nn.Module:
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N]."""
     blocks: list[resnet.DiscriminatorBlock] = []
     size, inputs = resolution, channels
     for multiple in (1, 2, 4, 4, 8, 8):
         blocks.append(resnet.DiscriminatorBlock(inputs, multiple * width, size=size, norm=norm, down=True))
         size, inputs = size // 2, multiple * width
-    return resnet.Discriminator(blocks=blocks, features=inputs)
+    return resnet.ResnetDiscriminator(blocks=blocks, features=inputs)
 
 
 def check_size(resolution: int) -> None:
-    """Raises InputError where D's six halvings or G's doublings do not come out even."""
+    """Raises InputError if the resolution is not a power of two or is below 64 px."""
     if resolution < 64 or resolution & (resolution - 1):
-        raise InputError(
-            f"--architecture resnet19: {resolution} px does not fit; it takes powers of two from 64 px on."
-        )
+        raise InputError(f"--architecture resnet19: {resolution} px does not fit; it takes powers of two from 64 px.")
 
 
 ARCHITECTURE = Architecture(
-    description="residual, after Miyato et al. 2018; powers of two from 64 px on, 128 px and width 64 in the study",
+    description="residual, after Miyato et al. 2018; powers of two from 64 px; 128 px and width 64 in the study",
     generator=generator,
     discriminator=discriminator,
     initialize=truncated_normal_kernels,

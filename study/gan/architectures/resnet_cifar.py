@@ -1,4 +1,6 @@
-"""ResNet-CIFAR: the small residual pair of Miyato et al. (2018, table 4) as the study built it, and its ablation."""
+"""ResNet-CIFAR: the small residual networks of Miyato et al. (2018, table 4) as the study built them, and their
+ablation.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +8,7 @@ from torch import Tensor, nn
 from study.core.errors import InputError
 from study.gan.member import Option
 from study.gan.networks import resnet
-from study.gan.networks.architecture import Architecture, PlaceNorm, truncated_normal_kernels
+from study.gan.networks.architecture import Architecture, NormFactory, truncated_normal_kernels
 
 SINGLE_CHANGES = ("RES", "CIN", "OPT", "SUM", "TAN", "EPS")
 CHANGES: dict[str, frozenset[str]] = {
@@ -15,29 +17,34 @@ CHANGES: dict[str, frozenset[str]] = {
     "CIN_OPT": frozenset({"CIN", "OPT"}),
     "ALL": frozenset(SINGLE_CHANGES),
 }
-"""What each code of the paper's ablation (appendix D) changes.
+"""The changes of each code of the paper's ablation (appendix D).
 
-RES: D's blocks add their input itself where it has the shape of their output; elsewhere the shortcut keeps its 3x3
-    convolution, as in Miyato et al.'s code.
-CIN: D's blocks are as wide inside as their input, not as their output.
-OPT: the first block of D has no normalisation and ReLU before its first convolution, and is as wide inside as its
-    output. Images are never negative, so without TAN or a layer normalisation that ReLU does nothing and OPT computes
-    what DEF does; and as no other block changes its channels, so does CIN_OPT.
-SUM: D sums the last maps over their pixels; it does not average them.
+RES: the shortcut of D's blocks is the identity if input and output have the same shape; otherwise it keeps its 3x3
+convolution, as in Miyato et al.'s code.
+
+CIN: the inner channels of D's blocks are as many as the input's, not the output's.
+
+OPT: the first block of D has no normalization and ReLU before its first convolution, and its inner channels are as many
+as its output's. Images are never negative, so without TAN or a layer normalization that ReLU has no effect and OPT
+equals DEF. No other block changes its number of channels, so CIN_OPT equals DEF too.
+
+SUM: D sums the last maps over pixels instead of averaging them.
+
 TAN: images are in [-1, 1] inside the networks: G ends in tanh, and D rescales its input.
-EPS: G's batch norm has eps 2e-5, not 1e-5.
+
+EPS: G's batch norm has eps 2e-5 instead of 1e-5.
 """
 
 
 def unit_tanh(maps: Tensor) -> Tensor:
-    """Tanh, rescaled to [0, 1]."""
+    """Tanh rescaled to [0, 1]."""
     return (torch.tanh(maps) + 1) / 2
 
 
 def generator(*, latent_dim: int, width: int, resolution: int, channels: int, ablation: str) -> nn.Module:
     """Latents [N, latent_dim] -> images [N, channels, resolution, resolution] in [0, 1]."""
     changes = CHANGES[ablation]
-    return resnet.Generator(
+    return resnet.ResnetGenerator(
         latent_dim=latent_dim,
         channels=channels,
         seed=(4 * width, resolution // 8),
@@ -47,7 +54,7 @@ def generator(*, latent_dim: int, width: int, resolution: int, channels: int, ab
     )
 
 
-def discriminator(*, width: int, resolution: int, channels: int, norm: PlaceNorm, ablation: str) -> nn.Module:
+def discriminator(*, width: int, resolution: int, channels: int, norm: NormFactory, ablation: str) -> nn.Module:
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N]."""
     changes = CHANGES[ablation]
     blocks: list[resnet.DiscriminatorBlock] = []
@@ -67,17 +74,17 @@ def discriminator(*, width: int, resolution: int, channels: int, norm: PlaceNorm
             )
         )
         size, inputs = size // 2 if down else size, outputs
-    return resnet.Discriminator(blocks=blocks, features=outputs, total="SUM" in changes, signed="TAN" in changes)
+    return resnet.ResnetDiscriminator(blocks=blocks, features=outputs, total="SUM" in changes, signed="TAN" in changes)
 
 
 def check_size(resolution: int) -> None:
-    """Raises InputError where three doublings do not come out even."""
+    """Raises InputError if the resolution is not a multiple of 8 px."""
     if resolution < 8 or resolution % 8:
         raise InputError(f"--architecture resnet_cifar: {resolution} px does not fit; it takes any multiple of 8 px.")
 
 
 ARCHITECTURE = Architecture(
-    description="residual, after Miyato et al. 2018, table 4; any multiple of 8 px, 32 px and width 64 in the study",
+    description="residual, after Miyato et al. 2018, table 4; multiples of 8 px; 32 px and width 64 in the study",
     generator=generator,
     discriminator=discriminator,
     initialize=truncated_normal_kernels,
@@ -85,7 +92,7 @@ ARCHITECTURE = Architecture(
     study_sizes=(32,),
     options={
         "ablation": Option(
-            default="DEF", choices=tuple(CHANGES), description="change of the networks; Kurach et al. 2019, appendix D"
+            default="DEF", choices=tuple(CHANGES), description="ablation of the networks; appendix D of the study"
         )
     },
 )

@@ -1,31 +1,32 @@
-"""SNDCGAN: the convolutional pair of Miyato et al. (2018, table 3), at the study's settings (its table 2 in v1)."""
+"""SNDCGAN: the convolutional networks of Miyato et al. (2018, table 3) with the study's settings (table 2 in v1)."""
 
 import torch
 from torch import Tensor, nn
 
 from study.core.errors import InputError
-from study.gan.networks.architecture import Architecture, PlaceNorm
+from study.gan.networks.architecture import Architecture, NormFactory
 from study.gan.networks.layers import Conv2d, ConvTranspose2d, LeakyReLU
 
-BATCH_NORM = {"eps": 2e-5, "momentum": 0.1}  # decay 0.9 in the study's terms
+EPS, MOMENTUM = 2e-5, 0.1
+"""Of G's batch norm; momentum 0.1 is decay 0.9 in TensorFlow's terms."""
 
 
-class Generator(nn.Module):
+class SndcganGenerator(nn.Module):
     """Latents [N, latent_dim] -> images [N, channels, resolution, resolution] in [0, 1]."""
 
     def __init__(self, *, latent_dim: int, width: int, resolution: int, channels: int) -> None:
         super().__init__()
         self.seed_map = (8 * width, resolution // 8, resolution // 8)
         units = 8 * width * (resolution // 8) ** 2
-        # Batch norm acts on the flat vector here: one scale and offset per unit, not per channel.
-        self.project = nn.Sequential(nn.Linear(latent_dim, units), nn.BatchNorm1d(units, **BATCH_NORM), nn.ReLU())
+        # Batch norm of the flat vector: one scale and offset per unit, not per channel.
+        self.project = nn.Sequential(nn.Linear(latent_dim, units), nn.BatchNorm1d(units, EPS, MOMENTUM), nn.ReLU())
         self.upsample = nn.Sequential(
             *(
                 layer
                 for inputs, outputs in ((8, 4), (4, 2), (2, 1))
                 for layer in (
                     ConvTranspose2d(inputs * width, outputs * width, 4, stride=2, padding=1),
-                    nn.BatchNorm2d(outputs * width, **BATCH_NORM),
+                    nn.BatchNorm2d(outputs * width, EPS, MOMENTUM),
                     nn.ReLU(),
                 )
             ),
@@ -37,13 +38,14 @@ class Generator(nn.Module):
         return (torch.tanh(self.upsample(seed)) + 1) / 2
 
 
-class Discriminator(nn.Module):
+class SndcganDiscriminator(nn.Module):
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N].
 
-    `norm` follows each convolution, before its activation. Differs from the study: it has none or spectral norm here.
+    `norm` follows each convolution, before its activation. Differs from the study, which used none or spectral norm
+    here.
     """
 
-    def __init__(self, *, width: int, resolution: int, channels: int, norm: PlaceNorm) -> None:
+    def __init__(self, *, width: int, resolution: int, channels: int, norm: NormFactory) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         size, inputs = resolution, channels
@@ -59,17 +61,18 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * size * size, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images * 2 - 1).squeeze(1)
+        outputs: Tensor = self.layers(images * 2 - 1)
+        return outputs.squeeze(1)
 
 
 def check_size(resolution: int) -> None:
-    """Raises InputError where three halvings do not come out even."""
+    """Raises InputError if the resolution is not a multiple of 8 px."""
     if resolution < 8 or resolution % 8:
         raise InputError(f"--architecture sndcgan: {resolution} px does not fit; it takes any multiple of 8 px.")
 
 
 def initialize(network: nn.Module, rng: torch.Generator) -> None:
-    """All weights Normal(0, 0.02), biases 0, normalisation scales 1."""
+    """All weights Normal(0, 0.02), biases 0, normalization scales 1."""
     for name, parameter in network.named_parameters():
         if parameter.ndim >= 2:
             nn.init.normal_(parameter, std=0.02, generator=rng)
@@ -80,9 +83,9 @@ def initialize(network: nn.Module, rng: torch.Generator) -> None:
 
 
 ARCHITECTURE = Architecture(
-    description="Miyato et al. 2018, table 3; any multiple of 8 px, width 64 in the study",
-    generator=Generator,
-    discriminator=Discriminator,
+    description="convolutional; Miyato et al. 2018, table 3; multiples of 8 px; width 64 in the study",
+    generator=SndcganGenerator,
+    discriminator=SndcganDiscriminator,
     initialize=initialize,
     check_size=check_size,
     study_sizes=(32, 128),

@@ -1,1 +1,1 @@
-"""What a method is made of: losses, penalties, normalizations and constraints."""
+"""The members of a method: losses, penalties, normalizations and constraints."""

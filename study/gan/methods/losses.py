@@ -1,6 +1,7 @@
-"""Losses: what discriminator (D) and generator (G) minimise, as functions of D's output.
+"""Losses of the discriminator (D) and the generator (G), as functions of D's output f.
 
-D's output is [N], before any sigmoid s. To add a loss, write it here and list it in LOSSES.
+D's output is [N], before any sigmoid s; x is a real image and x^ a generated one. To add a loss, write it here and list
+it in LOSSES.
 """
 
 from collections.abc import Callable
@@ -15,15 +16,16 @@ from study.gan.networks.autoencoder import AutoEncoder
 
 @dataclass(frozen=True)
 class Loss:
-    """A pair of objectives.
+    """A pair of objectives, both minimized.
 
     Attributes:
-        discriminator: (output on real [N], output on fake [N], *state) -> scalar.
-        generator: (output on fake [N]) -> scalar.
-        threshold: the output above which D takes an image for real; None where its output is no such judgement.
-        state: initial values of the scalars that the loss keeps from one D update to the next.
-        advance: (output on real, output on fake, *state) -> state after a D update.
-        network: D, as `Architecture.discriminator` makes it, where it is not the architecture's.
+        discriminator: (outputs on real images [N], outputs on generated images [N], *state) -> scalar.
+        generator: (outputs on generated images [N]) -> scalar.
+        threshold: D classifies an image as real if its output is above this; None if the output is not a
+            classification.
+        state: initial values of the scalars that the loss keeps between D updates.
+        advance: (outputs on real images, outputs on generated images, *state) -> state after a D update.
+        network: makes D, with the arguments of `Architecture.discriminator`, if the loss needs its own network.
     """
 
     discriminator: Callable[..., Tensor]
@@ -50,7 +52,7 @@ def minimax() -> Loss:
 def wasserstein() -> Loss:
     """D: f(x^) - f(x), G: -f(x^) (Arjovsky et al., 2017, equations 2 and 3).
 
-    It bounds D by nothing: add a penalty, a normalisation or weight_clipping, as the study did with the first two.
+    The loss itself does not bound D: add a penalty or a normalization, as the study did, or weight_clipping.
     """
     return Loss(
         discriminator=lambda real, fake: fake.mean() - real.mean(),
@@ -62,16 +64,16 @@ def wasserstein() -> Loss:
 def least_squares(real_valued: bool) -> Loss:
     """D: ((d(x) - 1)^2 + d(x^)^2) / 2, G: (d(x^) - 1)^2 / 2 (Mao et al., 2017, equation 9).
 
-    Differs from that paper: d = s(f), a sigmoid, because the released code of the study ran it so. With `real_valued`
-    it is d = f, as in the papers; there the study's section 2.1 has its signs turned round.
+    Differs from that paper: d = s(f), a sigmoid, because the released code of the study used it. With `real_valued`, d
+    = f, as in the papers; the formula in section 2.1 of the study has reversed signs.
     """
 
-    def judged(outputs: Tensor) -> Tensor:
+    def decision(outputs: Tensor) -> Tensor:
         return outputs if real_valued else outputs.sigmoid()
 
     return Loss(
-        discriminator=lambda real, fake: ((judged(real) - 1).square().mean() + judged(fake).square().mean()) / 2,
-        generator=lambda fake: (judged(fake) - 1).square().mean() / 2,
+        discriminator=lambda real, fake: ((decision(real) - 1).square().mean() + decision(fake).square().mean()) / 2,
+        generator=lambda fake: (decision(fake) - 1).square().mean() / 2,
         threshold=0.5 if real_valued else 0.0,
     )
 
@@ -87,10 +89,9 @@ def hinge() -> Loss:
 def began(began_gamma: float, began_lambda: float) -> Loss:
     """D: L(x) - k L(x^), G: L(x^) (Berthelot et al., 2017, section 3.4).
 
-    D is an auto-encoder, its output L the error of reconstruction; k starts at 0, and after each D update it is
-    k + lambda (gamma L(x) - L(x^)), held in [0, 1]. Differs from the released code: there
-    k moves after both networks have, and is not held in [0, 1]; here it moves on the losses of the D update itself,
-    which takes no further pass.
+    D is an autoencoder, and its output L is the reconstruction error. k starts at 0; after each D update it becomes k +
+    lambda (gamma L(x) - L(x^)), clipped to [0, 1]. Differs from the released code, which updates k after both networks
+    and does not clip it: here k is updated with the losses of the D update, which needs no further pass.
     """
     return Loss(
         discriminator=lambda real, fake, k: real.mean() - k * fake.mean(),
@@ -104,29 +105,37 @@ def began(began_gamma: float, began_lambda: float) -> Loss:
 
 LOSSES: dict[str, Member[Loss]] = {
     "non_saturating": Member(
-        build=non_saturating, description="logistic, G maximises log D; Goodfellow et al. 2014; the study's section 2.1"
+        build=non_saturating,
+        description="logistic loss, G maximizes log D; Goodfellow et al. 2014; section 2.1 of the study",
     ),
     "minimax": Member(
         build=minimax,
-        description="logistic, G minimises log(1 - D); Goodfellow et al. 2014, equation 1; not in the study",
+        description="logistic loss, G minimizes log(1 - D); Goodfellow et al. 2014, equation 1; not in the study",
     ),
     "wasserstein": Member(
-        build=wasserstein, description="D's output itself; Arjovsky et al. 2017; the study's section 2.1"
+        build=wasserstein, description="difference of D's mean outputs; Arjovsky et al. 2017; section 2.1 of the study"
     ),
     "least_squares": Member(
         build=least_squares,
-        description="on D's sigmoid, as the study's code ran it; Mao et al. 2017; the study's section 2.1",
-        options={"real_valued": Option(default=False, description="on D's output itself, as in the papers")},
+        description="squared error of D's sigmoid, as in the study's code; Mao et al. 2017; section 2.1 of the study",
+        options={
+            "real_valued": Option(default=False, description="use D's output without the sigmoid, as in the papers")
+        },
     ),
     "hinge": Member(
-        build=hinge, description="margins of 1; Miyato et al. 2018, equations 16 and 17; the study's appendix"
+        build=hinge,
+        description="hinge loss with margin 1; Miyato et al. 2018, equations 16 and 17; appendix of the study",
     ),
     "began": Member(
         build=began,
-        description="D is an auto-encoder; Berthelot et al. 2017; not in the study",
+        description="D is an autoencoder, its output the reconstruction error; Berthelot et al. 2017; not in the study",
         options={
-            "began_gamma": Option(default=0.75, description="the ratio L(x^) / L(x) that k aims at", at_most=1),
-            "began_lambda": Option(default=0.001, description="how fast k moves"),
+            "began_gamma": Option(
+                default=0.75,
+                description="gamma, target ratio of the reconstruction errors L(generated) / L(real)",
+                at_most=1,
+            ),
+            "began_lambda": Option(default=0.001, description="lambda, learning rate of the balance k"),
         },
     ),
 }

@@ -1,4 +1,4 @@
-"""From a method's names to its members, and back: the menus' front door."""
+"""From the name of a method to its members and back."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from study.gan.methods.constraints import CONSTRAINTS, Constraint
 from study.gan.methods.losses import LOSSES, Loss
 from study.gan.methods.normalizations import NORMALIZATIONS, Normalization, OutputNormalization
 from study.gan.methods.penalties import PENALTIES, Penalty
+from study.gan.networks.architecture import Architecture
 
 MENUS: Mapping[str, Mapping[str, Member[Any]]] = {
     "loss": LOSSES,
@@ -21,11 +22,11 @@ MENUS: Mapping[str, Mapping[str, Member[Any]]] = {
     "penalty": PENALTIES,
     "constraint": CONSTRAINTS,
 }
-"""What the parts of a method's name may be, by the field that they fill. Architectures are a menu of their own."""
+"""The menus of the parts of a method's name, by field of `Method`. Architectures have their own menu."""
 
 
 class Members(NamedTuple):
-    """What a method is made of."""
+    """The members of a method, built with its options."""
 
     loss: Loss
     normalizations: tuple[Normalization, ...]
@@ -35,7 +36,7 @@ class Members(NamedTuple):
 
 
 def members(method: Method) -> Members:
-    """The members that `method` names, built with its options; raises InputError where it makes no sense."""
+    """The members of `method`, built with its options; raises InputError if they are unknown or cannot be combined."""
     check(method)
     given = dict(method.options)
 
@@ -52,68 +53,73 @@ def members(method: Method) -> Members:
         constraint=built(CONSTRAINTS, method.constraint),
         architecture_options=values(ARCHITECTURES[method.architecture].options),
     )
-    _check_together(method, made)
+    _check_combination(method, made)
     return made
 
 
-def _check_together(method: Method, made: Members) -> None:
-    """Raises InputError for members that have no meaning together."""
+def _check_combination(method: Method, made: Members) -> None:
+    """Raises InputError for members that cannot be combined."""
     normalizations = dict(zip(method.normalizations, made.normalizations, strict=True))
     kinds = [type(normalization) for normalization in normalizations.values()]
     if len(set(kinds)) < len(kinds):
         names = ", ".join(normalizations)
         raise InputError(
-            f"normalizations {names}: two act on the same thing; at most one each of weights, layers and output."
+            f"normalizations {names}: two act on the same part; use at most one each for weights, layers, output."
         )
-    output = next((n for n, one in normalizations.items() if isinstance(one, OutputNormalization)), None)
-    coupling = next((n for n, one in normalizations.items() if getattr(one, "couples_samples", False)), None)
+    output = next((n for n, member in normalizations.items() if isinstance(member, OutputNormalization)), None)
+    coupling = next((n for n, member in normalizations.items() if getattr(member, "couples_samples", False)), None)
     if output and made.loss.network:
         raise InputError(
-            f"normalization {output}: with {method.loss} D's output is an error of reconstruction, not a judgement that"
-            f" could be normalised; choose another loss, or a normalisation of weights or layers."
+            f"normalization {output}: does not fit {method.loss}, where D's output is a reconstruction error;"
+            f" choose another loss, or a normalization of weights or layers."
         )
     if output and coupling:
         raise InputError(
-            f"normalizations {coupling}, {output}: {output} takes D's gradient at each image on its own, but with"
-            f" {coupling} an image's output depends on its whole batch; choose another normalisation of layers."
+            f"normalizations {coupling}, {output}: do not fit together, as {output} needs D's gradient for each image"
+            f" alone and with {coupling} an output depends on the whole batch; choose another layer normalization."
         )
 
 
 def check(method: Method) -> None:
-    """Raises InputError for names, options and values that are on no menu, with the nearest known one."""
+    """Raises InputError for unknown names and options and for values out of range; suggests the closest known name."""
     declared = _declared_options(method)
     for name, value in method.options:
         if name not in declared and (readers := _readers(name)):
-            raise InputError(f"option {name}: only {readers} reads it, which this method does not have.")
+            raise InputError(
+                f"option {name}: only {readers} reads it, which this method does not use; remove the option."
+            )
         look_up("option", name, declared).check(name, value)
 
 
 def canonical(method: Method) -> Method:
-    """The same method without the options that are at their declared default, so that it has one id."""
+    """The same method without options at their default, so that equal methods have equal ids."""
     declared = _declared_options(method)
     kept = tuple((name, value) for name, value in method.options if declared[name].default != value)
     return replace(method, options=kept)
 
 
 def _readers(option: str) -> str:
-    """The members that declare an option, in words; "" where none does."""
-    menus = (ARCHITECTURES, *MENUS.values())
+    """The members that declare an option, joined by "or"; empty if there are none."""
+    menus: list[Mapping[str, Member[Any] | Architecture]] = [ARCHITECTURES, *MENUS.values()]
     return " or ".join(name for menu in menus for name, member in menu.items() if option in member.options)
 
 
 def _declared_options(method: Method) -> Mapping[str, Option]:
-    named = [
-        look_up("--architecture", method.architecture, ARCHITECTURES),
-        look_up("--loss", method.loss, LOSSES),
-        *(look_up("--normalization", name, NORMALIZATIONS) for name in method.normalizations),
-        *([look_up("--penalty", method.penalty, PENALTIES)] if method.penalty else []),
-        *([look_up("--constraint", method.constraint, CONSTRAINTS)] if method.constraint else []),
+    declared = [
+        look_up("--architecture", method.architecture, ARCHITECTURES).options,
+        look_up("--loss", method.loss, LOSSES).options,
+        *(look_up("--normalization", name, NORMALIZATIONS).options for name in method.normalizations),
+        *([look_up("--penalty", method.penalty, PENALTIES).options] if method.penalty else []),
+        *([look_up("--constraint", method.constraint, CONSTRAINTS).options] if method.constraint else []),
     ]
-    return {name: option for member in named for name, option in member.options.items()}
+    return {name: option for options in declared for name, option in options.items()}
 
 
 def parse_option(text: str, field: str = "--option") -> tuple[str, OptionValue]:
-    """The (name, value) of a text such as `clip_value=0.1`, `real_valued=true` or `ablation=CIN`."""
+    """The (name, value) of a text such as `clip_value=0.1`, `real_valued=true` or `ablation=CIN`.
+
+    Raises InputError, which names `field`, if the text is not NAME=VALUE.
+    """
     name, given, value = text.partition("=")
     if not (name and given and value):
         raise InputError(f"{field} {text}: must be NAME=VALUE, such as power_iterations=2; see `study methods`.")
@@ -125,30 +131,31 @@ def parse_option(text: str, field: str = "--option") -> tuple[str, OptionValue]:
 
 
 def parse(name: str, architecture: str, field: str = "--methods") -> Method:
-    """The method that a name such as `spectral_norm+dragan[dragan_noise=gaussian]` or `none` stands for.
+    """The method with a name such as `spectral_norm+dragan[dragan_noise=gaussian]` or `none`.
 
-    The loss is non_saturating unless named. Raises InputError with a suggestion for a part that is on no menu.
+    The default loss is non_saturating. Raises InputError, which names `field`, with the closest known name for an
+    unknown part.
     """
     plain, bracket, rest = name.partition("[")
     if bracket and not rest.endswith("]"):
         raise InputError(
-            f"{field} {name}: options stand in brackets at the end, such as spectral_norm[power_iterations=2]."
+            f"{field} {name}: put options in brackets at the end, such as spectral_norm[power_iterations=2]."
         )
     parts = [] if plain == "none" else plain.split("+")
     known = [member for menu in MENUS.values() for member in menu]
     for part in parts:
         if part not in known:
             raise unknown(field, part or name, ["none", *known])
-    named = {what: [part for part in parts if part in menu] for what, menu in MENUS.items()}
+    chosen = {what: [part for part in parts if part in menu] for what, menu in MENUS.items()}
     for what, plural in (("loss", "losses"), ("penalty", "penalties"), ("constraint", "constraints")):
-        if len(named[what]) > 1:
-            raise InputError(f"{field} {name}: names two {plural}; a method has at most one.")
+        if len(chosen[what]) > 1:
+            raise InputError(f"{field} {name}: has two {plural}; use at most one.")
     method = Method(
         architecture=architecture,
-        loss=(named["loss"] or [NON_SATURATING])[0],
-        normalizations=tuple(named["normalization"]),
-        penalty=(named["penalty"] or [None])[0],
-        constraint=(named["constraint"] or [None])[0],
+        loss=next(iter(chosen["loss"]), NON_SATURATING),
+        normalizations=tuple(chosen["normalization"]),
+        penalty=next(iter(chosen["penalty"]), None),
+        constraint=next(iter(chosen["constraint"]), None),
         options=tuple(parse_option(option, field) for option in rest[:-1].split(",")) if bracket else (),
     )
     members(method)
@@ -156,6 +163,6 @@ def parse(name: str, architecture: str, field: str = "--methods") -> Method:
 
 
 def parse_list(text: str, architecture: str, field: str = "--methods") -> list[Method]:
-    """The methods of a list separated by commas (those in brackets separate options), each once, in order."""
+    """The methods in a list separated by commas, without duplicates, in order; commas in brackets separate options."""
     names = re.split(r",(?![^\[]*\])", text)
     return list(dict.fromkeys(parse(name.strip(), architecture, field) for name in names))

@@ -1,6 +1,6 @@
-"""Penalties: terms that are added to D's loss, times the trial's penalty weight.
+"""Penalties: terms of D's loss, multiplied by the trial's penalty weight.
 
-Gradients are those of D's output with respect to the image in [0, 1], as the released code of the study took them
+Gradients are derivatives of D's output with respect to the image in [0, 1], as in the released code of the study
 (compare_gan, gans/gans_with_penalty.py). To add a penalty, write it here and list it in PENALTIES.
 """
 
@@ -18,7 +18,7 @@ Noise = Callable[[torch.Size, torch.Generator], Tensor]
 
 
 def no_noise(shape: torch.Size, rng: torch.Generator) -> Tensor:
-    """An empty tensor."""
+    """An empty tensor, for penalties without random numbers."""
     return torch.empty(0, device=rng.device)
 
 
@@ -27,11 +27,11 @@ class Penalty:
     """A term of D's loss.
 
     Attributes:
-        value: (discriminator, real, fake, noise) -> scalar.
-        draw_noise: (shape of a batch of images, rng) -> the random numbers that one evaluation of `value` needs;
-            an empty tensor where it needs none.
-        passes: what it costs, in forward passes of D over one batch of images, for estimates of time.
-        power_iterations: per D update, on D's singular vectors; 0 where it reads none.
+        value: (discriminator, real images, generated images, noise) -> scalar.
+        draw_noise: (shape of a batch of images, rng) -> the random numbers for one evaluation of `value`; an empty
+            tensor if it needs none.
+        passes: cost in forward passes of D over one batch of images, for time estimates.
+        power_iterations: number of power iterations per D update on D's singular vectors; 0 if they are not used.
     """
 
     value: Callable[[Discriminator, Tensor, Tensor, Tensor], Tensor]
@@ -41,9 +41,10 @@ class Penalty:
 
 
 TWICE_DIFFERENTIATED = 4
-"""Passes of a gradient penalty: forward, back to the image, and backward through the latter, which is two.
+"""Passes of a gradient penalty: forward, backward to the image, and backward through both (counted as two).
 
-Normalisations of layers and of the output have a second derivative, and take two more."""
+Normalizations of layers and of the output have a second derivative and need two more.
+"""
 
 
 def one_number_per_image(shape: torch.Size, rng: torch.Generator) -> Tensor:
@@ -64,25 +65,25 @@ def one_number_per_pixel(shape: torch.Size, rng: torch.Generator) -> Tensor:
 def slopes(critic: Critic, images: Tensor) -> Tensor:
     """Norm of D's gradient at each image, [N], as sqrt(1e-4 + sum of squares).
 
-    Differs from the paper: the 1e-4 under the root is the released code's; it keeps the root differentiable at 0.
+    Differs from the paper: the 1e-4 under the root is from the released code; it keeps the root differentiable at 0.
     """
     gradients, _ = image_gradients(critic, images)
     return torch.sqrt(1e-4 + gradients.square().sum(dim=(1, 2, 3)))
 
 
-def between(real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
-    """x + alpha (x^ - x), with alpha one number per image."""
+def interpolate(real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
+    """x + alpha (x^ - x), with alpha [N, 1, 1, 1] one number per image."""
     return real + noise * (fake - real)
 
 
 def gradient_penalty() -> Penalty:
-    """Mean of (slope - 1)^2 at random points between real and fake (Gulrajani et al., 2017, equation 3).
+    """Mean of (slope - 1)^2 at random points between real and generated images (Gulrajani et al., 2017, equation 3).
 
-    Two-sided; noise is alpha ~ U[0, 1), one per image; x^ are the fakes of the loss.
+    Two-sided. The noise is alpha ~ U[0, 1), one number per image; the generated images are those of the loss.
     """
 
     def value(discriminator: Discriminator, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
-        return (slopes(discriminator.critic, between(real, fake, noise)) - 1).square().mean()
+        return (slopes(discriminator.critic, interpolate(real, fake, noise)) - 1).square().mean()
 
     return Penalty(value, one_number_per_image, TWICE_DIFFERENTIATED)
 
@@ -91,7 +92,7 @@ def one_sided_gradient_penalty() -> Penalty:
     """Mean of max(slope - 1, 0)^2 at the same points (Gulrajani et al., 2017, section 4, "two-sided penalty")."""
 
     def value(discriminator: Discriminator, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
-        return (slopes(discriminator.critic, between(real, fake, noise)) - 1).relu().square().mean()
+        return (slopes(discriminator.critic, interpolate(real, fake, noise)) - 1).relu().square().mean()
 
     return Penalty(value, one_number_per_image, TWICE_DIFFERENTIATED)
 
@@ -99,9 +100,9 @@ def one_sided_gradient_penalty() -> Penalty:
 def dragan(dragan_noise: str) -> Penalty:
     """Mean of (slope - 1)^2 near real images (Kodali et al., 2017, equation 2).
 
-    `uniform` is what the released code of the study ran: clip(x + std (noise - 1/2), 0, 1), noise U[0, 1) per pixel,
-    with one std for the whole batch. `gaussian` is what its paper says: x + std noise, noise N(0, 1) per pixel; the
-    paper gives no scale, so it is the same std.
+    `uniform` is the version in the study's released code: clip(x + std (noise - 1/2), 0, 1), noise U[0, 1) per pixel,
+    with one std for the whole batch. `gaussian` is the version in the paper: x + std noise, noise N(0, 1) per pixel;
+    the paper gives no scale, so the same std is used.
     """
 
     def value(discriminator: Discriminator, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
@@ -114,10 +115,10 @@ def dragan(dragan_noise: str) -> Penalty:
 
 
 def l2() -> Penalty:
-    """Mean over D's layers of half the squared norm of the weights; no biases, no normalisation parameters.
+    """Mean over D's layers of half the squared norm of the weights, without biases and normalization parameters.
 
-    Differs from weight decay as usually meant: the released code divides by the number of layers, and adds the term
-    to the loss, so that Adam rescales its gradient.
+    Differs from common weight decay: the released code divides by the number of layers, and adds the term to the loss,
+    so that Adam rescales its gradient.
     """
 
     def value(discriminator: Discriminator, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
@@ -128,9 +129,9 @@ def l2() -> Penalty:
 
 
 def spectral_regularization() -> Penalty:
-    """Sum over D's layers of sigma(W)^2 (Yoshida & Miyato, 2017, who take half of it).
+    """Sum over D's layers of sigma(W)^2 (Yoshida & Miyato, 2017, who use half of it).
 
-    Of the raw weights, sigma by one persisted power iteration per D update (their algorithm 1).
+    Of the raw weights; sigma by one persistent power iteration per D update (their algorithm 1).
     """
 
     def value(discriminator: Discriminator, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
@@ -143,26 +144,28 @@ def spectral_regularization() -> Penalty:
 PENALTIES: dict[str, Member[Penalty]] = {
     "gradient_penalty": Member(
         build=gradient_penalty,
-        description="two-sided, between real and fake; Gulrajani et al. 2017; the study's section 2.2",
+        description="two-sided, between real and generated images; Gulrajani et al. 2017; section 2.2 of the study",
     ),
     "one_sided_gradient_penalty": Member(
         build=one_sided_gradient_penalty,
-        description="slopes above 1 only, between real and fake; Gulrajani et al. 2017; not in the study",
+        description="only gradient norms above 1, between real and generated; Gulrajani et al. 2017; not in the study",
     ),
     "dragan": Member(
         build=dragan,
-        description="two-sided, around real images; Kodali et al. 2017; the study's section 2.2",
+        description="two-sided, near real images; Kodali et al. 2017; section 2.2 of the study",
         options={
             "dragan_noise": Option(
                 default="uniform",
                 choices=("uniform", "gaussian"),
-                description="uniform and clipped, as the study's code ran it, or the Gaussian of its paper",
+                description="uniform with clipping, as in the study's code, or gaussian, as in the DRAGAN paper",
             )
         },
     ),
-    "l2": Member(build=l2, description="mean over layers of half squared weights; the study's section 2.2"),
+    "l2": Member(
+        build=l2, description="half the squared norm of the weights, mean over layers; section 2.2 of the study"
+    ),
     "spectral_regularization": Member(
         build=spectral_regularization,
-        description="sum over layers of squared largest singular values; Yoshida & Miyato 2017; not in the study",
+        description="squared largest singular value, sum over layers; Yoshida & Miyato 2017; not in the study",
     ),
 }

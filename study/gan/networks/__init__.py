@@ -1,1 +1,1 @@
-"""What the architectures are built from, and the discriminator as penalties and normalizations see it."""
+"""Building blocks of the architectures, and the interface of the discriminator for penalties and normalizations."""

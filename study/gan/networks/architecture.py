@@ -1,4 +1,4 @@
-"""What a file of this folder provides: an `ARCHITECTURE`."""
+"""The type of an architecture, and a weight initialization that several architectures share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,26 +8,26 @@ from torch import nn
 
 from study.gan.member import Option
 
-PlaceNorm = Callable[[int, int], nn.Module]
-"""(channels, size) -> the module that the method puts there; an identity where it normalises no layers."""
+NormFactory = Callable[[int, int], nn.Module]
+"""(channels, size) -> the layer normalization of the method; an identity if the method has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A pair of networks.
 
-    `width` is the unit in which channels are counted: 64 in the study, for every architecture.
+    `width` is the unit of channel counts: 64 in the study, for every architecture.
 
     Attributes:
         description: one line, with source and sizes.
         generator: (latent_dim, width, resolution, channels, **options) -> module: latents [N, latent_dim] -> images
             [N, C, H, W] in [0, 1].
         discriminator: (width, resolution, channels, norm, **options) -> module: images in [0, 1] -> outputs [N]. It
-            never names a normalisation: it calls `norm` where one may stand.
-        initialize: (network, rng) sets all parameters, in place.
-        check_size: (resolution) raises InputError where the networks do not fit.
+            does not depend on the kind of normalization: it calls `norm` at every place for one.
+        initialize: (network, rng) sets all parameters in place.
+        check_size: (resolution) raises InputError if the networks do not support it.
         study_sizes: the resolutions at which the study used it, in px.
-        options: what both networks read besides, by name.
+        options: options of both networks, by name.
     """
 
     description: str
@@ -40,10 +40,10 @@ class Architecture:
 
 
 def truncated_normal_kernels(network: nn.Module, rng: torch.Generator) -> None:
-    """Convolutions TruncatedNormal(0, 0.02), other weights Normal(0, 0.02), biases 0, normalisation scales 1.
+    """Convolutions TruncatedNormal(0, 0.02), other weights Normal(0, 0.02), biases 0, normalization scales 1.
 
-    As in the released code (compare_gan, gans/ops.py): transposed and dense layers are plain normals, and truncation is
-    at two standard deviations, which leaves one of 0.0176. An unpooling convolution is a convolution.
+    As in the released code (compare_gan, gans/ops.py): transposed and dense layers are normal; truncation at two
+    standard deviations leaves a standard deviation of 0.0176. A convolution after unpooling counts as a convolution.
     """
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):

@@ -1,20 +1,20 @@
-"""BEGAN's discriminator: an auto-encoder whose output is how badly it reconstructs an image."""
+"""BEGAN's discriminator: an autoencoder whose output is its reconstruction error."""
 
 from torch import Tensor, nn
 
-from study.gan.networks.architecture import PlaceNorm
+from study.gan.networks.architecture import NormFactory
 from study.gan.networks.layers import Conv2d, ConvTranspose2d, LeakyReLU
 
 
 class AutoEncoder(nn.Module):
-    """Images [N, channels, resolution, resolution] in [0, 1] -> mean absolute errors of reconstruction [N].
+    """Images [N, channels, resolution, resolution] in [0, 1] -> mean absolute reconstruction errors [N].
 
-    The layers of the released code (compare_gan, gans/BEGAN.py), which has 64 channels: two convolutions, a code of
-    `width` units, and their mirror image. `norm` stands on the code and in the decoder; on flat vectors it has one
-    scale per unit.
+    The layers of the released code (compare_gan, gans/BEGAN.py), with 64 channels there: two convolutions, a code of
+    `width` units, and the same layers mirrored. `norm` is applied to the code and in the decoder; on flat vectors it
+    has one scale per unit.
     """
 
-    def __init__(self, *, width: int, resolution: int, channels: int, norm: PlaceNorm) -> None:
+    def __init__(self, *, width: int, resolution: int, channels: int, norm: NormFactory) -> None:
         super().__init__()
         size, units = resolution // 4, 2 * width * (resolution // 4) ** 2
         self.network = nn.Sequential(
@@ -41,4 +41,5 @@ class AutoEncoder(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        return (self.network(images) - images).abs().mean(dim=(1, 2, 3))
+        reconstructions: Tensor = self.network(images)
+        return (reconstructions - images).abs().mean(dim=(1, 2, 3))

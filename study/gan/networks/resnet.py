@@ -1,8 +1,8 @@
-"""The study's residual networks, described by data: what resnet_cifar and resnet19 have in common.
+"""Residual networks of the study: the parts that resnet_cifar and resnet19 share.
 
 After Miyato et al. (2018) and the released code (compare_gan, gans/resnet_architecture.py). Differs from Miyato et al.:
-unpooling leaves zeros instead of repeating values, every shortcut has a 3x3 convolution, the first block of D begins
-with a ReLU on the image itself, and all of D's blocks widen in their first convolution.
+unpooling fills with zeros instead of repeating values, every shortcut has a 3x3 convolution, the first block of D
+begins with a ReLU on the image, and all blocks of D change the number of channels in their first convolution.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from study.gan.networks.architecture import PlaceNorm
+from study.gan.networks.architecture import NormFactory
 from study.gan.networks.layers import Conv3x3, Conv3x3Pool, ReLU, UnpoolConv3x3
 
 EPS = 1e-5
-"""Of the generators' batch norm (the default of appendix D)."""
+"""Of the generators' batch norm (the default in appendix D of the study)."""
 
 
 def batch_norm(channels: int, eps: float) -> nn.Module:
-    """G's batch norm, with decay 0.9 in the study's terms."""
+    """G's batch norm; momentum 0.1 is decay 0.9 in TensorFlow's terms."""
     return nn.BatchNorm2d(channels, eps=eps, momentum=0.1)
 
 
@@ -39,18 +39,20 @@ class GeneratorBlock(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.shortcut(maps) + self.main(maps)
+        outputs: Tensor = self.shortcut(maps) + self.main(maps)
+        return outputs
 
 
-class Generator(nn.Module):
+class ResnetGenerator(nn.Module):
     """Latents [N, latent_dim] -> images [N, channels, S, S] in [0, 1].
 
     Args:
-        latent_dim, channels: of the latents and of the images.
+        latent_dim: dimension of the latents.
+        channels: of the images.
         seed: channels and size of the map that the latents are projected to.
-        blocks: of each, its output channels and whether it doubles the size.
+        blocks: output channels of each block, and whether it doubles the size.
         eps: of batch norm.
-        squash: maps the last convolution's outputs to [0, 1].
+        squash: maps the outputs of the last convolution to [0, 1].
     """
 
     def __init__(
@@ -84,11 +86,11 @@ class DiscriminatorBlock(nn.Module):
     Args:
         inputs, outputs: channels.
         size: S, for `norm`.
-        norm: placed before each ReLU.
-        down: whether a mean pool follows the second convolution and the shortcut's.
-        hidden: channels between the two convolutions; `outputs` unless given.
-        leading: whether the first convolution follows a normalisation and a ReLU.
-        shortcut: whether the shortcut has a convolution; else it is the input itself.
+        norm: makes the normalization before each ReLU.
+        down: whether the second convolution and the shortcut end in 2x2 mean pooling.
+        hidden: channels between the two convolutions; default `outputs`.
+        leading: whether normalization and ReLU precede the first convolution.
+        shortcut: whether the shortcut has a convolution; otherwise it is the identity.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class DiscriminatorBlock(nn.Module):
         outputs: int,
         *,
         size: int,
-        norm: PlaceNorm,
+        norm: NormFactory,
         down: bool,
         hidden: int | None = None,
         leading: bool = True,
@@ -116,17 +118,18 @@ class DiscriminatorBlock(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.shortcut(maps) + self.main(maps)
+        outputs: Tensor = self.shortcut(maps) + self.main(maps)
+        return outputs
 
 
-class Discriminator(nn.Module):
+class ResnetDiscriminator(nn.Module):
     """Images [N, C, S, S] in [0, 1] -> outputs [N].
 
     Args:
         blocks: the residual blocks.
-        features: channels of the last of them.
-        total: whether the last maps are summed over their pixels; else they are averaged.
-        signed: whether images are mapped to [-1, 1] first.
+        features: channels of the last block.
+        total: whether the last maps are summed over pixels instead of averaged.
+        signed: whether images are first rescaled to [-1, 1].
     """
 
     def __init__(
@@ -140,4 +143,5 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.layers(images * 2 - 1 if self.signed else images)
-        return self.score(self.pool(maps, dim=(2, 3))).squeeze(1)
+        scores: Tensor = self.score(self.pool(maps, dim=(2, 3)))
+        return scores.squeeze(1)

@@ -1,28 +1,29 @@
-"""Largest singular values of D's layers, by power iteration whose vectors persist from one update to the next.
+"""Largest singular values of D's layers, by power iteration with vectors that persist between updates.
 
-Kernels are flattened to [out, h * w * in], in the order in which they lie. The vectors are `left` u [out] and `right` v
-[h * w * in] of each layer.
+Kernels are flattened in memory order to [out, h * w * in]. Each layer has two vectors: `left`, u [out], and `right`, v
+[h * w * in].
 """
 
 import torch
 from torch import Tensor
 
-from study.gan.networks.discriminator import Parameters, Vectors, layer_weights
-from study.gan.networks.layers import as_it_lies
+from study.gan.networks.discriminator import Parameters, SingularVectors, layer_weights
+from study.gan.networks.layers import to_channels_last
 
 
 def unit(vector: Tensor) -> Tensor:
-    """The vector at length 1; a zero vector stays zero."""
-    return vector / vector.norm().clamp_min(1e-12)
+    """The vector divided by its norm; a zero vector stays zero."""
+    length: Tensor = vector.norm()
+    return vector / length.clamp_min(1e-12)
 
 
 def matrix(weight: Tensor) -> Tensor:
-    """A weight [out, in], or a kernel [out, in, h, w] as the matrix of its layer."""
-    return as_it_lies(weight).flatten(1)
+    """A weight [out, in], or a kernel [out, in, h, w] as a matrix [out, h * w * in]."""
+    return to_channels_last(weight).flatten(1)
 
 
 def initial_vectors(parameters: Parameters, rng: torch.Generator) -> dict[str, Tensor]:
-    """Random u of length 1, and v = W^T u at length 1, of every layer."""
+    """For every layer, a random unit vector u, and v = W^T u normalized to length 1."""
     vectors = {}
     for name in layer_weights(parameters):
         weight = matrix(parameters[name])
@@ -31,8 +32,8 @@ def initial_vectors(parameters: Parameters, rng: torch.Generator) -> dict[str, T
     return vectors
 
 
-def advance_vectors(parameters: Parameters, vectors: Vectors, iterations: int) -> dict[str, Tensor]:
-    """The vectors after some power iterations: v = W^T u, u = W v, each at length 1."""
+def advance_vectors(parameters: Parameters, vectors: SingularVectors, iterations: int) -> dict[str, Tensor]:
+    """The vectors after `iterations` power iterations: v = W^T u, then u = W v, each normalized to length 1."""
     advanced = {}
     for name in layer_weights(parameters) if iterations else ():
         weight, left = matrix(parameters[name]), vectors[f"{name}.left"]
@@ -43,9 +44,9 @@ def advance_vectors(parameters: Parameters, vectors: Vectors, iterations: int) -
     return advanced
 
 
-def sigma(parameters: Parameters, vectors: Vectors, name: str) -> Tensor:
+def sigma(parameters: Parameters, vectors: SingularVectors, name: str) -> Tensor:
     """The current estimate u^T W v of the largest singular value of layer `name`, a scalar.
 
-    Differentiable in W with u and v held constant, as the released code of the study had it.
+    Differentiable in W, with u and v constant, as in the released code of the study.
     """
     return vectors[f"{name}.left"] @ (matrix(parameters[name]) @ vectors[f"{name}.right"])

@@ -1,1 +1,1 @@
-"""The feature networks, by name."""
+"""Feature networks (extractors) and their menu."""

@@ -1,12 +1,13 @@
-"""The extractor `classifier`: a small convolutional network trained on a labelled dataset's own training split.
+r"""The extractor `classifier`: a small convolutional network trained on the training split of a labelled dataset.
 
-Its features suit images that Inception was not made for. For `digits` the weights come with the package, made by
+Its features suit images that Inception was not trained for. The weights for `digits` are part of the package; they were
+made by
 
     python -m study.metrics.extractors.classifier --dataset digits \
         --output study/metrics/extractors/weights/classifier-digits.npz
 
-so that scores from different machines share one protocol. For other datasets they are trained once, on first use, and
-kept beside the prepared data.
+so that scores from different machines have the same protocol. For other datasets the network is trained once, at its
+first use, and stored in the data folder.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from study.metrics.npz import file_sha256, read_npz, write_npz
 NAME = "classifier"
 WEIGHTS = Path(__file__).parent / "weights"
 DIMENSION = 32
-"""Few beside the 600 test images of `digits`: the Frechet distance's bias grows with d^2 / n."""
+"""Small compared with the 600 test images of `digits`: the bias of the Frechet distance grows with d^2 / n."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +37,10 @@ class Recipe:
     """How the network is trained: AdamW, one learning-rate cycle, images shifted by up to an eighth of their size.
 
     Attributes:
-        steps, epochs: at least so many updates, and at least so many passes.
-        learning_rate: the highest of the cycle.
-        label_smoothing, weight_decay: keep the features of unlike images finite in scale.
+        steps, epochs: minimum numbers of updates and of epochs.
+        batch_size: images per update.
+        learning_rate: maximum of the cycle.
+        weight_decay, label_smoothing: regularization that keeps the scale of the features finite.
         seed: of the initial weights, the order of the images and the shifts.
     """
 
@@ -53,7 +55,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier:
-    """A trained network with what is recorded beside its weights.
+    """A trained network and its metadata.
 
     Attributes:
         network: images [N, C, H, W] in [0, 1] -> class logits [N, classes]; its last layer is linear.
@@ -65,17 +67,17 @@ class Classifier:
 
     @property
     def features(self) -> nn.Sequential:
-        """The network up to what its last layer reads: images [N, C, H, W] -> [N, DIMENSION]."""
-        return self.network[:-1]
+        """The network without its last layer: images [N, C, H, W] -> features [N, DIMENSION]."""
+        return nn.Sequential(*list(self.network)[:-1])
 
     def save(self, path: Path) -> None:
-        """Write an .npz file; the first writer of a path wins. Raises InputError where it cannot be written."""
+        """Write an .npz file, unless it exists. Raises InputError if it cannot be written."""
         state = {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
         write_npz(path, {**state, "about": np.array(json.dumps(self.about))}, keep_existing=True)
 
     @classmethod
     def open(cls, path: Path) -> "Classifier":
-        """The classifier that `save` wrote, on the CPU; raises InputError where the file holds none."""
+        """The classifier that `save` wrote, on the CPU; raises InputError if the file contains none."""
         try:
             arrays = read_npz(path)
             about = json.loads(str(arrays.pop("about")))
@@ -83,16 +85,16 @@ class Classifier:
             network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
-            remedy = "give one that python -m study.metrics.extractors.classifier wrote, or remove it"
+            remedy = "give a file written by python -m study.metrics.extractors.classifier, or leave the option out"
             raise InputError(f"--extractor-weights {path}: not a classifier ({reason}); {remedy}.") from error
         return cls(network=network.eval().requires_grad_(False), about=about)
 
 
 def build(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
-    """Convolutions of stride 2 down to 4x4 or less, one hidden layer whose DIMENSION outputs are the features.
+    """Convolutions of stride 2 down to 4x4 px or less, and one hidden layer, whose DIMENSION outputs are the features.
 
-    The hidden layer reads the flattened map, not its mean: where a stroke lies is part of the feature. It tells
-    blurred, noisy and one-sided sets of digits from real ones better than pooled features of equal accuracy.
+    The hidden layer reads the flattened map instead of its mean, so that features contain the position of strokes. They
+    separate blurred, noisy and unbalanced sets of digits from real ones better than pooled features of equal accuracy.
     """
     channels, height, width = shape
     layers: list[nn.Module] = []
@@ -106,13 +108,13 @@ def build(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
 
 
 def train(dataset: str, images: data.Images, recipe: Recipe | None = None, device: str = "cpu") -> Classifier:
-    """A classifier of the training split; equal weights every time on one kind of CPU with one thread.
+    """A classifier trained on the training split; deterministic on one CPU model with one thread.
 
-    Raises InputError where the dataset has no labels.
+    Raises InputError if the dataset has no labels.
     """
     if images.train_labels is None or images.test_labels is None:
-        remedy = "choose another by --extractor"
-        raise InputError(f"--extractor {NAME}: {dataset} has no labels to train it on; {remedy}.")
+        remedy = "choose another extractor"
+        raise InputError(f"--extractor {NAME}: {dataset} has no labels to train a classifier; {remedy}.")
     recipe = recipe or Recipe()
     shape, classes = images.train.shape[1:], int(images.train_labels.max()) + 1
     with torch.random.fork_rng(devices=[]):
@@ -143,18 +145,22 @@ def _fit(network: nn.Module, images: np.ndarray, labels: np.ndarray, recipe: Rec
         target = torch.from_numpy(labels[chosen]).to(device)
         loss = F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     network.eval()
 
 
 def _as_float(images: np.ndarray, device: str) -> Tensor:
-    return torch.from_numpy(images.copy()).to(device).float() / 255  # a copy: PyTorch warns of read-only maps
+    return (
+        torch.from_numpy(images.copy()).to(device).float() / 255
+    )  # a copy, since PyTorch warns about read-only arrays
 
 
 def _shift(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Moves a batch by up to an eighth of its size in either direction, one offset for all, black coming in."""
+    """Moves a batch by up to an eighth of its size in each direction, with one offset for all images, filled with
+    black.
+    """
     height, width = images.shape[2:]
     reach = max(1, min(height, width) // 8)
     top, left = torch.randint(2 * reach + 1, (2,), generator=rng).tolist()
@@ -163,7 +169,7 @@ def _shift(images: Tensor, rng: torch.Generator) -> Tensor:
 
 @torch.inference_mode()
 def accuracy(network: nn.Module, images: np.ndarray, labels: np.ndarray, device: str = "cpu") -> float:
-    """Share of uint8 images [N, C, H, W] whose highest logit is their label, in [0, 1]."""
+    """The share of uint8 images [N, C, H, W] whose highest logit is their label, in [0, 1]."""
     hits = 0
     for start in range(0, len(images), 256):
         predicted = network(_as_float(images[start : start + 256], device)).argmax(dim=1).cpu().numpy()
@@ -172,24 +178,26 @@ def accuracy(network: nn.Module, images: np.ndarray, labels: np.ndarray, device:
 
 
 def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: str = "cpu") -> Extractor:
-    """The features that the dataset's classifier decides by, [N, DIMENSION], after its last ReLU.
+    """The features of the dataset's classifier, [N, DIMENSION], after its last ReLU.
 
-    Weights are, in this order: the file `weights`; the one that comes with the package; the one in
-    `data_dir`/classifiers, which is trained first where it is missing. Raises InputError where the dataset has no
-    labels, or the file is damaged or made for images of another shape.
+    The weights are the file `weights` if given, else those in the package, else those in `data_dir`/classifiers, which
+    are trained first if they are missing. Raises InputError if the dataset has no labels, or if the file is damaged or
+    made for another image shape.
     """
     images = data.load(dataset, data_dir)
     if weights is None:
         shipped = WEIGHTS / f"{NAME}-{dataset}.npz"
-        # Named by content: images that are prepared anew from another source get a classifier of their own.
+        # The name contains the hash of the images: a dataset prepared from another source has its own classifier.
         weights = shipped if shipped.is_file() else data_dir / "classifiers" / f"{dataset}-{images.sha256[:16]}.npz"
         if not weights.is_file():
             _train_once(dataset, images, device).save(weights)
     classifier = Classifier.open(weights)
     shape = tuple(classifier.about["shape"])
     if shape != images.test.shape[1:]:
-        sizes = f"{shape}, those of {dataset} are {images.test.shape[1:]}"
-        raise InputError(f"--extractor-weights {weights}: made for images of shape {sizes}; leave it out to train one.")
+        sizes = f"{shape}, but those of {dataset} are {images.test.shape[1:]}"
+        raise InputError(
+            f"--extractor-weights {weights}: made for images of shape {sizes}; leave the option out to train one."
+        )
     network = classifier.features.to(device)
     return Extractor(
         name=NAME,
@@ -198,35 +206,39 @@ def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: s
         resize="none",
         features=lambda images: network(images.to(device, torch.float32)),
         logits=classifier.network[-1].to(device),
-        judges=True,
+        dataset_classes=True,
         device=device,
     )
 
 
 def _train_once(dataset: str, images: data.Images, device: str) -> Classifier:
-    """A classifier, on one thread, so that all CPUs of a kind make the same. Says so, since it can take minutes."""
-    print(f"training the classifier of {dataset}, once for all studies of it ...", file=sys.stderr, flush=True)
+    """Trains a classifier on one thread, so that it is the same on all CPUs of a model; prints progress, as it can take
+    minutes.
+    """
+    print(f"training the classifier for {dataset}; this happens only once ...", file=sys.stderr, flush=True)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         classifier = train(dataset, images, device=device)
     finally:
         torch.set_num_threads(threads)
-    print(f"... its test accuracy is {classifier.about['test_accuracy']:.3f}", file=sys.stderr, flush=True)
+    print(f"... test accuracy {classifier.about['test_accuracy']:.3f}", file=sys.stderr, flush=True)
     return classifier
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Train a classifier and write it to a new file."""
     parser = argparse.ArgumentParser(prog="python -m study.metrics.extractors.classifier", description=main.__doc__)
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--output", required=True, type=Path, help="the .npz file, which must not exist")
-    parser.add_argument("--data-dir", type=Path, help="folder of the prepared datasets")
+    parser.add_argument("--dataset", required=True, help="name of a labelled dataset")
+    parser.add_argument("--output", required=True, type=Path, help=".npz file to write; it must not exist")
+    parser.add_argument("--data-dir", type=Path, help="folder with the prepared datasets")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     try:
         if options.output.exists():
-            raise InputError(f"--output {options.output}: exists; remove it first, since scores depend on it.")
+            raise InputError(
+                f"--output {options.output}: already exists, and scores depend on it; remove it or choose another name."
+            )
         classifier = train(options.dataset, data.load(options.dataset, options.data_dir))
         classifier.save(options.output)
     except InputError as error:

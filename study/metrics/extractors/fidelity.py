@@ -1,6 +1,6 @@
-"""The extractors that torch-fidelity offers beside Inception: CLIP, DINOv2 and VGG16, by its names.
+"""The extractors of torch-fidelity other than Inception: CLIP, DINOv2 and VGG16, with torch-fidelity's names.
 
-Their weights are large. They are used where they are present; nothing is fetched.
+Their weights are large. They are never downloaded; the user provides the files.
 """
 
 import importlib
@@ -20,8 +20,8 @@ from study.metrics.extractors.resize import resize
 from study.metrics.extractors.torchvision_guard import import_torchvision
 from study.metrics.npz import file_sha256
 
-Opened = tuple[nn.Module, int]
-"""A network from normalised images to features, and the pixels that it takes."""
+OpenedNetwork = tuple[nn.Module, int]
+"""A network from normalized images to features, and its input size in px."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +29,14 @@ class Family:
     """What the networks of one family share.
 
     Attributes:
-        open: (name, weights file) -> the network and its size. Differs from torch-fidelity's wrappers: images are
-            float, since the metric protocol says whether they are rounded.
-        file: name -> its weights in torch's hub folder.
-        mean, deviation: of the channels of the images that it was trained with.
-        code: folder of torch's hub that its code must be in, and where it is from; None where torch-fidelity has it.
+        open: (name, weights file) -> the network and its input size. Differs from torch-fidelity's wrappers: images
+            are float, since the metric protocol decides about rounding.
+        file: name -> name of its weights file in torch's hub folder.
+        mean, deviation: of the channels of its training images.
+        code: folder in torch's hub folder that must contain its code; None if torch-fidelity contains it.
     """
 
-    open: Callable[[str, Path], Opened]
+    open: Callable[[str, Path], OpenedNetwork]
     file: Callable[[str], str]
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -44,10 +44,10 @@ class Family:
 
 
 def load(name: str, *, dataset: str, data_dir: Path, weights: Path | None = None, device: str = "cpu") -> Extractor:
-    """The features that torch-fidelity's extractor `name` gives for the Frechet distance, of float images.
+    """The features that torch-fidelity's extractor `name` uses for the Frechet distance, for float images.
 
-    `dataset` and `data_dir` are those of every extractor; this one needs neither. Raises InputError where
-    torch-fidelity or the weights are missing, or the file is not one of this network.
+    All extractors take `dataset` and `data_dir`; this one does not use them. Raises InputError if torch-fidelity or the
+    weights are missing, or the file is not for this network.
     """
     family = FAMILIES[name]
     try:
@@ -61,33 +61,38 @@ def load(name: str, *, dataset: str, data_dir: Path, weights: Path | None = None
     except UNREADABLE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"--extractor-weights {path}: not weights of {name} ({reason:.120}); give the file as it is published."
+            f"--extractor-weights {path}: not weights of {name} ({reason:.120}); give the published file."
         ) from error
     network = network.to(device).eval().requires_grad_(False)
     mean, deviation = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (family.mean, family.deviation))
 
     def features(images: Tensor) -> Tensor:
         images = resize(images.to(device, torch.float32), size).expand(-1, 3, -1, -1)
-        return network((images - mean) / deviation).float()
+        outputs: Tensor = network((images - mean) / deviation)
+        return outputs.float()
 
     with torch.inference_mode():
         dimension = features(torch.zeros(1, 3, size, size)).shape[1]
-    sha256, how = file_sha256(path), f"tf1-bilinear-{size}"
     return Extractor(
-        name=name, weights_sha256=sha256, dimension=dimension, resize=how, features=features, device=device
+        name=name,
+        weights_sha256=file_sha256(path),
+        dimension=dimension,
+        resize=f"tf1-bilinear-{size}",
+        features=features,
+        device=device,
     )
 
 
 def _weights(name: str, family: Family, given: Path | None) -> Path:
-    """The given file, or the known one in torch's hub folder. Raises InputError where code or weights are missing."""
+    """The given file, or the default one in torch's hub folder. Raises InputError if code or weights are missing."""
     hub = Path(torch.hub.get_dir())
     path = hub / "checkpoints" / family.file(name)
     if family.code and not (hub / family.code).is_dir():
-        remedy = f"put a checkout of it into {hub / family.code}, and {path.name} into {path.parent}"
-        raise InputError(f"--extractor {name}: its code is not here, and is not fetched; {remedy}.")
+        remedy = f"put a checkout of its repository into {hub / family.code}, and {path.name} into {path.parent}"
+        raise InputError(f"--extractor {name}: its code is not here, and is not downloaded; {remedy}.")
     if given is None and not path.is_file():
-        remedy = f"put {path.name} into {path.parent}, or name the file by --extractor-weights"
-        raise InputError(f"--extractor {name}: its weights are not here, and are not fetched; {remedy}.")
+        remedy = f"put {path.name} into {path.parent}, or give the file by --extractor-weights"
+        raise InputError(f"--extractor {name}: its weights are not here, and are not downloaded; {remedy}.")
     return given or path
 
 
@@ -95,7 +100,7 @@ def _fidelity(module: str) -> Any:
     return importlib.import_module(f"torch_fidelity.{module}")
 
 
-def _open_clip(name: str, path: Path) -> Opened:
+def _open_clip(name: str, path: Path) -> OpenedNetwork:
     wrapper = _fidelity("feature_extractor_clip").FeatureExtractorCLIP
     opened = wrapper(name, ["clip"], feature_extractor_weights_path=str(path))
     return opened.model.visual, opened.resolution
@@ -105,17 +110,19 @@ def _clip_file(name: str) -> str:
     return f"{name}-{_fidelity('feature_extractor_clip').MODEL_METADATA[name]['hash']}.pt"
 
 
-def _open_vgg(name: str, path: Path) -> Opened:
-    torch.load(path, map_location="cpu", weights_only=True)  # what could run code must not be unpickled by the wrapper
+def _open_vgg(name: str, path: Path) -> OpenedNetwork:
+    torch.load(path, map_location="cpu", weights_only=True)  # safe loading first: the wrapper would unpickle code
     wrapper = _fidelity("feature_extractor_vgg16").FeatureExtractorVGG16
     opened = wrapper(name, ["fc2_relu"], feature_extractor_weights_path=str(path))
     return nn.Sequential(opened.model, nn.ReLU()), opened.INPUT_IMAGE_SIZE
 
 
-def _open_dinov2(name: str, path: Path) -> Opened:
+def _open_dinov2(name: str, path: Path) -> OpenedNetwork:
     entry = _fidelity("feature_extractor_dinov2").MODEL_METADATA[name]
     code = Path(torch.hub.get_dir()) / str(DINOV2.code)
-    network = torch.hub.load(str(code), entry, source="local", pretrained=False, verbose=False)
+    network: nn.Module = torch.hub.load(  # type: ignore[no-untyped-call]
+        str(code), entry, source="local", pretrained=False, verbose=False
+    )
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network, _fidelity("feature_extractor_dinov2").FeatureExtractorDinoV2.INPUT_IMAGE_SIZE
 

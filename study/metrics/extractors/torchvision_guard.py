@@ -1,9 +1,9 @@
-"""Import torchvision where its registry wheel, built for CUDA, sits beside a CPU build of torch.
+"""Imports torchvision when its wheel is built for CUDA but torch is a CPU build.
 
-There its compiled library does not load, and importing it fails with "operator torchvision::nms does not exist"
-(pytorch/vision#9085, pytorch/vision#9077): the fake kernels of two operators are registered without looking whether
-the operators exist. With their schemas defined, transforms, datasets and models work; torchvision.io's decoding and
-torchvision.ops.nms do not. torch-fidelity imports torchvision, and needs none of those two.
+In that case its compiled library does not load, and importing it fails with "operator torchvision::nms does not exist"
+(pytorch/vision#9085, pytorch/vision#9077), because it registers fake kernels of two operators without checking that the
+operators exist. With their schemas defined, transforms, datasets and models work; torchvision.io's decoding and
+torchvision.ops.nms do not. torch-fidelity imports torchvision, but does not need those two.
 """
 
 import importlib
@@ -16,9 +16,9 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def import_torchvision() -> None:
-    """Import torchvision, with the missing schemas defined if (and only if) it fails for want of them.
+    """Import torchvision; define the missing schemas if, and only if, the import fails without them.
 
-    Call it before anything else that imports torchvision. Raises ImportError where torchvision is not installed.
+    Call this before anything else that imports torchvision. Raises ImportError if torchvision is not installed.
     """
     try:
         importlib.import_module("torchvision")

@@ -1,1 +1,1 @@
-"""The metrics: one file each, pure functions of features, class probabilities or images."""
+"""The metrics, one file each: pure functions of features, class probabilities or images."""

@@ -1,4 +1,4 @@
-"""What a classifier says of a set of images, as running sums."""
+"""Running sums of a classifier's outputs for a set of images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """Sums over images of their class probabilities; sets are joined by `+`.
+    """Sums of class probabilities over a set of images; `+` merges two sets.
 
-    Those of K sets of equal size can be held side by side: their tensors have a leading dimension. `each` parts them.
+    The sums of K sets of equal size can be stored together, with a leading dimension; `each` splits them.
 
     Attributes:
         count: number of images n.
-        probabilities: [C] or [K, C], float64; the sum of p(y|x).
-        negative_entropy: [] or [K], float64; the sum of sum_y p(y|x) log p(y|x), nats.
-        hits: [C] or [K, C], int64; how many images are judged to be of each class.
+        probabilities: [C] or [K, C], float64; sum of p(y|x).
+        negative_entropy: [] or [K], float64; sum of sum_y p(y|x) log p(y|x), nats.
+        hits: [C] or [K, C], int64; number of images classified as each class.
     """
 
     count: int
@@ -29,18 +29,18 @@ class Classes:
 
     @classmethod
     def of(cls, logits: Tensor) -> "Classes":
-        """The sums for logits [n, C] or [K, n, C], n >= 1; on their device."""
+        """The sums for logits [n, C] or [K, n, C], n >= 1, on their device."""
         log_p = logits.detach().double().log_softmax(dim=-1)
         p = log_p.exp()
         classes = torch.arange(logits.shape[-1], device=logits.device)
-        hits = (logits.argmax(dim=-1, keepdim=True) == classes).sum(dim=-2)  # bincount would wait for the device
-        # A probability that underflows to 0 adds 0: its logarithm is finite.
+        hits = (logits.argmax(dim=-1, keepdim=True) == classes).sum(dim=-2)  # not bincount, which waits for the device
+        # A probability that underflows to 0 contributes 0, since its logarithm is finite.
         return cls(logits.shape[-2], p.sum(dim=-2), (p * log_p).sum(dim=(-2, -1)), hits)
 
     def each(self) -> list["Classes"]:
-        """The sums of each of K sets, on the CPU."""
+        """The sums of each of the K sets, on the CPU."""
         tensors = (self.probabilities.cpu(), self.negative_entropy.cpu(), self.hits.cpu())
-        return [Classes(self.count, *one) for one in zip(*tensors, strict=True)]
+        return [Classes(self.count, *sums) for sums in zip(*tensors, strict=True)]
 
     def __add__(self, other: "Classes") -> "Classes":
         return Classes(
@@ -51,7 +51,7 @@ class Classes:
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The sums as arrays, for a .npz file."""
+        """The sums as arrays, for an .npz file."""
         return {
             "count": np.array(self.count),
             "probabilities": self.probabilities.numpy(),
@@ -61,7 +61,7 @@ class Classes:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> "Classes":
-        """What `arrays` returned; raises ValueError where arrays are missing."""
+        """The inverse of `arrays`; raises ValueError if arrays are missing."""
         try:
             names = ("probabilities", "negative_entropy", "hits")
             return cls(int(arrays["count"]), *(torch.from_numpy(np.asarray(arrays[name])) for name in names))

@@ -1,4 +1,4 @@
-"""The Inception Score, of any classifier's probabilities."""
+"""The Inception Score, with the class probabilities of any classifier."""
 
 import math
 
@@ -10,8 +10,8 @@ from study.metrics.scores.classes import Classes
 def inception_score(classes: Classes) -> float:
     """exp(E_x KL(p(y|x) || p(y))), in [1, C] for C classes; higher is better (Salimans et al. 2016, section 4).
 
-    Over all images at once, as the study took it: one split, on the images of the Frechet distance. Other papers give
-    the mean over 10 splits, which is a little lower.
+    Over all images at once, as in the study: one split, on the images of the Frechet distance. Other papers report the
+    mean over 10 splits, which is slightly lower.
     """
     marginal = classes.probabilities / classes.count
     # E_x KL(p(y|x) || p(y)) = E_x sum p log p - sum p(y) log p(y)

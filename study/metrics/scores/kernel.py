@@ -1,15 +1,15 @@
-"""The kernel distance (KID): a squared maximum mean discrepancy between two sets of features."""
+"""The kernel distance (KID): a squared maximum mean discrepancy (MMD) between two sets of features."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 SUBSETS, SUBSET_SIZE, SEED = 100, 1000, 2020
-"""torch-fidelity's defaults; its seed makes the subsets, and so the numbers, its own."""
+"""The defaults of torch-fidelity; with its seed, the subsets and thus the numbers are the same."""
 
 
 def subset_size(n_real: int, n_fake: int, asked: int | None = None) -> int:
-    """Features in a subset: what was asked for, else 1,000, or all of the smaller set."""
+    """Number of features in a subset: `asked` if given, else at most 1,000 and the smaller set's size."""
     return min(SUBSET_SIZE, n_real, n_fake) if asked is None else asked
 
 
@@ -19,24 +19,27 @@ def kernel_distance(
     """Mean and standard deviation over random subsets of the unbiased squared MMD (Binkowski et al. 2018, section 4).
 
     Args:
-        real, fake: features [n, d] and [m, d]; computed with in float64.
-        size: features in a subset, at least 2 and at most the smaller of n and m.
+        real, fake: features [n, d] and [m, d]; computed in float64.
+        size: number of features in a subset, at least 2 and at most the smaller of n and m.
+        subsets: number of subsets.
+        seed: of the subsets.
 
-    Unbiased: 0 in the mean where both sets come from one distribution, whatever their sizes, and so at times below 0.
+    Unbiased: the expected value is 0 if both sets come from one distribution, whatever their sizes, so single values
+    can be negative.
     """
     rng = np.random.RandomState(seed)
     distances = []
     if size == len(real) == len(fake):
-        subsets = 1  # all of them would be the whole sets
+        subsets = 1  # every subset would be the whole set
     for _ in range(subsets):
-        # Drawn in torch-fidelity's order: generated images are its first input.
+        # Drawn in torch-fidelity's order, where generated images are the first input.
         y, x = (part[torch.from_numpy(rng.choice(len(part), size, replace=False))].double() for part in (fake, real))
         distances.append(unbiased_mmd(x, y))
     return float(np.mean(distances)), float(np.std(distances))
 
 
 def unbiased_mmd(x: Tensor, y: Tensor) -> float:
-    """Squared MMD of x [n, d] and y [m, d] under the kernel (x.y / d + 1)^3 (Gretton et al. 2012, equation 3)."""
+    """Squared MMD of x [n, d] and y [m, d] with the kernel (x.y / d + 1)^3 (Gretton et al. 2012, equation 3)."""
 
     def within(part: Tensor) -> Tensor:
         kernel = polynomial_kernel(part, part)
@@ -46,5 +49,5 @@ def unbiased_mmd(x: Tensor, y: Tensor) -> float:
 
 
 def polynomial_kernel(x: Tensor, y: Tensor) -> Tensor:
-    """(x.y / d + 1)^3 of all pairs, [n, m]."""
+    """(x.y / d + 1)^3 for all pairs, [n, m]."""
     return (x @ y.T / x.shape[1] + 1) ** 3

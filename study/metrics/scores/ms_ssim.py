@@ -1,4 +1,4 @@
-"""Diversity as the mean similarity (MS-SSIM) of pairs of generated images: the lower, the more diverse."""
+"""Diversity as the mean similarity (MS-SSIM) of pairs of generated images; lower is more diverse."""
 
 import torch
 import torch.nn.functional as F
@@ -6,26 +6,26 @@ from torch import Tensor
 
 BATCHES, BATCH = 5, 64
 IMAGES = BATCHES * BATCH
-"""The study's: 5 batches of 64 generated images."""
+"""5 batches of 64 generated images, as in the study."""
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 FILTER, SIGMA, SMALLEST = 11, 1.5, 8
 C1, C2 = 0.01**2, 0.03**2
 
 
 def mean_similarity(images: Tensor) -> float:
-    """Mean MS-SSIM of all pairs within each batch of 64, over up to 5 batches.
+    """Mean MS-SSIM of all pairs within each batch of 64 images, over up to 5 batches.
 
     Args:
-        images: [N, C, H, W] in [0, 1], N >= 2. Images beyond the fifth batch are left out, and so is a last batch of
-            fewer than 64, unless it is the only one.
+        images: [N, C, H, W] in [0, 1], N >= 2. Images after the fifth batch are ignored; so is a last batch of
+            fewer than 64 images, unless it is the only one.
     """
-    batches = images[:IMAGES].split(BATCH)
+    batches = torch.split(images[:IMAGES], BATCH)
     whole = [batch for batch in batches if len(batch) == BATCH] or [batches[0]]
     return sum(float(pairwise(batch).mean()) for batch in whole) / len(whole)
 
 
 def scale_weights(height: int, width: int) -> tuple[float, ...]:
-    """The weights of the scales: the paper's five from 128 px on, fewer where the next would be below 8 px."""
+    """The weights of the scales: the paper's five for 128 px and more, fewer if the next scale would be below 8 px."""
     count = 1
     while count < len(WEIGHTS) and min(height, width) >> count >= SMALLEST:
         count += 1
@@ -35,10 +35,10 @@ def scale_weights(height: int, width: int) -> tuple[float, ...]:
 def pairwise(images: Tensor) -> Tensor:
     """MS-SSIM of all pairs i < j of images [N, C, H, W] in [0, 1]: [N (N - 1) / 2] in [0, 1].
 
-    Wang et al. 2003, equation 7, with its weights; a Gaussian window of 11 px and sigma 1.5, K = (0.01, 0.03), scales
-    by 2x2 means, each channel on its own. As in the study's released code, the window shrinks to the image where that
-    is smaller, and negative terms count as 0. Differs from it: images below 128 px have fewer scales, whose weights
-    are brought to sum to 1 (it goes on down to single pixels).
+    Wang et al. 2003, equation 7, with its weights; Gaussian window of 11 px, sigma 1.5, K = (0.01, 0.03), scales by 2x2
+    means, each channel separately. As in the study's released code, the window shrinks to the size of smaller images,
+    and negative terms count as 0. Differs from that code: images below 128 px have fewer scales, with weights rescaled
+    to sum to 1 (the code continues down to single pixels).
     """
     images = images.float()
     first, second = torch.triu_indices(len(images), len(images), 1, device=images.device)
@@ -53,26 +53,25 @@ def pairwise(images: Tensor) -> Tensor:
 
 
 def _compare(images: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """SSIM and its contrast-structure part of the pairs, each the mean over places, [pairs, C]."""
+    """SSIM and its contrast-structure part for the pairs, each the mean over positions, [pairs, C]."""
     down, across = (_window(size, images) for size in images.shape[2:])
 
-    def blur(x: Tensor) -> Tensor:  # the window as a product with two banded matrices: quicker than a convolution
+    def blur(x: Tensor) -> Tensor:  # as a product with two banded matrices, which is faster than a convolution
         return down @ x @ across.T
 
     means, squares = blur(images), blur(images.square())
     parts = []
-    for i, j in zip(first.split(BATCH), second.split(BATCH), strict=True):
+    for i, j in zip(torch.split(first, BATCH), torch.split(second, BATCH), strict=True):
         product, power = means[i] * means[j], means[i].square() + means[j].square()
         covariance = blur(images[i] * images[j]) - product
         structure = (2 * covariance + C2) / (squares[i] + squares[j] - power + C2)
         luminance = (2 * product + C1) / (power + C1)
         parts.append(((luminance * structure).mean(dim=(2, 3)), structure.mean(dim=(2, 3))))
-    ssim, structure = zip(*parts, strict=True)
-    return torch.cat(ssim), torch.cat(structure)
+    return torch.cat([ssim for ssim, _ in parts]), torch.cat([structure for _, structure in parts])
 
 
 def _window(size: int, like: Tensor) -> Tensor:
-    """The Gaussian window at every place where it fits, [size - window + 1, size]; rows sum to 1."""
+    """The Gaussian window at every position where it fits, [size - window + 1, size]; rows sum to 1."""
     window = min(FILTER, size)
     offsets = torch.arange(window, dtype=like.dtype, device=like.device) - (window - 1) / 2
     weights = (-offsets.square() / (2 * SIGMA**2)).softmax(dim=0)

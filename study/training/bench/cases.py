@@ -14,7 +14,7 @@ from study.core.errors import InputError, look_up
 from study.core.trial import BFLOAT16, FLOAT32, PRECISIONS, Hyperparameters, Training, Trial
 from study.gan.methods.menu import parse
 from study.gan.model import Gan, build
-from study.training.bench.plain import check_known
+from study.training.bench.plain import check_supported
 from study.training.device import check_precision, precisions
 
 SPECTRAL, BOTH = "spectral_norm", "spectral_norm+gradient_penalty"
@@ -105,7 +105,7 @@ class Case:
                 raise InputError(f"{field} {number}: must be 1 or more.")
         look_up("--precision", self.precision, PRECISIONS)
         check_precision(self.precision, self.device)
-        check_known(self.trial.method)
+        check_supported(self.trial.method)
         _ = self.gan
 
 

@@ -37,8 +37,10 @@ def flops_per_image(case: Case) -> float:
     with FlopCounterMode(display=False) as counter:
         loop.run(*inputs)
     counts = counter.get_flop_counts()["Global"]
-    of_weights = counts.get(torch.ops.aten.bmm, 0)  # kernels that are made for pooling, whatever the images
-    return (counter.get_total_flops() - of_weights) / case.images_per_cycle
+    # Kernels for pooling are computed once per update, whatever the number of images.
+    for_kernels = counts.get(torch.ops.aten.bmm, 0)
+    operations: int = counter.get_total_flops() - for_kernels
+    return operations / case.images_per_cycle
 
 
 @cache

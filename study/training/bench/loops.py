@@ -9,7 +9,7 @@ from torch import Tensor
 from study.gan.model import State, initial_state
 from study.gan.program import best_compiler
 from study.training.bench.cases import Case
-from study.training.lockstep import Lockstep, Tally
+from study.training.lockstep import Lockstep, LossTally
 
 
 class Inputs(NamedTuple):
@@ -42,7 +42,7 @@ class StudyLoop:
     def __init__(self, case: Case, state: State, device: str) -> None:
         self.pack, self.n_dis = case.pack, case.n_dis
         self.lockstep = Lockstep(case.gan, [case.trial] * case.pack, best_compiler(device), device)
-        self.lockstep.enter(0, state, Tally.empty(device))
+        self.lockstep.load(0, state, LossTally.empty(device))
 
     @torch.no_grad()
     def run(self, real: Tensor, latents: Tensor, noise: Tensor) -> None:

@@ -39,7 +39,7 @@ class Speed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class BenchRow:
     """What was measured of a case.
 
     Attributes:
@@ -78,7 +78,7 @@ class Row:
         }
 
 
-def measure(case: Case, repeats: int) -> Row:
+def measure(case: Case, repeats: int) -> BenchRow:
     """The row of a case, from so many turns of each loop; raises InputError where it cannot be measured here.
 
     An update of D's time includes its share of G's.
@@ -88,7 +88,7 @@ def measure(case: Case, repeats: int) -> Row:
     prepare_process(deterministic=False)
     torch.set_num_threads(case.threads)
     try:
-        return Row(
+        return BenchRow(
             case=case,
             memory=memory_growth(case),  # while there is nothing else on a GPU
             speed=measure_speed(case, repeats),

@@ -9,7 +9,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-PlaceNorm = Callable[[int], nn.Module]
+PlainNormFactory = Callable[[int], nn.Module]
 """(channels) -> what stands in D where the tables have its normalisation."""
 
 
@@ -21,7 +21,8 @@ class Residual(nn.Module):
         self.shortcut, self.main = shortcut, main
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.shortcut(maps) + self.main(maps)
+        outputs: Tensor = self.shortcut(maps) + self.main(maps)
+        return outputs
 
 
 class Unpool(nn.Module):
@@ -73,7 +74,7 @@ def sndcgan_generator(*, latent_dim: int, width: int, resolution: int, channels:
     return nn.Sequential(*layers, nn.ConvTranspose2d(width, channels, 3, padding=1), nn.Tanh(), Rescale(0.5, 0.5))
 
 
-def sndcgan_discriminator(*, width: int, resolution: int, channels: int, norm: PlaceNorm) -> nn.Module:
+def sndcgan_discriminator(*, width: int, resolution: int, channels: int, norm: PlainNormFactory) -> nn.Module:
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N]."""
     layers: list[nn.Module] = [Rescale(2, -1)]
     inputs = channels
@@ -98,7 +99,7 @@ def dcgan_generator(*, latent_dim: int, width: int, resolution: int, channels: i
     return nn.Sequential(*layers, nn.Tanh(), Rescale(0.5, 0.5))
 
 
-def dcgan_discriminator(*, width: int, resolution: int, channels: int, norm: PlaceNorm) -> nn.Module:
+def dcgan_discriminator(*, width: int, resolution: int, channels: int, norm: PlainNormFactory) -> nn.Module:
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N]."""
     layers: list[nn.Module] = []
     inputs = channels
@@ -127,7 +128,7 @@ def residual_generator(
     return nn.Sequential(*layers, nn.BatchNorm2d(inputs), nn.ReLU(), conv(inputs, channels), nn.Sigmoid())
 
 
-def residual_discriminator(channels: int, blocks: list[tuple[int, bool]], norm: PlaceNorm) -> nn.Module:
+def residual_discriminator(channels: int, blocks: list[tuple[int, bool]], norm: PlainNormFactory) -> nn.Module:
     """The residual networks' D: `blocks` have their channels and whether they halve the size."""
     layers: list[nn.Module] = []
     inputs = channels
@@ -146,7 +147,7 @@ def resnet_cifar_generator(*, latent_dim: int, width: int, resolution: int, chan
     return residual_generator(latent_dim, (4 * width, resolution // 8), [(4 * width, True)] * 3, channels)
 
 
-def resnet_cifar_discriminator(*, width: int, resolution: int, channels: int, norm: PlaceNorm) -> nn.Module:
+def resnet_cifar_discriminator(*, width: int, resolution: int, channels: int, norm: PlainNormFactory) -> nn.Module:
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N]."""
     return residual_discriminator(channels, [(2 * width, down) for down in (True, True, False, False)], norm)
 
@@ -159,7 +160,7 @@ def resnet19_generator(*, latent_dim: int, width: int, resolution: int, channels
     return residual_generator(latent_dim, (8 * width, 4), blocks, channels)
 
 
-def resnet19_discriminator(*, width: int, resolution: int, channels: int, norm: PlaceNorm) -> nn.Module:
+def resnet19_discriminator(*, width: int, resolution: int, channels: int, norm: PlainNormFactory) -> nn.Module:
     """Images [N, channels, resolution, resolution] in [0, 1] -> outputs [N]."""
     return residual_discriminator(channels, [(multiple * width, True) for multiple in (1, 2, 4, 4, 8, 8)], norm)
 
@@ -172,7 +173,7 @@ NETWORKS: Mapping[str, tuple[Callable[..., nn.Module], Callable[..., nn.Module]]
 }
 """G and D by architecture."""
 
-NORMS: Mapping[str, PlaceNorm] = {
+NORMS: Mapping[str, PlainNormFactory] = {
     "layer_norm": lambda channels: nn.GroupNorm(1, channels, eps=1e-12),
     "batch_norm": partial(nn.BatchNorm2d, track_running_stats=False),
 }

@@ -53,7 +53,7 @@ PENALTIES: Mapping[str, Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]] =
 }
 
 
-def check_known(method: Method) -> None:
+def check_supported(method: Method) -> None:
     """Raises InputError where the plain loop has no such method."""
     parts = (method.architecture, *method.normalizations, *filter(None, (method.penalty, method.constraint)))
     known = [*NETWORKS, SPECTRAL_NORM, *NORMS, *PENALTIES]
@@ -69,7 +69,7 @@ def check_known(method: Method) -> None:
 
 
 class PlainLoop:
-    """Trains the networks of a trial that `check_known` lets pass, from the same parameters as `state`.
+    """Trains the networks of a trial that `check_supported` lets pass, from the same parameters as `state`.
 
     Attributes:
         generator, discriminator: the networks.
@@ -119,15 +119,14 @@ class PlainLoop:
 def minimize(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
     """One update; returns the loss."""
     optimizer.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return loss.detach()
 
 
 def fill(network: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
     """The plain network with the values of ours, where they are: both have their parameters in the same order."""
-    some = next(iter(values.values()))
-    network.to(some)
+    network.to(next(iter(values.values())))
     with torch.no_grad():
         for parameter, value in zip(network.parameters(), values.values(), strict=True):
             parameter.copy_(value)

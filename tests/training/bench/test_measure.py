@@ -8,7 +8,7 @@ import torch
 from study.core.errors import InputError
 from study.training.bench import cases, measure
 from study.training.bench.cases import CASES, Case, check_device, possible
-from study.training.bench.measure import Row, Speed, measure_speed
+from study.training.bench.measure import BenchRow, Speed, measure_speed
 from study.training.bench.scoring import ScoringRow, measure_scoring
 
 SMALL = Case(architecture="sndcgan", resolution=8, width=1, batch_size=2, n_dis=2)
@@ -27,7 +27,7 @@ def test_the_ratio_is_taken_pair_by_pair():
 def test_a_row_is_computed_from_what_was_measured():
     case = replace(SMALL, pack=3)
     speed = Speed(plain=[10.0, 20.0, 30.0], study=[60.0, 40.0, 300.0])
-    row = Row(case=case, speed=speed, memory=7, flops=1e6, peak=1e9).to_dict()
+    row = BenchRow(case=case, speed=speed, memory=7, flops=1e6, peak=1e9).to_dict()
     assert row["images_per_second"] == 60 and row["plain_images_per_second"] == 20
     assert (row["ratio"], row["ratio_lowest"], row["ratio_highest"]) == (6, 2, 10)
     assert row["milliseconds_per_discriminator_update"] == pytest.approx(100)  # 6 images, of three trials

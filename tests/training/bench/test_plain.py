@@ -11,14 +11,14 @@ from torch.utils._pytree import tree_map
 
 from study.core.errors import InputError
 from study.gan.architectures import ARCHITECTURES
-from study.gan.model import Settings
+from study.gan.model import HyperparameterTensors
 from study.gan.networks.spectrum import advance_vectors
 from study.gan.optimizers import flat, shaped
 from study.gan.step import discriminator_step, generator_step
 from study.training.bench.cases import Case
 from study.training.bench.loops import Inputs, StudyLoop, fresh_state
 from study.training.bench.networks import NETWORKS
-from study.training.bench.plain import PlainLoop, check_known
+from study.training.bench.plain import PlainLoop, check_supported
 
 SIZES = {"sndcgan": 16, "dcgan": 16, "resnet_cifar": 16, "resnet19": 64}
 METHODS = ("spectral_norm+gradient_penalty", "layer_norm+dragan", "batch_norm+l2")
@@ -96,7 +96,7 @@ def close(actual, expected):
 )
 def test_an_update_of_each_network_has_the_same_loss_and_gradients(architecture, method):
     case, state, (real, latents, noise) = setting(architecture, method)
-    settings = Settings.of(case.trial.hyperparameters)
+    settings = HyperparameterTensors.of(case.trial.hyperparameters)
 
     loop = plain_loop(case, state)
     after, metrics = discriminator_step(case.gan, state, settings, real[0], latents[0], noise[0])
@@ -131,7 +131,7 @@ def test_every_architecture_has_its_plain_networks():
 )
 def test_what_the_plain_loop_lacks_is_said(method, word):
     with pytest.raises(InputError, match=rf"--method .*no plain loop with {word} "):
-        check_known(Case(method=method).trial.method)
+        check_supported(Case(method=method).trial.method)
 
 
 def test_a_cycle_is_so_many_updates_of_d_and_one_of_g():
