@@ -28,7 +28,8 @@ from study.gan.model import build, initial_state
 from study.storage.schema import DIVERGED
 from study.storage.tables import compact
 from study.training.loop import Checkpoint, stream
-from study.worker.checkpoint import Snapshot, generator_of, save_generator, save_state
+from study.worker.checkpoint import save_generator, save_state
+from study.worker.snapshot import Snapshot, generator_of
 from tests.parts import PROTOCOL, leave
 from tests.requests import make_request
 
