@@ -118,7 +118,7 @@ def _run_searches(
         code = session.checked_nodes(resources, (one.context for one in searches))
         total = Counter((one.trial.dataset, group(one.trial)) for one in todo)
         stopping = EarlyStopping(
-            group=lambda trial: f"{trial.dataset} {group(trial)}", first=lambda one: one.context.checkpoint_every
+            group=lambda trial: f"{trial.dataset} {group(trial)}", grace_steps=lambda one: one.context.checkpoint_every
         )
         with Watch(total, (one.context for one in searches), group) as watch:
             launch.launch(
