@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from study.core.text import duration
 
 if TYPE_CHECKING:
-    from study.driver.cost.estimate import Estimate
+    from study.driver.cost.estimate import PlanEstimate
     from study.driver.planning.planned import Planned
 
 
@@ -59,7 +59,7 @@ def show_searches(results: Path, datasets: list[str] | None, protocols: list[str
     )
 
 
-def plan_lines(title: str, planned: Sequence["Planned"], estimate: "Estimate") -> list[str]:
+def plan_lines(title: str, planned: Sequence["Planned"], estimate: "PlanEstimate") -> list[str]:
     """A plan in words: trials by method, how many are done, and how long the rest takes."""
     datasets = ", ".join(dict.fromkeys(p.trial.dataset for p in planned))
     done = len(planned) - estimate.total

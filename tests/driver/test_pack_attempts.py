@@ -8,7 +8,7 @@ import pytest
 
 import search_spaces
 from study.driver.cost.estimate import longest_first
-from study.driver.planning.packs import packed
+from study.driver.planning.packs import assign_packs
 from study.driver.planning.plan import make_plan
 from study.driver.planning.planned import Planned
 from study.driver.resources import Slots
@@ -26,7 +26,7 @@ def plan(folder: Path, most: int = 3, methods: str = "none") -> list[Planned]:
     """Three settings with n_dis 1 of each method, in packs."""
     asked = {"data_dir": folder / "data", "results": folder / "results", "n_real": 64, "n_fake": 64}
     request = make_request(datasets=["digits"], methods=methods, n_dis=1, discriminator_steps=8, **asked)
-    planned = packed(make_plan(request, search_spaces.get("grid")), lambda _: most)
+    planned = assign_packs(make_plan(request, search_spaces.get("grid")), lambda _: most)
     return [replace(one, context=replace(one.context, checkpoint_every=4)) for one in planned]
 
 

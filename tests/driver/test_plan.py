@@ -10,7 +10,7 @@ from search_spaces import get
 from study import data
 from study.core.errors import InputError
 from study.core.trial import Hyperparameters, Method
-from study.driver.cost.estimate import PATIENCE, estimate, longest_first
+from study.driver.cost.estimate import CONFIRM_ABOVE, estimate, longest_first
 from study.driver.cost.flops import estimated_seconds
 from study.driver.planning.plan import make_plan, pending, plan_trial
 from study.driver.request import ResourceOptions
@@ -277,4 +277,4 @@ def test_this_machine_has_cores():
     cpus, gpus = local_resources()
     assert cpus >= 1
     assert gpus >= 0
-    assert math.isclose(PATIENCE, 3 * 86_400)
+    assert math.isclose(CONFIRM_ABOVE, 3 * 86_400)

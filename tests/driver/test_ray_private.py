@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from ray import exceptions, tune
 from ray.air.execution import _internal
-from ray.train._internal.storage import StorageContext
 from ray.tune.execution import tune_controller
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
@@ -67,6 +66,17 @@ def test_an_error_of_a_worker_can_be_pickled_with_its_cause() -> None:
     assert str(error) == "OutOfMemoryError: low" and not error.preempted
 
 
+class Storage:
+    """The part of Tune's storage that a trial needs for its errors; the real one needs a running Ray."""
+
+    def __init__(self, folder: Path) -> None:
+        self.trial_dir_name = "a"
+        self.trial_driver_staging_path = str(folder)
+
+    def __deepcopy__(self, _: object) -> "Storage":
+        return self
+
+
 def test_a_trial_of_tune_tells_its_state_its_configuration_and_its_error(tmp_path: Path) -> None:
     why = "FeedSearcher would not notice that a worker died while it got its next pack, and the study would hang"
     assert (Trial.PENDING, Trial.RUNNING, Trial.TERMINATED, Trial.ERROR) == (
@@ -75,17 +85,18 @@ def test_a_trial_of_tune_tells_its_state_its_configuration_and_its_error(tmp_pat
         "TERMINATED",
         "ERROR",
     ), why
-    storage = StorageContext(storage_path=tmp_path, experiment_dir_name="study", trial_dir_name="a")
-    made = Trial("study", stub=True, config={ASSIGNMENT: 1}, trial_id="a", storage=storage)
+    made = Trial("study", stub=True, config={ASSIGNMENT: 1}, trial_id="a", storage=Storage(tmp_path))  # type: ignore[arg-type]
     assert made.status == Trial.PENDING, f"the field `status` has changed: {why}"
     assert made.trial_id == "a", "the feed names packs by `trial_id`: no outcome would find its pack"
     assert made.config == {ASSIGNMENT: 1}, "HalvingByGroup reads the assignment in `config`"
     assert made.error_file is None, "report_death reads `error_file`: it would not see that a node was lost"
     assert made.get_pickled_error() is None, "report_death reads `get_pickled_error`: causes of death would be unknown"
-    made.init_local_path()
     made.handle_error(ray_tune.WorkerEndedError(exceptions.OutOfMemoryError("low")))
     assert "OutOfMemoryError: low" in Path(str(made.error_file)).read_text(), "no text of the error: see NODE_LOST"
-    assert isinstance(made.get_pickled_error(), ray_tune.WorkerEndedError), "the type of the error is lost"
+    pickled = pickle.loads(Path(str(made.pickled_error_file)).read_bytes())
+    assert isinstance(pickled, ray_tune.WorkerEndedError), "the type of the error is lost: causes would be unknown"
+    source = inspect.getsource(Trial.get_pickled_error)
+    assert "pickled_error_filename" in source, "get_pickled_error reads another file: causes would be unknown"
 
 
 def test_a_searcher_ends_a_run_by_a_value() -> None:

@@ -191,7 +191,7 @@ def test_what_cannot_be_used_is_told_and_the_trial_is_trained_from_the_start(ask
     (todo,) = pending([long], long.context.results)
     told = capsys.readouterr().err
     assert todo.parent is None
-    assert told.startswith("1 of the trials are trained from the start: ") and told.count("\n") == 1
+    assert told.startswith("trials trained from the start: 1 (") and told.count("\n") == 1
     assert UNUSABLE[damage] in told
     row, evaluations = run(long)  # as a worker does that finds it damaged after the plan was made
     assert row["source"] == "training"

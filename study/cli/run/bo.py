@@ -71,7 +71,7 @@ def bo(
         running=running,
     )
     session.check_resources(resources, training.precision)
-    most = packs.sizes(resources.pack, session.device_of(resources), request.data_dir)
+    most = packs.pack_limit(resources.pack, session.device_of(resources), request.data_dir)
     searches = rounds.searches(request, chosen, search)
     if part:
         # Whole searches: one continues from its own scores. By name, so that other methods move none.
@@ -122,7 +122,7 @@ def _run_searches(
         )
         with Watch(total, (one.context for one in searches), group) as watch:
             launch.launch(
-                Rounds(searches, watch.say, most=most, retry_failed=running.retry_failed),
+                Rounds(searches, watch.say, pack_limit=most, retry_failed=running.retry_failed),
                 slots,
                 session.compacting(results, claim, watch.add, watch.say),
                 stopping=stopping if searches[0].strategy.stop_early else None,

@@ -62,8 +62,8 @@ def run(
         running=running,
     )
     session.check_resources(resources, training.precision)
-    most = packs.sizes(resources.pack, session.device_of(resources), request.data_dir)
-    everything = packs.packed(plan.make_plan(request, chosen), most)
+    most = packs.pack_limit(resources.pack, session.device_of(resources), request.data_dir)
+    everything = packs.assign_packs(plan.make_plan(request, chosen), most)
     planned = [one for one in everything if not part or part.has(one.together[0])]
     title = f"part {part} of {chosen.name}" if part else chosen.name
     if running.dry_run:
