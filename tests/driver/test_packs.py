@@ -194,7 +194,7 @@ def test_a_plan_tells_its_packs_and_they_decide_how_many_work_at_once(plan, tmp_
     )
     assert (alone.packs, alone.packed, together.packs, together.packed) == (0, 0, 2, 12)
     assert together.seconds == pytest.approx(4 * alone.seconds)
-    assert "12 are trained in 2 packs, each by one program" in plan_lines("grid", planned, together)
+    assert "12 are trained in 2 packs, one program per pack" in plan_lines("grid", planned, together)
     assert not any("packs" in line for line in plan_lines("grid", planned, alone))
 
 
