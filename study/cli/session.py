@@ -16,7 +16,7 @@ from study.storage.files import is_remote
 
 if TYPE_CHECKING:
     from study.core.context import Context
-    from study.driver.cost.estimate import Estimate
+    from study.driver.cost.estimate import PlanEstimate
     from study.driver.planning.planned import Planned
     from study.driver.planning.shard import Shard
     from study.driver.request import ResourceOptions
@@ -48,7 +48,7 @@ def opened(results: Path, shard: "Shard | None" = None) -> Iterator["FolderLock"
     try:
         if not existed:
             results.mkdir(parents=True, exist_ok=True)
-        with lock.locked(results, shard and str(shard)) as folder_lock:
+        with lock.locked(results, str(shard) if shard else None) as folder_lock:
             _tell_set_aside(set_aside_damaged(results), _complain)
             _compact(results, _complain)
             forget_ended(results)
@@ -160,7 +160,7 @@ def checked_nodes(asked: "ResourceOptions", contexts: Iterable["Context"]) -> st
 
 def show_plan(
     title: str, planned: Sequence["Planned"], todo: Sequence["Planned"], results: Path, slots: "Slots"
-) -> "Estimate":
+) -> "PlanEstimate":
     """Print a plan under a title; returns its estimate."""
     from study.cli.terminal import plan_lines
     from study.driver.cost.estimate import estimate
@@ -173,9 +173,9 @@ def show_plan(
 def confirm(seconds: float, *, yes: bool) -> None:
     """Raises InputError for a plan that takes days, unless the user has said yes."""
     from study.core.text import duration
-    from study.driver.cost.estimate import PATIENCE
+    from study.driver.cost.estimate import CONFIRM_ABOVE
 
-    if seconds > PATIENCE and not yes:
+    if seconds > CONFIRM_ABOVE and not yes:
         raise InputError(f"this takes about {duration(seconds)}; add --yes to run it all the same.")
 
 

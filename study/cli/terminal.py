@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from study.core.text import duration
 
 if TYPE_CHECKING:
-    from study.driver.cost.estimate import Estimate
+    from study.driver.cost.estimate import PlanEstimate
     from study.driver.planning.planned import Planned
 
 
@@ -59,23 +59,39 @@ def show_searches(results: Path, datasets: list[str] | None, protocols: list[str
     )
 
 
-def plan_lines(title: str, planned: Sequence["Planned"], estimate: "Estimate") -> list[str]:
-    """A plan in words: trials by method, how many are done, and how long the rest takes."""
+def plan_lines(title: str, planned: Sequence["Planned"], estimate: "PlanEstimate") -> list[str]:
+    """A plan as text: trials by method, how often they are scored, how many are done, and how long the rest takes."""
     datasets = ", ".join(dict.fromkeys(p.trial.dataset for p in planned))
     done = len(planned) - estimate.total
     width = max(len("method"), *map(len, estimate.methods))
     lines = [f"{title} on {datasets}: {len(planned)} trials, {done} done, {estimate.total} to run", ""]
     lines.append(f"  {'method':{width}}  trials  to run")
     lines += [f"  {name:{width}}  {every:6}  {left:6}" for name, (every, left) in estimate.methods.items()]
+    lines += ["", *_scoring_lines(planned)]
     if estimate.kept:
-        lines += ["", f"{estimate.kept} of them stand here under another protocol: their kept generators are scored"]
+        lines += ["", f"{estimate.kept} have rows under another protocol: only their kept generators are scored"]
     training = estimate.total - estimate.kept
     if training and any(p.parent for p in planned):
         fresh = training - estimate.continued
         lines += ["", f"{estimate.continued} continue from kept states, {fresh} train from the start"]
     if estimate.packs:
-        lines += ["", f"{estimate.packed} are trained in {estimate.packs} packs, each by one program"]
+        lines += ["", f"{estimate.packed} are trained in {estimate.packs} packs, one program per pack"]
     if training:
         places = f"{estimate.concurrent} {'GPU slots' if estimate.device == 'gpu' else 'CPU cores'}"
         lines += ["", f"about {duration(estimate.seconds)} on {places}, {estimate.basis}"]
     return lines
+
+
+def _scoring_lines(planned: Sequence["Planned"]) -> list[str]:
+    """How often trials are scored: one line, or one for each dataset if they differ."""
+    from study.driver.cost.flops import scored_steps
+
+    schedules: dict[str, str] = {}
+    for one in planned:
+        every, steps = one.context.checkpoint_every, one.trial.training.discriminator_steps
+        count = scored_steps(steps, every)
+        times = "once" if count == 1 else f"{count} times"
+        schedules[one.trial.dataset] = f"scored every {every:,} discriminator updates ({times})"
+    if len(set(schedules.values())) <= 1:
+        return list(schedules.values())[:1]
+    return [f"{dataset}: {schedule}" for dataset, schedule in schedules.items()]

@@ -1,1 +1,1 @@
-"""A trial from its definition to its part file: what one worker process does."""
+"""What one worker process does: a trial from its definition to its part file."""

@@ -1,4 +1,4 @@
-"""Trials from their definitions to their part files: what a worker does, and `study train` in its own process."""
+"""Trains and scores trials, and writes their part files: in a worker, or in the process of `study train`."""
 
 import contextlib
 import re
@@ -25,25 +25,26 @@ from study.storage.schema import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR
 from study.training.device import check_precision, prepare_process
 from study.training.lockstep import Diverged
 from study.training.loop import Checkpoint, make_evaluation, train_pack
-from study.worker.checkpoint import Generator, Snapshot, load_generator
-from study.worker.outcome import Outcome, complain, end
+from study.worker.checkpoint import load_generator
+from study.worker.outcome import Outcome, end, warn
 from study.worker.record import make_record, now
-from study.worker.trial_run import Running, Task
+from study.worker.snapshot import KeptGenerator, Snapshot
+from study.worker.trial_run import Task, TrialRun
 
 NO_ROOM = re.compile("can't allocate memory")
-"""What PyTorch says of a CPU's memory, in a RuntimeError."""
+"""PyTorch's message when a CPU has no memory left; its RuntimeError has no type of its own, so the text is matched."""
 
 
 def best_device() -> str:
-    """Where the commands that use this process compute: on a GPU where there is one."""
+    """The device of commands that compute in this process: "cuda" if there is a GPU, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @lru_cache(maxsize=2)
 def load(context: Context, device: str) -> tuple[data.Images, Scorer]:
-    """The images and the scorer of a context, kept for the next trial of this process.
+    """The images and the scorer of a context, cached for the next trial of this process.
 
-    Raises StudyStops where they are missing here, or differ from what the driver saw: no trial is to blame for that.
+    Raises StudyStops if they are missing on this machine, or differ from the driver's: no trial can run here then.
     """
     try:
         return _load(context, device)
@@ -55,8 +56,8 @@ def _load(context: Context, device: str) -> tuple[data.Images, Scorer]:
     images = data.load(context.dataset, context.data_dir)
     if images.sha256 != context.dataset_sha256:
         raise InputError(
-            f"{context.dataset}: its images here have hash {images.sha256[:16]}, those of the study"
-            f" {context.dataset_sha256[:16]}; prepare both from the same source."
+            f"{context.dataset}: the images here have hash {images.sha256[:16]}, the study's"
+            f" have {context.dataset_sha256[:16]}; prepare both from the same source."
         )
     extractor = load_extractor(
         context.protocol.extractor,
@@ -76,10 +77,10 @@ def execute(
     *,
     kept: bool = False,
     parent: Trial | None = None,
-    say: Callable[[str], None] = complain,
+    say: Callable[[str], None] = warn,
     last: bool = True,
 ) -> Outcome:
-    """`execute_pack` of one trial alone; `parent`, `kept` and `last` are those of its `Task`."""
+    """`execute_pack` for one trial; `parent`, `kept` and `last` are the fields of its `Task`."""
     task = Task(trial=trial, parent=parent, kept=kept, last=last)
     (outcome,) = execute_pack([task], context, device, on_checkpoint, say=say)
     return outcome
@@ -92,22 +93,30 @@ def execute_pack(
     on_checkpoint: Callable[[Checkpoint, Snapshot], None] = lambda *_: None,
     *,
     slots: int = 1,
-    say: Callable[[str], None] = complain,
+    say: Callable[[str], None] = warn,
 ) -> Iterator[Outcome]:
-    """Train and score trials of one cell together, and yield the outcome of each as it ends, its part file written.
+    """Train and score trials of one cell together; yield each trial's outcome when its part file is written.
 
-    For each its best generator is kept. One that was interrupted goes on from its latest state; a new one from that of
-    its `parent` where that fits; `say` is told why one is of no use or not written. One that diverges ends as a row
-    with its status and reason, and the others go on. An error is one of all that have not ended. `on_checkpoint` is
-    shown each checkpoint and what there is of the trial, before its state is written: what it does is done at least
-    once.
+    The best generator of each trial is kept. An interrupted trial resumes from its latest state; a new one continues
+    from the final state of its `parent` if that is possible. A trial that diverges ends as a row with its status and
+    reason, and the others continue. An exception ends all trials that are still running.
 
-    They are trained by a program of so many `slots`, each in that of its place: rounding depends on both. Those whose
-    places are beyond take turns with the others. Where there is no memory for so many, half as many are tried, from the
-    latest checkpoints, and `say` is told.
+    One program trains the trials in `slots` slots, each trial in the slot of its place: rounding depends on both.
+    Trials whose place is beyond the last slot wait for their turn. If the program does not fit in memory, it is
+    replaced by one with half as many slots, which continues from the latest checkpoints.
 
-    Raises StudyStops where the results cannot be written for long, where images or extractor are not those of the
-    study, where the device does not compute in the trials' precision, and where the logger's package is missing.
+    Args:
+        tasks: trials of one cell, with the same context.
+        context: of the study.
+        device: where they are trained.
+        on_checkpoint: called with each checkpoint and the trial's snapshot, before its state is written; after an
+            interruption it can be called for the same checkpoint again.
+        slots: number of slots of the program, from 1.
+        say: called with one line if a state cannot be used or written, or if slots are halved.
+
+    Raises:
+        StudyStops: results cannot be written for `context.patience` seconds; images or extractor differ from the
+            study's; the device does not support the precision; or the logger's package is missing.
     """
     prepare_process(deterministic=context.deterministic)
     try:
@@ -118,35 +127,35 @@ def execute_pack(
     for task in tasks:
         if task.kept:
             yield rescore(task.trial, context, device, say=say, last=task.last)
-    running = [Running(task, context, device, say) for task in tasks if not task.kept]
+    runs = [TrialRun(task, context, device, say) for task in tasks if not task.kept]
     reason = None
     try:
         images, scorer = load(context, device)
-        for one in running:
-            one.begin(images.train.shape[1:3])
-        while left := _left(running):
+        channels, resolution = images.train.shape[1:3]
+        for run in runs:
+            run.begin((channels, resolution))
+        while left := _unfinished(runs):
             turn = left[0].task.place // slots
-            some = {one.task.place % slots: one for one in left if one.task.place // slots == turn}
+            by_slot = {run.task.place % slots: run for run in left if run.task.place // slots == turn}
             try:
-                yield from _train(some, images, scorer, context, device, on_checkpoint, say, slots)
+                yield from _train(by_slot, images, scorer, context, device, on_checkpoint, say, slots)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if slots == 1 or not _is_of_memory(error):
+                if slots == 1 or not _is_out_of_memory(error):
                     raise
-                say(f"{_described(left[0].task.trial, slots)} does not fit in memory; half as many are tried")
+                say(f"{_described(left[0].task.trial, slots)} does not fit in memory; trying half as many")
                 slots //= 2
     except StudyStops:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        for one in _left(running):
-            _keep_traceback(context.results, one.task.trial.id)
-    for one in _left(running):
-        yield one.end(FAILED, reason, slots)
+        for run in _unfinished(runs):
+            _save_traceback(context.results, run.task.trial.id)
+    for run in _unfinished(runs):
+        yield run.end(FAILED, reason, slots)
 
 
-def _left(running: Iterable[Running]) -> list[Running]:
-    """Those that have not ended."""
-    return [one for one in running if not one.ended]
+def _unfinished(runs: Iterable[TrialRun]) -> list[TrialRun]:
+    return [run for run in runs if not run.ended]
 
 
 def _described(trial: Trial, slots: int) -> str:
@@ -154,7 +163,7 @@ def _described(trial: Trial, slots: int) -> str:
 
 
 def _train(
-    running: Mapping[int, Running],
+    runs: Mapping[int, TrialRun],
     images: data.Images,
     scorer: Scorer,
     context: Context,
@@ -163,34 +172,34 @@ def _train(
     say: Callable[[str], None],
     slots: int,
 ) -> Iterator[Outcome]:
-    """Train by a program of so many slots until each of those in them has ended."""
-    for slot, told in train_pack(
-        [running[slot].task.trial if slot in running else None for slot in range(slots)],
+    """Train trials by slot, in one program with `slots` slots, until each has ended."""
+    for slot, event in train_pack(
+        [runs[slot].task.trial if slot in runs else None for slot in range(slots)],
         images,
         scorer,
         checkpoint_every=context.checkpoint_every,
         device=device,
         operator_norms=context.operator_norms,
         compiler=best_compiler(device),
-        starts=[running[slot].so_far.position if slot in running else None for slot in range(slots)],
-        on_position=lambda slot, position: running[slot].between(position),
+        starts=[runs[slot].snapshot.position if slot in runs else None for slot in range(slots)],
+        on_position=lambda slot, position: runs[slot].between(position),
     ):
-        one = running[slot]
-        if isinstance(told, Diverged):
-            yield one.end(DIVERGED, str(told), slots)
+        run = runs[slot]
+        if isinstance(event, Diverged):
+            yield run.end(DIVERGED, str(event), slots)
             continue
-        one.reach(told)
-        on_checkpoint(told, one.so_far)
-        one.write()
-        if told.lockstep.refused:
-            say(f"{one.task.trial.method.name}: its steps are not compiled ({told.lockstep.refused})")
-        if one.over:
-            yield one.end(FINISHED, None, slots)
-    for one in _left(running.values()):  # which stood at their last steps when they began
-        yield one.end(FINISHED, None, slots)
+        run.reach(event)
+        on_checkpoint(event, run.snapshot)
+        run.write_state()
+        if event.lockstep.refused:
+            say(f"{run.task.trial.method.name}: training steps are not compiled ({event.lockstep.refused})")
+        if run.over:
+            yield run.end(FINISHED, None, slots)
+    for run in _unfinished(runs.values()):  # they had reached their last step before they were resumed
+        yield run.end(FINISHED, None, slots)
 
 
-def _is_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_ROOM.search(str(error)) is not None
 
 
@@ -199,13 +208,13 @@ def rescore(
     context: Context,
     device: str = "cpu",
     *,
-    say: Callable[[str], None] = complain,
+    say: Callable[[str], None] = warn,
     last: bool = True,
 ) -> Outcome:
-    """Score the generator that a trial kept, under the context's protocol, and write that part file.
+    """Score the kept generator of a trial under the context's protocol, and write the part file for that protocol.
 
-    Only the best generator under the first protocol is kept: the row has this one checkpoint, and says so by its
-    `source`. Losses and diagnostics stand in the rows of the first protocol.
+    Only the best generator under the first protocol was kept, so the row has this one checkpoint, and its `source` is
+    KEPT_GENERATOR. Losses and diagnostics are in the rows of the first protocol only.
     """
     prepare_process(deterministic=context.deterministic)
     started, clock = now(), time.perf_counter()
@@ -221,21 +230,21 @@ def rescore(
         raise
     except Exception as error:
         status, reason = FAILED, " ".join(f"{type(error).__name__}: {error}".split())
-        _keep_traceback(context.results, trial.id)
+        _save_traceback(context.results, trial.id)
     seconds = time.perf_counter() - clock
     record = make_record(context, status, reason, started=started, device=device, position=None, trial=trial)
     record = replace(record, source=KEPT_GENERATOR, scoring_seconds=seconds, pack=None)
     return end(trial, context, record, evaluations, seconds=seconds, say=say, last=last)
 
 
-def score_generator(generator: Generator, scorer: Scorer) -> Evaluation:
-    """The evaluation of a kept generator; raises Diverged where its images are not finite."""
-    scored = scorer.score(generator, generator.trial.training.latent_dim)
+def score_generator(generator: KeptGenerator, scorer: Scorer) -> Evaluation:
+    """The evaluation of a kept generator; raises Diverged if its images are not finite."""
+    scored = scorer.score(generator.__call__, generator.trial.training.latent_dim)
     return make_evaluation(generator.trial, generator.step, scorer, scored)
 
 
-def _keep_traceback(results: Path, trial_id: str) -> None:
+def _save_traceback(results: Path, trial_id: str) -> None:
     path = trial_folder(results, trial_id) / "traceback.txt"
-    with contextlib.suppress(OSError):  # the reason stands in the row
+    with contextlib.suppress(OSError):  # the row has the reason
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(traceback.format_exc())

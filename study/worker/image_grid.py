@@ -1,4 +1,4 @@
-"""Grids of generated images, for looking at."""
+"""PNG grids of generated images."""
 
 import math
 from pathlib import Path
@@ -10,16 +10,16 @@ from torch import Tensor
 from study.storage.files import replace
 
 SMALLEST = 32
-"""Pixels to which smaller images are enlarged, each pixel a square, so that a person can see them."""
+"""Minimum height of an image in pixels: smaller images are enlarged by repeating pixels."""
 
 
 def fixed_latents(n: int, latent_dim: int, seed: int = 0) -> Tensor:
-    """Latents [n, latent_dim], uniform in [-1, 1]; the same for a seed, so that grids of checkpoints compare."""
+    """Latents [n, latent_dim], uniform in [-1, 1]; equal seeds give equal latents, so grids can be compared."""
     return torch.rand(n, latent_dim, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
 def save_grid(path: Path, images: Tensor) -> None:
-    """Write images [N, C, H, W] in [0, 1] as one PNG, in a square of rows with a pixel of white between them."""
+    """Write images [N, C, H, W] in [0, 1] as one PNG: a square grid with a white line of one pixel between images."""
     from PIL import Image
 
     pixels = (images.clamp(0, 1) * 255).round().byte().cpu().numpy().transpose(0, 2, 3, 1)

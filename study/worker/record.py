@@ -1,4 +1,4 @@
-"""How a trial went, and where and by what it was run: what its row says beside the trial and its scores."""
+"""The record of a trial: how it ended, and on which machine and with which software it ran."""
 
 import platform
 import socket
@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,7 +14,7 @@ from study.core.context import Context
 from study.core.trial import SEMANTICS, Trial
 from study.storage.schema import TRAINING, TrialRecord
 from study.training.lockstep import Position
-from study.worker.checkpoint import Snapshot
+from study.worker.snapshot import Snapshot
 
 
 def make_record(
@@ -32,7 +31,17 @@ def make_record(
     pack: int | None = 1,
     compiled: str | None = None,
 ) -> TrialRecord:
-    """How a trial went until it came to `position`, and where and by what it was run."""
+    """The record of a trial that ended at `position` in this process.
+
+    Args:
+        context: of the trial.
+        status, reason: how it ended; see `study.storage.schema`.
+        started: when it started (ISO 8601, UTC).
+        device: "cpu" or a CUDA device.
+        position: where it ended; None if it was not trained, and then its seconds are None too.
+        trial: the trial.
+        source, resumptions, pack, compiled: see `study.storage.schema.TrialRecord`.
+    """
     images = position.step * trial.training.batch_size if position else None
     return TrialRecord(
         status=status,
@@ -57,15 +66,39 @@ def make_record(
     )
 
 
-def reached(so_far: Snapshot) -> dict[str, Any]:
-    """What the record says of it; its seconds are those until the last checkpoint, and None where there was none."""
-    position = so_far.position if so_far.evaluations else None
-    return {"trial": so_far.trial, "position": position, "source": so_far.source, "resumptions": so_far.resumptions}
+def snapshot_record(
+    context: Context,
+    snapshot: Snapshot,
+    status: str,
+    reason: str | None,
+    *,
+    started: str,
+    device: str,
+    pack: int = 1,
+    compiled: str | None = None,
+) -> TrialRecord:
+    """The record of a trial that ended at its snapshot; see `make_record`.
+
+    Its seconds are those until the last checkpoint; they are None if there was no checkpoint.
+    """
+    return make_record(
+        context,
+        status,
+        reason,
+        started=started,
+        device=device,
+        position=snapshot.position if snapshot.evaluations else None,
+        trial=snapshot.trial,
+        source=snapshot.source,
+        resumptions=snapshot.resumptions,
+        pack=pack,
+        compiled=compiled,
+    )
 
 
 @cache
 def code_revision() -> str:
-    """The commit of the checkout that this code runs from, with a plus where it was changed; else its version."""
+    """The git commit that this code runs from, with a plus sign if files were modified; the version if not in git."""
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -80,5 +113,5 @@ def code_revision() -> str:
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601."""
+    """The current time in UTC, in ISO 8601 format."""
     return datetime.now(UTC).isoformat()

@@ -1,7 +1,7 @@
-"""What TensorBoard shows of trials while they run: for each a folder, in it a file for each scored checkpoint.
+"""TensorBoard event files of running trials: a folder per trial, with one file per scored checkpoint.
 
-Workers write them, since one trial of Ray Tune's may be a pack of ours. A file is named by its step: a trial that comes
-to a checkpoint again replaces what was told of it, and nothing is shown twice.
+Workers write them, because one trial of Ray Tune may be a whole pack of trials. A file is named by its step, so a trial
+that reaches a checkpoint again after an interruption replaces the file, and TensorBoard shows no point twice.
 """
 
 import contextlib
@@ -15,17 +15,17 @@ from typing import Any
 from study.core.context import TENSORBOARD, Context
 from study.core.evaluation import Evaluation
 from study.core.trial import Trial
-from study.storage.files import list_files, remove, write_file
+from study.storage.files import remove, write_file
 from study.training.loop import Checkpoint
-from study.worker.checkpoint import Snapshot
+from study.worker.snapshot import Snapshot
 
 LOSSES = ("discriminator_loss", "generator_loss", "penalty")
 
 
 def run_folder(results: Path, trial: Trial, protocol_id: str) -> Path:
-    """Where the events of a trial under a protocol are; TensorBoard shows its path below `tensorboard` as its name.
+    """The folder of a trial's events under a protocol; its path below `tensorboard` is the run's name in TensorBoard.
 
-    The brackets of a method's options are round there: object storage takes square ones in a path for a pattern.
+    Brackets of a method's options become round: object storage reads square brackets in a path as a pattern.
     """
     numbers, method = trial.hyperparameters, trial.method.name.translate(str.maketrans("[]", "()"))
     weight = [] if numbers.penalty_weight is None else [f"lambda={numbers.penalty_weight:.3g}"]
@@ -34,29 +34,29 @@ def run_folder(results: Path, trial: Trial, protocol_id: str) -> Path:
     return results / TENSORBOARD / trial.dataset / method / ",".join([*settings, f"{trial.id}-{protocol_id}"])
 
 
-class Events:
-    """The files of one trial. Where they cannot be written the trial goes on all the same, and `say` is told once."""
+class EventFiles:
+    """The event files of one trial. If they cannot be written, training continues, and `say` gets one line, once."""
 
     def __init__(self, trial: Trial, context: Context, say: Callable[[str], None]) -> None:
-        self._trial, self._say, self._told = trial, say, False
+        self._trial, self._say, self._warned = trial, say, False
         self._folder = run_folder(context.results, trial, context.protocol.id)
 
-    def begin(self, so_far: Snapshot) -> None:
-        """The trial starts, or goes on: what lacks of its past is told, and nothing stays of what is beyond it."""
-        past = {_name(each.discriminator_step): each for each in so_far.evaluations}
-        with self._telling():
-            there = {path.name for path in list_files(self._folder, "*.tfevents.*")}
-            for name in there - {_name(0), *past}:
+    def begin(self, snapshot: Snapshot) -> None:
+        """The trial starts or resumes: write the missing files of earlier checkpoints, delete those of later ones."""
+        earlier = {_name(each.discriminator_step): each for each in snapshot.evaluations}
+        with self._errors_reported():
+            present = {path.name for path in list_files(self._folder, "*.tfevents.*")}
+            for name in present - {_name(0), *earlier}:
                 remove(self._folder / name)
-            if _name(0) not in there:
+            if _name(0) not in present:
                 self._put(0, _settings(self._trial))
-            for name in past.keys() - there:
-                self._put(past[name].discriminator_step, _scalars(past[name]))
+            for name in earlier.keys() - present:
+                self._put(earlier[name].discriminator_step, _scalars(earlier[name]))
 
     def add(self, checkpoint: Checkpoint) -> None:
-        """It has come to a checkpoint."""
+        """Write the file of a checkpoint."""
         seconds = {"training": checkpoint.training_seconds, "scoring": checkpoint.scoring_seconds}
-        with self._telling():
+        with self._errors_reported():
             self._put(checkpoint.evaluation.discriminator_step, _scalars(checkpoint.evaluation, seconds))
 
     def _put(self, step: int, summary: Any) -> None:
@@ -67,23 +67,23 @@ class Events:
         write_file(self._folder / _name(step), b"".join(_framed(event.SerializeToString()) for event in events))
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _errors_reported(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            if not self._told:
+            if not self._warned:
                 reason = error.strerror or " ".join(str(error).split())
-                self._say(f"trials go on, but TensorBoard is not told of all of them ({reason})")
-            self._told = True
+                self._say(f"training continues, but TensorBoard files cannot be written ({reason})")
+            self._warned = True
 
 
 def _name(step: int) -> str:
-    """Of the file of a step, 0 for what is known before the first; TensorBoard reads them in the order of names."""
+    """The file name of a step; step 0 has the settings. TensorBoard reads files in the order of their names."""
     return f"events.out.tfevents.{step:09}"
 
 
 def _scalars(evaluation: Evaluation, seconds: dict[str, float] | None = None) -> Any:
-    """All single numbers of a checkpoint, by group; what has no value is left out."""
+    """The scalars of a checkpoint, tagged "group/name"; those without a value are left out."""
     from tensorboardX.proto.summary_pb2 import Summary
 
     groups = {
@@ -93,12 +93,12 @@ def _scalars(evaluation: Evaluation, seconds: dict[str, float] | None = None) ->
         "seconds": seconds or {},
     }
     numbers = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
-    told = {tag: value for tag, value in numbers.items() if isinstance(value, int | float)}
-    return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in told.items()])
+    scalars = {tag: value for tag, value in numbers.items() if isinstance(value, int | float)}
+    return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()])
 
 
 def _settings(trial: Trial) -> Any:
-    """What TensorBoard's table of hyperparameters shows of a trial."""
+    """The trial's settings for TensorBoard's table of hyperparameters."""
     from tensorboardX.summary import hparams
 
     settings = {
@@ -114,7 +114,7 @@ def _settings(trial: Trial) -> Any:
 
 
 def _framed(event: bytes) -> bytes:
-    """A record of TensorFlow's: length, its checksum, the bytes, their checksum."""
+    """An event as a TFRecord: length, checksum of the length, bytes, checksum of the bytes."""
     from tensorboardX.record_writer import masked_crc32c
 
     length = struct.pack("<Q", len(event))

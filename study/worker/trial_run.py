@@ -1,10 +1,9 @@
-"""A trial in a worker, from what there is of it on disk to its part file."""
+"""One trial in a worker, from its files on disk to its part file."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from study.core.context import ALL, NONE, Context
 from study.core.errors import InputError
@@ -14,23 +13,24 @@ from study.storage.retry import write_with_retry
 from study.storage.schema import FINISHED
 from study.training.lockstep import Position
 from study.training.loop import Checkpoint
-from study.worker.checkpoint import Snapshot, Unreadable, generator_of, save_generator, save_state
+from study.worker.checkpoint import Unreadable, save_generator, save_state
 from study.worker.outcome import Outcome, end
-from study.worker.record import make_record, now, reached
-from study.worker.resume import Unfinished, continuation
-from study.worker.tensorboard import Events
+from study.worker.record import now, snapshot_record
+from study.worker.resume import StateFile, continuation
+from study.worker.snapshot import Snapshot, generator_of
+from study.worker.tensorboard import EventFiles
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A trial as it is handed to a worker.
+    """A trial as it is handed to a worker; it can be pickled.
 
     Attributes:
         trial: what is trained and scored.
-        parent: the same trial with fewer steps, from whose state a new one goes on where that fits.
-        kept: whether it is only scored, see `rescore`.
-        last: whether it is not tried again where it raises: only then that leaves a row.
-        place: in its pack, from 0.
+        parent: the same trial with fewer steps, from whose final state training continues if that is possible.
+        kept: whether the trial is not trained, but its kept generator is scored; see `rescore`.
+        last: whether this is the last attempt: an error then ends the trial as failed, with a part file.
+        place: index of the trial in its pack, from 0.
     """
 
     trial: Trial
@@ -39,46 +39,42 @@ class Task:
     last: bool = True
     place: int = 0
 
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "Task":
-        """The task in plain values: its fields by name, each trial as of `Trial.to_dict`."""
-        trials = {name: content[name] and Trial.from_dict(content[name]) for name in ("trial", "parent")}
-        return cls(**{**content, **trials})
 
-
-class Running:
-    """A trial from what there is of it to its end.
+class TrialRun:
+    """A trial from its latest state to its end.
 
     Args:
-        task: the trial; not one that is only scored.
+        task: the trial, which is trained and not only scored.
         context: of the study.
-        device: where it computes.
-        say: is told why a state is of no use or not written.
+        device: where it is trained.
+        say: called with one line if a state cannot be used or written.
     """
 
     def __init__(self, task: Task, context: Context, device: str, say: Callable[[str], None]) -> None:
-        self.task, self.so_far, self.ended = task, Snapshot(task.trial, context.conditions), False
+        self.task, self.snapshot, self.ended = task, Snapshot(task.trial, context.conditions), False
         self._context, self._device, self._say = context, device, say
-        self._unfinished = Unfinished(context.results, self.so_far, say)
-        self._events = Events(task.trial, context, say) if context.logger else None
+        self._state = StateFile(context.results, self.snapshot, say)
+        self._events = EventFiles(task.trial, context, say) if context.logger else None
         self._compiled: str | None = None
         self._started, self._clock = now(), time.perf_counter()
 
     def begin(self, shape: tuple[int, int]) -> None:
-        """Go on from its latest state, or from its parent's, where that fits; images are (channels, resolution).
+        """Load the trial's latest state, or else its parent's; images are (channels, resolution).
 
-        Raises Unreadable where it may go on the next time.
+        Raises Unreadable if a state cannot be read now, but may be readable at the next attempt.
         """
         self._shape = shape
-        self.so_far = self._unfinished.read(self._device) or self._inherited() or self.so_far
+        self.snapshot = self._state.read(self._device) or self._parent_state() or self.snapshot
         if self._events:
-            self._events.begin(self.so_far)
+            self._events.begin(self.snapshot)
 
-    def _inherited(self) -> Snapshot | None:
-        """What a new trial goes on from; None where it trains from the start."""
+    def _parent_state(self) -> Snapshot | None:
+        """The parent's final state as a state of this trial; None if training starts from the beginning."""
         trial, parent, context = self.task.trial, self.task.parent, self._context
+        if parent is None:
+            return None
         try:
-            return parent and continuation(trial, parent, context.results, context.conditions, device=self._device)
+            return continuation(trial, parent, context.results, context.conditions, device=self._device)
         except Unreadable:
             raise
         except InputError as error:
@@ -86,48 +82,63 @@ class Running:
             return None
 
     def between(self, position: Position) -> None:
-        """It has come to a position between two checkpoints."""
-        self._unfinished.write_when_due(self.so_far._replace(position=position), self._shape)
+        """The trial has reached a position between two checkpoints: save its state if that is due."""
+        self._state.write_when_due(self.snapshot._replace(position=position), self._shape)
 
     def reach(self, checkpoint: Checkpoint) -> None:
-        """It has come to a checkpoint."""
-        self.so_far = self.so_far.after(checkpoint)
+        """The trial has reached a checkpoint: record it, and keep its generator if all are kept."""
+        self.snapshot = self.snapshot.after(checkpoint)
         self._compiled = checkpoint.lockstep.programs.compiled
         if self._events:
             self._events.add(checkpoint)
         if self._context.keep == ALL:
-            path = generator_at(self._context.results, self.task.trial.id, self.so_far.position.step)
-            self._patiently(partial(save_generator, path, generator_of(self.task.trial, checkpoint), self._shape))
+            path = generator_at(self._context.results, self.task.trial.id, checkpoint.evaluation.discriminator_step)
+            self._write(partial(save_generator, path, generator_of(self.task.trial, checkpoint), self._shape))
 
-    def write(self) -> None:
-        """Its latest state is written, unless it has come to its last checkpoint."""
+    def write_state(self) -> None:
+        """Write the latest state, unless the last checkpoint was reached."""
         if not self.over:
-            self._unfinished.write(self.so_far, self._shape)
+            self._state.write(self.snapshot, self._shape)
 
     @property
     def over(self) -> bool:
-        """Whether it has come to its last checkpoint."""
-        position = self.so_far.position
+        """Whether the last checkpoint was reached."""
+        position = self.snapshot.position
         return position is not None and position.step >= self.task.trial.training.discriminator_steps
 
     def end(self, status: str, reason: str | None, pack: int) -> Outcome:
-        """Keep what is kept of a trial that has ended, and write its part file; `pack`: as in its `TrialRecord`."""
+        """Save what a finished trial keeps, and write the part file; `pack`: as in `TrialRecord`."""
         self.ended = True
         if status == FINISHED:
             self._keep()
-        by = {"device": self._device, "pack": pack, "compiled": self._compiled}
-        record = make_record(self._context, status, reason, started=self._started, **by, **reached(self.so_far))
-        how = {"seconds": time.perf_counter() - self._clock, "say": self._say, "last": self.task.last}
-        return end(self.task.trial, self._context, record, self.so_far.evaluations, **how)
+        record = snapshot_record(
+            self._context,
+            self.snapshot,
+            status,
+            reason,
+            started=self._started,
+            device=self._device,
+            pack=pack,
+            compiled=self._compiled,
+        )
+        return end(
+            self.task.trial,
+            self._context,
+            record,
+            self.snapshot.evaluations,
+            seconds=time.perf_counter() - self._clock,
+            say=self._say,
+            last=self.task.last,
+        )
 
     def _keep(self) -> None:
-        """Keep what was asked for of a finished trial."""
+        """Save the best generator and the final state of a finished trial, as far as the study keeps them."""
         results, trial_id = self._context.results, self.task.trial.id
         if self._context.keep != NONE:
             path = generator_path(results, trial_id)
-            self._patiently(partial(save_generator, path, self.so_far.best, self._shape))
+            self._write(partial(save_generator, path, self.snapshot.best_generator, self._shape))
         if self._context.keep_states:
-            self._patiently(partial(save_state, state_path(results, trial_id), self.so_far, self._shape))
+            self._write(partial(save_state, state_path(results, trial_id), self.snapshot, self._shape))
 
-    def _patiently(self, write: Callable[[], object]) -> None:
+    def _write(self, write: Callable[[], object]) -> None:
         write_with_retry(write, self._context.results, self._say, self._context.patience)

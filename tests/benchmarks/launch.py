@@ -19,7 +19,7 @@ from study.driver.planning.plan import plan_trial
 from study.driver.planning.planned import Planned
 from study.driver.resources import local_resources, make_slots
 from study.driver.scheduler import launch, ray_cluster
-from study.driver.scheduler.work import Listed
+from study.driver.scheduler.work import FixedWork
 from study.storage.lock import locked
 from study.storage.tables import compact, read_table
 from tests.requests import make_request
@@ -73,7 +73,7 @@ def main() -> None:
         slots = make_slots(*local_resources())
         add = compacting(folder, claim, lambda *_: ends.append(time.perf_counter()), print)
         begun = time.perf_counter()
-        launch.launch(Listed([(one,) for one in todo]), slots, add, run=no_op())
+        launch.launch(FixedWork([(one,) for one in todo]), slots, add, run=no_op())
         compact(folder)
         seconds = time.perf_counter() - begun
         assert len(read_table(folder, "trials")) == count

@@ -61,7 +61,7 @@ BAD_RUNS = [
     (["grid", "--gpus-per-trial", "64"], ["--gpus-per-trial 64"]),
     (["grid", "--trials-per-gpu", "0"], ["--trials-per-gpu 0: must be from 1 to 100"]),
     (["grid", "--max-failures", "-1"], ["--max-failures -1: must be 0 or more"]),
-    (["grid", "--prepare-nodes"], ["--prepare-nodes: there is only this machine", "--address"]),
+    (["grid", "--prepare-nodes"], ["--prepare-nodes: needs a cluster", "--address"]),
     ([], ["Missing argument", "space"]),
 ]
 """Of what `study plan` does not need: images, weights, scores and devices; and it needs no space."""

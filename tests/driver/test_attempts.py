@@ -13,7 +13,7 @@ from study.driver.resources import Slots
 from study.driver.scheduler import launch, ray_cluster
 from study.driver.scheduler.feed import Feed
 from study.driver.scheduler.retries import LOSSES, Attempts
-from study.driver.scheduler.work import Listed
+from study.driver.scheduler.work import FixedWork
 from study.storage.layout import unfinished_path
 from study.storage.tables import compact, read_table
 from study.worker.execute import execute
@@ -98,7 +98,7 @@ class Ran:
         self.lines: list[str] = []
         with ray_cluster.connected(None):
             launch.launch(
-                Listed([(one,) for one in self.todo.values()]),
+                FixedWork([(one,) for one in self.todo.values()]),
                 Slots(concurrent=2, gpus_per_trial=0),
                 self.add,
                 say=self.lines.append,
@@ -144,7 +144,7 @@ def test_a_worker_computes_with_one_thread(ran: Ran) -> None:
 
 def test_what_raises_is_tried_again_from_its_latest_state(ran: Ran) -> None:
     assert (ran.row(1)["status"], ran.row(1)["resumptions"], ran.attempts(1)) == ("finished", 1, [False, False, True])
-    again = "failed, ValueError: made so; it is tried again"
+    again = "failed, ValueError: made so; it is retried"
     assert ran.said(1) == [f"{again} (1 of 2)", f"{again} (2 of 2)"]
 
 
@@ -162,10 +162,10 @@ def test_what_diverges_is_a_result(ran: Ran) -> None:
 
 @pytest.mark.slow
 def test_a_worker_that_dies_without_progress_counts(killed: Ran) -> None:
-    why = "its worker died (killed, or it crashed)"
+    why = "its worker died (it was killed, or it crashed)"
     assert (killed.row(4)["status"], killed.row(4)["reason"]) == ("failed", f"{why}; it failed 3 times")
     assert killed.attempts(4) == [False, False, True]
-    assert killed.said(4) == [f"{why}; it is tried again ({n} of 2)" for n in (1, 2)]
+    assert killed.said(4) == [f"{why}; it is retried ({n} of 2)" for n in (1, 2)]
 
 
 @pytest.mark.slow
@@ -197,7 +197,7 @@ class Fed:
         self.outcomes: list[Outcome] = []
         self.lines: list[str] = []
         attempts, add = Attempts(most), lambda _, outcome: self.outcomes.append(outcome)
-        self.feed = Feed(Listed([(self.one,)]), attempts, lambda: 1, add, self.lines.append, None)
+        self.feed = Feed(FixedWork([(self.one,)]), attempts, lambda: 1, add, self.lines.append, None)
         self.feed.next("a")
 
 
@@ -231,11 +231,11 @@ def test_a_trial_that_loses_node_after_node_without_progress_comes_to_its_end(tm
     state.parent.mkdir(parents=True)
     state.write_text("further")
     for _ in range(LOSSES + 1):
-        assert fed.outcomes == [] and "tried again" not in " ".join(fed.lines)
+        assert fed.outcomes == [] and "retried" not in " ".join(fed.lines)
         fed.feed.lost("a")
         fed.feed.next("a")
-    why = f"its worker died (its node was lost, as {LOSSES} others before it)"
-    assert fed.lines[-1] == f"{fed.one.trial.id}: {why}; it is tried again (1 of 1)"
+    why = f"its worker died (its node was lost, after {LOSSES} earlier losses)"
+    assert fed.lines[-1] == f"{fed.one.trial.id}: {why}; it is retried (1 of 1)"
     fed.feed.lost("a")
     (told,) = fed.outcomes
     assert (told.status, told.reason) == ("failed", f"{why}; it failed 2 times")

@@ -89,8 +89,8 @@ def test_a_node_that_is_lost_costs_no_trial_an_attempt(nodes: Cluster, tmp_path:
     nodes.kill(doomed)
     answer = end(process)
     assert answer.code == 0, answer.err
-    assert answer.out.count("its node was lost; it goes on where there is room") == 1
-    assert "tried again" not in answer.out
+    assert answer.out.count("its node was lost; it continues on another one") == 1
+    assert "retried" not in answer.out
     assert end(start(tmp_path, *options, "--results", tmp_path / "whole")).code == 0
     same(tmp_path / "lost", tmp_path / "whole")
 
@@ -194,7 +194,7 @@ def test_a_node_that_joins_without_the_results_stops_the_study(nodes: Cluster, t
     nodes.add(within=within)
     answer = end(process)
     assert answer.code == 2, answer
-    assert answer.err.count("\n") == 1 and f"joined without --results {results}" in answer.err
+    assert answer.err.count("\n") == 1 and f"does not see --results {results}" in answer.err
     assert not list(results.glob(".node-*"))
     assert end(start(tmp_path, *LONG, "--results", results)).code == 0
     assert {row["status"] for row in read_table(results, "trials").to_pylist()} == {"finished"}
@@ -250,6 +250,6 @@ def test_a_study_across_two_networks_survives_the_loss_of_one(
         subprocess.run([*there, "ip", "link", "set", "veth0", "down"], check=True)
         answer = end(process)
     assert answer.code == 0, answer.err
-    assert "its node was lost" in answer.out and "tried again" not in answer.out
+    assert "its node was lost" in answer.out and "retried" not in answer.out
     assert end(start(tmp_path, *RUN, "--results", tmp_path / "whole")).code == 0
     same(tmp_path / "results", tmp_path / "whole")

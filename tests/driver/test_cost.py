@@ -12,7 +12,7 @@ from study.core.evaluation import Evaluation
 from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.driver.cost import flops
 from study.driver.cost.flops import (
-    Costed,
+    CostCase,
     estimated_seconds,
     kept_bytes,
     measured_rates,
@@ -21,14 +21,15 @@ from study.driver.cost.flops import (
     total_seconds,
 )
 from study.driver.cost.overview import Overview
-from study.driver.cost.timings import Measured
+from study.driver.cost.timings import MeasuredTimes
 from study.driver.planning.plan import trials_of
 from study.driver.request import SearchBudget
 from study.gan.model import build, initial_state
 from study.storage.schema import DIVERGED
 from study.storage.tables import compact
 from study.training.loop import Checkpoint, stream
-from study.worker.checkpoint import Snapshot, generator_of, save_generator, save_state
+from study.worker.checkpoint import save_generator, save_state
+from study.worker.snapshot import Snapshot, generator_of
 from tests.parts import PROTOCOL, leave
 from tests.requests import make_request
 
@@ -124,7 +125,7 @@ def test_measured_seconds_are_the_mean_of_like_trials_scaled_to_the_steps(tmp_pa
     leave(tmp_path, make(seed=2, steps=100), seconds=None, scoring=1.0, status=DIVERGED)
     leave(tmp_path, make(seed=3, steps=100), seconds=0, scoring=1.0, device="NVIDIA H200")
     compact(tmp_path)
-    measured = Measured(tmp_path)
+    measured = MeasuredTimes(tmp_path)
     assert measured.seconds(make(seed=9, steps=1000), "cpu") == pytest.approx(1000 * (10 / 100 + 40 / 200) / 2)
     assert measured.seconds(make(steps=100), "gpu") == pytest.approx(1)
     for unlike in (make("l2"), make(n_dis=5), make(width=16), make(batch_size=32)):
@@ -136,21 +137,21 @@ def test_the_seconds_of_packs_are_those_of_packs_of_the_same_size(tmp_path):
     leave(tmp_path, make(seed=0), seconds=8, pack=1)
     leave(tmp_path, make(seed=1), seconds=2, pack=4)
     compact(tmp_path)
-    measured = Measured(tmp_path)
+    measured = MeasuredTimes(tmp_path)
     assert [measured.seconds(make(), "cpu", pack) for pack in (1, 4)] == pytest.approx([8, 2])
     assert [measured.seconds(make(), "cpu", pack) for pack in (3, None)] == pytest.approx([5, 5])  # of all
-    mixed = [Costed(make(), SHAPE, 1), Costed(make(), SHAPE, 4), Costed(make(), SHAPE, 4)]
+    mixed = [CostCase(make(), SHAPE, 1), CostCase(make(), SHAPE, 4), CostCase(make(), SHAPE, 4)]
     assert total_seconds(mixed, measured, "cpu") == (pytest.approx(12), 3)
 
 
 def test_totals_say_how_much_is_measured(tmp_path):
     leave(tmp_path, make(steps=100), seconds=9, scoring=1.0)
     compact(tmp_path)
-    trials = [Costed(make(steps=100), SHAPE), Costed(make("dragan"), SHAPE)]
-    total, known = total_seconds(trials, Measured(tmp_path), "cpu")
+    trials = [CostCase(make(steps=100), SHAPE), CostCase(make("dragan"), SHAPE)]
+    total, known = total_seconds(trials, MeasuredTimes(tmp_path), "cpu")
     assert known == 1
     assert total == pytest.approx(10 + estimated_seconds(make("dragan"), *SHAPE, "cpu"))
-    assert total_seconds([], Measured(tmp_path / "nothing"), "cpu") == (0, 0)
+    assert total_seconds([], MeasuredTimes(tmp_path / "nothing"), "cpu") == (0, 0)
 
 
 def test_a_plan_counts_what_is_kept_and_the_states_of_what_runs(tmp_path):
@@ -203,8 +204,8 @@ def test_a_measured_speed_gives_back_the_time_that_it_was_measured_by():
     images = 300 * trial.training.batch_size
     same = replace(trial, training=replace(trial.training, width=4))
     assert estimated_seconds(same, 1, 8, "cpu", rates) == pytest.approx(images / 100, rel=1e-12)
-    twice = [Costed(same, (1, 8))] * 2
-    assert total_seconds(twice, Measured(rows=[]), "cpu", rates)[0] == pytest.approx(2 * images / 100)
+    twice = [CostCase(same, (1, 8))] * 2
+    assert total_seconds(twice, MeasuredTimes(rows=[]), "cpu", rates)[0] == pytest.approx(2 * images / 100)
     other = replace(same, method=replace(same.method, architecture="dcgan"))
     assert estimated_seconds(other, 1, 16, "cpu", rates) == estimated_seconds(other, 1, 16, "cpu")
     assert measured_rates(rows, "gpu").keys() == {"sndcgan"}

@@ -303,17 +303,21 @@ def test_a_worker_that_ray_ended_is_dead_whatever_the_error_is_called(error: str
     """Tune itself would end with what is no RayActorError."""
     from types import SimpleNamespace
 
-    from study.driver.scheduler import launch
+    from ray import exceptions
+    from ray.tune.execution import tune_controller
 
-    assert launch.tune_controller.RayActorManager is launch.Workers
-    raised = getattr(launch.ray.exceptions, error)
+    from study.driver.scheduler import ray_tune
+
+    assert tune_controller.RayActorManager is ray_tune.ActorManager  # type: ignore[attr-defined]
+    raised = getattr(exceptions, error)
     told: list[Exception] = []
     worker = SimpleNamespace(actor_id=1, _on_error=lambda _, error: told.append(error))
-    manager = launch.Workers(None)
+    manager = ray_tune.ActorManager(None)
     manager._cleanup_actor = lambda **_: None  # type: ignore[method-assign]
     task = SimpleNamespace(_tracked_actor=worker, _on_error=lambda _, error: told.append(error))
     manager._actor_task_failed(task, raised() if error == "WorkerCrashedError" else raised("running low on memory"))
-    assert [type(each) for each in told] == [launch.RayActorError] * 2
+    assert [type(each) for each in told] == [ray_tune.WorkerEndedError] * 2
+    assert issubclass(ray_tune.WorkerEndedError, exceptions.RayActorError)
     assert str(told[0]).startswith(error) and manager._failed_actor_ids == {1}
 
 
@@ -340,16 +344,17 @@ def test_a_worker_that_cannot_import_study_stops_it(tmp_path: Path, ip: str) -> 
     from types import SimpleNamespace
 
     from study.core.errors import StudyStops
-    from study.driver.scheduler import launch
+    from study.driver.scheduler import ray_tune
     from study.driver.scheduler.feed import Feed
     from study.driver.scheduler.retries import Attempts
-    from study.driver.scheduler.work import Listed
+    from study.driver.scheduler.work import FixedWork
 
     said = f"The actor died.\n{ip}it failed to import on the worker:\n  ModuleNotFoundError: No module named 'study'\n"
     (tmp_path / "error").write_text(said)
-    feed = Feed(Listed([]), Attempts(2), lambda: 1, lambda *_: None, print, None)
+    feed = Feed(FixedWork([]), Attempts(2), lambda: 1, lambda *_: None, print, None)
+    trial = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error"), get_pickled_error=lambda: None)
     with pytest.raises(
         StudyStops, match=r"^node .*: cannot run `study` \(ModuleNotFoundError: No module named 'study'"
     ):
-        launch.tell_death(feed, SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error")))
+        ray_tune.report_death(feed, trial)  # type: ignore[arg-type]
     assert isinstance(feed.error, StudyStops) and ("10.0.0.9" in str(feed.error)) == bool(ip)

@@ -15,7 +15,14 @@ from study.core.errors import InputError, StudyStops
 from study.driver.planning.plan import make_context
 from study.driver.planning.shard import Shard
 from study.driver.scheduler import node_checks
-from study.driver.scheduler.node_checks import Found, Wanted, examine, other_versions, refusal, wanted
+from study.driver.scheduler.node_checks import (
+    NodeReport,
+    NodeRequirements,
+    examine,
+    node_requirements,
+    refusal,
+    version_differences,
+)
 from tests.requests import make_request
 
 
@@ -28,12 +35,12 @@ def context(tmp_path: Path) -> Context:
 
 def problems(context: Context, **other: object) -> list[str]:
     """What a node that is like this machine, but for what is said, lacks."""
-    with wanted([context], prepare=False) as asked:
+    with node_requirements([context], prepare=False) as asked:
         return list(examine(replace(asked, **other), "there").problems)  # type: ignore[arg-type]
 
 
 def test_a_node_that_has_all_signs_and_nothing_stays(context: Context) -> None:
-    with wanted([context], prepare=False) as asked:
+    with node_requirements([context], prepare=False) as asked:
         assert not node_checks._signature(context.results, asked.nonce, "there").exists()
         assert examine(asked, "there").problems == []
         assert node_checks.signed(context.results, asked.nonce, "there")
@@ -49,7 +56,7 @@ def test_what_a_killed_driver_left_is_removed_unless_it_may_be_anothers(tmp_path
 
 
 def test_what_differs_is_named_with_its_remedy(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_checks, "SEEN_WITHIN", 0.1)
+    monkeypatch.setattr(node_checks, "VISIBLE_WITHIN", 0.1)
     (code,) = problems(context, digest="0" * 64, revision="abc", host="head")
     assert code.startswith("runs other code (") and "than head (abc); install the same on both" in code
     (unseen,) = problems(context, nonce="1" * 16, host="head")
@@ -85,13 +92,13 @@ def test_a_worker_of_other_code_stops_the_study() -> None:
 def test_a_worker_that_does_not_see_the_results_of_the_driver_stops_the_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_checks, "SEEN_WITHIN", 0.1)
+    monkeypatch.setattr(node_checks, "VISIBLE_WITHIN", 0.1)
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    with node_checks.shown(here) as nonce:
+    with node_checks.driver_signature(here) as nonce:
         node_checks.check_shared(here, nonce, "head")
-        with pytest.raises(StudyStops, match=rf"joined without --results {there} of head; put it where all nodes see"):
+        with pytest.raises(StudyStops, match=rf"does not see --results {there} of head; put it where all nodes see"):
             node_checks.check_shared(there, nonce, "head")
     assert not list(here.iterdir())
     node_checks.check_shared(here, nonce, "head")  # asked once in each process
@@ -108,8 +115,8 @@ def test_missing_images_are_prepared_from_the_same_source_where_that_is_asked_fo
     mine = replace(context, dataset="mine", dataset_sha256=manifest["sha256"], data_dir=there)
     common = {"nonce": "1", "host": "head", "digest": "2", "revision": "3", "manifests": {"mine": manifest}}
     with pytest.raises(InputError, match=r"mine.*or add --prepare-nodes"):
-        node_checks._check_images(mine, Wanted(contexts=[mine], prepare=False, **common))
-    node_checks._check_images(mine, Wanted(contexts=[mine], prepare=True, **common))
+        node_checks._check_images(mine, NodeRequirements(contexts=[mine], prepare=False, **common))
+    node_checks._check_images(mine, NodeRequirements(contexts=[mine], prepare=True, **common))
     assert data.load("mine", there).sha256 == manifest["sha256"]
 
 
@@ -117,14 +124,14 @@ def test_problems_of_all_nodes_are_one_line_that_stays_readable() -> None:
     few = str(refusal([("a (1)", "lacks x; do y"), ("b (2)", "lacks z; do u")]))
     assert few == "node a (1): lacks x; do y | node b (2): lacks z; do u."
     many = str(refusal([(f"n{i} (1)", "lacks x; do y") for i in range(100)]))
-    assert many == "node n0 (1): lacks x; do y (and 99 more such)."
+    assert many == "node n0 (1): lacks x; do y (and 99 more problems)."
 
 
 def test_other_versions_are_said_and_equal_ones_are_not() -> None:
-    same = Found(problems=[], versions=node_checks.versions())
-    assert other_versions({"a": same}) is None
-    line = other_versions({"a": same, "b (2)": Found(problems=[], versions="torch 1, Python 3.1")})
-    assert line is not None and line.startswith("b (2) has torch 1, Python 3.1; here are torch ")
+    same = NodeReport(problems=[], versions=node_checks.versions())
+    assert version_differences({"a": same}) is None
+    line = version_differences({"a": same, "b (2)": NodeReport(problems=[], versions="torch 1, Python 3.1")})
+    assert line is not None and line.startswith("b (2) has torch 1, Python 3.1; this machine has torch ")
 
 
 def test_a_node_without_the_package_is_told() -> None:

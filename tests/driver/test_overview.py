@@ -21,7 +21,8 @@ from study.storage.memberships import add_memberships
 from study.storage.schema import DIVERGED, FAILED
 from study.storage.tables import compact
 from study.training.loop import Checkpoint
-from study.worker.checkpoint import Snapshot, save_generator, save_state
+from study.worker.checkpoint import save_generator, save_state
+from study.worker.snapshot import Snapshot
 from tests.parts import PROTOCOL, leave
 from tests.requests import make_request
 

@@ -8,18 +8,17 @@ import pytest
 
 import search_spaces
 from study.driver.cost.estimate import longest_first
-from study.driver.planning.packs import packed
+from study.driver.planning.packs import assign_packs
 from study.driver.planning.plan import make_plan
 from study.driver.planning.planned import Planned
 from study.driver.resources import Slots
 from study.driver.scheduler import launch, ray_cluster
 from study.driver.scheduler.feed import Feed
 from study.driver.scheduler.retries import LOSSES, Attempts
-from study.driver.scheduler.work import Listed
+from study.driver.scheduler.work import FixedWork
 from study.storage.tables import compact, read_table
 from study.worker.execute import execute, execute_pack
 from study.worker.outcome import Outcome
-from study.worker.trial_run import Task
 from tests.requests import make_request
 
 
@@ -27,7 +26,7 @@ def plan(folder: Path, most: int = 3, methods: str = "none") -> list[Planned]:
     """Three settings with n_dis 1 of each method, in packs."""
     asked = {"data_dir": folder / "data", "results": folder / "results", "n_real": 64, "n_fake": 64}
     request = make_request(datasets=["digits"], methods=methods, n_dis=1, discriminator_steps=8, **asked)
-    planned = packed(make_plan(request, search_spaces.get("grid")), lambda _: most)
+    planned = assign_packs(make_plan(request, search_spaces.get("grid")), lambda _: most)
     return [replace(one, context=replace(one.context, checkpoint_every=4)) for one in planned]
 
 
@@ -40,7 +39,7 @@ class Fed:
         self.outcomes: list[Outcome] = []
         self.lines: list[str] = []
         self.feed = Feed(
-            Listed([tuple(self.pack)]),
+            FixedWork([tuple(self.pack)]),
             Attempts(most),
             lambda: 1,
             lambda _, outcome: self.outcomes.append(outcome),
@@ -54,8 +53,7 @@ class Fed:
         handed = self.feed.next(tag)
         if handed is None:
             return None
-        tasks = [Task.from_dict(task) for task in handed["tasks"]]
-        return [task.trial.id for task in tasks], handed["slots"], [task.last for task in tasks]
+        return [task.trial.id for task in handed.tasks], handed.slots, [task.last for task in handed.tasks]
 
     def end(self, index: int, tag: str = "a", status: str = "finished", recorded: bool = True) -> None:
         trial, reason = self.pack[index].trial, None if status == "finished" else "made so"
@@ -76,7 +74,7 @@ def test_a_pack_is_handed_out_as_one_and_ends_trial_by_trial(tmp_path: Path) -> 
 
 def test_there_is_room_for_packs_and_not_for_trials(tmp_path: Path) -> None:
     packs = longest_first(plan(tmp_path, methods="none,spectral_norm,layer_norm"), tmp_path / "results", "cpu")
-    feed = Feed(Listed(packs), Attempts(1), lambda: 2, lambda *_: None, print, None)
+    feed = Feed(FixedWork(packs), Attempts(1), lambda: 2, lambda *_: None, print, None)
     assert [feed.next(tag) is None for tag in "abc"] == [False, False, True]
 
 
@@ -87,14 +85,14 @@ def test_what_failed_in_a_pack_is_tried_again_alone_and_that_counts_for_nothing(
     fed.end(1, status="failed", recorded=False)
     fed.end(2, status="failed", recorded=False)
     assert fed.lines == [
-        f"{fed.ids[index]}: failed, made so; it is tried again by itself, out of its pack" for index in (1, 2)
+        f"{fed.ids[index]}: failed, made so; it is retried alone, outside its pack" for index in (1, 2)
     ]
     assert fed.next("b") == ([fed.ids[1]], 1, [most == 0])
     fed.end(1, "b")
     for attempt in range(most):
         assert fed.next("c") == ([fed.ids[2]], 1, [attempt == most])
         fed.end(2, "c", "failed", recorded=False)
-        assert fed.lines[-1] == f"{fed.ids[2]}: failed, made so; it is tried again ({attempt + 1} of {most})"
+        assert fed.lines[-1] == f"{fed.ids[2]}: failed, made so; it is retried ({attempt + 1} of {most})"
     assert fed.next("d") == ([fed.ids[2]], 1, [True])
     fed.end(2, "d", "failed")
     assert [outcome.status for outcome in fed.outcomes] == ["diverged", "finished", "failed"]
@@ -109,7 +107,7 @@ def test_of_a_pack_whose_worker_died_those_without_a_part_are_tried_again_alone(
     assert fed.next("b") == ([fed.ids[0]], 1, [False])
     fed.end(0, "b")
     assert fed.next("c") == ([fed.ids[2]], 1, [False]), "the death of the pack was no death of its own"
-    words = "its worker died (killed); it is tried again by itself, out of its pack"
+    words = "its worker died (killed); it is retried alone, outside its pack"
     assert fed.lines == [f"{fed.ids[index]}: {words}" for index in (0, 2)]
 
 
@@ -123,8 +121,8 @@ def test_what_lost_its_node_goes_on_as_the_same_pack(tmp_path: Path) -> None:
         assert fed.next("b") == (fed.ids[1:], 3, [False] * 2)
     fed.feed.lost("b")
     assert fed.next("c") == ([fed.ids[1]], 1, [True]), "it may be the pack that takes one node after another"
-    assert fed.lines[0] == f"{fed.ids[1]}: its node was lost; it goes on where there is room"
-    assert f"its node was lost, as {LOSSES} others before it); it is tried again by itself" in fed.lines[-1]
+    assert fed.lines[0] == f"{fed.ids[1]}: its node was lost; it continues on another one"
+    assert f"its node was lost, after {LOSSES} earlier losses); it is retried alone" in fed.lines[-1]
 
 
 def sabotaged(bad: str, kind: str):  # type: ignore[no-untyped-def]
@@ -169,7 +167,7 @@ class Ran:
         results = folder / "results"
         with ray_cluster.connected(None):
             launch.launch(
-                Listed(longest_first(todo, results, "cpu")),
+                FixedWork(longest_first(todo, results, "cpu")),
                 Slots(concurrent=2, gpus_per_trial=0),
                 lambda _, outcome: self.outcomes.update([outcome.trial_id]),
                 say=self.lines.append,
@@ -194,16 +192,16 @@ def test_one_bad_trial_of_a_pack_takes_no_other_with_it(tmp_path: Path, kind: st
     alone = {trial_id: 2 if trial_id == ran.bad else 1 for trial_id in spoilt}
     assert ran.attempts == {" ".join(good): 1, " ".join(spoilt): 1, **alone}
     assert [ran.rows[trial_id]["resumptions"] for trial_id in spoilt[::2]] == [1, 0]
-    out = [line.partition(":")[0] for line in ran.lines if line.endswith("out of its pack")]
+    out = [line.partition(":")[0] for line in ran.lines if line.endswith("outside its pack")]
     assert sorted(out) == sorted(spoilt)
 
 
 def test_the_pack_of_a_plan_is_what_a_worker_trains(tmp_path: Path) -> None:
     """Whatever is left of it."""
     pack = plan(tmp_path)
-    handed = Feed(Listed([tuple(pack[1:])]), Attempts(1), lambda: 1, print, print, None).next("a")
-    tasks = [Task.from_dict(task) for task in handed["tasks"]]
-    outcomes = list(execute_pack(tasks, pack[0].context, slots=handed["slots"]))
+    handed = Feed(FixedWork([tuple(pack[1:])]), Attempts(1), lambda: 1, print, print, None).next("a")
+    assert handed is not None
+    outcomes = list(execute_pack(handed.tasks, pack[0].context, slots=handed.slots))
     assert [outcome.trial_id for outcome in outcomes] == [one.trial.id for one in pack[1:]]
     compact(tmp_path / "results")
     assert [row["pack"] for row in read_table(tmp_path / "results", "trials").to_pylist()] == [3, 3]

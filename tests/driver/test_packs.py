@@ -13,7 +13,7 @@ from study.cli.terminal import plan_lines
 from study.core.errors import InputError
 from study.driver.cost.estimate import estimate, longest_first
 from study.driver.planning import packs
-from study.driver.planning.packs import DECIDES, TABLE, add_measured, grouped, packed, sizes
+from study.driver.planning.packs import DECIDES, TABLE, add_measured, assign_packs, group_by_pack, pack_limit
 from study.driver.planning.plan import make_plan, pending
 from study.driver.planning.shard import Shard
 from study.driver.resources import Slots
@@ -33,7 +33,7 @@ SHIPPED = Path(packs.__file__).with_name(TABLE)
 def plan(tmp_path):
     def plan(most, **how):
         asked = {"datasets": ["digits"], "results": tmp_path / "results", "data_dir": tmp_path / "data", **how}
-        return packed(make_plan(make_request(**asked), GRID), lambda _: most)
+        return assign_packs(make_plan(make_request(**asked), GRID), lambda _: most)
 
     return plan
 
@@ -51,7 +51,7 @@ def by_id(planned):
 def test_packs_are_equal_parts_of_cells_in_the_order_of_the_plan(plan, most):
     planned = plan(most, seeds=2)
     ids, cells = [one.trial.id for one in planned], Counter(map(alike, planned))
-    together = grouped(planned)
+    together = group_by_pack(planned)
     for pack in together:
         assert len({alike(one) for one in pack}) == 1
         assert {one.pack for one in pack} == {tuple(one.trial.id for one in pack) if len(pack) > 1 else ()}
@@ -77,7 +77,7 @@ def test_what_else_is_planned_and_what_is_left_leave_a_pack_as_it_is(plan, chanc
     left = pending(list(whole.values()), one.context.results)
     assert len(left) == len(whole) - 100
     assert left == [one for one in whole.values() if one in left]
-    assert Counter(pack[0].together for pack in grouped(left)) == Counter({one.together for one in left})
+    assert Counter(pack[0].together for pack in group_by_pack(left)) == Counter({one.together for one in left})
 
 
 def leave(planned, seconds=None, pack=1):
@@ -104,7 +104,7 @@ def test_what_differs_in_more_than_its_settings_is_in_no_pack_with_it(plan):
     ]
     protocol = replace(one.context.protocol, n_fake=99)
     elsewhere = replace(one, context=replace(one.context, protocol=protocol))
-    first, second, *rest = packed([one, *others, elsewhere], lambda _: 12)
+    first, second, *rest = assign_packs([one, *others, elsewhere], lambda _: 12)
     assert first.pack == second.pack == (one.trial.id, others[0].trial.id)
     assert [each.pack for each in rest] == [()] * 6
 
@@ -118,7 +118,7 @@ def test_a_trial_that_is_only_scored_leaves_its_pack_and_the_others_their_slots(
     again, *rest = pending(plan(12, methods="none", n_dis=1, n_fake=100), tmp_path / "results")
     assert (again.kept, again.pack) == (True, ())
     assert [len(one.pack) for one in rest] == [3, 3]
-    assert [len(pack) for pack in grouped([again, *rest])] == [1, 2]
+    assert [len(pack) for pack in group_by_pack([again, *rest])] == [1, 2]
 
 
 def test_a_shard_has_whole_packs(plan):
@@ -126,14 +126,14 @@ def test_a_shard_has_whole_packs(plan):
     for count in (2, 3, 5):
         shares = [[one for one in planned if Shard(index, count).has(one.together[0])] for index in range(1, count + 1)]
         assert sum(map(len, shares)) == len(planned)
-        assert sum(len(grouped(share)) for share in shares) == len(grouped(planned))
+        assert sum(len(group_by_pack(share)) for share in shares) == len(group_by_pack(planned))
         assert all(shares)
 
 
 def test_equal_trials_that_are_in_no_pack_stay_apart(plan):
     """As those that stand for trials of a search, which are not known yet."""
     one = plan(1)[0]
-    assert grouped([one, one]) == [(one,), (one,)]
+    assert group_by_pack([one, one]) == [(one,), (one,)]
 
 
 def test_the_most_is_that_of_the_table_for_what_stands_there(plan):
@@ -141,13 +141,13 @@ def test_the_most_is_that_of_the_table_for_what_stands_there(plan):
     rows = list(csv.DictReader(SHIPPED.open(newline="")))
     mine = [row for row in rows if (row["architecture"], row["device"]) == (one.trial.method.architecture, "cpu")]
     (row,) = (row for row in mine if (row["width"], row["resolution"], row["batch_size"]) == ("8", "8", "64"))
-    most = sizes("auto", "cpu", NOWHERE)
+    most = pack_limit("auto", "cpu", NOWHERE)
     assert most(one) == int(row["pack"]) > 1
     wider = replace(one, trial=replace(one.trial, training=replace(one.trial.training, width=9)))
     for other in (wider, replace(one, shape=(1, 9))):
         assert most(other) == 1
-    assert sizes("auto", "a GPU that nobody measured", NOWHERE)(one) == sizes("auto", None, NOWHERE)(one) == 1
-    assert sizes("5", None, NOWHERE)(one) == 5
+    assert pack_limit("auto", "a GPU that nobody measured", NOWHERE)(one) == pack_limit("auto", None, NOWHERE)(one) == 1
+    assert pack_limit("5", None, NOWHERE)(one) == 5
 
 
 def test_the_table_has_a_row_for_each_size_and_device():
@@ -162,9 +162,9 @@ def test_what_was_measured_here_goes_before_what_is_shipped(plan, tmp_path):
     (one, *_) = plan(1)
     size = ("sndcgan", "8", "8", "64")
     assert add_measured(tmp_path, {(*size, "cpu"): 5, ("dcgan", "4", "16", "64", "cpu"): 2}) == tmp_path / TABLE
-    assert sizes("auto", "cpu", tmp_path)(one) == 5
+    assert pack_limit("auto", "cpu", tmp_path)(one) == 5
     add_measured(tmp_path, {(*size, "a GPU"): 7})
-    assert [sizes("auto", device, tmp_path)(one) for device in ("cpu", "a GPU", "another")] == [5, 7, 1]
+    assert [pack_limit("auto", device, tmp_path)(one) for device in ("cpu", "a GPU", "another")] == [5, 7, 1]
     assert (tmp_path / TABLE).read_text().splitlines()[:2] == [",".join([*DECIDES, "pack"]), "dcgan,4,16,64,cpu,2"]
 
 
@@ -174,13 +174,13 @@ def test_a_damaged_table_is_one_line(tmp_path, damage):
     whole = (tmp_path / TABLE).read_text()
     (tmp_path / TABLE).write_text(damage or whole.replace(",5", ",many"))
     with pytest.raises(InputError, match=r"packs.csv: is damaged \(.*\); remove it, and measure again: study bench"):
-        sizes("auto", "cpu", tmp_path)
+        pack_limit("auto", "cpu", tmp_path)
 
 
 @pytest.mark.parametrize("asked", ["", "0", "-1", "1.5", "many", "Auto", "٣", "1000000000"])
 def test_anything_else_is_refused_before_anything_is_planned(study, tmp_path, asked):
     with pytest.raises(InputError, match=f"^--pack {asked}: must be auto, or a whole number from 1; 1 trains each"):
-        sizes(asked, "cpu", NOWHERE)
+        pack_limit(asked, "cpu", NOWHERE)
     answer = study("run", "grid", "--pack", asked, "--results", tmp_path / "r")
     assert (answer.code, answer.err.count("\n"), answer.out) == (2, 1, "")
     assert not (tmp_path / "r").exists()
@@ -194,7 +194,7 @@ def test_a_plan_tells_its_packs_and_they_decide_how_many_work_at_once(plan, tmp_
     )
     assert (alone.packs, alone.packed, together.packs, together.packed) == (0, 0, 2, 12)
     assert together.seconds == pytest.approx(4 * alone.seconds)
-    assert "12 are trained in 2 packs, each by one program" in plan_lines("grid", planned, together)
+    assert "12 are trained in 2 packs, one program per pack" in plan_lines("grid", planned, together)
     assert not any("packs" in line for line in plan_lines("grid", planned, alone))
 
 

@@ -10,7 +10,7 @@ from search_spaces import get
 from study import data
 from study.core.errors import InputError
 from study.core.trial import Hyperparameters, Method
-from study.driver.cost.estimate import PATIENCE, estimate, longest_first
+from study.driver.cost.estimate import CONFIRM_ABOVE, estimate, longest_first
 from study.driver.cost.flops import estimated_seconds
 from study.driver.planning.plan import make_plan, pending, plan_trial
 from study.driver.request import ResourceOptions
@@ -248,9 +248,9 @@ def test_a_gpu_that_cannot_be_shared(gpus, share, gpus_per_trial, message):
 
 def test_slots_follow_the_cluster_up_to_the_most_that_was_asked_for():
     free, bounded = make_slots(1, 0), make_slots(1, 0, ResourceOptions(max_concurrent=3))
-    assert [free.on(cpus, 0) for cpus in (0, 1, 5)] == [1, 1, 5]
-    assert [bounded.on(cpus, 0) for cpus in (0, 1, 5)] == [1, 1, 3]
-    assert make_slots(16, 1).on(64, 8) == 8
+    assert [free.concurrent_on(cpus, 0) for cpus in (0, 1, 5)] == [1, 1, 5]
+    assert [bounded.concurrent_on(cpus, 0) for cpus in (0, 1, 5)] == [1, 1, 3]
+    assert make_slots(16, 1).concurrent_on(64, 8) == 8
 
 
 def test_the_longest_trials_come_first_and_equal_ones_in_their_order(ask):
@@ -277,4 +277,4 @@ def test_this_machine_has_cores():
     cpus, gpus = local_resources()
     assert cpus >= 1
     assert gpus >= 0
-    assert math.isclose(PATIENCE, 3 * 86_400)
+    assert math.isclose(CONFIRM_ABOVE, 3 * 86_400)

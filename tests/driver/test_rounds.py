@@ -143,7 +143,7 @@ def work_off_packs(work, count=None):
 def test_a_round_is_trained_in_packs(ask):
     """Of at most so many trials, of one round of one search; the next round follows when all of them have ended."""
     searches = ask(methods="none", strategy=SearchOptions(rounds=2, trials_per_round=5))
-    taken = work_off_packs(Rounds(searches, silent, most=lambda _: 3))
+    taken = work_off_packs(Rounds(searches, silent, pack_limit=lambda _: 3))
     assert [len(pack) for pack in taken] == [2, 3] * 4
     for pack in taken:
         assert all(planned.pack == tuple(one.trial.id for one in pack) for planned in pack)
@@ -157,17 +157,17 @@ def test_a_round_is_trained_in_packs(ask):
 def test_a_search_that_was_killed_goes_on_with_the_same_packs(ask, tmp_path, stop_at):
     strategy = SearchOptions(rounds=2, trials_per_round=5)
     (search,) = ask(methods="none", n_dis=1, strategy=strategy)
-    whole = {pack[0].pack for pack in work_off_packs(Rounds([search], silent, most=lambda _: 3))}
+    whole = {pack[0].pack for pack in work_off_packs(Rounds([search], silent, pack_limit=lambda _: 3))}
     (again,) = ask(methods="none", n_dis=1, strategy=strategy, results=tmp_path / "again")
-    work_off_packs(Rounds([again], silent, most=lambda _: 3), stop_at)
-    rest = work_off_packs(Rounds([again], silent, most=lambda _: 3))
+    work_off_packs(Rounds([again], silent, pack_limit=lambda _: 3), stop_at)
+    rest = work_off_packs(Rounds([again], silent, pack_limit=lambda _: 3))
     assert sum(map(len, rest)) == 10 - stop_at
     assert {planned.pack for pack in rest for planned in pack} <= whole
 
 
 def test_trials_that_may_be_stopped_early_are_in_no_pack(ask):
     (search,) = ask(methods="none", n_dis=1, strategy=SearchOptions(rounds=1, trials_per_round=4, stop_early=True))
-    taken = work_off_packs(Rounds([search], silent, most=lambda _: 3))
+    taken = work_off_packs(Rounds([search], silent, pack_limit=lambda _: 3))
     assert [len(pack) for pack in taken] == [1] * 4 and not any(pack[0].pack for pack in taken)
 
 
@@ -252,9 +252,9 @@ def test_what_a_search_is_told(ask):
         work.ended(planned, finish(planned, status, scores))
     points = [{n: getattr(trial.hyperparameters, n) for n in search.ranges} for trial in trials]
     values = [math.log(10), None, math.log(40), math.log(1e-6)]
-    assert search.told(trials) == list(zip([points[i] for i in (0, 1, 4, 5)], values, strict=True))
+    assert search.observations(trials) == list(zip([points[i] for i in (0, 1, 4, 5)], values, strict=True))
     compact(search.context.results)
-    assert search.told(trials) == list(zip([points[i] for i in (0, 1, 4, 5)], values, strict=True))
+    assert search.observations(trials) == list(zip([points[i] for i in (0, 1, 4, 5)], values, strict=True))
 
 
 def test_trials_that_were_stopped_early_count_only_where_that_is_meant(ask):
@@ -283,8 +283,8 @@ def test_rows_that_were_removed_run_again_and_are_named(ask, tmp_path):
     assert search.left() == 3
     assert [trial.id for trial in work_off(Rounds([search], said.append))] == gone
     assert said == [
-        f"{search.name}: 1 trials of round 1 have no row; they are run again",
-        f"{search.name}: 2 trials of round 2 have no row; they are run again",
+        f"{search.name}: 1 trials of round 1 have no row and run again",
+        f"{search.name}: 2 trials of round 2 have no row and run again",
     ]
     assert proposed(tmp_path / "results", search) == rounds
     assert len(trials) == 12
@@ -340,7 +340,7 @@ def test_a_round_that_failed_as_a_whole_ends_the_search(ask):
     said = []
     fail = lambda planned: finish(planned, FAILED, [])  # noqa: E731
     assert len(work_off(Rounds([search], said.append), end=fail)) == 4
-    assert said == [f"{search.name}: every trial of round 1 failed, so the search ends there"]
+    assert said == [f"{search.name}: all trials of round 1 failed; the search ends"]
     assert work_off(Rounds([search], said.append)) == [] and len(said) == 2
     compact(search.context.results)  # as every command does first
     assert len(work_off(Rounds([search], silent, retry_failed=True))) == 12

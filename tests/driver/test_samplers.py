@@ -266,8 +266,8 @@ def test_what_was_tried_is_not_proposed_again(monkeypatch):
     ("ranges", "told", "options", "message"),
     [
         (PLANE, [], {"sampler": "gp-ucb"}, r"--sampler gp-ucb: unknown; did you mean gp-bucb\? Known: gp, gp-bucb"),
-        (PLANE, [({"rate": 1e-3}, 1.0)], {}, "a trial of rate was told: give values of rate, beta"),
-        (PLANE, [({**POINT, "beta": 1.1}, 1.0)], {}, "beta 1.1 was told: not in its range, 0 to 0.999"),
+        (PLANE, [({"rate": 1e-3}, 1.0)], {}, "an observation has rate: give values of rate, beta"),
+        (PLANE, [({**POINT, "beta": 1.1}, 1.0)], {}, "beta 1.1 of an observation: must be from 0 to 0.999"),
         (PLANE, [(POINT, math.nan)], {}, "objective nan: give a finite number, or None"),
     ],
 )

@@ -8,7 +8,8 @@ import torch
 from study.core.errors import InputError
 from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.gan.model import build, initial_state
-from study.worker.checkpoint import Generator, load_generator, save_generator
+from study.worker.checkpoint import load_generator, save_generator
+from study.worker.snapshot import KeptGenerator
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def kept(trial, trained, tmp_path):
 
 def at(step, trial, trained):
     gan, state = trained
-    return Generator(trial, step, gan, state.generator, state.generator_buffers)
+    return KeptGenerator(trial, step, gan, state.generator, state.generator_buffers)
 
 
 def test_a_kept_generator_makes_the_same_images(kept, trial, trained):
@@ -80,7 +81,7 @@ def test_saving_again_replaces_and_a_failed_save_keeps_the_old_one(kept, trial, 
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"absent\.pt: no generator is kept there"):
+    with pytest.raises(InputError, match=r"absent\.pt: no such file; a generator is kept when"):
         load_generator(tmp_path / "absent.pt")
 
 
@@ -88,7 +89,9 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_truncated_file_is_refused(kept, fraction):
     content = kept.read_bytes()
     kept.write_bytes(content[: int(len(content) * fraction)])
-    with pytest.raises(InputError, match=r"generator\.pt: not a readable generator \(.+\); train it again") as error:
+    with pytest.raises(
+        InputError, match=r"generator\.pt: not a readable generator \(.+\); train the trial again"
+    ) as error:
         load_generator(kept)
     assert "\n" not in str(error.value)
 

@@ -179,7 +179,7 @@ def exchange_best(short):
 UNUSABLE = {
     cut: "state.pt: not a readable state (",
     exchange: "state.pt: holds the state of trial ",
-    exchange_best: "state.pt: not a readable state (its best generator is not that of its evaluations)",
+    exchange_best: "state.pt: not a readable state (its best generator does not match its evaluations)",
 }
 
 
@@ -191,7 +191,7 @@ def test_what_cannot_be_used_is_told_and_the_trial_is_trained_from_the_start(ask
     (todo,) = pending([long], long.context.results)
     told = capsys.readouterr().err
     assert todo.parent is None
-    assert told.startswith("1 of the trials are trained from the start: ") and told.count("\n") == 1
+    assert told.startswith("trials trained from the start: 1 (") and told.count("\n") == 1
     assert UNUSABLE[damage] in told
     row, evaluations = run(long)  # as a worker does that finds it damaged after the plan was made
     assert row["source"] == "training"
@@ -213,7 +213,7 @@ def test_what_was_scored_otherwise_is_not_gone_on_from(ask, capsys, condition):
     (long,) = plan(ask(**OTHERWISE[condition]))
     (todo,) = pending([long], long.context.results)
     assert todo.parent is None
-    assert f"the shorter trials were scored otherwise ({condition})" in capsys.readouterr().err
+    assert f"the shorter trials were scored under other conditions ({condition})" in capsys.readouterr().err
     row, _ = run(long)
     assert row["source"] == "training"
 
@@ -225,7 +225,7 @@ def test_other_checkpoints_are_not_gone_on_from(ask, capsys):
     assert "(checkpoint_every)" in capsys.readouterr().err
     _, between = shorter_and_longer(ask, discriminator_steps=30, every=25)
     assert pending([between], long.context.results)[0].parent is None
-    assert "end at step 30, and the longer ones are scored every 25" in capsys.readouterr().err
+    assert "end at step 30, but the longer ones are scored every 25" in capsys.readouterr().err
     row, evaluations = run(between)
     assert row["source"] == "training"
     assert [e["discriminator_step"] for e in evaluations] == [25, 50, 60]
@@ -234,7 +234,7 @@ def test_other_checkpoints_are_not_gone_on_from(ask, capsys):
 def test_other_images_are_not_gone_on_from(ask):
     _, long = shorter_and_longer(ask)
     context = replace(long.context, dataset_sha256="0" * 64)
-    with pytest.raises(InputError, match=r"scored otherwise \(dataset_sha256\)"):
+    with pytest.raises(InputError, match=r"scored under other conditions \(dataset_sha256\)"):
         continuation(long.trial, long.parent, context.results, context.conditions)
 
 

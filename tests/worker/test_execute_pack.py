@@ -215,7 +215,7 @@ def test_a_pack_that_does_not_fit_goes_on_in_halves(whole, tmp_path, monkeypatch
 
     faulty(monkeypatch, fault)
     assert [outcome.status for outcome in short.run(slots=4)] == ["finished"] * 4
-    assert short.lines == ["a program for 4 trials of none with n_dis 2 does not fit in memory; half as many are tried"]
+    assert short.lines == ["a program for 4 trials of none with n_dis 2 does not fit in memory; trying half as many"]
     assert list(dict.fromkeys(tried)) == [4, 2]
     assert [short.part(index)[0]["pack"] for index in range(4)] == [2] * 4
     assert [short.part(index)[0]["resumptions"] for index in range(4)] == [0] * 4

@@ -49,7 +49,7 @@ def test_a_trial_whose_worker_was_ended_for_want_of_memory_goes_on(tmp_path, mon
     balloon.close()
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert "its worker died (Ray ended it, since its node was running low on memory); it is tried again" in (
+    assert "its worker died (Ray killed it because its node was running low on memory); it is retried" in (
         Path(said.name).read_text()
     )
     whole = study_process(*RUN, "--results", tmp_path / "whole")

@@ -1,7 +1,7 @@
 """Interrupted trials: wherever they stop, they go on to the same rows, and leave nothing when they have ended."""
 
-import json
 import os
+import pickle
 import random
 import signal
 import time
@@ -20,10 +20,12 @@ from study.storage.layout import generator_at, generator_path, state_path, unfin
 from study.storage.parts import part_path, read_part
 from study.storage.tables import compact, forget_ended, read_table
 from study.worker import checkpoint
-from study.worker.checkpoint import Snapshot, load_generator, load_state
+from study.worker.checkpoint import load_generator, load_state
 from study.worker.execute import execute
-from study.worker.outcome import Progress, progress, record_stopped
-from study.worker.resume import Unfinished
+from study.worker.outcome import PartialResult, partial_result, record_stopped
+from study.worker.record import now
+from study.worker.resume import StateFile
+from study.worker.snapshot import Snapshot
 from tests.conftest import study_process
 from tests.parts import OWN
 from tests.requests import make_request
@@ -172,7 +174,7 @@ def test_between_checkpoints_a_state_is_written_only_when_it_is_due(plan, monkey
     assert written == [4, 8]
     written.clear()
     so_far = Snapshot(trial, context.conditions)
-    kept = Unfinished(context.results, so_far, print)
+    kept = StateFile(context.results, so_far, print)
     for step, seconds in ((1, 299.0), (2, 301.0), (3, 600.0), (4, 602.0)):
         position = study.training.lockstep.Position(
             step, None, study.training.lockstep.LossTally.empty("cpu"), seconds, 0.0
@@ -266,7 +268,10 @@ USELESS = {
     "a wrong bit": (flip, "not a readable state (wrong checksum of "),
     "malicious": (bomb, "not a readable state ("),
     "empty": (lambda path: path.write_bytes(b""), "not a readable state ("),
-    "other semantics": (change(trial_id="0" * 16), "not a readable state (it is of other semantics)"),
+    "other semantics": (
+        change(trial_id="0" * 16),
+        "not a readable state (it was written under other semantics)",
+    ),
     "another trial": (of_another_seed, "holds the state of trial "),
 }
 
@@ -280,7 +285,10 @@ def test_what_is_of_no_use_is_told_in_a_line_and_the_trial_is_trained_from_the_s
     capsys.readouterr()
     execute(trial, context)
     err = capsys.readouterr().err
-    assert err.startswith(f"trial {trial.id} does not go on from where it was interrupted: ") and err.count("\n") == 1
+    assert (
+        err.startswith(f"trial {trial.id} is trained from the start, its state cannot be used: ")
+        and err.count("\n") == 1
+    )
     assert told in err
     row, evaluations = rows(trial, context)
     assert (row["status"], row["resumptions"], len(evaluations)) == ("finished", 0, 3)
@@ -312,7 +320,7 @@ def test_under_other_conditions_it_is_trained_from_the_start(plan, capsys, condi
     context = replace(context, **OTHERWISE[condition])
     capsys.readouterr()
     execute(trial, context)
-    assert f"was scored otherwise ({condition})." in capsys.readouterr().err
+    assert f"was scored under other conditions ({condition})." in capsys.readouterr().err
     assert rows(trial, context)[0]["resumptions"] == 0
 
 
@@ -320,9 +328,9 @@ def test_other_images_are_other_conditions(plan, capsys):
     trial, context = plan()
     interrupt(trial, context, 7)
     other = replace(context, dataset_sha256="0" * 64)
-    assert Unfinished(context.results, Snapshot(trial, other.conditions), print).read() is None
-    assert "was scored otherwise (dataset_sha256)." in capsys.readouterr().out
-    assert Unfinished(context.results, Snapshot(trial, context.conditions), print).read().position.step == 6
+    assert StateFile(context.results, Snapshot(trial, other.conditions), print).read() is None
+    assert "was scored under other conditions (dataset_sha256)." in capsys.readouterr().out
+    assert StateFile(context.results, Snapshot(trial, context.conditions), print).read().position.step == 6
 
 
 def test_another_protocol_has_a_state_of_its_own(plan):
@@ -382,7 +390,7 @@ def test_a_state_with_a_parameter_that_is_not_finite_is_never_written(plan, netw
     name, parameter = list(getattr(kept.position.state, network).items())[-1]
     broken = {**getattr(kept.position.state, network), name: torch.full_like(parameter, value)}
     position = kept.position._replace(state=kept.position.state._replace(**{network: broken}))
-    Unfinished(context.results, Snapshot(trial, context.conditions), print).write(
+    StateFile(context.results, Snapshot(trial, context.conditions), print).write(
         kept._replace(position=position), (1, 8)
     )
     assert path_of(trial, context).read_bytes() == before
@@ -409,7 +417,7 @@ def test_a_trial_whose_state_cannot_be_written_goes_on_and_says_so_once(plan, mo
     monkeypatch.setattr(torch, "save", full)
     assert execute(trial, context).status == "finished"
     err = capsys.readouterr().err
-    line = f"trial {trial.id} goes on, but its state cannot be kept: [Errno 28] No space"
+    line = f"trial {trial.id} continues, but its state cannot be saved: [Errno 28] No space"
     assert err.startswith(line) and err.count("\n") == 1
     assert left(context) == []
     assert len(rows(trial, context)[1]) == 3
@@ -488,13 +496,16 @@ def test_a_stopped_trial_leaves_no_state_and_has_its_checkpoints_of_before_the_i
     told = []
 
     def report(checkpoint, so_far):
-        told.append(json.loads(json.dumps(progress(context, "cpu")(checkpoint, so_far)._asdict())))
+        compiled = checkpoint.together.programs.compiled
+        told.append(pickle.dumps(partial_result(context, so_far, started=now(), device="cpu", compiled=compiled)))
         raise Killed
 
     with pytest.raises(Killed):
         execute(trial, context, on_checkpoint=report)
     assert load_state(path_of(trial, context)).position.step == 6
-    record_stopped(trial, context, Progress(**told[-1]))
+    result = pickle.loads(told[-1])
+    assert isinstance(result, PartialResult)
+    record_stopped(trial, context, result)
     row, evaluations = rows(trial, context)
     assert (row["status"], row["resumptions"], row["best_step"]) == ("stopped", 1, None)
     assert [e["discriminator_step"] for e in evaluations] == [4, 8]

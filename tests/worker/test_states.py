@@ -12,7 +12,8 @@ from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.gan.model import build, empty_state, initial_state
 from study.gan.program import programs
 from study.training.loop import stream, train
-from study.worker.checkpoint import Snapshot, load_state, save_state
+from study.worker.checkpoint import load_state, save_state
+from study.worker.snapshot import Snapshot
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -18,9 +18,9 @@ from study.driver.planning.plan import plan_trial
 from study.storage.files import list_files, parse_location, read
 from study.storage.parts import part_path, read_part
 from study.storage.tables import read_table
-from study.worker.checkpoint import Snapshot
 from study.worker.execute import execute, execute_pack
-from study.worker.tensorboard import Events, run_folder
+from study.worker.snapshot import Snapshot
+from study.worker.tensorboard import EventFiles, run_folder
 from study.worker.trial_run import Task
 from tests.conftest import study_process
 from tests.requests import make_request
@@ -120,7 +120,7 @@ def test_what_is_told_follows_where_the_trial_goes_on(tmp_path):
                 (copy / path.name).write_bytes(read(path))
             return told(copy)
 
-        events = Events(trial, there, pytest.fail)
+        events = EventFiles(trial, there, pytest.fail)
         events.begin(Snapshot(trial, context.conditions))
         assert now() == {}
         assert len(list_files(run, "*")) == 1, "the settings, before the first step"
@@ -139,7 +139,7 @@ def test_the_settings_are_in_the_table_of_hyperparameters(tmp_path):
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     trial, context = plan(tmp_path, penalty="dragan")
-    Events(trial, context, pytest.fail).begin(Snapshot(trial, context.conditions))
+    EventFiles(trial, context, pytest.fail).begin(Snapshot(trial, context.conditions))
     reader = EventAccumulator(str(run_folder(context.results, trial, context.protocol.id))).Reload()
     content = reader.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     settings = HParamsPluginData.FromString(content).session_start_info.hparams
@@ -154,7 +154,7 @@ def test_a_trial_goes_on_where_nothing_can_be_told(tmp_path):
     lines = []
     assert execute(trial, context, say=lines.append).status == "finished"
     (line,) = lines
-    assert line.startswith("trials go on, but TensorBoard is not told of all of them (")
+    assert line.startswith("training continues, but TensorBoard files cannot be written (")
 
 
 def test_a_logger_that_is_not_there_is_one_line_before_anything_runs(study, tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def bo(
         running=running,
     )
     session.check_resources(resources, training.precision)
-    most = packs.sizes(resources.pack, session.device_of(resources), request.data_dir)
+    most = packs.pack_limit(resources.pack, session.device_of(resources), request.data_dir)
     searches = rounds.searches(request, chosen, search)
     if part:
         # Whole searches: one continues from its own scores. By name, so that other methods move none.
@@ -118,11 +118,11 @@ def _run_searches(
         code = session.checked_nodes(resources, (one.context for one in searches))
         total = Counter((one.trial.dataset, group(one.trial)) for one in todo)
         stopping = EarlyStopping(
-            group=lambda trial: f"{trial.dataset} {group(trial)}", first=lambda one: one.context.checkpoint_every
+            group=lambda trial: f"{trial.dataset} {group(trial)}", grace_steps=lambda one: one.context.checkpoint_every
         )
         with Watch(total, (one.context for one in searches), group) as watch:
             launch.launch(
-                Rounds(searches, watch.say, most=most, retry_failed=running.retry_failed),
+                Rounds(searches, watch.say, pack_limit=most, retry_failed=running.retry_failed),
                 slots,
                 session.compacting(results, folder_lock, watch.add, watch.say),
                 stopping=stopping if searches[0].strategy.stop_early else None,

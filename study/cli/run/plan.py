@@ -182,14 +182,14 @@ def _wall(overview: Any, devices: int) -> str:
     """How long it takes on so many devices, and what that rests on."""
     from study.driver.cost.estimate import basis
 
-    seconds, left, at_once = (
-        sum(getattr(line, name) for line in overview.lines) for name in ("seconds", "left", "at_once")
+    seconds, left, concurrent = (
+        sum(getattr(line, name) for line in overview.lines) for name in ("seconds", "left", "concurrent")
     )
     if not left:
         return "all trials are there"
     measured = sum(line.measured for line in overview.lines)
     kind = "GPUs" if overview.device == "gpu" else "CPU cores"
-    wall = seconds / min(devices, at_once)
+    wall = seconds / min(devices, concurrent)
     states = f"states of the trials that run take up to {_bytes(overview.running_bytes(devices))} more"
     rests_on = basis(measured, left, overview.device, overview.rates)
     return f"about {duration(wall)} on {devices} {kind}, {rests_on}\n{states}"

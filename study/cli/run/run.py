@@ -62,8 +62,8 @@ def run(
         running=running,
     )
     session.check_resources(resources, training.precision)
-    most = packs.sizes(resources.pack, session.device_of(resources), request.data_dir)
-    everything = packs.packed(plan.make_plan(request, chosen), most)
+    most = packs.pack_limit(resources.pack, session.device_of(resources), request.data_dir)
+    everything = packs.assign_packs(plan.make_plan(request, chosen), most)
     planned = [one for one in everything if not part or part.has(one.together[0])]
     title = f"part {part} of {chosen.name}" if part else chosen.name
     if running.dry_run:
@@ -102,7 +102,7 @@ def _run_trials(
     from study.driver.cost.estimate import longest_first
     from study.driver.resources import make_slots
     from study.driver.scheduler import launch, ray_cluster
-    from study.driver.scheduler.work import Listed
+    from study.driver.scheduler.work import FixedWork
 
     results = todo[0].context.results
     with ray_cluster.connected(resources.address) as present:
@@ -113,7 +113,7 @@ def _run_trials(
         _record_memberships(space, everything)
         with Watch.of(todo) as watch:
             launch.launch(
-                Listed(longest_first(todo, results, slots.device)),
+                FixedWork(longest_first(todo, results, slots.device)),
                 slots,
                 session.compacting(results, folder_lock, watch.add, watch.say),
                 say=watch.say,

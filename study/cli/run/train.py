@@ -23,7 +23,7 @@ from study.driver.request import (
 if TYPE_CHECKING:
     from study.driver.planning.planned import Planned
     from study.training.loop import Checkpoint
-    from study.worker.checkpoint import Snapshot
+    from study.worker.snapshot import Snapshot
 
 SAMPLES = 64
 """Images in a sample grid."""

@@ -12,7 +12,8 @@ from study.driver.request import SCORED, FeatureOptions, Folders, Request, Scori
 
 if TYPE_CHECKING:
     from study.core.context import Context
-    from study.worker.checkpoint import Generator
+    from study.driver.request import Request
+    from study.worker.snapshot import KeptGenerator
 from study.cli.score.generators import (
     All,
     ImageFolder,
@@ -63,7 +64,7 @@ def compare_protocols(
     print("\n".join(_comparison(sets)))
 
 
-def _score_all(request: "Request", generators: list["Generator"]) -> list[tuple["Context", float]]:
+def _score_all(request: "Request", generators: list["KeptGenerator"]) -> list[tuple["Context", float]]:
     """The Frechet distance of each generator under one protocol, in order."""
     from study.worker.execute import best_device, load, score_generator
 

@@ -11,7 +11,8 @@ from study.driver.request import Folders, Request, ScoringOptions
 
 if TYPE_CHECKING:
     from study.driver.planning.planned import Planned
-    from study.worker.checkpoint import Generator
+    from study.driver.request import Request
+    from study.worker.snapshot import KeptGenerator
 from study.cli.score.generators import (
     All,
     ImageFolder,
@@ -57,7 +58,7 @@ def evaluate(
         raise typer.Exit(session.FAILED_EXIT)
 
 
-def _evaluate(request: "Request", generators: Iterator["Generator"]) -> int:
+def _evaluate(request: "Request", generators: Iterator["KeptGenerator"]) -> int:
     """Score and write what is not there yet, one line each; returns how many failed."""
     from study.driver.planning.plan import pending
     from study.storage.tables import compact

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from study.driver.planning.planned import Planned, Shape
     from study.driver.request import Request
     from study.metrics.scoring import ScoreResult
-    from study.worker.checkpoint import Generator
+    from study.worker.snapshot import KeptGenerator
 
 TrialIds = Annotated[
     list[str] | None, typer.Argument(help="Finished trials, as in trials.parquet; their first digits suffice.")
@@ -51,7 +51,7 @@ def score_folder(request: "Request", folder: Path) -> tuple["Context", "ScoreRes
     return context, scored
 
 
-def kept_generators(results: Path, trial_ids: list[str] | None) -> Iterator["Generator"]:
+def kept_generators(results: Path, trial_ids: list[str] | None) -> Iterator["KeptGenerator"]:
     """The kept generators of the named trials, or of all; those of all that kept none are counted on standard error."""
     from study.storage.layout import generator_path
     from study.storage.tables import statuses
@@ -87,7 +87,7 @@ def _whole_id(asked: str, known: list[str], results: Path) -> str:
     return found[0]
 
 
-def planned_of(request: "Request", generators: Iterator["Generator"]) -> list["Planned"]:
+def planned_of(request: "Request", generators: Iterator["KeptGenerator"]) -> list["Planned"]:
     """The generators' trials with the context of their dataset under the asked protocol."""
     from study import data
     from study.driver.planning.plan import make_context

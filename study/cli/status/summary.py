@@ -13,7 +13,7 @@ from typing import Any
 
 from study.cli.status.throughput import Pace, measure
 from study.core.trial import Trial
-from study.driver.cost.timings import Measured
+from study.driver.cost.timings import MeasuredTimes
 from study.storage.schema import DIVERGED, FAILED, FINISHED, STATUSES
 
 
@@ -142,7 +142,7 @@ def device_seconds_left(
     if not kinds:
         return None, 0
     (device, _), *_ = kinds.most_common(1)
-    known = Measured(rows=rows)
+    known = MeasuredTimes(rows=rows)
     timed = [row for row in rows if row["status"] == FINISHED and row["training_seconds"] is not None]
     spent = sum(row["training_seconds"] + (row["scoring_seconds"] or 0.0) for row in timed)
     if not timed:

@@ -1,1 +1,1 @@
-"""How long a plan takes and what it keeps on disk."""
+"""How long a plan takes, and how much disk space it needs."""

@@ -1,4 +1,4 @@
-"""How much there is to do of a plan, and how long that takes."""
+"""How many trials of a plan are still to run, and how long they take."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,22 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from study.core.trial import Method, Trial
-from study.driver.cost.flops import Costed, total_seconds
-from study.driver.cost.timings import Measured
-from study.driver.planning.packs import Pack, grouped
+from study.driver.cost.flops import CostCase, total_seconds
+from study.driver.cost.timings import MeasuredTimes
+from study.driver.planning.packs import Pack, group_by_pack
 from study.driver.planning.planned import Planned
 from study.driver.resources import Slots
 
-PATIENCE = 3 * 24 * 3600
-"""Seconds; a plan that takes longer is run only when the user confirms it."""
+CONFIRM_ABOVE = 3 * 24 * 3600
+"""Seconds; a longer plan runs only if the user confirms it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """Counts by method as (all, to be run), seconds on the resources present, and what the seconds rest on.
+class PlanEstimate:
+    """The cost of a plan.
 
-    `kept` of the `total` to run are only scored, which the seconds leave out; `continued` go on from a kept state, of
-    which they count the rest; `packed` are trained in `packs`, each by one program.
+    Attributes:
+        methods: by method, the number of all trials and of those to run.
+        seconds: wall-clock time on the resources present, without trials that are only scored.
+        concurrent: number of concurrent trials.
+        device: "cpu" or "gpu".
+        measured: number of trials whose time is known from measured trials.
+        total: number of trials to run.
+        kept: of these, those that are only scored.
+        continued: of these, those that continue from a kept state; only their remaining steps count.
+        packed, packs: number of trials trained in packs, and number of packs.
     """
 
     methods: Mapping[str, tuple[int, int]]
@@ -38,12 +46,19 @@ class Estimate:
 
     @property
     def basis(self) -> str:
-        """Where the seconds come from, in words."""
+        """Where the time estimate comes from, as text."""
         return basis(self.measured, self.total - self.kept, self.device)
 
 
 def basis(measured: int, trials: int, device: str, rates: Iterable[str] = ()) -> str:
-    """What the time of so many trials rests on, in words; `rates` are the architectures whose speed was measured."""
+    """Where a time estimate comes from, as text.
+
+    Args:
+        measured: number of trials whose time is known from measured trials.
+        trials: number of all trials.
+        device: "cpu" or "gpu".
+        rates: architectures whose speed was measured.
+    """
     if measured == trials:
         return "from measured trials"
     counted = "from counted operations and an assumed speed" if device == "gpu" else "from counted operations"
@@ -53,7 +68,7 @@ def basis(measured: int, trials: int, device: str, rates: Iterable[str] = ()) ->
 
 
 def by_method(methods: Iterable[Method], *, n_dis: bool = False) -> Callable[[Trial], str]:
-    """How trials of these methods are grouped for people: by method, and by architecture where there are several."""
+    """A function that names a trial's group: its method, and its architecture if there are several."""
     several = len({method.architecture for method in methods}) > 1
 
     def group(trial: Trial) -> str:
@@ -64,15 +79,15 @@ def by_method(methods: Iterable[Method], *, n_dis: bool = False) -> Callable[[Tr
     return group
 
 
-def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path, slots: Slots) -> Estimate:
-    """How much there is to do and how long it takes."""
+def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path, slots: Slots) -> PlanEstimate:
+    """The cost of the trials `todo` of a plan; rows in `results` tell how long measured trials took."""
     group = by_method(p.trial.method for p in planned)
     every, left = (Counter(group(p.trial) for p in trials) for trials in (planned, todo))
-    training = [_costed(p) for p in todo if not p.kept]
-    seconds, measured = total_seconds(training, Measured(results), slots.device)
-    together = grouped(todo)
+    training = [_cost_case(p) for p in todo if not p.kept]
+    seconds, measured = total_seconds(training, MeasuredTimes(results), slots.device)
+    together = group_by_pack(todo)
     packs = [pack for pack in together if pack[0].pack]
-    return Estimate(
+    return PlanEstimate(
         methods={name: (count, left[name]) for name, count in every.items()},
         seconds=seconds / max(1, min(slots.concurrent, len(together))),
         concurrent=slots.concurrent,
@@ -86,24 +101,24 @@ def estimate(planned: Sequence[Planned], todo: Sequence[Planned], results: Path,
     )
 
 
-def _costed(planned: Planned) -> Costed:
-    return Costed(planned.rest, planned.shape, len(planned.together))
+def _cost_case(planned: Planned) -> CostCase:
+    return CostCase(planned.rest, planned.shape, len(planned.together))
 
 
 def longest_first(todo: Sequence[Planned], results: Path, device: str) -> list[Pack]:
-    """The packs by the time that is left of each, so that no long one is alone at the end; equal ones in their order.
+    """The packs, longest remaining time first, so that no long pack runs alone at the end; ties keep their order.
 
-    Trials that are only to be scored come last.
+    Trials that are only scored come last.
     """
-    measured = Measured(results)
+    measured = MeasuredTimes(results)
     known: dict[Any, float] = {}
 
     def seconds(planned: Planned) -> float:
         if planned.kept:
             return 0.0
-        one = _costed(planned)
-        if one.kind not in known:
-            known[one.kind], _ = total_seconds([one], measured, device)
-        return known[one.kind]
+        case = _cost_case(planned)
+        if case.key not in known:
+            known[case.key], _ = total_seconds([case], measured, device)
+        return known[case.key]
 
-    return sorted(grouped(todo), key=lambda pack: sum(map(seconds, pack)), reverse=True)
+    return sorted(group_by_pack(todo), key=lambda pack: sum(map(seconds, pack)), reverse=True)

@@ -1,4 +1,4 @@
-"""How long trials take: measured where rows tell, else estimated from the operations that they consist of."""
+"""How long trials take: from measured trials if there are any, else from counted floating-point operations."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -10,20 +10,20 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from study.core.trial import Trial
-from study.driver.cost.timings import Measured
+from study.driver.cost.timings import MeasuredTimes
 from study.gan.model import Gan, build
 
 OVERHEAD = 0.012
-"""Seconds per update in which a device waits for the next operation."""
+"""Seconds per update in which the device waits for its next operation."""
 THROUGHPUT = {"cpu": 2.5e10, "gpu": 1e13}
-"""Floating-point operations per second: measured for one CPU core on the embedded dataset, assumed for one GPU. Rows
-replace them as soon as there are any."""
+"""Floating-point operations per second: measured for one CPU core on the embedded dataset, assumed for one GPU. They
+are used only until there are measured trials."""
 Rates = Mapping[str, float]
-"""Measured operations per second by architecture, of those that stand there."""
+"""Measured floating-point operations per second, by architecture."""
 
 
 def estimated_seconds(trial: Trial, channels: int, resolution: int, device: str, rates: Rates | None = None) -> float:
-    """Seconds that training takes on one core (`device` "cpu") or one GPU ("gpu"), from counted operations."""
+    """Training time in seconds on one CPU core (`device` "cpu") or one GPU ("gpu"), from counted operations."""
     n_dis, rate = trial.hyperparameters.n_dis, (rates or {}).get(trial.method.architecture)
     operations = trial.training.batch_size * operations_per_image(trial, channels, resolution)
     seconds = operations / rate if rate else OVERHEAD * (1 + 1 / n_dis) + operations / THROUGHPUT[device]
@@ -31,27 +31,27 @@ def estimated_seconds(trial: Trial, channels: int, resolution: int, device: str,
 
 
 def measured_rates(rows: Iterable[Mapping[str, Any]], device: str) -> dict[str, float]:
-    """The operations per second that networks have on a kind of device, from rows of `study bench --json`.
+    """Floating-point operations per second by architecture on a device ("cpu" or "gpu").
 
-    Of each architecture it is the median of its rows, whatever their method, size and precision.
+    The median over all rows of `study bench --json` with the architecture, whatever their method, size and precision.
     """
     from study.training.bench.cases import Case
 
-    found: dict[str, list[float]] = {}
+    rates: dict[str, list[float]] = {}
     names = {field.name: "batch" if field.name == "batch_size" else field.name for field in fields(Case)}
     for row in rows:
-        row = {"latent_dim": Case.latent_dim, **row}  # rows of earlier versions do not have it
+        row = {"latent_dim": Case.latent_dim, **row}  # earlier versions did not record it
         case = Case(**{field: row[name] for field, name in names.items()})
         if case.on_gpu == (device == "gpu"):
             per_image = operations_per_image(case.trial, case.channels, case.resolution)
-            found.setdefault(case.architecture, []).append(per_image * row["images_per_second"])
-    return {architecture: median(rates) for architecture, rates in found.items()}
+            rates.setdefault(case.architecture, []).append(per_image * row["images_per_second"])
+    return {architecture: median(values) for architecture, values in rates.items()}
 
 
 def operations_per_image(trial: Trial, channels: int, resolution: int) -> float:
-    """Floating-point operations for each real image of a cycle, about.
+    """Approximate number of floating-point operations per real image, with the share of the generator's updates.
 
-    A backward pass counts as two forward passes, or one where no parameter's gradient is needed.
+    A backward pass counts as two forward passes, or as one if no gradient of parameters is needed.
     """
     gan = build(trial, channels, resolution)
     generator, discriminator = _forward_flops(gan, trial.training.latent_dim, channels, resolution)
@@ -64,7 +64,7 @@ def operations_per_image(trial: Trial, channels: int, resolution: int) -> float:
 
 @lru_cache(maxsize=64)
 def _forward_flops(gan: Gan, latent_dim: int, channels: int, resolution: int) -> tuple[int, int]:
-    """Operations of G and of D for one image; no memory is taken for it."""
+    """Floating-point operations of a forward pass of G and of D for one image; computed without allocating memory."""
     counts = []
     for network, inputs in (
         (gan.averaged_generator, torch.empty(1, latent_dim, device="meta")),
@@ -76,50 +76,50 @@ def _forward_flops(gan: Gan, latent_dim: int, channels: int, resolution: int) ->
     return counts[0], counts[1]
 
 
-class Costed(NamedTuple):
-    """A trial, its images' (channels, resolution), and how many its program trains; None where that is not known."""
+class CostCase(NamedTuple):
+    """What decides the cost of a trial: the trial, the shape of its images, and the size of its pack, if known."""
 
     trial: Trial
     shape: tuple[int, int]
     pack: int | None = None
 
     @property
-    def kind(self) -> tuple[Any, ...]:
-        """What is the same of all that cost the same."""
+    def key(self) -> tuple[Any, ...]:
+        """Equal for trials with equal cost."""
         return self.trial.cell, self.shape, self.pack
 
 
 def total_seconds(
-    costed: Iterable[Costed], measured: Measured, device: str, rates: Rates | None = None
+    cases: Iterable[CostCase], measured: MeasuredTimes, device: str, rates: Rates | None = None
 ) -> tuple[float, int]:
-    """Device-seconds of trials, and how many of them rest on measured trials."""
+    """Total seconds on one device, and the number of trials whose time is known from measured trials."""
     total, known = 0.0, 0
-    for (trial, shape, pack), count in alike(costed):
+    for (trial, shape, pack), count in count_cases(cases):
         seconds = measured.seconds(trial, device, pack)
         known += count if seconds is not None else 0
         total += count * (estimated_seconds(trial, *shape, device, rates) if seconds is None else seconds)
     return total, known
 
 
-def alike(costed: Iterable[Costed]) -> list[tuple[Costed, int]]:
-    """One for all that cost the same, with their number."""
-    found: dict[Any, list[Costed]] = {}
-    for one in costed:
-        found.setdefault(one.kind, []).append(one)
-    return [(some[0], len(some)) for some in found.values()]
+def count_cases(cases: Iterable[CostCase]) -> list[tuple[CostCase, int]]:
+    """One case for each cost, with the number of cases that have it."""
+    groups: dict[Any, list[CostCase]] = {}
+    for case in cases:
+        groups.setdefault(case.key, []).append(case)
+    return [(group[0], len(group)) for group in groups.values()]
 
 
 def kept_bytes(trial: Trial, channels: int, resolution: int, *, generators: int = 1, state: bool = False) -> int:
-    """What a finished trial keeps on disk: so many generators, and the full `state` where it is kept."""
+    """Bytes that a finished trial keeps on disk: this number of generators, and the full state if `state`."""
     kept = generators * _generator_bytes(build(trial, channels, resolution))
     return kept + state_bytes(trial, channels, resolution) if state else kept
 
 
 def state_bytes(trial: Trial, channels: int, resolution: int) -> int:
-    """The most that the latest state of a trial takes on disk.
+    """Maximum size in bytes of a trial's latest state on disk.
 
-    It is the parameters of both networks with Adam's two averages of each and G's buffers, and beside them the best
-    generator so far; the vectors of power iterations add less than a hundredth.
+    The state has the parameters of both networks with Adam's two averages of each, G's buffers, and the best generator
+    so far; the vectors of power iterations add less than 1 %.
     """
     gan = build(trial, channels, resolution)
     generator = _generator_bytes(gan)
@@ -133,5 +133,5 @@ def _generator_bytes(gan: Gan) -> int:
 
 
 def scored_steps(steps: int, checkpoint_every: int) -> int:
-    """How many checkpoints a trial of so many steps has."""
+    """The number of checkpoints of a trial with this number of steps."""
     return -(-steps // checkpoint_every)

@@ -1,6 +1,6 @@
-"""What experiments cost before any of them runs: trials, what is there already, disk, and hours on given devices.
+"""The cost of experiments before they run: number of trials, trials that are already done, disk space, and time.
 
-Needs neither prepared images nor weights: only what is declared, and the rows of a results folder.
+It needs no prepared images and no weights, only declarations of datasets and the rows of a results folder.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ from study.core.context import ALL, NONE
 from study.core.errors import InputError
 from study.core.trial import Training, Trial
 from study.driver.cost.estimate import by_method
-from study.driver.cost.flops import Costed, Rates, alike, kept_bytes, scored_steps, state_bytes, total_seconds
-from study.driver.cost.timings import Measured
+from study.driver.cost.flops import CostCase, Rates, count_cases, kept_bytes, scored_steps, state_bytes, total_seconds
+from study.driver.cost.timings import MeasuredTimes
 from study.driver.planning.plan import checkpoint_interval, training_of, trials_of
 from study.driver.request import KeepOptions, Request, SearchBudget
 from study.driver.spaces.expand import SearchedMethod, expand_searches
@@ -31,24 +31,25 @@ from study.storage.tables import read_table, statuses
 MAIN_TEXT = ("regularization", "losses", "architectures", "combinations")
 """Experiments of the paper's main text."""
 OPTIMISED = MAIN_TEXT[:3]
-"""Those whose methods are optimised as well; the fourth has random settings instead (section 3.3)."""
+"""The experiments whose methods are also optimised; the fourth has random settings instead (section 3.3)."""
 APPENDICES = ("cifar", "resnet-ablation", "long-training", "published")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """One group of trials of one experiment on one dataset.
+class OverviewLine:
+    """The cost of one group of trials of one experiment on one dataset.
 
     Attributes:
-        space, dataset, group: what it is about; `group` is empty for a whole experiment.
-        trials: all of them.
-        shared: of these, counted in a line before.
-        present: of the rest, trained already, under whatever protocol.
-        seconds: of one device, for what is left.
-        measured: how many of those left the seconds of which rest on measurements.
-        bytes: of what trials keep on disk, for what is left.
-        at_once: how many of those left can run at a time: all, but of a search one round.
-        state: bytes of the latest state of a trial that runs, the largest of those that are left.
+        space, dataset: the experiment and the dataset.
+        group: name of the group; empty for a whole experiment.
+        trials: number of trials.
+        shared: of these, trials that an earlier line has already counted.
+        present: of the rest, trials that are already trained, under any protocol.
+        seconds: time on one device for the trials that are left.
+        measured: number of left trials whose time is known from measured trials.
+        bytes: disk space that the left trials keep.
+        concurrent: maximum number of left trials that can run at the same time: all of them, but one round of a search.
+        state: largest size in bytes of a running trial's latest state.
     """
 
     space: str
@@ -60,54 +61,54 @@ class Line:
     seconds: float
     measured: int
     bytes: int
-    at_once: int
+    concurrent: int
     state: int
 
     @property
     def left(self) -> int:
-        """Trials to be run."""
+        """Number of trials still to run."""
         return self.trials - self.shared - self.present
 
 
 class Overview:
-    """Counts experiments one after the other, each trial once.
+    """Counts experiments one after the other; a trial that several experiments share is counted once.
 
     Args:
-        request: what is asked of each experiment, but for its `datasets`.
+        request: the options for each experiment; its `datasets` are not used.
         device: "cpu" or "gpu".
-        budget: of each search.
-        rates: what was measured of the networks on the device.
+        budget: the size of each search.
+        rates: measured speed of the networks on the device.
 
     Attributes:
-        lines: what was counted.
-        left_out: why experiments of the paper have nothing of what was asked for, by experiment and dataset.
+        lines: the experiments counted so far.
+        left_out: by experiment and dataset, the error of experiments of the paper that do not fit the request.
     """
 
     def __init__(
         self, request: Request, device: str, *, budget: SearchBudget = SearchBudget(), rates: Rates | None = None
     ) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[OverviewLine] = []
         self.left_out: dict[str, InputError] = {}
         self.device, self.rates = device, rates or {}
         self._request = request
         self._budget = budget
-        self._measured = Measured(request.results)
+        self._measured = MeasuredTimes(request.results)
         self._done = {i for (i, _), status in statuses(request.results).items() if status in (FINISHED, DIVERGED)}
         self._counted: set[object] = set()
 
     def main_text(self, datasets: Sequence[str]) -> None:
-        """The experiments of the paper's main text, and the optimisation of their methods."""
+        """Count the experiments of the paper's main text, and the optimisation of their methods."""
         self._paper(MAIN_TEXT, datasets, self.space)
         self._paper(OPTIMISED, datasets, self.searches)
 
     def appendices(self, datasets: Sequence[str]) -> None:
-        """What the paper has beside."""
+        """Count the experiments of the paper's appendices."""
         self._paper(APPENDICES, datasets, self.space)
 
     def _paper(
         self, names: Sequence[str], datasets: Sequence[str], count: Callable[[SearchSpace, Sequence[str]], None]
     ) -> None:
-        """Counts those that have what was asked for; `left_out` tells of the others."""
+        """Count the experiments that fit the request; the others go to `left_out`."""
         for space in map(search_spaces.get, names):
             for dataset in datasets or space.paper_datasets():
                 try:
@@ -118,45 +119,60 @@ class Overview:
                     self.left_out.setdefault(f"{space.name} on {dataset}", error)
 
     def space(self, space: SearchSpace, datasets: Sequence[str], *, by: bool = False) -> None:
-        """A space on datasets, or where none is given those on which the paper has it; `by`: a line for each method."""
+        """Count a space on datasets, by default those of the paper; `by`: one line for each method."""
         for dataset in datasets or space.paper_datasets():
             declared = data.get(dataset, self._request.data_dir)
             trials = trials_of(self._request, space, declared)
             every = checkpoint_interval(self._request, declared, space)
             group = by_method(trial.method for trial in trials) if by else _whole
             for name in dict.fromkeys(map(group, trials)):
-                mine = {trial.id: trial for trial in trials if group(trial) == name}
-                new = mine.keys() - self._counted
+                members = {trial.id: trial for trial in trials if group(trial) == name}
+                new = members.keys() - self._counted
                 self._counted |= new
                 todo = new - self._done
-                left = [trial for trial_id, trial in mine.items() if trial_id in todo]
-                like = next(iter(mine.values()))
-                counts = len(mine), len(mine) - len(new)
-                self._add(space.name, name, like, *counts, left, at_once=len(left), every=every)
+                left = [trial for trial_id, trial in members.items() if trial_id in todo]
+                self._add(
+                    space.name,
+                    name,
+                    next(iter(members.values())),
+                    trials=len(members),
+                    shared=len(members) - len(new),
+                    left=left,
+                    concurrent=len(left),
+                    checkpoint_every=every,
+                )
 
     def searches(self, space: SearchSpace, datasets: Sequence[str], *, by: bool = False) -> None:
-        """The optimisation of the methods of a space, for each n_dis."""
+        """Count the optimisation of a space's methods, for each n_dis; `by`: one line for each method and n_dis."""
         for dataset in datasets or space.paper_datasets():
             declared = data.get(dataset, self._request.data_dir)
             searches = expand_searches(space, declared, self._request.selection)
             training = training_of(self._request, declared, space)
             every = checkpoint_interval(self._request, declared, space)
-            trials = [_like(dataset, search, training) for search in searches]
+            trials = [_example(dataset, search, training) for search in searches]
             group = by_method((trial.method for trial in trials), n_dis=True) if by else _whole
             for name in dict.fromkeys(map(group, trials)):
-                mine = [trial for trial in trials if group(trial) == name]
-                new = [trial for trial in mine if (BO, trial) not in self._counted]
+                members = [trial for trial in trials if group(trial) == name]
+                new = [trial for trial in members if (BO, trial) not in self._counted]
                 self._counted |= {(BO, trial) for trial in new}
-                rest = {trial: max(0, self._budget.trials - self._searched(trial)) for trial in new}
+                rest = {trial: max(0, self._budget.trials - self._count_proposed(trial)) for trial in new}
                 left = [trial for trial, count in rest.items() for _ in range(count)]
-                at_once = sum(min(count, self._budget.trials_per_round) for count in rest.values())
+                concurrent = sum(min(count, self._budget.trials_per_round) for count in rest.values())
                 command = BO if space.name == "ranges" else f"{BO} {space.name}"
-                counts = (self._budget.trials * count for count in (len(mine), len(mine) - len(new)))
-                self._add(command, name, mine[0], *counts, left, at_once=at_once, every=every)
+                self._add(
+                    command,
+                    name,
+                    members[0],
+                    trials=self._budget.trials * len(members),
+                    shared=self._budget.trials * (len(members) - len(new)),
+                    left=left,
+                    concurrent=concurrent,
+                    checkpoint_every=every,
+                )
 
-    def _searched(self, like: Trial) -> int:
-        """How many done trials the searches of this method have in the results folder, whatever proposed them."""
-        return sum(trial.cell == like.cell for trial in self._proposed)
+    def _count_proposed(self, example: Trial) -> int:
+        """The number of done trials of searches in the results folder with the cell of this trial."""
+        return sum(trial.cell == example.cell for trial in self._proposed)
 
     @cached_property
     def _proposed(self) -> list[Trial]:
@@ -169,56 +185,58 @@ class Overview:
         self,
         space: str,
         group: str,
-        like: Trial,
+        example: Trial,
+        *,
         trials: int,
         shared: int,
         left: Sequence[Trial],
-        *,
-        at_once: int,
-        every: int,
+        concurrent: int,
+        checkpoint_every: int,
     ) -> None:
-        declared = data.get(like.dataset, self._request.data_dir)
+        declared = data.get(example.dataset, self._request.data_dir)
         shape = declared.channels, declared.resolution
-        todo = [Costed(trial, shape) for trial in left]  # nothing is packed yet
+        todo = [CostCase(trial, shape) for trial in left]  # packs are not known yet
         seconds, measured = total_seconds(todo, self._measured, self.device, self.rates)
-        kinds = [(one.trial, count) for one, count in alike(todo)]
-        line = Line(
+        cases = [(case.trial, count) for case, count in count_cases(todo)]
+        line = OverviewLine(
             space=space,
-            dataset=like.dataset,
+            dataset=example.dataset,
             group=group,
             trials=trials,
             shared=shared,
             present=trials - shared - len(left),
             seconds=seconds,
             measured=measured,
-            bytes=sum(count * self._kept(trial, declared, every) for trial, count in kinds),
-            state=max((state_bytes(trial, *shape) for trial, _ in kinds), default=0),
-            at_once=at_once,
+            bytes=sum(count * self._kept(trial, declared, checkpoint_every) for trial, count in cases),
+            state=max((state_bytes(trial, *shape) for trial, _ in cases), default=0),
+            concurrent=concurrent,
         )
         self.lines.append(line)
 
-    def _kept(self, trial: Trial, declared: data.Dataset, every: int) -> int:
-        """Bytes that a finished trial keeps, which is scored `every` so many updates."""
-        asked = self._request.keep
+    def _kept(self, trial: Trial, declared: data.Dataset, checkpoint_every: int) -> int:
+        """Bytes that a finished trial keeps; it is scored every `checkpoint_every` discriminator updates."""
+        options = self._request.keep
         generators = (
-            1 + scored_steps(trial.training.discriminator_steps, every)
-            if asked.keep == ALL
-            else int(asked.keep != NONE)
+            1 + scored_steps(trial.training.discriminator_steps, checkpoint_every)
+            if options.keep == ALL
+            else int(options.keep != NONE)
         )
-        state = isinstance(asked, KeepOptions) and asked.keep_states
+        state = isinstance(options, KeepOptions) and options.keep_states
         return kept_bytes(trial, declared.channels, declared.resolution, generators=generators, state=state)
 
     def running_bytes(self, devices: int) -> int:
-        """The most disk that latest states take while so many trials run, beside what is kept.
+        """Maximum disk space in bytes of latest states while trials run on this number of devices.
 
-        It is twice what they are, since a new one is written whole before it replaces the old one.
+        It is twice their size, because a new state is written completely before it replaces the old one.
         """
-        largest = (size for line in sorted(self.lines, key=lambda one: -one.state) for size in [line.state] * line.left)
+        largest = (
+            size for line in sorted(self.lines, key=lambda line: -line.state) for size in [line.state] * line.left
+        )
         return 2 * sum(islice(largest, devices))
 
 
-def _like(dataset: str, search: SearchedMethod, training: Training) -> Trial:
-    """A trial of a search; all of them cost the same."""
+def _example(dataset: str, search: SearchedMethod, training: Training) -> Trial:
+    """One trial of a search; all its trials cost the same."""
     middle = search.block.middle(search.method.penalty, search.n_dis)
     return Trial(dataset=dataset, method=search.method, hyperparameters=middle, training=training)
 

@@ -1,6 +1,6 @@
-"""How long trials took, by what decides how long one takes.
+"""How long finished trials took, by the settings that decide it.
 
-The trials of a pack share the seconds of its program: what one takes there says little of one that is trained alone.
+The trials of a pack share the time of its program, so times in packs and times of single trials are kept apart.
 """
 
 from collections import defaultdict
@@ -16,8 +16,8 @@ _KEY = ("dataset", "architecture", "method", "n_dis", "width", "batch_size", "pr
 _TIMES = ("training_seconds", "scoring_seconds")
 
 
-class Measured:
-    """Seconds that finished trials took: those of a results folder, or `rows` of it that were read already."""
+class MeasuredTimes:
+    """Times of finished trials: from the rows of a results folder, or from `rows` that are already loaded."""
 
     def __init__(self, results: Path | None = None, rows: Iterable[Mapping[str, Any]] = ()) -> None:
         if results is not None:
@@ -28,17 +28,17 @@ class Measured:
             if row["status"] == FINISHED and None not in (row[name] for name in _TIMES):
                 device = "cpu" if row["device"] == "cpu" else "gpu"
                 key = (*(row[name] for name in _KEY), device)
-                for pack in (row["pack"] or 1, None):  # rows of before there were packs have none
+                for pack in (row["pack"] or 1, None):  # old rows have no pack
                     seconds[key, pack].append(sum(row[name] for name in _TIMES) / row["discriminator_steps"])
         self._per_step = {key: sum(values) / len(values) for key, values in seconds.items()}
 
     def seconds(self, trial: Trial, device: str, pack: int | None = None) -> float | None:
-        """The mean for trials like this one, scaled to its number of steps; None where there are none.
+        """Mean seconds of finished trials with these settings, scaled to the trial's number of steps; None without any.
 
-        It is of those in packs of `pack` trials, or of all where there are none of these or the pack is not known.
+        Trials in packs of the same size are used if there are any, else all.
         """
         method, training = trial.method, trial.training
-        like = (trial.dataset, method.architecture, method.name, trial.hyperparameters.n_dis)
-        key = (*like, training.width, training.batch_size, training.precision, device)
+        settings = (trial.dataset, method.architecture, method.name, trial.hyperparameters.n_dis)
+        key = (*settings, training.width, training.batch_size, training.precision, device)
         per_step = self._per_step.get((key, pack), self._per_step.get((key, None)))
         return None if per_step is None else per_step * training.discriminator_steps

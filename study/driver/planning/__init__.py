@@ -1,1 +1,1 @@
-"""From a request to the list of trials to run."""
+"""From the user's request to the list of trials to run."""

@@ -1,4 +1,4 @@
-"""From what the user asked for to the list of trials: every name, number and file is checked here, before any runs."""
+"""From the user's request to the list of trials. All names, numbers and files are checked before any trial runs."""
 
 import sys
 from collections import Counter
@@ -13,7 +13,7 @@ from study.core.errors import InputError
 from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.data.dataset import Dataset
 from study.driver.planning.planned import Planned, Shape
-from study.driver.request import KeepOptions, Request
+from study.driver.request import KeepOptions, Request, Selection
 from study.driver.spaces.expand import expand
 from study.gan.methods.menu import canonical
 from study.gan.model import build
@@ -26,29 +26,30 @@ from study.storage.tables import read_table, statuses
 from study.worker.checkpoint import Unreadable
 from study.worker.resume import continuation
 
-MOST_CHECKPOINTS = 10
-"""A trial is scored at most this often unless its dataset or the user says otherwise."""
+MAX_CHECKPOINTS = 10
+"""Maximum number of checkpoints of a trial, unless its dataset declares more or an interval is given."""
 
 
 def checkpoint_interval(request: Request, declared: Dataset, space: SearchSpace | None = None) -> int:
     """Discriminator updates between the scored checkpoints of a trial.
 
-    Where neither the user nor the space names it, it is the dataset's interval, or the smallest multiple of that which
-    leaves a trial with no more checkpoints than MOST_CHECKPOINTS, or than the dataset declares for its own trials. A
-    space that adds `extra_steps` keeps the interval of the shorter trials, from whose states its own continue.
+    It is the user's interval, else the space's. Otherwise it is the dataset's interval, or its smallest multiple with
+    which a trial has at most MAX_CHECKPOINTS checkpoints, or as many as the dataset declares for its own trials. It is
+    never longer than a trial. A space that adds `extra_steps` keeps the interval of the shorter trials, from whose
+    states its own trials continue.
     """
     steps = request.training.discriminator_steps or declared.discriminator_steps
-    asked = request.checkpoints.checkpoint_every or (space and space.checkpoint_every)
-    most = max(MOST_CHECKPOINTS, -(-declared.discriminator_steps // declared.checkpoint_every))
-    multiple = -(-steps // (most * declared.checkpoint_every))
-    return min(asked or multiple * declared.checkpoint_every, steps)
+    given = request.checkpoints.checkpoint_every or (space and space.checkpoint_every)
+    limit = max(MAX_CHECKPOINTS, -(-declared.discriminator_steps // declared.checkpoint_every))
+    multiple = -(-steps // (limit * declared.checkpoint_every))
+    return min(given or multiple * declared.checkpoint_every, steps)
 
 
 def make_context(request: Request, declared: Dataset, space: SearchSpace | None = None) -> tuple[Context, Shape]:
     """The context of a dataset and the shape of its images.
 
-    Raises InputError where the dataset is not prepared, where the extractor cannot be loaded, and for a protocol or
-    metrics that are unknown or do not fit.
+    Raises InputError if the dataset is not prepared, if the extractor cannot be loaded, or if the protocol or a metric
+    is unknown or does not fit.
     """
     images = data.load(declared.name, request.data_dir)
     scoring, weights = request.scoring, request.scoring.extractor_weights
@@ -84,18 +85,18 @@ def make_context(request: Request, declared: Dataset, space: SearchSpace | None 
 
 
 def training_of(request: Request, declared: Dataset, space: SearchSpace | None = None) -> Training:
-    """What all trials of a dataset have in common: what was asked for, else the space's, else the dataset's."""
-    asked = request.training
+    """The training settings of all trials of a dataset: the user's options, else the space's, else the dataset's."""
+    options = request.training
 
-    def first(field: str) -> int:
-        return int(getattr(asked, field) or getattr(space, field, None) or getattr(declared, field))
+    def resolved(field: str) -> int:
+        return int(getattr(options, field) or getattr(space, field, None) or getattr(declared, field))
 
     return Training(
-        discriminator_steps=asked.discriminator_steps or declared.discriminator_steps,
-        width=first("width"),
-        batch_size=first("batch_size"),
-        latent_dim=first("latent_dim"),
-        precision=asked.precision,
+        discriminator_steps=options.discriminator_steps or declared.discriminator_steps,
+        width=resolved("width"),
+        batch_size=resolved("batch_size"),
+        latent_dim=resolved("latent_dim"),
+        precision=options.precision,
     )
 
 
@@ -113,7 +114,7 @@ def plan_trial(request: Request, method: Method, hyperparameters: Hyperparameter
 
 
 def make_plan(request: Request, space: SearchSpace) -> list[Planned]:
-    """All trials of a space, seed by seed; each once. Raises InputError for whatever cannot run."""
+    """All trials of a space, seed by seed, without duplicates. Raises InputError if a trial could not run."""
     planned: dict[tuple[str, str], Planned] = {}
     for dataset in request.datasets:
         declared = data.get(dataset, request.data_dir)
@@ -130,17 +131,22 @@ def make_plan(request: Request, space: SearchSpace) -> list[Planned]:
 
 
 def trials_of(request: Request, space: SearchSpace, declared: Dataset, protocol_id: str | None = None) -> list[Trial]:
-    """The trials of a space on a dataset, seed by seed, each once, from what is declared: no image is needed.
+    """The trials of a space on a dataset, seed by seed, without duplicates. No prepared images are needed.
 
-    A space that chooses from rows takes those of the protocol, or whichever there are where it is None.
+    Args:
+        request: the user's request.
+        space: the search space.
+        declared: the dataset's declaration.
+        protocol_id: a space that chooses settings from rows uses the rows of this protocol; None: of all protocols.
 
-    Raises InputError for names and numbers that make no sense, and where there is nothing to choose from.
+    Raises:
+        InputError: a name or number is not valid, or there are no rows to choose from.
     """
     base = training_of(request, declared, space)
     if space.choose:
         space = _chosen(request, space, declared.name, base, protocol_id)
     training = replace(base, discriminator_steps=space.steps(base.discriminator_steps))
-    settings = expand(space, declared, request.selection, many=request.running.yes)
+    settings = expand(space, declared, _selection(request), many=request.running.yes)
     trials = (
         Trial(
             dataset=declared.name,
@@ -156,13 +162,20 @@ def trials_of(request: Request, space: SearchSpace, declared: Dataset, protocol_
     return list(dict.fromkeys(trials))
 
 
+def _selection(request: Request) -> Selection:
+    """The request's selection; one without settings and seeds is for single trials and searches, not for spaces."""
+    if not isinstance(request.selection, Selection):
+        raise TypeError("a search space needs a Selection, with settings and seeds")
+    return request.selection
+
+
 def _chosen(
     request: Request, space: SearchSpace, dataset: str, training: Training, protocol_id: str | None
 ) -> SearchSpace:
-    """The space with what it chooses from rows of whole trials of this length.
+    """The space with the settings that it chooses from rows of complete trials with this training.
 
-    Rows that are there only since this space chose them do not count, so the choice is the same after its trials have
-    run. Raises InputError where there is nothing to choose.
+    Rows of trials that only this space proposed do not count, so the choice is the same after its trials have run.
+    Raises InputError if there is no row to choose from.
     """
     belongs: dict[str, set[str]] = {}
     for row in read_table(request.results, "memberships").select(["trial_id", "space"]).to_pylist():
@@ -189,13 +202,21 @@ def _chosen(
 def pending(
     planned: Sequence[Planned], results: Path, *, retry_failed: bool = False, whole: bool = True
 ) -> list[Planned]:
-    """Those that are not done yet: trained and scored under their protocol, or failed unless those are retried.
+    """The trials that are not done yet.
 
-    One that was stopped early is done only where trials need not be `whole`. One that finished under another protocol,
-    and whose best generator is kept, is only to be scored (`kept`), and in no pack. One that has a `parent` keeps it
-    where that left a state to go on from; standard error says why one cannot be used.
+    A trial is done if it has a row under its protocol: finished, diverged, failed (unless `retry_failed`), or stopped
+    early (unless `whole`). A trial that finished under another protocol and has a kept generator is only scored
+    (`kept`), outside packs. `parent` stays set only if the parent left a usable state; if it is not usable, a line on
+    standard error says why.
 
-    Raises InputError where the folder's rows are about other images of the same name.
+    Args:
+        planned: the whole plan.
+        results: the results folder.
+        retry_failed: whether failed trials run again.
+        whole: whether trials that were stopped early run again.
+
+    Raises:
+        InputError: the folder's rows are about other images with the same dataset name.
     """
     seen = read_table(results, "trials").select(["dataset", "dataset_sha256"]).group_by(["dataset", "dataset_sha256"])
     hashes = {context.dataset: context.dataset_sha256 for context in {p.context for p in planned}}
@@ -217,19 +238,19 @@ def pending(
     refused: Counter[str] = Counter()
     todo = [replace(p, parent=_usable_parent(p, refused), pack=() if p.kept else p.pack) for p in todo]
     for reason, count in refused.items():
-        print(f"{count} of the trials are trained from the start: {reason}", file=sys.stderr)
+        print(f"trials trained from the start: {count} ({reason})", file=sys.stderr)
     return todo
 
 
 def _usable_parent(planned: Planned, refused: Counter[str]) -> Trial | None:
-    """The parent where its state can be gone on from; why it cannot is counted."""
+    """The parent if training can continue from its state, else None; `refused` counts the reasons."""
     if planned.parent is None or planned.kept:
         return None
     context = planned.context
     try:
         found = continuation(planned.trial, planned.parent, context.results, context.conditions, peek=True)
     except Unreadable:
-        return planned.parent  # the worker sees, when its turn comes
+        return planned.parent  # the worker tries again
     except InputError as error:
         refused[str(error)] += 1
         return None

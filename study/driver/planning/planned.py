@@ -1,4 +1,4 @@
-"""A trial with what it needs to run."""
+"""A trial with everything that is needed to run it."""
 
 from dataclasses import dataclass, field, replace
 
@@ -11,12 +11,17 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A trial, and what it shares with the others of its dataset.
+    """A trial of a plan.
 
-    `kept`: it was trained before, and only its kept generator is to be scored. `parent`: the same trial with fewer
-    steps, from whose state it goes on where there is one (`pending` looks); None where it trains from the start.
-    `pack`: the ids of all trials of the plan that one program trains together with it, in the order of the plan
-    (`study.driver.planning.packs`); empty where it is trained alone.
+    Attributes:
+        trial: what is trained and scored.
+        context: what it shares with the other trials of its dataset.
+        shape: of its images.
+        kept: whether it is already trained, and only its kept generator is scored.
+        parent: the same trial with fewer steps, whose final state it continues from if there is one (`pending` checks
+            this); None if it is trained from the start.
+        pack: the ids of all trials that one program trains together, itself included, in the order of the plan
+            (`study.driver.planning.packs`); empty if it is trained alone.
     """
 
     trial: Trial
@@ -28,16 +33,18 @@ class Planned:
 
     @property
     def key(self) -> tuple[str, str]:
+        """Trial id and protocol id: the key of its row."""
         return self.trial.id, self.context.protocol.id
 
     @property
     def together(self) -> tuple[str, ...]:
-        """The ids of its pack, or its own."""
+        """The ids of its pack, or its own id."""
         return self.pack or (self.trial.id,)
 
     @property
     def rest(self) -> Trial:
-        """A trial of the steps that are still to be trained."""
-        training, done = self.trial.training, self.parent.training.discriminator_steps if self.parent else 0
+        """A trial with the number of steps that are still to be trained, for cost estimates."""
+        training = self.trial.training
+        done = self.parent.training.discriminator_steps if self.parent else 0
         rest = replace(training, discriminator_steps=training.discriminator_steps - done)
         return replace(self.trial, training=rest)

@@ -1,13 +1,14 @@
-"""A part of a study, for several drivers that share a results folder and nothing else."""
+"""A part of a study, for several drivers that share a results folder."""
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from study.core.errors import InputError
 
 
-class Shard(NamedTuple):
-    """Part `index` of `count`, from 1: the trials whose ids fall to it; of a pack the first trial's id decides."""
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` of `count`, counted from 1. The id of a trial, or of a pack's first trial, decides its shard."""
 
     index: int
     count: int
@@ -16,12 +17,12 @@ class Shard(NamedTuple):
         return f"{self.index}/{self.count}"
 
     def has(self, trial_id: str) -> bool:
-        """Whether a trial falls to this part."""
+        """Whether a trial with this id (hexadecimal) belongs to this shard."""
         return int(trial_id, 16) % self.count == self.index - 1
 
 
 def parse_shard(text: str | None) -> Shard | None:
-    """The shard in "2/4", None where the study is whole; raises InputError for anything else."""
+    """The shard in a text such as "2/4"; None for None. Raises InputError for any other text."""
     if text is None:
         return None
     match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)

@@ -1,7 +1,7 @@
-"""What a user can ask for: each class is a group of options, and each field is one option of the command line.
+"""The user's request: each class is a group of options, and each field is one option of the command line.
 
-A new option is two edits: a field here, with its help, and the place that uses it. Commands take the groups whole
-(`study.cli.options.spread`), and None means that the dataset or the search space decides.
+A new option needs two edits: a field here, with its help text, and the code that uses it. Commands take whole groups
+(`study.cli.options.spread`). None means that the dataset or the search space decides.
 """
 
 from study.driver.request.declare import (

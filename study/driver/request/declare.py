@@ -1,4 +1,4 @@
-"""How options are declared: panels of the help, values that the shell completes, and checks."""
+"""Declaring options: panels of the help, shell completion, and checks."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,19 +13,19 @@ TRAINED, SEARCHED, SCORED, KEPT = "What is trained", "How it is searched", "How 
 RESOURCES, RUNNING, FOLDERS = "Resources", "Running", "Folders"
 
 
-def one_of(names: Iterable[str], **how: Any) -> Any:
-    """An option whose value is one of some names: shown in the help, and completed by the shell."""
+def one_of(names: Iterable[str], **settings: Any) -> Any:
+    """An option with one of these names as its value: the help lists them, and the shell completes them."""
     known = list(names)
-    return typer.Option(metavar="|".join(known), autocompletion=completing(lambda: known), **how)
+    return typer.Option(metavar="|".join(known), autocompletion=completing(lambda: known), **settings)
 
 
-def several_of(names: Callable[[], Iterable[str]], **how: Any) -> Any:
-    """An option whose value is a list of names, separated by commas, that the shell completes."""
-    return typer.Option(metavar="NAME,...", autocompletion=completing(names), **how)
+def several_of(names: Callable[[], Iterable[str]], **settings: Any) -> Any:
+    """An option with a list of names, separated by commas, as its value; the shell completes the names."""
+    return typer.Option(metavar="NAME,...", autocompletion=completing(names), **settings)
 
 
 def completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """What completes the last name of a list separated by commas; the names are looked up when they are needed."""
+    """A completion of the last name of a list separated by commas; `names` is called only when needed."""
 
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
@@ -35,7 +35,7 @@ def completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]
 
 
 def check_positive(**numbers: int | None) -> None:
-    """Raises InputError where a number that was given is below 1; each is named like its option."""
+    """Raises InputError if a given number is below 1; the keywords are the names of the options."""
     for name, number in numbers.items():
         if number is not None and number < 1:
             raise InputError(f"--{name.replace('_', '-')} {number}: must be 1 or more.")

@@ -1,4 +1,4 @@
-"""Where a study runs, and how."""
+"""Options for folders, resources, and how a study runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from study.storage.files import parse_location
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsFolder:
-    """Where results are."""
+    """The results folder."""
 
     panel: ClassVar = FOLDERS
 
@@ -23,14 +23,14 @@ class ResultsFolder:
         typer.Option(
             parser=parse_location,
             metavar="PATH",
-            help="Results folder: rows, figures and kept generators; or an address, s3://... or gs://...",
+            help="Results folder, with rows, figures and kept generators: a path, or an address s3://... or gs://...",
         ),
     ] = Path("results")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataFolder:
-    """Where prepared datasets are."""
+    """The folder of prepared datasets."""
 
     panel: ClassVar = FOLDERS
 
@@ -42,12 +42,12 @@ class DataFolder:
 
 @dataclass(frozen=True, kw_only=True)
 class Folders(DataFolder, ResultsFolder):
-    """Where results and data are."""
+    """The folders of results and datasets."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceOptions:
-    """What a study computes on."""
+    """The resources of a study."""
 
     panel: ClassVar = RESOURCES
 
@@ -56,15 +56,15 @@ class ResourceOptions:
         typer.Option(help="Maximum number of concurrent trials.  [default: as many as fit]", metavar="N"),
     ] = None
     gpus_per_trial: Annotated[
-        float | None, typer.Option(help="GPUs per trial, or a fraction of one.  [default: 1 where there are GPUs]")
+        float | None, typer.Option(help="GPUs per trial, or a fraction of one.  [default: 1 if there are GPUs, else 0]")
     ] = None
     trials_per_gpu: Annotated[int | None, typer.Option(help="Trials per GPU.  [default: 1]", metavar="N")] = None
     pack: Annotated[
         str,
         typer.Option(
-            help="Maximum number of trials in a pack: trials of one method, n_dis and seed that one program trains "
-            "together. `auto` takes the number that `study bench --pack auto` measured to be fastest on this device; "
-            "1 trains each trial alone.",
+            help="Maximum number of trials in a pack, that is, trials of one method, n_dis and seed that one program "
+            "trains together. `auto` uses the fastest number measured by `study bench --pack auto` on this device; 1 "
+            "trains each trial alone.",
             metavar="auto|N",
         ),
     ] = "auto"
@@ -75,27 +75,25 @@ class ResourceOptions:
         ),
     ] = None
     prepare_nodes: Annotated[
-        bool, typer.Option("--prepare-nodes", help="Let nodes of the cluster prepare the datasets that they lack.")
+        bool, typer.Option("--prepare-nodes", help="Let nodes of the cluster prepare missing datasets.")
     ] = False
 
     def __post_init__(self) -> None:
         check_positive(max_concurrent=self.max_concurrent)
         if self.prepare_nodes and self.address is None:
-            raise InputError(
-                "--prepare-nodes: there is only this machine; leave it out, or name a cluster by --address."
-            )
+            raise InputError("--prepare-nodes: needs a cluster; leave it out, or give the cluster with --address.")
 
 
 DETERMINISTIC: Any = typer.Option(
     "--deterministic",
-    help="Bit-reproducible on one GPU model; slower. On a CPU training always is.",
+    help="Bit-reproducible on one GPU model, but slower. Training on a CPU is always bit-reproducible.",
     rich_help_panel=RUNNING,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunningOptions:
-    """How a study runs."""
+    """How a study runs: reproducibility, retries, shards and confirmation."""
 
     panel: ClassVar = RUNNING
 
@@ -104,19 +102,23 @@ class RunningOptions:
         str | None,
         one_of(
             LOGGERS,
-            help="Record checkpoints for a live view: `tensorboard --logdir RESULTS/tensorboard` shows them.",
+            help="Write checkpoints for a live view: `tensorboard --logdir RESULTS/tensorboard` shows them.",
         ),
     ] = None
     max_failures: Annotated[
-        int, typer.Option(help="Retries per failed trial, each from its latest state.", metavar="N")
+        int,
+        typer.Option(help="Maximum number of retries per failed trial, each from its latest state.", metavar="N"),
     ] = 2
     shard: Annotated[
         str | None,
-        typer.Option(help="Run only part I of N, beside other drivers on the same results folder.", metavar="I/N"),
+        typer.Option(
+            help="Run only part I of N; other drivers run the other parts in the same folder.",
+            metavar="I/N",
+        ),
     ] = None
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run again the trials that failed in earlier runs.")
-    ] = False
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry trials that failed in earlier runs.")] = (
+        False
+    )
     yes: Annotated[
         bool,
         typer.Option("--yes", help="Confirm a plan of more than three days, or a space of more than 100,000 trials."),

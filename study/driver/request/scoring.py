@@ -1,4 +1,4 @@
-"""How trials are scored, and what they keep."""
+"""Options for scoring, checkpoints, and what trials keep."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from study.driver.request.declare import KEPT, SCORED, check_positive, completin
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureOptions:
-    """What a Frechet distance is computed from."""
+    """What scores are computed from."""
 
     panel: ClassVar = SCORED
 
@@ -26,14 +26,14 @@ class FeatureOptions:
         Path | None, typer.Option(help="Weights file for the extractor; its hash is recorded.", metavar="FILE")
     ] = None
     n_real: Annotated[
-        int | None, typer.Option(help="Number of real images in a score.  [default: the protocol's]", metavar="N")
+        int | None, typer.Option(help="Number of real images for a score.  [default: the protocol's]", metavar="N")
     ] = None
     n_fake: Annotated[
-        int | None, typer.Option(help="Number of generated images in a score.  [default: the protocol's]", metavar="N")
+        int | None, typer.Option(help="Number of generated images for a score.  [default: the protocol's]", metavar="N")
     ] = None
     feature_precision: Annotated[
         str,
-        one_of((FLOAT32, "bfloat16"), help="Arithmetic of the feature network; in bfloat16 no score is called an FID."),
+        one_of((FLOAT32, "bfloat16"), help="Precision of the feature network; in bfloat16 no score is called an FID."),
     ] = FLOAT32
 
 
@@ -47,14 +47,15 @@ class ScoringOptions(FeatureOptions):
     metrics: Annotated[
         str | None,
         typer.Option(
-            help="Metrics beside the Frechet distance, separated by commas: is, modes, kid, prc, ms_ssim, infinity; "
-            "or all, or none.  [default: is and modes, where the extractor has classes]",
+            help="Metrics in addition to the Frechet distance, separated by commas: is, modes, kid, prc, ms_ssim, "
+            "infinity; or all, or none.  [default: is and modes, if the extractor has classes]",
             metavar="NAME,...",
             autocompletion=completing(lambda: ("is", "modes", "kid", "prc", "ms_ssim", "infinity", "all", "none")),
         ),
     ] = None
     kid_subset: Annotated[
-        int | None, typer.Option(help="Images in a subset of the KID.  [default: at most 1,000]", metavar="N")
+        int | None,
+        typer.Option(help="Number of images per subset of the KID.  [default: at most 1,000]", metavar="N"),
     ] = None
 
 
@@ -68,7 +69,7 @@ CHECKPOINT_EVERY: Any = typer.Option(
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointOptions:
-    """When a trial is scored, and what else is recorded then."""
+    """When a trial is scored, and what else is recorded at checkpoints."""
 
     panel: ClassVar = SCORED
 
@@ -102,7 +103,7 @@ class GeneratorOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class KeepOptions(GeneratorOptions):
-    """What a trial leaves in the results folder beside its rows."""
+    """What a trial keeps in the results folder in addition to its rows."""
 
     keep_states: Annotated[
         bool,

@@ -1,4 +1,4 @@
-"""What is trained: methods, settings, sizes and length; and what a search proposes."""
+"""Options for training and searches: methods, settings, sizes, length, rounds and samplers."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -12,7 +12,7 @@ from study.driver.request.declare import SEARCHED, TRAINED, check_positive, one_
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSelection:
-    """Which methods of a search space are trained, on which networks."""
+    """The methods of a search space that are trained, and their networks."""
 
     panel: ClassVar = TRAINED
 
@@ -22,7 +22,7 @@ class MethodSelection:
     methods: Annotated[
         str | None,
         typer.Option(
-            help="Methods, separated by commas; the parts of one are joined by +, its options stand in brackets: "
+            help="Methods, separated by commas; parts of a method are joined by +, its options are in brackets: "
             "`none,spectral_norm+dragan[dragan_noise=gaussian]`. See `study methods`.  [default: the space's]"
         ),
     ] = None
@@ -37,7 +37,7 @@ class MethodSelection:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection(MethodSelection):
-    """Which settings of a search space are trained, and with how many seeds."""
+    """The settings of a search space that are trained, and the number of seeds."""
 
     settings: Annotated[
         int | None, typer.Option(help="Only the first N settings of each method.  [default: all]", metavar="N")
@@ -52,7 +52,7 @@ class Selection(MethodSelection):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """The size of the networks and their batches, and the arithmetic of training."""
+    """The size of the networks and of their batches, and the precision of training."""
 
     panel: ClassVar = TRAINED
 
@@ -72,8 +72,8 @@ class NetworkOptions:
         str,
         one_of(
             PRECISIONS,
-            help="Arithmetic of training, part of a trial's identity. tf32 needs a GPU, bfloat16 a device that "
-            "has instructions for it.",
+            help="Precision of training; part of a trial's identity. tf32 needs a GPU, bfloat16 a device with bfloat16 "
+            "instructions.",
         ),
     ] = FLOAT32
 
@@ -84,7 +84,7 @@ class NetworkOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(NetworkOptions):
-    """What all trials of a study have in common."""
+    """The training settings that all trials of a study share."""
 
     discriminator_steps: Annotated[
         int | None,
@@ -97,22 +97,22 @@ class TrainingOptions(NetworkOptions):
 
 
 SAMPLERS = ("gp-bucb", "tpe", "gp", "qmc", "random")
-"""Names of what proposes settings; `study.driver.search.samplers` has them."""
+"""Names of the samplers that propose settings; see `study.driver.search.samplers`."""
 
 
 LARGEST_SEARCH = 10_000
-"""Trials of a search, of which the paper has 120; a Gaussian process of more does not fit in memory."""
+"""Maximum number of trials of a search (120 in the paper); a larger Gaussian process does not fit in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchBudget:
-    """How many trials a search has."""
+    """The size of each search."""
 
     panel: ClassVar = SEARCHED
 
     rounds: Annotated[int, typer.Option(help="Rounds of each search; 12 in the paper.", metavar="N")] = 12
     trials_per_round: Annotated[
-        int, typer.Option(help="Trials that a search proposes in each round; 10 in the paper.", metavar="N")
+        int, typer.Option(help="Trials per round of a search; 10 in the paper.", metavar="N")
     ] = 10
 
     def __post_init__(self) -> None:
@@ -125,18 +125,19 @@ class SearchBudget:
 
     @property
     def trials(self) -> int:
-        """Trials of one search in all its rounds."""
+        """Number of trials of one search, over all its rounds."""
         return self.rounds * self.trials_per_round
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(SearchBudget):
-    """What all searches of a run share. A later run may ask for more rounds and continues the same searches."""
+    """The options of all searches of a run. A later run with more rounds continues the same searches."""
 
     sampler: Annotated[str, one_of(SAMPLERS, help="Sampler that proposes the settings of a round.")] = SAMPLERS[0]
-    seed: Annotated[int, typer.Option(help="Seed for the proposals, and for weights and latents of their trials.")] = 0
+    seed: Annotated[int, typer.Option(help="Seed of the proposals, and of weights and latents of their trials.")] = 0
     stop_early: Annotated[
-        bool, typer.Option("--stop-early", help="Stop trials at checkpoints where others of their search did better.")
+        bool,
+        typer.Option("--stop-early", help="Stop trials at checkpoints where other trials of the search did better."),
     ] = False
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Everything that decides what a command trains and scores."""
+"""The whole request: everything that decides what a command trains and scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Request:
 
     @property
     def data_dir(self) -> Path:
-        """The folder of prepared datasets, also where none was named."""
+        """The folder of prepared datasets; the default folder if none was given."""
         from study.data import data_dir
 
         return data_dir(self.folders.data_dir)

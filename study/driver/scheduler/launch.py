@@ -1,8 +1,8 @@
-"""Hands packs of trials to Ray Tune.
+"""Runs packs of trials with Ray Tune.
 
-Ray schedules; it is not asked to remember. A trial is done when the worker has written its part file, and only then is
-Ray told, so that whatever is killed, a finished trial is never run again. One Tune run serves a whole command, also
-where what comes next depends on what has ended (`Work`), so that workers are started once.
+Ray only schedules; it keeps no record of the study. A trial is done when its worker has written the part file, and only
+then does the worker report to Ray. So no finished trial is run again, whatever was killed. One Tune run serves a whole
+command, even if later trials depend on earlier results (`Work`), so that workers are started once.
 """
 
 import contextlib
@@ -11,7 +11,6 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,53 +24,66 @@ from study.driver.planning.planned import Planned
 from study.driver.resources import Slots
 from study.driver.scheduler import node_checks
 from study.driver.scheduler.feed import Feed
+from study.driver.scheduler.messages import ASSIGNMENT, MESSAGE, Assignment, Message, Notice, StopRequest
 from study.driver.scheduler.ray_cluster import Cluster
-from study.driver.scheduler.ray_tune import Asked, HalvingByGroup, NewestFirst, Watcher
+from study.driver.scheduler.ray_tune import FeedCallback, FeedSearcher, HalvingByGroup, NewestFirst
 from study.driver.scheduler.retries import Attempts
 from study.driver.scheduler.work import EarlyStopping, Work
+from study.training.loop import Checkpoint
 from study.worker.execute import execute_pack
-from study.worker.outcome import Outcome, progress
-from study.worker.trial_run import Task
+from study.worker.outcome import Outcome, partial_result
+from study.worker.record import now
+from study.worker.snapshot import Snapshot
 
-logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what happens to trials is told in our own words
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the study reports the ends of trials itself
 
 
-class Driver(NamedTuple):
-    """What a worker on another machine must have in common with the driver."""
+class DriverIdentity(NamedTuple):
+    """What a worker on another machine must share with the driver: the code and the results folder."""
 
     code: str
     nonce: str
     host: str
 
     def check(self, results: Path) -> None:
-        """Raises StudyStops where this process runs other code, or has another results folder."""
+        """Raises StudyStops if this process runs other code, or sees another results folder."""
         node_checks.check_code(self.code)
         node_checks.check_shared(results, self.nonce, self.host)
 
 
-def _run_in_worker(
-    config: dict[str, Any], contexts: Sequence[Context], driver: Driver | None, run: Callable[..., Iterator[Outcome]]
-) -> None:
-    """`run` a pack; `driver` is given where this may be another machine."""
-    device = "cuda" if ray.get_gpu_ids() else "cpu"
-    context, tasks = contexts[config["context"]], [Task.from_dict(task) for task in config["tasks"]]
-    report = progress(context, device)
+def _report(message: Message, **metrics: float | None) -> None:
+    """Send a message to the driver; `metrics` are for Tune's scheduler."""
+    tune.report({MESSAGE: message, **metrics})
 
-    def at_checkpoint(checkpoint: Any, so_far: Any) -> None:
-        step, score = checkpoint.evaluation.discriminator_step, checkpoint.evaluation.frechet_distance
-        if "early" in config and step < so_far.trial.training.discriminator_steps:
-            tune.report({"step": step, "score": score, "study_progress": report(checkpoint, so_far)._asdict()})
+
+def _run_in_worker(
+    config: dict[str, Any],
+    contexts: Sequence[Context],
+    driver: DriverIdentity | None,
+    run: Callable[..., Iterator[Outcome]],
+) -> None:
+    """Run the pack of a Tune trial and report its outcomes; `driver` is given if this may be another machine."""
+    assignment: Assignment = config[ASSIGNMENT]
+    context, started = contexts[assignment.context], now()
+    device = "cuda" if ray.get_gpu_ids() else "cpu"
+
+    def at_checkpoint(checkpoint: Checkpoint, snapshot: Snapshot) -> None:
+        evaluation, compiled = checkpoint.evaluation, checkpoint.lockstep.programs.compiled
+        step = evaluation.discriminator_step
+        if assignment.halving and step < snapshot.trial.training.discriminator_steps:
+            result = partial_result(context, snapshot, started=started, device=device, compiled=compiled)
+            _report(result, step=step, score=evaluation.frechet_distance)
 
     def say(line: str) -> None:
-        tune.report({"study_line": line})
+        _report(Notice(line))
 
     try:
         if driver:
             driver.check(context.results)
-        for outcome in run(tasks, context, device, at_checkpoint, slots=config["slots"], say=say):
-            tune.report({f"study_{name}": value for name, value in asdict(outcome).items()})
+        for outcome in run(assignment.tasks, context, device, at_checkpoint, slots=assignment.slots, say=say):
+            _report(outcome)
     except StudyStops as stop:
-        tune.report({"study_stop": str(stop)})
+        _report(StopRequest(str(stop)))
 
 
 def launch(
@@ -85,26 +97,35 @@ def launch(
     code: str | None = None,
     run: Callable[..., Iterator[Outcome]] = execute_pack,
 ) -> None:
-    """Run trials to their end, as many packs at a time as there is room for.
+    """Run all trials of the work, as many packs at the same time as fit.
 
-    `on_outcome` is told of each as it ends, `say` what a person should know meanwhile. A trial that fails is tried
-    again `max_failures` times. Where `code` is given, workers that run other code, or do not see the results folder,
-    stop the study. `run` does in the worker what `study.worker.execute.execute_pack` does.
+    Args:
+        work: the packs.
+        slots: the resources of each pack, and how many run at the same time.
+        on_outcome: called with each trial that has ended.
+        say: called with one line for the user.
+        stopping: how trials are stopped early; None if they are not.
+        max_failures: how often a failed trial is retried.
+        code: digest of the driver's code; if given, workers with other code or another results folder stop the study.
+        run: runs a pack in the worker, like `study.worker.execute.execute_pack`.
 
-    Raises StudyStops where a worker says that no trial can be run.
+    Raises:
+        StudyStops: a worker reports that no trial can be run.
     """
     feed = Feed(work, Attempts(max_failures), Cluster(slots).room, on_outcome, say, stopping)
-    asked, scheduler = Asked(feed), HalvingByGroup() if stopping else NewestFirst()
+    searcher, scheduler = FeedSearcher(feed), HalvingByGroup() if stopping else NewestFirst()
     scratch = tempfile.mkdtemp(prefix="study-ray-")
     try:
-        with node_checks.shown(work.contexts[0].results) if code else contextlib.nullcontext() as nonce:
-            driver = Driver(code, nonce, socket.gethostname()) if code and nonce else None
+        with node_checks.driver_signature(work.contexts[0].results) if code else contextlib.nullcontext() as nonce:
+            driver = DriverIdentity(code, nonce, socket.gethostname()) if code and nonce else None
             trainable = partial(_run_in_worker, contexts=work.contexts, driver=driver, run=run)
             tune.Tuner(
                 tune.with_resources(trainable, {"cpu": 1, "gpu": slots.gpus_per_trial}),
-                tune_config=tune.TuneConfig(search_alg=asked, num_samples=-1, reuse_actors=True, scheduler=scheduler),
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher, num_samples=-1, reuse_actors=True, scheduler=scheduler
+                ),
                 run_config=tune.RunConfig(
-                    storage_path=scratch, name="study", verbose=0, callbacks=[Watcher(feed, asked)]
+                    storage_path=scratch, name="study", verbose=0, callbacks=[FeedCallback(feed, searcher)]
                 ),
             ).fit()
     except tune.TuneError:

@@ -1,6 +1,7 @@
-"""The machines of a Ray cluster: joined, examined, and counted while trials run."""
+"""The machines of a Ray cluster: connects to them, checks them, and counts them while trials run."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,100 +14,119 @@ from study.core.context import Context
 from study.core.errors import InputError
 from study.driver.resources import Slots
 from study.driver.scheduler import node_checks
-from study.worker.outcome import complain
+from study.worker.outcome import warn
 
-LOOK_EVERY = 2.0
-"""Seconds after which the cluster is looked at anew for nodes that joined or left."""
-NO_NODE = (NodeDiedError, TaskUnschedulableError, LocalRayletDiedError, WorkerCrashedError)
-"""What Ray raises where a node cannot be asked, since it is gone: what it lacked, if anything, stops nobody."""
+REFRESH_EVERY = 2.0
+"""Seconds after which the resources of the cluster are read again."""
+NODE_GONE = (NodeDiedError, TaskUnschedulableError, LocalRayletDiedError, WorkerCrashedError)
+"""Ray's errors for a check on a node that has left; such a node does not stop the study."""
 LOST_WITHIN = 30.0
-"""Seconds after which a silent node has been found to be lost."""
+"""Seconds within which Ray reports a silent node as lost."""
 JOINED_WITHIN = 600.0
-"""Seconds for which a cluster without a node that could run a trial is waited for: workers start after their head."""
+"""Seconds to wait for the first node that can run a trial: nodes start after the head of the cluster."""
 
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[tuple[float, float]]:
-    """Ray, started on this machine or joined at `address`; yields the CPU cores and GPUs of the cluster.
+    """Start Ray on this machine, or join the cluster at `address`; yields its numbers of CPU cores and GPUs.
 
-    Raises InputError where there is no cluster at the address, or where no node of it can run a trial, now or soon.
+    Raises InputError if there is no cluster at the address, or if no node that can run a trial joins in time.
     """
     if address and address != "auto":
         node_checks.check_answers(address)
-    quiet = {"log_to_driver": False, "logging_level": "CRITICAL"}
     try:
-        ray.init(address=address or "local", include_dashboard=None if address else False, **quiet)
+        ray.init(
+            address=address or "local",
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"--address {address}: no Ray cluster answers ({reason}); are it and RAY_AUTH_TOKEN right?"
+            f"--address {address}: no Ray cluster answers ({reason}); check it and RAY_AUTH_TOKEN."
         ) from error
     try:
         if address:
             _wait_for_nodes(address)
-        resources = ray.cluster_resources()
+        resources = _resources()
         yield resources.get("CPU", 1), resources.get("GPU", 0)
     finally:
         ray.shutdown()
 
 
+def _resources() -> dict[str, float]:
+    """CPU cores and GPUs of the cluster, by Ray's names."""
+    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+
+
+def _all_nodes() -> list[dict[str, Any]]:
+    """All nodes that ever joined the cluster."""
+    return list(ray.nodes())  # type: ignore[no-untyped-call]
+
+
 def _nodes() -> list[dict[str, Any]]:
-    """Those that trials could run on."""
-    return [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU", 0) >= 1]
+    """The nodes that can run trials."""
+    return [node for node in _all_nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
 
 
 def _wait_for_nodes(address: str) -> None:
-    """Until there is one; raises InputError where none comes.
+    """Wait until a node can run trials; raises InputError if none joins in time.
 
-    What there is decides on what trials compute: on what comes later they would leave the GPUs idle, unasked.
+    The resources present now decide whether trials use GPUs, so a study must not start before its nodes have joined.
     """
-    deadline, told = time.monotonic() + JOINED_WITHIN, False
+    deadline, warned = time.monotonic() + JOINED_WITHIN, False
     while not _nodes():
         if time.monotonic() > deadline:
             raise InputError(
                 f"--address {address}: the cluster has no node with a CPU core; start one by `ray start --address"
                 " HOST:PORT`, and run the same command again."
             )
-        if not told:
-            complain(f"--address {address}: no node with a CPU core has joined yet; waiting")
-            told = True
+        if not warned:
+            warn(f"--address {address}: no node with a CPU core has joined yet; waiting")
+            warned = True
         time.sleep(1.0)
 
 
 def check_nodes(contexts: Sequence[Context], *, prepare: bool, say: Callable[[str], None] = print) -> None:
-    """Raises InputError where a node that trials could run on lacks what they need; `say` is told of other versions.
+    """Check all nodes that can run trials.
 
-    `prepare`: nodes prepare the datasets that they lack.
+    Args:
+        contexts: of the trials.
+        prepare: whether nodes prepare missing datasets.
+        say: called with one line if nodes have other versions of PyTorch or Python.
+
+    Raises:
+        InputError: a node lacks what the trials need.
     """
-    nodes = _nodes()
-    names = {one["NodeID"]: f"{one['NodeManagerHostname']} ({one['NodeManagerAddress']})" for one in nodes}
+    names = {node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})" for node in _nodes()}
     examine = ray.remote(num_cpus=0, max_retries=0)(node_checks.examine)
-    found: dict[str, node_checks.Found] = {}
+    reports: dict[str, node_checks.NodeReport] = {}
     problems: list[tuple[str, str]] = []
     results = contexts[0].results
-    with node_checks.wanted(contexts, prepare=prepare) as wanted:
-        there = {each: NodeAffinitySchedulingStrategy(each, soft=False) for each in names}
-        asked = {each: examine.options(scheduling_strategy=there[each]).remote(wanted, each) for each in names}
-        for each, answer in asked.items():
+    with node_checks.node_requirements(contexts, prepare=prepare) as required:
+        pinned = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in names}
+        pending = {node: examine.options(scheduling_strategy=pinned[node]).remote(required, node) for node in names}
+        for node, answer in pending.items():
             try:
-                found[each] = ray.get(answer)
+                reports[node] = ray.get(answer)
             except ray.exceptions.RayError as error:
-                if not (isinstance(error, NO_NODE) and _has_left(each)):
-                    problems.append((names[each], node_checks.no_answer(error)))
+                if not (isinstance(error, NODE_GONE) and _has_left(node)):
+                    problems.append((names[node], node_checks.no_answer(error)))
                 continue
-            problems += [(names[each], problem) for problem in found[each].problems]
-            if not found[each].problems and not node_checks.signed(results, wanted.nonce, each):
-                problems.append((names[each], f"writes --results {results} to another place; put it where all see it"))
+            problems += [(names[node], problem) for problem in reports[node].problems]
+            if not reports[node].problems and not node_checks.signed(results, required.nonce, node):
+                problems.append((names[node], f"writes --results {results} to another place; put it where all see it"))
     if problems:
         raise node_checks.refusal(problems)
-    if line := node_checks.other_versions({names[each]: answer for each, answer in found.items()}):
+    if line := node_checks.version_differences({names[node]: report for node, report in reports.items()}):
         say(line)
 
 
 def _has_left(node_id: str) -> bool:
-    """Whether a node is none of the cluster's, now or soon: Ray takes one for lost when it was silent for a while."""
+    """Whether a node has left the cluster; waits, because Ray reports a silent node as lost only after a while."""
     deadline = time.monotonic() + LOST_WITHIN
-    while any(one["NodeID"] == node_id and one["Alive"] for one in ray.nodes()):
+    while any(node["NodeID"] == node_id and node["Alive"] for node in _all_nodes()):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.2)
@@ -114,15 +134,15 @@ def _has_left(node_id: str) -> bool:
 
 
 class Cluster:
-    """How many trials the cluster has room for, as nodes join and leave."""
+    """The number of packs that fit on the cluster, as nodes join and leave."""
 
     def __init__(self, slots: Slots) -> None:
-        self._slots, self._room, self._looked = slots, slots.concurrent, time.monotonic()
+        self._slots, self._room, self._refreshed = slots, slots.concurrent, time.monotonic()
 
     def room(self) -> int:
-        """At a time, those that run among them."""
-        if time.monotonic() - self._looked > LOOK_EVERY:
-            resources = ray.cluster_resources()
-            self._room = self._slots.on(resources.get("CPU", 0), resources.get("GPU", 0))
-            self._looked = time.monotonic()
+        """The number of packs that fit, including those that run."""
+        if time.monotonic() - self._refreshed > REFRESH_EVERY:
+            resources = _resources()
+            self._room = self._slots.concurrent_on(resources.get("CPU", 0), resources.get("GPU", 0))
+            self._refreshed = time.monotonic()
         return self._room

@@ -1,4 +1,4 @@
-"""What a study hands out: packs of trials, as a list or as they unfold, and how often a trial is tried."""
+"""The packs of trials that a study hands out: a fixed list, or a sequence that depends on earlier results."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,36 +12,38 @@ from study.worker.outcome import Outcome
 
 
 class Work(Protocol):
-    """Trials to be run, some of them known only when others have ended."""
+    """Trials to run, some of which may become known only when others have ended."""
 
-    contexts: Sequence[Context]
-    """What the trials are run in."""
+    @property
+    def contexts(self) -> Sequence[Context]:
+        """The contexts of all trials."""
 
     def take(self) -> Pack | None:
-        """The next trials; None where there are none now. When none are running then either, the work is over."""
+        """The next pack; None if there is none at present. The work is over if then no trial is running either."""
 
     def ended(self, planned: Planned, outcome: Outcome) -> None:
         """A trial that was taken has ended, and its row is written."""
 
 
-class Listed:
-    """Work that is known beforehand."""
+class FixedWork:
+    """Packs that are all known in advance, handed out in their order."""
 
     def __init__(self, todo: Sequence[Pack]) -> None:
         self.contexts = list(dict.fromkeys(planned.context for pack in todo for planned in pack))
         self._left = deque(todo)
 
     def take(self) -> Pack | None:
-        """In the order of the list."""
+        """The next pack; None when all were handed out."""
         return self._left.popleft() if self._left else None
 
     def ended(self, planned: Planned, outcome: Outcome) -> None:
-        """Nothing follows from a result."""
+        """Does nothing: the list does not depend on results."""
 
 
 class EarlyStopping(NamedTuple):
-    """Successive halving at the checkpoints (ASHA: Li et al., 2020), among the trials of one `group`."""
+    """Successive halving at checkpoints (ASHA; Li et al., 2020) among the trials of each group."""
 
     group: Callable[[Trial], str]
-    first: Callable[[Planned], int]
-    """The D updates that any trial gets."""
+    """The name of a trial's group."""
+    grace_steps: Callable[[Planned], int]
+    """Discriminator updates before which a trial is not stopped."""

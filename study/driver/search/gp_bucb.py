@@ -1,4 +1,4 @@
-"""Points of a box proposed one after the other, as Optuna samplers: a Sobol sequence, and Gaussian-process bandits."""
+"""Optuna samplers that propose points of a box one after the other: a Sobol sequence, and GP-BUCB."""
 
 import math
 import warnings
@@ -17,21 +17,21 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 Space = Mapping[str, FloatDistribution]
-"""The box, by parameter."""
+"""The box: a range for each parameter."""
 
 WIDTH = 2.0
-"""Standard deviations between the posterior mean and the bound."""
+"""Standard deviations between the posterior mean and the confidence bound."""
 SCALE, SPREAD = 0.5, 1.0
-"""Prior of the kernel's scales, in edges of the unit cube: median, and standard deviation of the logarithm."""
+"""Prior of the kernel's length scales, in the unit cube: median, and standard deviation of the logarithm."""
 WORST = 0.75
-"""Quantile of the values told that worse ones are lowered to: it does not matter how bad they are."""
+"""Values above this quantile of the observed values are lowered to it: how bad they are does not matter."""
 STARTUP = 10
-"""Trials that are told before the first fit; Optuna's samplers wait for as many."""
+"""Finished trials before the first fit; the same number as in Optuna's samplers."""
 CANDIDATES = 2**10
-"""Points of the box that the bound is looked up at, before the search goes on around the best."""
+"""Points at which the bound is evaluated before the search around the best of them."""
 STEPS = (0.1, 0.03, 0.01, 0.003)
-"""Standard deviations of the search around the best, in edges of the unit cube."""
-AROUND = 2**7
+"""Standard deviations of the search around the best point, in the unit cube."""
+NEARBY = 2**7
 """Points per step of that search."""
 
 
@@ -41,7 +41,7 @@ def to_unit(space: Space, values: Mapping[str, float]) -> np.ndarray:
 
 
 def from_unit(space: Space, point: Sequence[float] | np.ndarray) -> dict[str, float]:
-    """The inverse of `to_unit`; what rounding puts outside the box is clipped to it."""
+    """The inverse of `to_unit`; values outside the box, by rounding, are clipped to it."""
     return {name: _value(axis, float(share)) for (name, axis), share in zip(space.items(), point, strict=True)}
 
 
@@ -59,14 +59,14 @@ def _value(axis: FloatDistribution, share: float) -> float:
 
 
 class SobolSampler(BaseSampler):
-    """The scrambled Sobol sequence (Owen, 1998), a trial's point by its number.
+    """The scrambled Sobol sequence (Owen, 1998); the number of a trial decides its point.
 
-    Differs from Optuna's QMCSampler: a study that is rebuilt from its trials goes on where it stood, and the first
-    point is one of the sequence.
+    Differs from Optuna's QMCSampler: a study that is rebuilt from its trials continues the sequence, and the first
+    point belongs to the sequence.
 
     Args:
         space: the parameters of every trial.
-        seed: of the scrambling; not negative.
+        seed: of the scrambling; 0 or more.
     """
 
     def __init__(self, space: Space, seed: int) -> None:
@@ -88,24 +88,25 @@ class SobolSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Parameters outside `space`: at random."""
+        """A random value for a parameter outside `space`."""
         return self._others.sample_independent(study, trial, param_name, param_distribution)
 
 
 class GpBucbSampler(SobolSampler):
     """GP-BUCB (Desautels, Krause and Burdick, 2014, JMLR 15, algorithm 1), for objectives that are minimised.
 
-    A Gaussian process is fitted to the finished trials; the next point is where its mean less `WIDTH` standard
-    deviations is lowest, which is the upper confidence bound of GP-UCB (Srinivas et al., 2010) for the negative
-    objective. Trials that still run are hallucinated to end at the mean: that leaves the mean as it is and shrinks the
-    deviation around them, so a batch spreads. Until `STARTUP` trials are finished, points are those of `SobolSampler`.
+    A Gaussian process is fitted to the finished trials. The next point minimises its mean minus `WIDTH` standard
+    deviations, which is the upper confidence bound of GP-UCB (Srinivas et al., 2010) for the negative objective. For
+    running trials the mean is used as a hallucinated result: this leaves the mean unchanged and reduces the standard
+    deviation around them, so a batch spreads out. Until `STARTUP` trials are finished, points are those of
+    `SobolSampler`.
 
-    Differs from the paper: the width is constant and the kernel's parameters are fitted, as theory's width is too wide
-    and presumes the kernel known; values are capped (`WORST`), as trials collapse now and then.
+    Differs from the paper: the width is constant and the kernel's parameters are fitted, because the width in theory is
+    too large and requires a known kernel; values are capped (`WORST`), because some trials collapse.
 
     Args:
         space: the parameters of every trial.
-        seed: of all that is random; not negative.
+        seed: of all random numbers; 0 or more.
     """
 
     def __init__(self, space: Space, seed: int) -> None:
@@ -116,28 +117,32 @@ class GpBucbSampler(SobolSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         trials = study.get_trials(deepcopy=False)
-        told = [t for t in trials if t.state == TrialState.COMPLETE and self.space.keys() <= t.params.keys()]
+        finished = [t for t in trials if t.state == TrialState.COMPLETE and self.space.keys() <= t.params.keys()]
         pending = [t for t in trials if t.state == TrialState.RUNNING and self.space.keys() <= t.params.keys()]
-        if len(told) < STARTUP:
+        if len(finished) < STARTUP:
             return super().sample_relative(study, trial, search_space)
-        process = self.posterior(self._points(told), np.array([t.value for t in told]), self._points(pending))
+        process = self.posterior(self._points(finished), np.array([t.value for t in finished]), self._points(pending))
         return from_unit(self.space, lowest(process, np.random.default_rng((self.seed, trial.number))))
 
-    def posterior(self, told: np.ndarray, values: np.ndarray, pending: np.ndarray) -> GaussianProcessRegressor:
-        """The process given (n, d) points with (n,) values and (m, d) hallucinated ones, of the capped and
-        standardised values.
+    def posterior(self, observed: np.ndarray, values: np.ndarray, pending: np.ndarray) -> GaussianProcessRegressor:
+        """The Gaussian process of the capped and standardised values.
 
-        The kernel is fitted to what is told, once for as long as that stays the same.
+        The kernel is fitted to the observed values only, and again only if they change.
+
+        Args:
+            observed: points of finished trials, [n, d], in the unit cube.
+            values: their objectives, [n].
+            pending: points of running trials, [m, d], whose results are hallucinated.
         """
         values = np.minimum(values, np.quantile(values, WORST))
         values = (values - values.mean()) / (values.std() or 1.0)
-        key = told.tobytes() + values.tobytes()
+        key = observed.tobytes() + values.tobytes()
         if self._fitted is None or self._fitted[0] != key:
-            self._fitted = key, fit(told, values)
+            self._fitted = key, fit(observed, values)
         process = self._fitted[1]
         if not len(pending):
             return process
-        points = np.concatenate([told, pending])
+        points = np.concatenate([observed, pending])
         hallucinated = np.concatenate([values, process.predict(pending)])
         return GaussianProcessRegressor(process.kernel_, alpha=process.alpha, optimizer=None).fit(points, hallucinated)
 
@@ -146,15 +151,14 @@ class GpBucbSampler(SobolSampler):
 
 
 def fit(points: np.ndarray, values: np.ndarray) -> GaussianProcessRegressor:
-    """A process of (n, d) points and (n,) standardised values, of the most probable Matern 5/2 kernel with noise.
+    """The Gaussian process of points [n, d] and standardised values [n] with the most probable Matern 5/2 kernel.
 
-    Noise is fitted with the kernel and taken out of it afterwards, into `alpha`: predictions are of what is observed
-    less its noise.
+    Noise is fitted as part of the kernel, and moved to `alpha` afterwards: predictions are of the values without noise.
     """
     scales = Matern([SCALE] * points.shape[1], length_scale_bounds=(0.05, 10), nu=2.5)
     kernel = ConstantKernel(1.0, (0.05, 20)) * scales + WhiteKernel(0.1, (1e-4, 1))
     with warnings.catch_warnings():
-        # A parameter at its bound, as of an objective that is flat, is no one's concern.
+        # A parameter at its bound, for example of a flat objective, is not a problem.
         warnings.simplefilter("ignore", ConvergenceWarning)
         fitted = GaussianProcessRegressor(kernel, optimizer=_most_probable).fit(points, values).kernel_
     return GaussianProcessRegressor(fitted.k1, alpha=fitted.k2.noise_level, optimizer=None).fit(points, values)
@@ -163,9 +167,10 @@ def fit(points: np.ndarray, values: np.ndarray) -> GaussianProcessRegressor:
 def _most_probable(
     objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, bounds: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """The kernel's parameters, in logarithms, by likelihood and the prior of the scales; in scikit-learn's terms.
+    """The most probable logarithms of the kernel's parameters, given the likelihood and the prior of the length scales.
 
-    Few trials say little of an axis: the likeliest scale is then often a bound, which ignores the axis or its trials.
+    An optimizer for scikit-learn's GaussianProcessRegressor. With few trials the likelihood alone is often highest at a
+    bound of a length scale, which ignores an axis or its trials.
     """
     scales = slice(1, -1)  # between the amplitude and the noise
 
@@ -176,17 +181,17 @@ def _most_probable(
         gradient[scales] += off / SPREAD
         return value + (off**2).sum() / 2, gradient
 
-    found = minimize(negative_log_posterior, start, jac=True, bounds=bounds, method="L-BFGS-B")
-    return found.x, found.fun
+    minimum = minimize(negative_log_posterior, start, jac=True, bounds=bounds, method="L-BFGS-B")
+    return minimum.x, minimum.fun
 
 
-def lowest(process: GaussianProcessRegressor, random: np.random.Generator) -> np.ndarray:
-    """The point of the unit cube, (d,), where the lower confidence bound is lowest: many looked at, then refined."""
-    seen = process.X_train_
-    candidates = np.concatenate([Sobol(seen.shape[1], rng=random).random(CANDIDATES), seen])
+def lowest(process: GaussianProcessRegressor, rng: np.random.Generator) -> np.ndarray:
+    """The point [d] of the unit cube with the lowest confidence bound: the best of many points, then refined."""
+    known = process.X_train_
+    candidates = np.concatenate([Sobol(known.shape[1], rng=rng).random(CANDIDATES), known])
     best = _best(process, candidates)
     for step in STEPS:
-        nearby = best + step * random.standard_normal((AROUND, len(best)))
+        nearby = best + step * rng.standard_normal((NEARBY, len(best)))
         best = _best(process, np.concatenate([best[None], nearby.clip(0, 1)]))
     return best
 

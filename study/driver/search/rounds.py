@@ -1,7 +1,7 @@
-"""Searches ranges of hyperparameters round by round, for many methods at once.
+"""Searches ranges of hyperparameters round by round, for many methods at the same time.
 
-All that it knows stands in the results folder: a round's proposals are in the memberships before they run, and what is
-proposed next follows from the rows of the rounds before. So a search that is killed goes on with the same trials.
+Its only state is the results folder: the proposals of a round are written to the memberships before they run, and the
+next proposals follow from the rows of earlier rounds. So a search that was killed continues with the same trials.
 """
 
 import itertools
@@ -19,11 +19,11 @@ from search_spaces.ranges import BO
 from study import data
 from study.core.context import Context
 from study.core.trial import Hyperparameters, Method, Training, Trial, content_id
-from study.driver.planning.packs import Pack, alone, grouped, packed
+from study.driver.planning.packs import Pack, assign_packs, group_by_pack, no_packs
 from study.driver.planning.plan import make_context, pending, training_of
 from study.driver.planning.planned import Planned
 from study.driver.request import Request, SearchOptions
-from study.driver.search.samplers import propose
+from study.driver.search.samplers import Observation, propose
 from study.driver.spaces.expand import expand_searches
 from study.gan.model import build
 from study.storage.files import DamagedFile
@@ -34,12 +34,12 @@ from study.storage.tables import outcomes, set_aside_damaged
 from study.worker.outcome import Outcome
 
 SMALLEST = 1e-6
-"""A Frechet distance below this is taken as this, so that it has a logarithm."""
+"""Lower bound for a Frechet distance, so that its logarithm is finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """One search: a method on a dataset at one n_dis."""
+    """One search: a method on a dataset with one n_dis."""
 
     method: Method
     n_dis: int
@@ -51,26 +51,26 @@ class Search:
 
     @cached_property
     def ranges(self) -> dict[str, Range]:
-        """What is searched, by hyperparameter."""
+        """The ranges that are searched, by hyperparameter."""
         return self.block.ranges_of(self.method.penalty)
 
     @cached_property
     def fixed(self) -> dict[str, float]:
-        """What is not."""
+        """The hyperparameters that are not searched."""
         return self.block.fixed_of(self.method.penalty)
 
     @cached_property
-    def like(self) -> Trial:
-        """A trial of the search: all of them cost the same."""
+    def example(self) -> Trial:
+        """One trial of the search, for cost estimates: all its trials cost the same."""
         middle = self.block.middle(self.method.penalty, self.n_dis)
         return Trial(dataset=self.context.dataset, method=self.method, hyperparameters=middle, training=self.training)
 
     @cached_property
     def name(self) -> str:
-        """What tells its memberships from those of other searches: all that its proposals depend on."""
-        words = f"{self.context.dataset} {self.method.architecture} {self.method.name} n_dis={self.n_dis}"
+        """Identifies its memberships: the name contains everything that its proposals depend on."""
+        settings = f"{self.context.dataset} {self.method.architecture} {self.method.name} n_dis={self.n_dis}"
         strategy = self.strategy
-        how = [strategy.sampler, f"seed={strategy.seed}", *(["stop-early"] if strategy.stop_early else [])]
+        options = [strategy.sampler, f"seed={strategy.seed}", *(["stop-early"] if strategy.stop_early else [])]
         rest = content_id(
             {
                 "training": vars(self.training),
@@ -80,7 +80,7 @@ class Search:
             },
             length=8,
         )
-        return " ".join([words, *how, rest])
+        return " ".join([settings, *options, rest])
 
     def trial(self, point: Mapping[str, float]) -> Trial:
         """The trial of a proposal."""
@@ -93,58 +93,66 @@ class Search:
         )
 
     def point(self, trial: Trial) -> dict[str, float]:
-        """The inverse of `trial`."""
+        """The point of a trial; the inverse of `trial`."""
         return {name: getattr(trial.hyperparameters, name) for name in self.ranges}
 
     def planned(self, trial: Trial) -> Planned:
-        """A trial, to be run."""
+        """A trial of the search as part of a plan."""
         return Planned(trial=trial, context=self.context, shape=self.shape)
 
     def rounds(self) -> dict[int, list[Trial]]:
-        """What was proposed so far, by round; raises InputError where the memberships do not tell."""
-        found: dict[int, list[Trial]] = {}
+        """The trials proposed so far, by round; raises InputError if a membership does not define its trial."""
+        trials: dict[int, list[Trial]] = {}
         for row in memberships(self.context.results, BO, self.name):
-            found.setdefault(row["round"], []).append(defined_trial(self.context.results, row))
-        return found
+            trials.setdefault(row["round"], []).append(defined_trial(self.context.results, row))
+        return trials
 
     def propose(self, round: int, before: Sequence[Trial], say: Callable[[str], Any]) -> list[Trial]:
-        """The trials of a round after those of the rounds before it, and their memberships.
+        """Propose the trials of a round, and write their memberships.
 
-        Storage that cannot take these is waited for, and `say` told of it.
+        Args:
+            round: its number, from 1.
+            before: the trials of all earlier rounds.
+            say: called with one line if storage fails; writing is retried (`study.storage.retry`).
         """
-        told = self.told(before)
-        known = [point for point, _ in told]
-        untold = [point for point in map(self.point, before) if point not in known]
-        how = {"sampler": self.strategy.sampler, "seed": self.strategy.seed}
-        points = propose(self.ranges, told, self.strategy.trials_per_round, **how, untold=untold)
+        observations = self.observations(before)
+        observed = [point for point, _ in observations]
+        points = propose(
+            self.ranges,
+            observations,
+            self.strategy.trials_per_round,
+            sampler=self.strategy.sampler,
+            seed=self.strategy.seed,
+            failed=[point for point in map(self.point, before) if point not in observed],
+        )
         trials = list(dict.fromkeys(map(self.trial, points)))
         results = self.context.results
         record = partial(add_memberships, results, BO, self.name, trials, round=round)
         write_with_retry(record, results, say, self.context.patience)
         return trials
 
-    def told(self, trials: Iterable[Trial]) -> list[tuple[dict[str, float], float | None]]:
-        """The points of trials that have a row, with the logarithm of their lowest score; None for diverged ones.
+    def observations(self, trials: Iterable[Trial]) -> list[Observation]:
+        """The points of trials that have a row, with the logarithm of their lowest score; None if they diverged.
 
-        A failed trial tells of its machine and not of its point, and is left out.
+        Failed trials are left out: a failure says something about the machine, not about the point.
         """
-        tried = {trial.id: trial for trial in trials}
-        found = outcomes(self.context.results, self.context.protocol.id, tried)
-        told: list[tuple[dict[str, float], float | None]] = []
-        for trial_id, trial in tried.items():
-            status, lowest = found.get(trial_id, (None, None))
+        proposed = {trial.id: trial for trial in trials}
+        ended = outcomes(self.context.results, self.context.protocol.id, proposed)
+        observations: list[Observation] = []
+        for trial_id, trial in proposed.items():
+            status, lowest = ended.get(trial_id, (None, None))
             if status == DIVERGED:
-                told.append((self.point(trial), None))
+                observations.append((self.point(trial), None))
             elif status != FAILED and lowest is not None:
-                told.append((self.point(trial), math.log(max(lowest, SMALLEST))))
-        return told
+                observations.append((self.point(trial), math.log(max(lowest, SMALLEST))))
+        return observations
 
     def missing(self, planned: Sequence[Planned], *, retry_failed: bool = False) -> list[Planned]:
-        """Those of its trials that have no row."""
+        """The trials that are not done yet, see `pending`."""
         return pending(planned, self.context.results, retry_failed=retry_failed, whole=not self.strategy.stop_early)
 
     def left(self, *, retry_failed: bool = False) -> int:
-        """How many trials are still to be run."""
+        """The number of trials that are still to run."""
         rounds = self.rounds()
         known = {r: trials for r, trials in rounds.items() if r <= self.strategy.rounds}
         planned = [self.planned(trial) for trials in known.values() for trial in trials]
@@ -153,11 +161,10 @@ class Search:
 
 
 def searches(request: Request, space: SearchSpace, strategy: SearchOptions) -> list[Search]:
-    """A search for each dataset, method of the space and n_dis; raises InputError for whatever cannot run."""
+    """A search for each dataset, method of the space and n_dis; raises InputError if a trial could not run."""
     made = []
     for dataset in request.datasets:
         declared = data.get(dataset, request.data_dir)
-        found = expand_searches(space, declared, request.selection)
         context, shape = make_context(request, declared, space)
         training = training_of(request, declared, space)
         made += [
@@ -170,32 +177,33 @@ def searches(request: Request, space: SearchSpace, strategy: SearchOptions) -> l
                 context=context,
                 shape=shape,
             )
-            for method, n_dis, block in found
+            for method, n_dis, block in expand_searches(space, declared, request.selection)
         ]
     for search in made:
-        build(search.like, *search.shape)
+        build(search.example, *search.shape)
     return made
 
 
 def as_plan(searches: Sequence[Search], *, retry_failed: bool = False) -> tuple[list[Planned], list[Planned]]:
-    """All trials of the searches and those still to run, each stood for by one of its search that costs the same."""
+    """All trials of the searches and those still to run, for cost estimates: each is its search's example trial."""
     planned, todo = [], []
     for search in searches:
-        one = search.planned(search.like)
+        one = search.planned(search.example)
         planned += [one] * (search.strategy.trials)
         todo += [one] * search.left(retry_failed=retry_failed)
     return planned, todo
 
 
 class Rounds:
-    """The work of all searches (`study.driver.scheduler.work.Work`): each goes on when its own round has ended.
+    """The work of all searches (`study.driver.scheduler.work.Work`). Each search waits only for its own rounds.
 
     Args:
         searches: at least one.
-        say: is told, in a line, what was found to be missing.
-        most: the largest pack that a trial may be in (`study.driver.planning.packs.sizes`). Packs are of one round, and
-            follow from its proposals alone. Trials that may be stopped early are trained each alone.
-        retry_failed: whether failed trials are run again, once.
+        say: called with one line for the user.
+        pack_limit: the maximum number of trials in a trial's pack (`study.driver.planning.packs.pack_limit`). A pack
+            has trials of one round, and depends on the round's proposals only. Trials that may be stopped early are
+            trained alone.
+        retry_failed: whether failed trials run again, once.
     """
 
     def __init__(
@@ -203,73 +211,73 @@ class Rounds:
         searches: Sequence[Search],
         say: Callable[[str], Any],
         *,
-        most: Callable[[Planned], int] = alone,
+        pack_limit: Callable[[Planned], int] = no_packs,
         retry_failed: bool = False,
     ) -> None:
         self.contexts = list(dict.fromkeys(search.context for search in searches))
-        self._say, self._most, self._retry_failed = say, most, retry_failed
-        self._searches = {search.like.cell: search for search in searches}
+        self._say, self._pack_limit, self._retry_failed = say, pack_limit, retry_failed
+        self._searches = {search.example.cell: search for search in searches}
         self._round = dict.fromkeys(self._searches, 0)
         self._waiting: dict[Any, deque[Pack]] = {key: deque() for key in self._searches}
         self._running: dict[Any, set[str]] = {key: set() for key in self._searches}
-        self._seen: set[str] = set()
+        self._handed_out: set[str] = set()
         for key in self._searches:
-            self._go_on(key)
+            self._advance(key)
 
     def take(self) -> Pack | None:
-        """The next pack of the search that is farthest behind."""
+        """The next pack of the search with the earliest round."""
         ready = [key for key, waiting in self._waiting.items() if waiting]
         if not ready:
             return None
-        key = min(ready, key=lambda one: self._round[one])
+        key = min(ready, key=self._round.__getitem__)
         pack = self._waiting[key].popleft()
         self._running[key] |= {planned.trial.id for planned in pack}
         return pack
 
     def ended(self, planned: Planned, outcome: Outcome) -> None:
-        """The search goes on when this was the last of what it waited for."""
+        """A search continues when the last trial of its round has ended."""
         key = planned.trial.cell
         self._running[key].discard(planned.trial.id)
         if self._running[key] or self._waiting[key]:
             return
         try:
-            self._go_on(key)
-        except DamagedFile:  # meanwhile: what was in it has no row at the end, and the next run makes it
+            self._advance(key)
+        except DamagedFile:  # a file was damaged in the meantime; the next run repeats the trials that it held
             for path in set_aside_damaged(planned.context.results):
                 self._say(f"set aside a damaged file as {path}")
-            self._go_on(key)
+            self._advance(key)
 
-    def _go_on(self, key: Any) -> None:
-        """Hand out what the earliest round lacks; the next round is proposed when nothing is lacking."""
+    def _advance(self, key: Any) -> None:
+        """Queue the missing trials of the earliest incomplete round; if there is none, propose the next round."""
         search = self._searches[key]
         rounds = search.rounds()
-        most = search.strategy.rounds
-        last = next(number for number in itertools.count() if number == most or number + 1 not in rounds)
-        todo = self._lacking(search, [(number, rounds[number]) for number in range(1, last + 1)])
-        while not todo and last < most:
-            if last and not search.told(rounds[last]):
-                self._say(f"{search.name}: every trial of round {last} failed, so the search ends there")
+        total = search.strategy.rounds
+        last = next(number for number in itertools.count() if number == total or number + 1 not in rounds)
+        todo = self._missing(search, [(number, rounds[number]) for number in range(1, last + 1)])
+        while not todo and last < total:
+            if last and not search.observations(rounds[last]):
+                self._say(f"{search.name}: all trials of round {last} failed; the search ends")
                 return
             before = [trial for number in range(1, last + 1) for trial in rounds[number]]
             last += 1
             rounds[last] = rounds.get(last) or search.propose(last, before, self._say)
-            todo = self._lacking(search, [(last, rounds[last])])
+            todo = self._missing(search, [(last, rounds[last])])
         if not todo:
             return
         number = min(todo)
         if max(rounds) > number:
-            self._say(f"{search.name}: {len(todo[number])} trials of round {number} have no row; they are run again")
-        self._seen |= {planned.trial.id for planned in todo[number]}
+            self._say(f"{search.name}: {len(todo[number])} trials of round {number} have no row and run again")
+        self._handed_out |= {planned.trial.id for planned in todo[number]}
         self._round[key] = number
-        self._waiting[key].extend(grouped(todo[number]))
+        self._waiting[key].extend(group_by_pack(todo[number]))
 
-    def _lacking(self, search: Search, rounds: Sequence[tuple[int, Sequence[Trial]]]) -> dict[int, list[Planned]]:
-        """What is still to be run, by round; the rows are read once for all of them."""
+    def _missing(self, search: Search, rounds: Sequence[tuple[int, Sequence[Trial]]]) -> dict[int, list[Planned]]:
+        """The trials that are still to run, by round; the rows are read once for all rounds."""
         number_of = {trial.id: number for number, trials in rounds for trial in trials}
-        most = alone if search.strategy.stop_early else self._most
-        whole = [one for _, trials in rounds for one in packed([search.planned(t) for t in trials], most)]
+        limit = no_packs if search.strategy.stop_early else self._pack_limit
+        whole = [one for _, trials in rounds for one in assign_packs([search.planned(t) for t in trials], limit)]
         todo: dict[int, list[Planned]] = {}
         for planned in search.missing(whole, retry_failed=self._retry_failed):
-            if planned.trial.id not in self._seen:
+            if planned.trial.id not in self._handed_out:
                 todo.setdefault(number_of[planned.trial.id], []).append(planned)
         return todo
