@@ -14,9 +14,9 @@ from study.cli.run.bench_tables import CAPTION, PACKS_CAPTION, SCORING_CAPTION, 
 from study.core.errors import InputError, look_up
 from study.core.trial import FLOAT32
 from study.driver.request import (
-    RESOURCES,
-    SCORED,
-    TRAINED,
+    RESOURCES_PANEL,
+    SCORING_PANEL,
+    TRAINING_PANEL,
     CheckpointOptions,
     DataFolder,
     Folders,
@@ -51,25 +51,25 @@ def bench(
     ] = False,
     architecture: Annotated[
         str | None,
-        typer.Option(help="Architecture of both networks.  [default: resnet_cifar]", rich_help_panel=TRAINED),
+        typer.Option(help="Architecture of both networks.  [default: resnet_cifar]", rich_help_panel=TRAINING_PANEL),
     ] = None,
     method: Annotated[
         str | None,
         typer.Option(
-            help="Method, as in --methods of other commands.  [default: spectral_norm]", rich_help_panel=TRAINED
+            help="Method, as in --methods of other commands.  [default: spectral_norm]", rich_help_panel=TRAINING_PANEL
         ),
     ] = None,
     resolution: Annotated[
         int | None,
         typer.Option(
             help="Height and width of images in pixels.  [default: the architecture's in the study]",
-            rich_help_panel=TRAINED,
+            rich_help_panel=TRAINING_PANEL,
         ),
     ] = None,
     network: NetworkOptions,
     n_dis: Annotated[
         int | None,
-        typer.Option(help="Discriminator updates per generator update.  [default: 5]", rich_help_panel=TRAINED),
+        typer.Option(help="Discriminator updates per generator update.  [default: 5]", rich_help_panel=TRAINING_PANEL),
     ] = None,
     pack: Annotated[
         str | None,
@@ -77,35 +77,35 @@ def bench(
             help="Trials in one program; `auto` measures which number is fastest, for `study run --pack auto`.  "
             "[default: 1]",
             metavar="auto|N",
-            rich_help_panel=RESOURCES,
+            rich_help_panel=RESOURCES_PANEL,
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Device: cpu, cuda or cuda:N.  [default: cpu]", rich_help_panel=RESOURCES)
+        str | None, typer.Option(help="Device: cpu, cuda or cuda:N.  [default: cpu]", rich_help_panel=RESOURCES_PANEL)
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(help="CPU threads; with more than one, wall time is measured.", rich_help_panel=RESOURCES),
+        typer.Option(help="CPU threads; with more than one, wall time is measured.", rich_help_panel=RESOURCES_PANEL),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Measured turns of each loop.", metavar="N")] = 3,
     dataset: Annotated[
         str | None,
-        typer.Option(help="For --scoring: dataset of the scored images.  [default: digits]", rich_help_panel=SCORED),
+        typer.Option(help="For --scoring: dataset of the scored images.  [default: digits]", rich_help_panel=SCORING_PANEL),
     ] = None,
     extractor: Annotated[
         str | None,
-        typer.Option(help="For --scoring: feature network.  [default: the dataset's]", rich_help_panel=SCORED),
+        typer.Option(help="For --scoring: feature network.  [default: the dataset's]", rich_help_panel=SCORING_PANEL),
     ] = None,
     extractor_weights: Annotated[
         Path | None,
-        typer.Option(help="For --scoring: weights file for the extractor.", metavar="FILE", rich_help_panel=SCORED),
+        typer.Option(help="For --scoring: weights file for the extractor.", metavar="FILE", rich_help_panel=SCORING_PANEL),
     ] = None,
     checkpoint_every: Annotated[
         int | None,
         typer.Option(
             help="For --scoring: discriminator updates between checkpoints.  [default: the dataset's]",
             metavar="N",
-            rich_help_panel=SCORED,
+            rich_help_panel=SCORING_PANEL,
         ),
     ] = None,
     folder: DataFolder,

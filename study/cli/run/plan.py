@@ -12,9 +12,9 @@ from study.core.errors import InputError
 from study.core.text import aligned, duration
 from study.driver.request import (
     CHECKPOINT_EVERY,
-    RESOURCES,
-    RUNNING,
-    TRAINED,
+    RESOURCES_PANEL,
+    EXECUTION_PANEL,
+    TRAINING_PANEL,
     CheckpointOptions,
     Folders,
     KeepOptions,
@@ -44,7 +44,7 @@ def plan(
             help="Datasets, separated by commas; `all` means those that the paper has for it.  [default: digits; "
             "all for all experiments]",
             metavar="NAME,...",
-            rich_help_panel=TRAINED,
+            rich_help_panel=TRAINING_PANEL,
         ),
     ] = None,
     selection: Selection,
@@ -54,19 +54,19 @@ def plan(
     keep: KeepOptions,
     gpus: Annotated[
         int | None,
-        typer.Option(help="Number of GPUs to plan for.  [default: those of this machine]", rich_help_panel=RESOURCES),
+        typer.Option(help="Number of GPUs to plan for.  [default: those of this machine]", rich_help_panel=RESOURCES_PANEL),
     ] = None,
     bench: Annotated[
         Path | None,
         typer.Option(
             help="Rows of `study bench --json`; networks are taken to be as fast as there.",
             metavar="FILE",
-            rich_help_panel=RESOURCES,
+            rich_help_panel=RESOURCES_PANEL,
         ),
     ] = None,
     folders: Folders,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Count a space of more than 100,000 trials.", rich_help_panel=RUNNING)
+        bool, typer.Option("--yes", help="Count a space of more than 100,000 trials.", rich_help_panel=EXECUTION_PANEL)
     ] = False,
 ) -> None:
     """Show what experiments cost: trials, how many are done already, disk, device hours and wall time.

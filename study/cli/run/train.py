@@ -10,7 +10,7 @@ from study.cli import options, session
 from study.core.trial import Hyperparameters, Method
 from study.driver.request import (
     DETERMINISTIC,
-    TRAINED,
+    TRAINING_PANEL,
     CheckpointOptions,
     Folders,
     KeepOptions,
@@ -35,7 +35,7 @@ app = typer.Typer()
 class Setting:
     """One method with its hyperparameters: what a search space has many of."""
 
-    panel: ClassVar = TRAINED
+    panel: ClassVar = TRAINING_PANEL
 
     architecture: Annotated[
         str | None, typer.Option(help="Architecture of both networks.  [default: the dataset's]")

@@ -7,7 +7,7 @@ import typer
 
 from study.cli import options
 from study.core.evaluation import PROTOCOLS, STUDY
-from study.driver.request import FOLDERS, SCORED, DataFolder, FeatureOptions, Folders, Request, ScoringOptions, one_of
+from study.driver.request import FOLDERS_PANEL, SCORING_PANEL, DataFolder, FeatureOptions, Folders, Request, ScoringOptions, one_of
 from study.storage.files import place
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ app = typer.Typer()
 def baseline(
     name: options.DatasetArgument,
     *,
-    protocol: Annotated[str, one_of(PROTOCOLS, help="Metric protocol.", rich_help_panel=SCORED)] = STUDY,
+    protocol: Annotated[str, one_of(PROTOCOLS, help="Metric protocol.", rich_help_panel=SCORING_PANEL)] = STUDY,
     features: FeatureOptions,
     results: Annotated[
         Path | None,
@@ -32,7 +32,7 @@ def baseline(
             parser=place,
             metavar="PATH",
             help="Record the distance in baselines.json of this results folder.",
-            rich_help_panel=FOLDERS,
+            rich_help_panel=FOLDERS_PANEL,
         ),
     ] = None,
     folder: DataFolder,

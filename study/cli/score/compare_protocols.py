@@ -8,7 +8,7 @@ import typer
 
 from study.cli import options
 from study.core.evaluation import PROTOCOLS
-from study.driver.request import SCORED, FeatureOptions, Folders, Request, ScoringOptions, several_of
+from study.driver.request import SCORING_PANEL, FeatureOptions, Folders, Request, ScoringOptions, several_of
 
 if TYPE_CHECKING:
     from study.core.context import Context
@@ -37,7 +37,7 @@ def compare_protocols(
     images: ImageFolder = None,
     dataset: Real = "digits",
     protocols: Annotated[
-        str, several_of(lambda: PROTOCOLS, help="Metric protocols, separated by commas.", rich_help_panel=SCORED)
+        str, several_of(lambda: PROTOCOLS, help="Metric protocols, separated by commas.", rich_help_panel=SCORING_PANEL)
     ] = ",".join(PROTOCOLS),
     features: FeatureOptions,
     folders: Folders,

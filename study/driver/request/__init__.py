@@ -1,19 +1,19 @@
-"""What a user can ask for: each class is a group of options, and each field is one option of the command line.
+"""Options of the command line: each class is a group of options, and each field of a class is one option.
 
-A new option is two edits: a field here, with its help, and the place that uses it. Commands take the groups whole
-(`study.cli.options.spread`), and None means that the dataset or the search space decides.
+To add an option, add a field with its help text here, and use it where it takes effect. A command takes whole groups as
+parameters (`study.cli.options.spread`). None means that the dataset or the search space decides.
 """
 
 from study.driver.request.declare import (
-    FOLDERS,
-    KEPT,
-    RESOURCES,
-    RUNNING,
-    SCORED,
-    SEARCHED,
-    TRAINED,
+    EXECUTION_PANEL,
+    FOLDERS_PANEL,
+    OUTPUT_PANEL,
+    RESOURCES_PANEL,
+    SCORING_PANEL,
+    SEARCH_PANEL,
+    TRAINING_PANEL,
     check_positive,
-    completing,
+    completer,
     one_of,
     several_of,
 )
@@ -48,15 +48,15 @@ from study.driver.request.whole import Request
 __all__ = [
     "CHECKPOINT_EVERY",
     "DETERMINISTIC",
-    "FOLDERS",
-    "KEPT",
+    "EXECUTION_PANEL",
+    "FOLDERS_PANEL",
     "LARGEST_SEARCH",
-    "RESOURCES",
-    "RUNNING",
+    "OUTPUT_PANEL",
+    "RESOURCES_PANEL",
     "SAMPLERS",
-    "SCORED",
-    "SEARCHED",
-    "TRAINED",
+    "SCORING_PANEL",
+    "SEARCH_PANEL",
+    "TRAINING_PANEL",
     "CheckpointOptions",
     "DataFolder",
     "FeatureOptions",
@@ -75,7 +75,7 @@ __all__ = [
     "Selection",
     "TrainingOptions",
     "check_positive",
-    "completing",
+    "completer",
     "one_of",
     "several_of",
 ]
