@@ -23,8 +23,8 @@ ALL = "all"
 def spread(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command so that Typer sees the fields of each dataclass parameter as options of their own.
 
-    The decorated command builds the dataclasses from the options and calls `command` with them. The help shows an option
-    in the panel of the class that declares it.
+    The decorated command builds the dataclasses from the options and calls `command` with them. The help shows an
+    option in the panel of the class that declares it.
     """
     parameters = signature(command).parameters.values()
     groups: dict[str, Any] = {one.name: one.annotation for one in parameters if is_dataclass(one.annotation)}

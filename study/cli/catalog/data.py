@@ -22,7 +22,9 @@ IMAGES_PANEL = "Your own images"
 SECONDS_PER_LINE = 30.0
 """Seconds between progress lines if the output is not a terminal."""
 
-app = typer.Typer(help="Prepare datasets, check them, and measure the distance between their splits.", no_args_is_help=True)
+app = typer.Typer(
+    help="Prepare datasets, check them, and measure the distance between their splits.", no_args_is_help=True
+)
 
 
 @app.command(
@@ -36,7 +38,8 @@ def prepare(
     source: Annotated[
         str | None,
         typer.Option(
-            help="The images: a folder, an archive, an LMDB, parquet files, or a data set hf://OWNER/NAME.", metavar="PATH"
+            help="The images: a folder, an archive, an LMDB, parquet files, or a data set hf://OWNER/NAME.",
+            metavar="PATH",
         ),
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Download the images from their publisher.")] = False,
@@ -66,14 +69,15 @@ def prepare(
 ) -> None:
     """Prepare a dataset once, as memory-mapped arrays with a manifest; or register your own images under a new name.
 
-    In a folder of your own images, each sub-folder is a class, and train/ and test/ are the splits if both exist. An .npz
-    file has the arrays x_train, x_test, y_train and y_test. Images of other formats are converted, and the output counts
-    them.
+    In a folder of your own images, each sub-folder is a class, and train/ and test/ are the splits if both exist. An
+    .npz file has the arrays x_train, x_test, y_train and y_test. Images of another format are converted and counted.
     """
     if download == (source is not None):
         if download:
             raise InputError(f"--source {source} --download: give only one of the two.")
-        raise InputError("--source: missing; give the images' folder or file, or --download if the dataset has a download.")
+        raise InputError(
+            "--source: missing; give the images' folder or file, or --download if the dataset has a download."
+        )
     from study import data
 
     with _ProgressBar() as show:

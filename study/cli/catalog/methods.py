@@ -14,7 +14,9 @@ app = typer.Typer()
 
 @app.command(epilog="Example: `study methods --sizes`")
 def methods(
-    sizes: Annotated[bool, typer.Option("--sizes", help="Also show the number of parameters of each architecture.")] = False,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Also show the number of parameters of each architecture.")
+    ] = False,
 ) -> None:
     """List the architectures, losses, normalizations, penalties and constraints, with their sources and options."""
     from study.core.trial import option_word

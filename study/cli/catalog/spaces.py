@@ -24,12 +24,14 @@ app = typer.Typer()
 @app.command(epilog="Examples: `study spaces --dataset cifar10`, `study spaces published --dataset cifar10`")
 @options.spread
 def spaces(
-    name: Annotated[str | None, typer.Argument(help="A search space, or the path of your own file, to show its settings.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A search space, or the path of your own file, to show its settings.")
+    ] = None,
     *,
     dataset: Annotated[
-        str | None, typer.Option(
-            help="A dataset; see `study datasets`.  [default: all datasets; for the settings of a space, the first that it "
-            "fits]",
+        str | None,
+        typer.Option(
+            help="A dataset; see `study datasets`.  [default: all datasets; with a space, the first that it fits]",
             metavar="NAME",
         ),
     ] = None,
