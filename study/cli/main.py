@@ -55,8 +55,8 @@ def main() -> None:
     """Run the command line, then exit.
 
     Every error is one line on standard error. Exit codes: 2 for wrong input, 1 for an error of the system, 3 if trials
-    failed, 130 after an interrupt. If the reader of the output closes early, as in `study status | head -1`, the command
-    ends without a message.
+    failed, 130 after an interrupt. If the reader of the output closes early, as in `study status | head -1`, the
+    command ends without a message.
     """
     try:
         code = app(standalone_mode=False)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from study.core.text import duration
 
 if TYPE_CHECKING:
+    from analysis.tables import Block
     from study.driver.cost.estimate import Estimate
     from study.driver.planning.planned import Planned
 
 
-def print_tables(blocks: Iterable[Any]) -> None:
+def print_tables(blocks: "Iterable[Block]") -> None:
     """Print blocks of `analysis.tables`: as drawn tables on a terminal, otherwise as plain text."""
     from rich.console import Console
 

@@ -10,11 +10,12 @@ import typer
 
 from study.cli import options, terminal
 from study.cli.run.bench_options import AUTO, CaseOptions, ScoringCaseOptions
-from study.cli.run.bench_tables import CAPTION, PACKS_CAPTION, SCORING_CAPTION, Block, block, packs_block, scoring_block
+from study.cli.run.bench_tables import CAPTION, PACKS_CAPTION, SCORING_CAPTION, block, packs_block, scoring_block
 from study.core.errors import InputError, look_up
 from study.driver.request import CheckpointOptions, DataFolder, Folders, Request, ScoringOptions, check_positive
 
 if TYPE_CHECKING:
+    from analysis.tables import Block
     from study.training.bench.cases import Case
 
 SCORED_IMAGES = 10_000
@@ -165,7 +166,7 @@ def _scoring_row(
     return {**row.to_dict(), "measured_at": now()}
 
 
-def _show(rows: list[dict[str, Any]], block: Block, caption: str, *, as_json: bool) -> None:
+def _show(rows: list[dict[str, Any]], block: "Block", caption: str, *, as_json: bool) -> None:
     """Print the rows as JSON, or as a table with its caption."""
     if as_json:
         print(json.dumps(rows, indent=2))

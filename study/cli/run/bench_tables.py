@@ -1,10 +1,10 @@
 """The tables that `study bench` prints."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Block = tuple[str, dict[str, list[str]]]
-"""A title, and columns of cells by name: the form that `analysis.tables` prints."""
+if TYPE_CHECKING:
+    from analysis.tables import Block
 
 CAPTION = """\
 images/s: real images per second, summed over the trials of a pack; median. ratio: to the plain loop, with its range.
@@ -24,7 +24,7 @@ def _title(rows: list[dict[str, Any]]) -> str:
     return f"{names}; torch {rows[0]['torch']}; {rows[0]['measured_at'][:10]}"
 
 
-def block(rows: list[dict[str, Any]]) -> Block:
+def block(rows: list[dict[str, Any]]) -> "Block":
     """The table of training speeds."""
     cells: dict[str, list[str]] = {name: [str(row[name]) for row in rows] for name in ("architecture", "method")}
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -50,7 +50,7 @@ def block(rows: list[dict[str, Any]]) -> Block:
     return _title(rows), cells
 
 
-def packs_block(rows: list[dict[str, Any]]) -> Block:
+def packs_block(rows: list[dict[str, Any]]) -> "Block":
     """The table of pack sizes."""
     names = ("architecture", "width", "resolution", "batch_size", "device")
     cells = {name.replace("_", " "): [str(row[name]) for row in rows] for name in names}
@@ -60,7 +60,7 @@ def packs_block(rows: list[dict[str, Any]]) -> Block:
     return _title(rows), cells
 
 
-def scoring_block(rows: list[dict[str, Any]]) -> Block:
+def scoring_block(rows: list[dict[str, Any]]) -> "Block":
     """The table of scoring times."""
     names = ("dataset", "architecture", "method", "extractor", "scored_images", "checkpoint_every")
     cells = {name.replace("_", " "): [str(row[name]) for row in rows] for name in names}

@@ -47,8 +47,8 @@ def plan(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated datasets; `all` selects those of the paper for this space.  [default: digits; without "
-            "a space, all]",
+            help="Comma-separated datasets; `all` selects those of the paper for this space.  [default: digits, or "
+            "all without a space]",
             metavar="NAME,...",
             rich_help_panel=TRAINING_PANEL,
         ),

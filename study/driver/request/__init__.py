@@ -7,6 +7,7 @@ parameters (`study.cli.options.spread`). None means that the dataset or the sear
 from study.driver.request.declare import (
     EXECUTION_PANEL,
     FOLDERS_PANEL,
+    KEEP_PANEL,
     OUTPUT_PANEL,
     RESOURCES_PANEL,
     SCORING_PANEL,
@@ -50,6 +51,7 @@ __all__ = [
     "DETERMINISTIC",
     "EXECUTION_PANEL",
     "FOLDERS_PANEL",
+    "KEEP_PANEL",
     "LARGEST_SEARCH",
     "OUTPUT_PANEL",
     "RESOURCES_PANEL",

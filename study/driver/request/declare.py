@@ -7,8 +7,8 @@ import typer
 
 from study.core.errors import InputError
 
-TRAINING_PANEL, SEARCH_PANEL, SCORING_PANEL, OUTPUT_PANEL = "Training", "Search", "Scoring", "Saved files"
-RESOURCES_PANEL, EXECUTION_PANEL, FOLDERS_PANEL = "Resources", "Execution", "Folders"
+TRAINING_PANEL, SEARCH_PANEL, SCORING_PANEL, KEEP_PANEL = "Training", "Search", "Scoring", "Saved files"
+RESOURCES_PANEL, EXECUTION_PANEL, FOLDERS_PANEL, OUTPUT_PANEL = "Resources", "Execution", "Folders", "Output"
 
 
 def one_of(names: Iterable[str], *flags: str, help: str, panel: str | None = None) -> Any:

@@ -10,7 +10,7 @@ from study.core.context import BEST, KEEPS
 from study.core.errors import look_up
 from study.core.evaluation import PROTOCOLS, STUDY
 from study.core.trial import FLOAT32
-from study.driver.request.declare import OUTPUT_PANEL, SCORING_PANEL, check_positive, completer, one_of
+from study.driver.request.declare import KEEP_PANEL, SCORING_PANEL, check_positive, completer, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class CheckpointOptions:
 class GeneratorOptions:
     """Which generators a trial saves."""
 
-    panel: ClassVar = OUTPUT_PANEL
+    panel: ClassVar = KEEP_PANEL
 
     keep: Annotated[
         str,
