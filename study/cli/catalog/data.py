@@ -38,7 +38,7 @@ def prepare(
     source: Annotated[
         str | None,
         typer.Option(
-            help="The images: a folder, an archive, an LMDB, parquet files, or a data set hf://OWNER/NAME.",
+            help="The images: a folder, an archive, an LMDB, parquet files, or a Hugging Face dataset hf://OWNER/NAME.",
             metavar="PATH",
         ),
     ] = None,

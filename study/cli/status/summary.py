@@ -168,8 +168,8 @@ def device_seconds_left(
 
     Args:
         left: memberships of the trials.
-        rows: rows of ended trials. They give the time of trials of the same kind. A trial of another kind takes the mean
-            time per step, and a trial that its membership does not define the mean time per trial.
+        rows: rows of ended trials. They give the time of trials of the same kind. A trial of another kind takes the
+            mean time per step, and a trial that its membership does not define the mean time per trial.
 
     Returns:
         The seconds, None if no row has a time; and the number of trials of a measured kind.

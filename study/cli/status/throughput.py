@@ -22,7 +22,7 @@ CLOCK_TOLERANCE = 60.0
 LOST_WORKER_SECONDS = 1.0
 """Maximum seconds from start to end of a row that the driver wrote for a dead worker; such a row contains no work."""
 MAX_JUMP_FRACTION = 0.25
-"""If more than this fraction of a node's rows has a time in the future, its clock counts as ahead; else it has jumped."""
+"""If more than this fraction of a node's rows is in the future, its clock counts as ahead; else it has jumped."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,10 @@ class MethodSelection:
     methods: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated methods. Join the parts of a method with +, and write its options in brackets, as in "
-            "`none,spectral_norm+dragan[dragan_noise=gaussian]`; see `study methods`.  [default: from the space]"
+            help="Comma-separated methods (see `study methods`). Join the parts of a method with +, as in "
+            "`none,spectral_norm+dragan`; write options in brackets, as in `dragan[dragan_noise=gaussian]`.  "
+            "[default: from the space]",
+            metavar="METHOD,...",
         ),
     ] = None
     n_dis: Annotated[
