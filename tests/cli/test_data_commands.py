@@ -85,8 +85,8 @@ def test_verify_finds_a_changed_pixel(study: Study, pets: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["cifar10"], "--source: missing; give what holds the images, or --download"),
-        (["cifar10", "--download", "--source", "x"], "--source x --download: give one of the two"),
+        (["cifar10"], "--source: missing; give the folder or file of the images, or --download"),
+        (["cifar10", "--download", "--source", "x"], "--source x --download: give only one of the two"),
         (
             ["celeba-hq-128", "--download"],
             "celeba-hq-128: no source given; run: study data prepare celeba-hq-128 --source",

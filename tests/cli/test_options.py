@@ -51,7 +51,7 @@ def test_the_fields_of_a_parameter_are_options(arguments, said):
 
 
 def test_allowed_values_in_help_texts_are_those_of_the_analysis():
-    assert (view.RULE_NAMES, view.POOL_NAMES) == (tuple(RULES), tuple(POOLS))
+    assert (tuple(RULES), tuple(POOLS)) == (view.RULE_NAMES, view.POOL_NAMES)
     assert {f".{name}" for name in figures.FORMAT_NAMES} == set(FORMATS)
 
 

@@ -65,7 +65,7 @@ def test_the_list(study, tmp_path):
     assert "has nothing for digits" in study("spaces", "--dataset", "digits", "--data-dir", tmp_path).out
     for listed in (answer.out, every):
         assert "    taken from the best trials of a results folder: study plan seeds --results DIR\n" in listed
-        assert listed.count("chosen from") == 1
+        assert listed.count("taken from the best trials") == 1
 
 
 def test_the_settings_of_one(study, tmp_path):

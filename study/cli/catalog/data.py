@@ -76,7 +76,7 @@ def prepare(
         if download:
             raise InputError(f"--source {source} --download: give only one of the two.")
         raise InputError(
-            "--source: missing; give the images' folder or file, or --download if the dataset has a download."
+            "--source: missing; give the folder or file of the images, or --download if the dataset has a download."
         )
     from study import data
 
