@@ -1,1 +1,1 @@
-"""The command line: one Typer app per command, joined in `study.cli.main.main`."""
+"""The command line: one Typer app per command; `study.cli.main` joins them."""

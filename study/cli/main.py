@@ -1,4 +1,4 @@
-"""The command line: joins the apps of the commands, and turns errors into one line and an exit code."""
+"""The command line: joins the apps of all commands, and turns an error into one line and an exit code."""
 
 import sys
 from typing import Annotated
@@ -34,10 +34,10 @@ data.app.add_typer(baseline.app)
 app.add_typer(data.app, name="data", rich_help_panel="List")
 
 
-def _show_version(asked: bool) -> None:
+def _show_version(requested: bool) -> None:
     from importlib.metadata import version
 
-    if asked:
+    if requested:
         print(f"gan-study {version('gan-study')}")
         raise typer.Exit
 
@@ -45,16 +45,18 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Options of all commands."""
 
 
 def main() -> None:
-    """Run the command line; an error of the user's is one line on standard error and exit code 2, the system's 1.
+    """Run the command line, then exit.
 
-    Where the reader of the output has gone, as in `study status | head -1`, the command ends quietly.
+    Every error is one line on standard error. Exit codes: 2 for wrong input, 1 for an error of the system, 3 if trials
+    failed, 130 after an interrupt. If the reader of the output closes early, as in `study status | head -1`, the
+    command ends without a message.
     """
     try:
         code = app(standalone_mode=False)
@@ -65,9 +67,9 @@ def main() -> None:
         print(" ".join(error.format_message().split()), file=sys.stderr)
         code = 2
     except (KeyboardInterrupt, typer.Abort):
-        print("stopped; every finished trial is kept, and the same command continues from there.", file=sys.stderr)
+        print("Interrupted. All finished trials are saved; run the same command again to continue.", file=sys.stderr)
         code = 130
-    except OSError as error:  # but for a closed pipe, of which typer makes exit code 1
+    except OSError as error:  # not a closed pipe: Typer itself turns that into exit code 1
         print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         code = 1
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""How a command takes the groups of options of `study.driver.request`, and what several commands take beside them."""
+"""Passes the option groups of `study.driver.request` to commands, and declares options that several commands share."""
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
@@ -11,54 +11,55 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from typer.models import ParameterInfo
 
-from study.driver.request import TRAINED, completing
+from study.driver.request import TRAINING_PANEL, completer
 
 if TYPE_CHECKING:
     from search_spaces import SearchSpace
 
 ALL = "all"
-"""In place of datasets: those on which the paper has a space."""
+"""Value of --dataset that stands for all datasets that the paper trained a space on."""
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """A command for Typer to read: in place of each parameter that is a dataclass, it takes the fields of that.
+    """Decorate a command so that Typer sees the fields of each dataclass parameter as options of their own.
 
-    An option is shown in the panel of the class that declares it.
+    The decorated command builds the dataclasses from the options and calls `command` with them. The help shows an
+    option in the panel of the class that declares it.
     """
     parameters = signature(command).parameters.values()
-    groups: dict[str, Any] = {each.name: each.annotation for each in parameters if is_dataclass(each.annotation)}
-    parts = (_options(groups[each.name]) if each.name in groups else [each] for each in parameters)
-    options = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in chain.from_iterable(parts)]
+    groups: dict[str, Any] = {one.name: one.annotation for one in parameters if is_dataclass(one.annotation)}
+    parts = (_options(groups[one.name]) if one.name in groups else [one] for one in parameters)
+    options = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in chain.from_iterable(parts)]
 
     @wraps(command)
-    def spread_out(**given: Any) -> None:
+    def with_groups(**values: Any) -> None:
         for name, group in groups.items():
-            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
-        command(**given)
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        command(**values)
 
-    spread_out.__signature__ = Signature(options)  # type: ignore[attr-defined]
-    return spread_out
+    with_groups.__signature__ = Signature(options)  # type: ignore[attr-defined]
+    return with_groups
 
 
 def _options(group: type) -> Iterable[Parameter]:
-    """A group's fields as parameters, each in its panel."""
+    """The fields of a group as parameters of a command, each with the panel of its class."""
     for parameter in signature(group).parameters.values():
-        declares = next(kind for kind in group.__mro__ if parameter.name in get_annotations(kind))
+        owner = next(kind for kind in group.__mro__ if parameter.name in get_annotations(kind))
         kind, *metadata = get_args(parameter.annotation)
-        shown = [copy(each) for each in metadata]
-        for each in shown:
-            if isinstance(each, ParameterInfo):
-                each.rich_help_panel = each.rich_help_panel or getattr(declares, "panel", None)
-        yield parameter.replace(annotation=Annotated[kind, *shown])
+        metadata = [copy(item) for item in metadata]  # other commands use the same group
+        for item in metadata:
+            if isinstance(item, ParameterInfo):
+                item.rich_help_panel = item.rich_help_panel or getattr(owner, "panel", None)
+        yield parameter.replace(annotation=Annotated[kind, *metadata])
 
 
 def split(names: str) -> list[str]:
-    """The names of a list separated by commas, each once, in order."""
+    """The names of a comma-separated list, in order, without duplicates."""
     return list(dict.fromkeys(name.strip() for name in names.split(",")))
 
 
 def datasets_of(dataset: str, space: "SearchSpace") -> Sequence[str]:
-    """Those of a list separated by commas, or where that is `all` those on which the paper has the space."""
+    """The datasets of a comma-separated list; for `all`, those that the paper trained the space on."""
     return list(space.paper_datasets()) if dataset == ALL else split(dataset)
 
 
@@ -77,18 +78,18 @@ def _dataset_names() -> Iterable[str]:
 Space = Annotated[
     str,
     typer.Argument(
-        help="A search space (see `study spaces`), or a .toml or .py file of your own.",
-        autocompletion=completing(_space_names),
+        help="A search space (see `study spaces`), or the path of your own .toml or .py file.",
+        autocompletion=completer(_space_names),
     ),
 ]
 Datasets = Annotated[
     str,
     typer.Option(
         "--dataset",
-        help="Datasets, separated by commas (see `study datasets`); `all` means those that the paper has for it.",
+        help="Comma-separated datasets (see `study datasets`); `all` selects those of the paper for this space.",
         metavar="NAME,...",
-        rich_help_panel=TRAINED,
-        autocompletion=completing(_dataset_names),
+        rich_help_panel=TRAINING_PANEL,
+        autocompletion=completer(_dataset_names),
     ),
 ]
 Dataset = Annotated[
@@ -97,10 +98,10 @@ Dataset = Annotated[
         "--dataset",
         help="Dataset; see `study datasets`.",
         metavar="NAME",
-        rich_help_panel=TRAINED,
-        autocompletion=completing(_dataset_names),
+        rich_help_panel=TRAINING_PANEL,
+        autocompletion=completer(_dataset_names),
     ),
 ]
 DatasetArgument = Annotated[
-    str, typer.Argument(help="Dataset; see `study datasets`.", autocompletion=completing(_dataset_names))
+    str, typer.Argument(help="Dataset; see `study datasets`.", autocompletion=completer(_dataset_names))
 ]

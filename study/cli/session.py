@@ -1,4 +1,4 @@
-"""What commands that run trials share: the results folder while they do, the limits, the plan, the end."""
+"""Functions that all commands which run trials share: from opening the results folder to reporting failures."""
 
 import contextlib
 import errno
@@ -25,143 +25,158 @@ if TYPE_CHECKING:
     from study.worker.outcome import Outcome
 
 FAILED_EXIT = 3
-SHOWN = 5
-"""Damaged files that are named; of a folder of junk the rest is only counted."""
-STORAGE = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM})
-"""What storage fails with; an error of these that names no file is taken for one of the results folder."""
+"""Exit code if trials failed or have no row."""
+MAX_NAMED = 5
+"""Maximum number of damaged files that are named; the others are only counted."""
+STORAGE_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM}
+)
+"""Error numbers of storage; an error with one of them that names no file is attributed to the results folder."""
 COMPACT_EVERY = 30.0
-"""Seconds after which finished trials reach the parquet files while a study runs."""
+"""Seconds between two merges of finished trials into the parquet files while a study runs."""
 
 
 @contextlib.contextmanager
 def opened(results: Path, shard: "Shard | None" = None) -> Iterator["FolderLock"]:
-    """The results folder, made where it was missing, with damaged files set aside and parts merged; yields its lock.
+    """Open a results folder for a run: a context manager that yields the claim on the folder.
 
-    It is claimed as a whole, or for a shard of its trials. States of trials that have ended are removed, and what a
-    driver that was killed left of its questions to nodes.
+    The folder is created if it is missing, and claimed as a whole, or for one shard of the trials. Damaged files are
+    renamed and all part files are merged (also at the end). Leftovers are removed: the training states of ended trials,
+    and files with which a killed driver checked its nodes.
+
+    Raises:
+        InputError: another run uses the folder, or it cannot be written.
     """
     from study.driver.scheduler.node_checks import forget_signatures
     from study.storage import lock
     from study.storage.tables import forget_ended, set_aside_damaged
 
-    existed, foreign = is_remote(results) or results.is_dir(), None
+    existed = is_remote(results) or results.is_dir()
+    unrelated: OSError | None = None
     try:
         if not existed:
             results.mkdir(parents=True, exist_ok=True)
         with lock.locked(results, str(shard) if shard else None) as folder_lock:
-            _tell_set_aside(set_aside_damaged(results), _complain)
-            _compact(results, _complain)
+            _report_damaged(set_aside_damaged(results), _print_error)
+            _compact(results, _print_error)
             forget_ended(results)
-            if shard is None:  # drivers of other shards may be asking now
+            if shard is None:  # otherwise drivers of other shards may be checking their nodes now
                 forget_signatures(results)
             try:
                 yield folder_lock
             except OSError as error:
-                foreign = None if _is_of(error, results) else error
+                unrelated = None if _concerns(error, results) else error
                 raise
-            _compact(results, _complain)
+            _compact(results, _print_error)
     except OSError as error:
-        if error is foreign or isinstance(error, BrokenPipeError):
+        if error is unrelated or isinstance(error, BrokenPipeError):
             raise
         raise InputError(
-            f"--results {results}: cannot be written ({error.strerror or error}); make it writable, with room, or"
-            " choose another folder: what has finished is kept."
+            f"--results {results}: cannot be written ({error.strerror or error}); make it writable, free disk space, or"
+            " choose another folder. All finished trials are saved."
         ) from error
     finally:
         if not existed:
             with contextlib.suppress(OSError):
-                results.rmdir()  # where nothing was written
+                results.rmdir()  # succeeds only if nothing was written
 
 
-def _is_of(error: OSError, results: Path) -> bool:
-    """Whether an error of whatever was done meanwhile is one of the results folder's storage."""
+def _concerns(error: OSError, results: Path) -> bool:
+    """Whether an error that a run raised comes from the storage of the results folder."""
     if isinstance(error, BrokenPipeError):
-        return False  # who read what was printed has gone
+        return False  # the reader of the standard output has gone
     names = [name for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike)]
     if not names:
-        return error.errno in STORAGE
+        return error.errno in STORAGE_ERRORS
     return any(Path(os.fsdecode(name)).is_relative_to(str(results)) for name in names)
 
 
-def _complain(line: str) -> None:
+def _print_error(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _tell_set_aside(damaged: Sequence[Path], say: Callable[[str], None]) -> None:
-    for path in damaged[:SHOWN]:
-        say(f"set aside a damaged file as {path}")
-    if len(damaged) > SHOWN:
-        say(f"and {len(damaged) - SHOWN:,} more")
+def _report_damaged(paths: Sequence[Path], print_line: Callable[[str], None]) -> None:
+    for path in paths[:MAX_NAMED]:
+        print_line(f"set aside a damaged file as {path}")
+    if len(paths) > MAX_NAMED:
+        print_line(f"and {len(paths) - MAX_NAMED:,} more")
 
 
-def _compact(results: Path, say: Callable[[str], None]) -> None:
-    """Bring what has finished to the parquet files; damaged files are set aside, and `say` is told of them."""
+def _compact(results: Path, print_line: Callable[[str], None]) -> None:
+    """Merge the part files into the parquet files; rename damaged files, and report them with `print_line`."""
     from study.storage.files import DamagedFile
     from study.storage.tables import compact, set_aside_damaged
 
     try:
         compact(results)
     except DamagedFile:
-        _tell_set_aside(set_aside_damaged(results), say)
+        _report_damaged(set_aside_damaged(results), print_line)
         compact(results)
 
 
-def check_resources(asked: "ResourceOptions", precision: str) -> None:
-    """Raises InputError before anything is started where the resources do not fit this machine, if it trains.
+def check_resources(resources: "ResourceOptions", precision: str) -> None:
+    """Check before a run starts that this machine has the resources, and computes in the precision.
 
-    So it does where this machine does not compute in the precision.
+    Nothing is checked for a cluster.
+
+    Raises:
+        InputError: the resources do not fit this machine, or it does not support the precision.
     """
     from study.driver.resources import local_resources, make_slots
     from study.training.device import check_precision
 
-    if asked.address is None:
-        slots = make_slots(*local_resources(), asked)
+    if resources.address is None:
+        slots = make_slots(*local_resources(), resources)
         check_precision(precision, "cuda" if slots.gpus_per_trial else "cpu")
 
 
-def device_of(asked: "ResourceOptions") -> str | None:
-    """Where trials will compute: "cpu", or the name of this machine's GPU, which is taken for the whole cluster's.
+def device_of(resources: "ResourceOptions") -> str | None:
+    """The device that trials will use: "cpu", or the name of this machine's GPU, assumed to be that of a whole cluster.
 
-    None for a cluster while this machine has no GPU: then it is not known.
+    None if it is not known: for a cluster, if this machine has no GPU.
     """
     import torch
 
-    if asked.gpus_per_trial == 0:
+    if resources.gpus_per_trial == 0:
         return "cpu"
     if torch.cuda.device_count():
         return torch.cuda.get_device_name()
-    return "cpu" if asked.address is None else None
+    return "cpu" if resources.address is None else None
 
 
-def slots_of(asked: "ResourceOptions") -> "Slots":
-    """How many trials run at a time on this machine, or on the cluster at an address."""
+def slots_of(resources: "ResourceOptions") -> "Slots":
+    """The number of concurrent trials on this machine, or on the cluster at the address."""
     from study.driver.resources import local_resources, make_slots
 
-    if asked.address is None:
-        return make_slots(*local_resources(), asked)
+    if resources.address is None:
+        return make_slots(*local_resources(), resources)
     from study.driver.scheduler import ray_cluster
 
-    with ray_cluster.connected(asked.address) as present:
-        return make_slots(*present, asked)
+    with ray_cluster.connected(resources.address) as present:
+        return make_slots(*present, resources)
 
 
-def checked_nodes(asked: "ResourceOptions", contexts: Iterable["Context"]) -> str | None:
-    """The digest of the code that all nodes run; None where there is no cluster to join.
+def check_nodes(resources: "ResourceOptions", contexts: Iterable["Context"]) -> str | None:
+    """Check that all nodes of the cluster have what the trials need.
 
-    Raises InputError where a node lacks what the trials need.
+    Returns:
+        The digest of the code that all nodes run; None without a cluster.
+
+    Raises:
+        InputError: something is missing on a node.
     """
-    if asked.address is None:
+    if resources.address is None:
         return None
     from study.driver.scheduler import node_checks, ray_cluster
 
-    ray_cluster.check_nodes(list(dict.fromkeys(contexts)), prepare=asked.prepare_nodes)
+    ray_cluster.check_nodes(list(dict.fromkeys(contexts)), prepare=resources.prepare_nodes)
     return node_checks.code_digest()
 
 
 def show_plan(
     title: str, planned: Sequence["Planned"], todo: Sequence["Planned"], results: Path, slots: "Slots"
 ) -> "PlanEstimate":
-    """Print a plan under a title; returns its estimate."""
+    """Print a plan with a title; returns its cost estimate."""
     from study.cli.terminal import plan_lines
     from study.driver.cost.estimate import estimate
 
@@ -171,55 +186,62 @@ def show_plan(
 
 
 def confirm(seconds: float, *, yes: bool) -> None:
-    """Raises InputError for a plan that takes days, unless the user has said yes."""
+    """Raises InputError for a plan of more than `CONFIRM_ABOVE` seconds, unless --yes was given."""
     from study.core.text import duration
     from study.driver.cost.estimate import CONFIRM_ABOVE
 
     if seconds > CONFIRM_ABOVE and not yes:
-        raise InputError(f"this takes about {duration(seconds)}; add --yes to run it all the same.")
+        raise InputError(f"--yes: missing; the plan takes about {duration(seconds)}. Add --yes to run it.")
 
 
 def compacting(
-    results: Path, folder_lock: "FolderLock", add: Callable[["Planned", "Outcome"], None], say: Callable[[str], None]
+    results: Path,
+    folder_lock: "FolderLock",
+    add: Callable[["Planned", "Outcome"], None],
+    print_line: Callable[[str], None],
 ) -> Callable[["Planned", "Outcome"], None]:
-    """`add`, and now and then what has finished is brought to the parquet files; `say` is told once where that fails.
+    """A function that calls `add` for each outcome, and merges finished trials every `COMPACT_EVERY` seconds.
 
-    Nothing is lost by it: parts stay until they are merged, and files that were damaged meanwhile are set aside. Raises
-    InputError, which ends the run, where the lock of the folder was lost.
+    If a merge fails, a line is printed once, and no row is lost: part files stay until they are merged. Damaged files
+    are renamed.
+
+    Raises (the returned function):
+        InputError: another run has taken over the results folder. It ends this run.
     """
-    compacted, told = time.monotonic(), False
+    last_merge, reported = time.monotonic(), False
 
     def ended(planned: "Planned", outcome: "Outcome") -> None:
-        nonlocal compacted, told
+        nonlocal last_merge, reported
         add(planned, outcome)
-        if time.monotonic() - compacted > COMPACT_EVERY:
+        if time.monotonic() - last_merge > COMPACT_EVERY:
             try:
                 folder_lock.check()
-                _compact(results, say)
+                _compact(results, print_line)
             except OSError as error:
-                if not told:
-                    say(f"rows wait in {results / 'parts'} ({error.strerror or error}): they are merged later")
-                told = True
-            compacted = time.monotonic()
+                if not reported:
+                    reason = error.strerror or error
+                    print_line(f"rows stay in {results / 'parts'} for now ({reason}); they are merged later")
+                reported = True
+            last_merge = time.monotonic()
 
     return ended
 
 
 def exit_if_failed(planned: Sequence["Planned"], results: Path) -> None:
-    """Ends with FAILED_EXIT where some of the trials failed or have no row, and says how many."""
+    """Exit with `FAILED_EXIT` if any of the trials failed or has no row, after printing how many."""
     from study.storage.schema import FAILED
     from study.storage.tables import statuses
 
-    found = statuses(results, {p.trial.id for p in planned})
+    by_key = statuses(results, {p.trial.id for p in planned})
     keys = dict.fromkeys(p.key for p in planned)
-    failed = sum(found.get(key) == FAILED for key in keys)
-    missing = sum(key not in found for key in keys)
+    failed = sum(by_key.get(key) == FAILED for key in keys)
+    missing = sum(key not in by_key for key in keys)
     if failed:
-        print(f"{failed:,} trials failed: see `study status`; --retry-failed runs them again.", file=sys.stderr)
-    if missing:  # as where workers saw another disk under the same path
+        print(f"{failed:,} trials failed: `study status` shows why; --retry-failed runs them again.", file=sys.stderr)
+    if missing:  # for example, if the path is another disk on the nodes
         print(
-            f"{missing:,} trials have no row: see that all nodes write to the same {results}; the same command runs"
-            " them again.",
+            f"{missing:,} trials have no row: check that {results} is the same folder on all nodes, and run the same"
+            " command again.",
             file=sys.stderr,
         )
     if failed or missing:

@@ -1,4 +1,4 @@
-"""What commands print: tables, plans, and how a study or its searches end."""
+"""Prints tables, plans, and the results of studies and searches."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from study.core.text import duration
 
 if TYPE_CHECKING:
+    from analysis.tables import Block
     from study.driver.cost.estimate import PlanEstimate
     from study.driver.planning.planned import Planned
 
 
-def print_tables(blocks: Iterable[Any]) -> None:
-    """Print blocks of `analysis.tables`: drawn for a terminal, plain elsewhere."""
-
+def print_tables(blocks: "Iterable[Block]") -> None:
+    """Print blocks of `analysis.tables`: as drawn tables on a terminal, otherwise as plain text."""
     from rich.console import Console
 
     from analysis.tables import plain_table, terminal_table
@@ -26,7 +26,7 @@ def print_tables(blocks: Iterable[Any]) -> None:
 
 
 def show_best(results: Path, datasets: list[str] | None, protocols: list[str] | None) -> None:
-    """Print the table of the best trials of each method, and draw its figure; how `study run` ends."""
+    """Print the table of the best trials of each method, and draw its figure: the end of `study run`."""
     from analysis import report
     from analysis.tables import words
 
@@ -36,17 +36,17 @@ def show_best(results: Path, datasets: list[str] | None, protocols: list[str] | 
 
 
 def folder_of(results: Path) -> Path:
-    """The results folder, or that of its table where only the table was named."""
+    """The results folder; if `results` is a parquet file, the folder that contains it."""
     return results.parent if results.suffix == ".parquet" else results
 
 
 def rows_path(results: Path) -> Path:
-    """The table of trials of a results folder, or the table that was named itself."""
+    """The path of the table of trials; `results` is a results folder or that table itself."""
     return results if results.suffix == ".parquet" else results / "trials.parquet"
 
 
 def show_searches(results: Path, datasets: list[str] | None, protocols: list[str] | None, **options: Any) -> None:
-    """Print the rounds and the chosen settings, where rows and figure are, and what to do next."""
+    """Print the rounds and the best settings of searches, the paths of rows and figure, and the next step."""
     from analysis import search_report
     from analysis.tables import search_words
 
@@ -55,12 +55,12 @@ def show_searches(results: Path, datasets: list[str] | None, protocols: list[str
     print(f"rows: {results / 'trials.parquet'}\nfigure: {made.figure_path}")
     print(
         f"next: `study run seeds --results {results}` repeats the best settings over more seeds;"
-        " the best of many noisy runs flatters itself."
+        " the best of many noisy runs is optimistically biased."
     )
 
 
 def plan_lines(title: str, planned: Sequence["Planned"], estimate: "PlanEstimate") -> list[str]:
-    """A plan as text: trials by method, how often they are scored, how many are done, and how long the rest takes."""
+    """The lines of a plan: number of trials by method, how many are done, and the time that the others take."""
     datasets = ", ".join(dict.fromkeys(p.trial.dataset for p in planned))
     done = len(planned) - estimate.total
     width = max(len("method"), *map(len, estimate.methods))

@@ -15,7 +15,7 @@ from typing import Any
 from study.core.context import TENSORBOARD, Context
 from study.core.evaluation import Evaluation
 from study.core.trial import Trial
-from study.storage.files import remove, write_file
+from study.storage.files import list_files, remove, write_file
 from study.training.loop import Checkpoint
 from study.worker.snapshot import Snapshot
 

@@ -119,7 +119,7 @@ def test_train_leaves_a_row_a_generator_and_a_grid_per_checkpoint(study: Study, 
     assert Image.open(folder / "samples-000002.png").size == (8 * 33 - 1, 8 * 33 - 1)
 
     again = study("train", "--discriminator-steps", 2, "--results", trained, "--data-dir", tmp_path / "data")
-    assert (again.code, "done already" in again.out) == (0, True)
+    assert (again.code, "already finished" in again.out) == (0, True)
     assert read_table(trained, "trials").to_pylist() == [row]
 
     drawn = study("sample", row["trial_id"][:6], "--n", 5, "--results", trained, "--output", tmp_path / "five.png")

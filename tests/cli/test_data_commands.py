@@ -85,8 +85,8 @@ def test_verify_finds_a_changed_pixel(study: Study, pets: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["cifar10"], "--source: missing; give what holds the images, or --download"),
-        (["cifar10", "--download", "--source", "x"], "--source x --download: give one of the two"),
+        (["cifar10"], "--source: missing; give the folder or file of the images, or --download"),
+        (["cifar10", "--download", "--source", "x"], "--source x --download: give only one of the two"),
         (
             ["celeba-hq-128", "--download"],
             "celeba-hq-128: no source given; run: study data prepare celeba-hq-128 --source",
@@ -153,7 +153,7 @@ def test_the_baseline(study, tmp_path, monkeypatch):
     monkeypatch.setattr("study.metrics.baseline.PAPER", {"digits": 5.19})
     assert "5.19" not in study("data", "baseline", "digits", "--data-dir", tmp_path).out
     monkeypatch.setattr("study.storage.schema.score_label", lambda *_: "FID")
-    assert "paper's, section 2.5: 5.19" in study("data", "baseline", "digits", "--data-dir", tmp_path).out
+    assert "paper's value, section 2.5: 5.19" in study("data", "baseline", "digits", "--data-dir", tmp_path).out
 
 
 def test_the_baseline_on_record(study, tmp_path):
@@ -161,7 +161,7 @@ def test_the_baseline_on_record(study, tmp_path):
     for arguments in ((), (), ("--protocol", "train-50k")):
         answer = study("data", "baseline", "digits", "--data-dir", tmp_path, "--results", results, *arguments)
         assert answer.code == 0, answer.err
-        assert f"on record: {results / 'baselines.json'}" in answer.out
+        assert f"recorded in {results / 'baselines.json'}" in answer.out
     found = json.loads((results / "baselines.json").read_text())
     assert sorted((one["dataset"], one["split"], one["n_real"], one["n_other"]) for one in found) == [
         ("digits", "test", 600, 600),

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 import search_spaces
-from study.cli.run.live import Watch
+from study.cli.run.live import ProgressDisplay
 from study.cli.terminal import plan_lines
 from study.core.text import duration
 from study.driver.cost.estimate import estimate
@@ -70,7 +70,7 @@ def test_a_plan_names_methods_counts_and_time(planned) -> None:
 
 
 def test_without_a_terminal_lines_tell_of_trouble_at_once_and_of_the_end(planned, capsys) -> None:
-    with Watch.of(planned) as watch:
+    with ProgressDisplay.for_trials(planned) as watch:
         watch.add(planned[0], outcome(planned, 0))
         assert capsys.readouterr().out == ""
         watch.add(planned[1], outcome(planned, 1, "diverged", None))
@@ -85,7 +85,7 @@ def test_a_line_is_told_at_the_end_of_a_pack_and_not_amid_it(planned, capsys, mo
     monkeypatch.setattr("study.cli.run.live.LINE_EVERY", 0.0)
     pack = tuple(one.trial.id for one in planned[:3])
     planned = [replace(one, pack=pack) for one in planned[:3]] + planned[3:]
-    with Watch.of(planned) as watch:
+    with ProgressDisplay.for_trials(planned) as watch:
         for index, line in enumerate(["", "", "3/4 trials", "4/4 trials"]):
             watch.add(planned[index], outcome(planned, index))
             assert capsys.readouterr().out.partition(",")[0] == line
@@ -94,13 +94,13 @@ def test_a_line_is_told_at_the_end_of_a_pack_and_not_amid_it(planned, capsys, mo
 def test_a_trial_that_left_its_pack_is_told_of_by_itself(planned, capsys, monkeypatch) -> None:
     monkeypatch.setattr("study.cli.run.live.LINE_EVERY", 0.0)
     pack = tuple(one.trial.id for one in planned)
-    with Watch.of([replace(one, pack=pack) for one in planned]) as watch:
+    with ProgressDisplay.for_trials([replace(one, pack=pack) for one in planned]) as watch:
         watch.add(planned[0], outcome(planned, 0))
     assert capsys.readouterr().out.startswith("1/4 trials")
 
 
 def test_the_live_display_counts_by_method(planned) -> None:
-    watch = Watch.of(planned)
+    watch = ProgressDisplay.for_trials(planned)
     watch.add(planned[0], outcome(planned, 0))
     watch.add(planned[1], outcome(planned, 1, "diverged", None))
     screen = io.StringIO()

@@ -88,7 +88,7 @@ def test_existing_file_is_refused_and_stays(study, made, tmp_path):
     path.write_text("mine")
     answer = study("export", "--optuna", path, "--results", made[0].folder)
     assert answer.code == 2
-    assert answer.err == f"--optuna {path}: exists already; remove it, or name another file.\n"
+    assert answer.err == f"--optuna {path}: exists already; remove it, or choose another file.\n"
     assert path.read_text() == "mine"
 
 

@@ -46,7 +46,7 @@ def test_it_prints_the_best_trials_and_writes_a_page_beside_the_rows(study, rows
     text = page.read_text()
     assert f"study report --results {rows.folder}" in text
     assert "As of 2026-01-01 00:01 UTC" in text, "nobody is at work, so that the page is of the last trial's end"
-    assert "No generator was kept of this trial." in text
+    assert "This trial has no saved generator." in text
     assert files(rows.folder / "report") == ["index.html"]
 
 
@@ -123,8 +123,11 @@ BAD = [
     (["--format", "htm"], "--format htm: unknown; did you mean html?"),
     (["--fraction", "0"], "fraction 0: must be above 0"),
     (["--level", "1"], "level 1"),
-    (["--output", "page.png"], "page.png: a page ends in .html or .htm or .md or .markdown; `study figures top`"),
-    (["--format", "markdown", "--output", "page.html"], "page.html: a page ends in .md or .markdown"),
+    (
+        ["--output", "page.png"],
+        "page.png: a page must end in .html or .htm or .md or .markdown; for one figure use `study figures top`",
+    ),
+    (["--format", "markdown", "--output", "page.html"], "page.html: a page must end in .md or .markdown"),
     (["--dataset", "digit"], "--dataset digit: unknown; did you mean digits?"),
 ]
 
@@ -168,7 +171,7 @@ def test_figures_by_name_in_several_formats(study, rows, tmp_path):
     [
         (["tpo"], "NAME tpo: unknown; did you mean top?"),
         (["top", "--format", "jpg"], "--format jpg: unknown; did you mean png? Known: pdf, png, svg"),
-        (["bo"], "NAME bo: these rows hold none of what was asked for."),
+        (["bo"], "NAME bo: these rows are not enough for any of these figures."),
     ],
 )
 def test_bad_figures_are_one_line(study, rows, options, words):

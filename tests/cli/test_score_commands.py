@@ -111,7 +111,7 @@ def test_the_same_protocol_gives_the_same_score(ask, folder):
 def test_all_leaves_out_what_kept_no_generator(ask, folder):
     answer = ask("evaluate --all", "--protocol", "train-50k", "--n-fake", 70)
     assert answer.code == 0, answer.err
-    assert "1 trials kept no generator" in answer.err
+    assert "1 trials have no saved generator" in answer.err
     (new,) = [row for row in trials(folder) if row["source"] == KEPT_GENERATOR]
     assert (new["split"], new["n_real"], new["n_fake"]) == ("train", 1197, 70)
     before = tree(folder / "results")
@@ -245,8 +245,8 @@ def test_bad_folders_of_images(study, tmp_path, command, spoil, words):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "TRIAL_ID, --all, --images: name trials, or all of them"),
-        (["--all", "--images", "x"], "one of these"),
+        ([], "TRIAL_ID, --all, --images: give exactly one of these"),
+        (["--all", "--images", "x"], "give exactly one of these"),
         (["zzz"], "TRIAL_ID zzz: no such trial"),
         (["--all", "--n-real", "601"], "--n-real 601: the test split has 600 images"),
         (["--all", "--extractor", "vgg"], "--extractor vgg: unknown; did you mean vgg16"),

@@ -64,8 +64,8 @@ def test_the_list(study, tmp_path):
     assert long.startswith("long-training on digits: 24 settings, 120 trials of 200 D updates; Section 3.1")
     assert "has nothing for digits" in study("spaces", "--dataset", "digits", "--data-dir", tmp_path).out
     for listed in (answer.out, every):
-        assert "    chosen from the trials of a results folder: study plan seeds --results DIR\n" in listed
-        assert listed.count("chosen from") == 1
+        assert "    taken from the best trials of a results folder: study plan seeds --results DIR\n" in listed
+        assert listed.count("taken from the best trials") == 1
 
 
 def test_the_settings_of_one(study, tmp_path):
@@ -79,7 +79,7 @@ def test_the_settings_of_one(study, tmp_path):
     assert len(rows) == 9
     smoke = study("spaces", "smoke", "--data-dir", tmp_path).out.splitlines()
     assert smoke[0].startswith("smoke on digits: 4 settings, 4 trials")
-    assert smoke[1] == "--dataset shows those on celeba-hq-128, cifar10, digits-32, lsun-bedroom-128"
+    assert smoke[1] == "use --dataset to show the settings on celeba-hq-128, cifar10, digits-32, lsun-bedroom-128"
     assert smoke[4].split() == ["sndcgan", "none", "0.0002", "0.5", "0.999", "1", "-", "1"]
     assert study("spaces", "published", "--data-dir", tmp_path).out.startswith(
         "published on celeba-hq-128: 11 settings"

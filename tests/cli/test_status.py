@@ -17,10 +17,10 @@ import pytest
 from rich.console import Console
 
 from study.cli.status import reader
-from study.cli.status.reader import Reader
-from study.cli.status.render import line, lines, rendered
-from study.cli.status.summary import Found, device_seconds_left, summarize, troubles
-from study.cli.status.throughput import Pace, measure, worked
+from study.cli.status.reader import ResultsReader
+from study.cli.status.render import lines, renderable, summary_line
+from study.cli.status.summary import FolderContents, device_seconds_left, group_problems, summarize
+from study.cli.status.throughput import StudyThroughput, measure_throughput, work_seconds
 from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.storage import lock
 from study.storage.layout import trial_folder, unfinished_path
@@ -76,39 +76,39 @@ def steady(number: int, *, host: str = "a", ago: float = 0.0, **rest: object) ->
 
 
 def test_a_steady_node_has_the_rate_of_its_trials() -> None:
-    pace = measure(steady(10, ago=30), NOW)
+    pace = measure_throughput(steady(10, ago=30), NOW)
     assert pace.trials_per_hour == pytest.approx(36)
-    assert pace.at_work == pytest.approx(1)
+    assert pace.concurrent_trials == pytest.approx(1)
     assert pace.images_per_second == pytest.approx(9)  # 90 of 100 seconds are training
-    assert (pace.last, pace.going) == (30, True)
+    assert (pace.seconds_since_last, pace.active) == (30, True)
     (node,) = pace.nodes
     assert (node.host, node.device, node.trials, node.images_per_second) == ("a", "cpu", 10, 10)
 
 
 def test_four_at_a_time_are_four_times_as_fast() -> None:
-    pace = measure([each for _ in range(4) for each in steady(5)], NOW)
+    pace = measure_throughput([each for _ in range(4) for each in steady(5)], NOW)
     assert pace.trials_per_hour == pytest.approx(4 * 36)
-    assert pace.at_work == pytest.approx(4)
+    assert pace.concurrent_trials == pytest.approx(4)
 
 
 def test_a_pause_is_not_counted() -> None:
     night = 12 * 3600
     before = [row(night + 100.0 * place, seconds=50.0) for place in range(50)]
-    assert measure([*steady(6), *before], NOW).trials_per_hour == pytest.approx(36)
-    stopped = measure(steady(6, ago=night), NOW)
-    assert (stopped.going, stopped.trials_per_hour) == (False, pytest.approx(36))
+    assert measure_throughput([*steady(6), *before], NOW).trials_per_hour == pytest.approx(36)
+    stopped = measure_throughput(steady(6, ago=night), NOW)
+    assert (stopped.active, stopped.trials_per_hour) == (False, pytest.approx(36))
 
 
 @pytest.mark.parametrize("ahead", [7200.0, -30.0, 86400 * 400.0])
 def test_a_node_whose_clock_differs_counts_as_any_other(ahead: float) -> None:
-    pace = measure([*steady(8), *steady(8, host="b", ago=-ahead)], NOW)
+    pace = measure_throughput([*steady(8), *steady(8, host="b", ago=-ahead)], NOW)
     assert pace.trials_per_hour == pytest.approx(72)
     assert [node.current for node in pace.nodes] == [True, True]
-    assert all(node.last >= 0 for node in pace.nodes)
+    assert all(node.seconds_since_last >= 0 for node in pace.nodes)
 
 
 def test_a_node_that_died_is_shown_and_not_counted() -> None:
-    pace = measure([*steady(8), *steady(8, host="b", ago=5000)], NOW)
+    pace = measure_throughput([*steady(8), *steady(8, host="b", ago=5000)], NOW)
     assert pace.trials_per_hour == pytest.approx(36)
     assert [(node.host, node.current) for node in pace.nodes] == [("a", True), ("b", False)]
 
@@ -125,26 +125,30 @@ def test_a_node_that_died_is_shown_and_not_counted() -> None:
     ],
 )
 def test_no_clock_makes_numbers_without_meaning(odd: dict) -> None:
-    among = measure([*steady(10), odd], NOW)
+    among = measure_throughput([*steady(10), odd], NOW)
     assert among.trials_per_hour == pytest.approx(36, rel=0.2)
-    alone = measure([odd], NOW)
-    for pace in (among, alone, measure([odd, odd], NOW)):
+    alone = measure_throughput([odd], NOW)
+    for pace in (among, alone, measure_throughput([odd, odd], NOW)):
         values = [
-            pace.last,
-            *(value for node in pace.nodes for value in (node.trials_per_hour, node.last, node.at_work)),
+            pace.seconds_since_last,
+            *(
+                value
+                for node in pace.nodes
+                for value in (node.trials_per_hour, node.seconds_since_last, node.concurrent_trials)
+            ),
         ]
-        assert worked(odd) >= 0
+        assert work_seconds(odd) >= 0
         assert all(value is None or 0 <= value < 1e9 for value in values)
-    assert measure([], NOW) == Pace()
+    assert measure_throughput([], NOW) == StudyThroughput()
 
 
 def test_rows_of_lost_workers_are_of_no_node_and_make_no_speed() -> None:
     nothing = {"training_seconds": None, "scoring_seconds": None, "images_per_second": None}
     gone = [row(5.0 * place, seconds=1e-4, host="driver", status="failed", **nothing) for place in range(3)]
-    assert measure([*steady(10), *gone], NOW) == measure(steady(10), NOW)
-    assert measure(gone, NOW) == Pace()
+    assert measure_throughput([*steady(10), *gone], NOW) == measure_throughput(steady(10), NOW)
+    assert measure_throughput(gone, NOW) == StudyThroughput()
     long = row(5.0, seconds=100.0, host="b", status="failed", **nothing)  # raised before its first checkpoint
-    assert [node.host for node in measure([long], NOW).nodes] == ["b"]
+    assert [node.host for node in measure_throughput([long], NOW).nodes] == ["b"]
 
 
 def members(trials: list[Trial], space: str = "grid") -> list[dict]:
@@ -162,9 +166,9 @@ def test_time_left_is_of_the_methods_that_are_left() -> None:
     slow = Method(architecture="sndcgan", normalizations=("spectral_norm",))
     quick, slow_ones = [trial(seed) for seed in range(10)], [trial(seed, slow) for seed in range(10)]
     rows = [*(ended(each, 100.0 * place) for place, each in enumerate(quick)), ended(slow_ones[0], 0, seconds=1000)]
-    found = summarize(Found(trials=rows, memberships=members([*quick, *slow_ones])), NOW)
+    found = summarize(FolderContents(trials=rows, memberships=members([*quick, *slow_ones])), NOW)
     assert (found.total, found.done, found.to_run, found.measured) == (20, 11, 9, 9)
-    assert found.pace.at_work == pytest.approx(2)
+    assert found.throughput.concurrent_trials == pytest.approx(2)
     assert found.seconds_left == pytest.approx(9 * 1000 / 2)  # at the rate of 11 trials in 1000 s: 818 s
 
 
@@ -175,34 +179,36 @@ def test_kinds_without_a_measurement_take_the_mean_of_a_step_and_no_row_tells_no
     assert device_seconds_left([{"trial": None}], rows) == (pytest.approx(200), 0)
     assert device_seconds_left(members([trial(5)]), rows) == (pytest.approx(200), 1)
     assert device_seconds_left(members([other]), []) == (None, 0)
-    assert summarize(Found(memberships=members([other])), NOW).seconds_left is None
+    assert summarize(FolderContents(memberships=members([other])), NOW).seconds_left is None
 
 
 def test_a_trial_of_two_spaces_or_protocols_counts_once_in_all() -> None:
     one, two = trial(0), trial(1)
     failed = ended(one, 5, protocol_id="q", status="failed", reason="x")
     rows = [failed, ended(one, 0), failed, ended(two, 5, status="stopped")]
-    found = summarize(Found(trials=rows, memberships=[*members([one, two]), *members([one], "losses")]), NOW)
+    found = summarize(FolderContents(trials=rows, memberships=[*members([one, two]), *members([one], "losses")]), NOW)
     assert [(each.space, each.finished, each.stopped, each.failed) for each in found.progress] == [
         ("grid", 1, 1, 0),
         ("losses", 1, 0, 0),
     ]
-    assert (found.total, found.to_run, found.troubles, found.ended) == (2, 0, (), True)
+    assert (found.total, found.to_run, found.problems, found.ended) == (2, 0, (), True)
 
 
 def test_troubles_that_differ_in_numbers_alone_are_one() -> None:
     reasons = [f"a loss is not finite at step {step}" for step in (7, 900, 30)]
     rows = [row(i, status="diverged", reason=reason) for i, reason in enumerate(reasons)]
     rows += [row(10 + i, status="failed", reason=f"CUDA error at 0x{i}f: tried {i}.5 GiB") for i in range(2)]
-    failed, diverged = troubles([*rows, row(20), row(21, status="stopped", reason="early")])
+    failed, diverged = group_problems([*rows, row(20), row(21, status="stopped", reason="early")])
     assert (failed.status, len(failed.trial_ids), failed.reason) == ("failed", 2, "CUDA error at 0x0f: tried 0.5 GiB")
     assert (diverged.status, len(diverged.trial_ids), diverged.steps) == ("diverged", 3, (7, 900))
     assert diverged.reason == "a loss is not finite"
 
 
-def many_troubles(number: int) -> Found:
+def many_troubles(number: int) -> FolderContents:
     rows = [row(i, status="failed", reason="because " + "x" * (i + 100)) for i in range(number)]
-    return Found(trials=rows, memberships=members([trial(0)]), holders=[{"host": "n1", "pid": 7, "what": "shard 1/2"}])
+    return FolderContents(
+        trials=rows, memberships=members([trial(0)]), holders=[{"host": "n1", "pid": 7, "what": "shard 1/2"}]
+    )
 
 
 def test_long_lists_are_cut_and_lines_are_not(tmp_path: Path) -> None:
@@ -211,16 +217,16 @@ def test_long_lists_are_cut_and_lines_are_not(tmp_path: Path) -> None:
     assert "and 17 more (--all)" in text
     assert sum("1 failed: because" in each for each in text) == 12
     assert "running: process 7 on n1, shard 1/2" in text
-    whole = lines(found, tmp_path, everything=True)
+    whole = lines(found, tmp_path, show_all=True)
     assert sum("1 failed: because" in each for each in whole) == 29
     assert max(map(len, whole)) > 120
     assert not any("more (" in each for each in whole)
 
 
 def test_the_terminal_shows_bars_within_its_width(tmp_path: Path) -> None:
-    found = summarize(Found(trials=many_troubles(3).trials, memberships=members([trial(0), trial(1)])), NOW)
+    found = summarize(FolderContents(trials=many_troubles(3).trials, memberships=members([trial(0), trial(1)])), NOW)
     screen = io.StringIO()
-    Console(file=screen, width=80).print(rendered(found, tmp_path, fold=False))
+    Console(file=screen, width=80).print(renderable(found, tmp_path, fold=False))
     drawn = screen.getvalue().splitlines()
     assert drawn[0].split() == ["space", "dataset", "done", "diverged", "failed", "to", "run"]
     assert drawn[1].split()[:2] == ["grid", "digits"] and "0/2" in drawn[1]
@@ -233,9 +239,9 @@ def test_on_80_columns_names_are_cut_before_numbers(tmp_path: Path) -> None:
         rows = [
             {**each, "context": "lsun-bedroom-128"} for each in members([trial(seed) for seed in range(2000)], name)
         ]
-        found = summarize(Found(memberships=rows), NOW)
+        found = summarize(FolderContents(memberships=rows), NOW)
         screen = io.StringIO()
-        Console(file=screen, width=80).print(rendered(found, tmp_path))
+        Console(file=screen, width=80).print(renderable(found, tmp_path))
         header, drawn = screen.getvalue().splitlines()[:2]
         assert header.split()[2:] == ["done", "diverged", "failed", "to", "run"]
         assert drawn.split()[-4:] == ["0/2000", "0", "0", "2000"]
@@ -245,8 +251,8 @@ def test_on_80_columns_names_are_cut_before_numbers(tmp_path: Path) -> None:
 
 def test_one_line_says_all() -> None:
     rows = [ended(trial(0), 0), ended(trial(1), 100, status="diverged", reason="a loss is not finite at step 3")]
-    found = summarize(Found(trials=rows, memberships=members([trial(seed) for seed in range(4)])), NOW)
-    assert line(found) == "2/4 trials, 1 diverged, 36 trials/hour, 9 images/s, about 3 min 20 s left"
+    found = summarize(FolderContents(trials=rows, memberships=members([trial(seed) for seed in range(4)])), NOW)
+    assert summary_line(found) == "2/4 trials, 1 diverged, 36 trials/hour, 9 images/s, about 3 min 20 s left"
 
 
 @pytest.fixture
@@ -282,7 +288,7 @@ def test_status_of_a_folder_changes_nothing_in_it(study, folder: Path) -> None:
     failed = trial(2).id
     report = trial_folder(folder, failed) / "traceback.txt"
     assert f"1 failed: made so ({failed}); traceback in {report}" in out
-    assert f"1 under way or interrupted, with a state in {folder / 'unfinished'}" in out
+    assert f"1 running or interrupted, with a training state in {folder / 'unfinished'}" in out
     assert out[-1] == "no run is using this folder"
     assert tree(folder) == before
 
@@ -317,7 +323,7 @@ def test_parts_that_are_merged_and_added_while_they_are_read_are_no_error(tmp_pa
                 compact(tmp_path)
 
     told: list[str] = []
-    reader, seen = Reader(tmp_path, told.append), []
+    reader, seen = ResultsReader(tmp_path, told.append), []
     writer = threading.Thread(target=write)
     writer.start()
     while writer.is_alive():
@@ -336,7 +342,7 @@ def test_a_part_that_goes_between_its_listing_and_its_reading_is_in_the_table(
 
     monkeypatch.setattr(reader, "read_part", lambda path, read=reader.read_part: (compact(folder), read(path))[1])
     told: list[str] = []
-    assert len(Reader(folder, told.append).read().trials) == len(read_table(folder, "trials")) == 3
+    assert len(ResultsReader(folder, told.append).read().trials) == len(read_table(folder, "trials")) == 3
     assert told == []
 
 
@@ -372,16 +378,16 @@ def test_storage_that_fails_for_a_while_ends_no_watch(
     where, name = {"holders": (lock, "holders"), "a table": (reader, "read_table")}.get(what, (reader, "part_paths"))
     monkeypatch.setattr(where, name, failing(getattr(where, name)))
     said: list[str] = []
-    found = Reader(folder, said.append).read_at_last(0.01)
+    found = ResultsReader(folder, said.append).read_with_retries(0.01)
     assert len(found.trials) == 3
-    assert said == [f"--results {folder}: cannot be read now (Stale file handle); looking again"]
+    assert said == [f"--results {folder}: cannot be read now (Stale file handle); trying again"]
     left[0] = 10**9
     answer = study("status", "--results", folder)
     assert (answer.code, answer.err) == (2, f"--results {folder}: cannot be read now (Stale file handle)\n")
 
 
 def test_another_part_of_the_same_name_is_read_anew(tmp_path: Path) -> None:
-    reader = Reader(tmp_path, print)
+    reader = ResultsReader(tmp_path, print)
     leave(tmp_path, trial(0), None, status="failed")
     assert [row["status"] for row in reader.read().trials] == ["failed"]
     part_path(tmp_path, trial(0).id, PROTOCOL.id).unlink()

@@ -136,7 +136,10 @@ def test_a_format_is_stronger_than_a_suffix(study, results, tmp_path):
         (["comparisons", "--level", "95"], "level 95: must be between 0 and 1"),
         (["best", "--dataset", "digts"], "--dataset digts: unknown; did you mean digits?"),
         (["best", "--protocol", "x"], "--protocol x: unknown"),
-        (["best", "--output", "table.html"], "--output table.html: no format has this suffix"),
+        (
+            ["best", "--output", "table.html"],
+            "--output table.html: unknown suffix; must be one of .csv, .md, .tex, .txt, or give --format",
+        ),
         (["searches"], "table searches: No search has a trial among these rows"),
         (["published"], "table published: The published models are of cifar10"),
     ],

@@ -122,7 +122,7 @@ def test_the_papers_arithmetic(plan, ask, tmp_path):
     }
     assert published == {CELEBA: 12, "cifar10": 10, LSUN: 9}
     assert re.fullmatch(r"about [\d,]+ d \d+ h on 8 GPUs, from counted operations and an assumed speed", last(answer))
-    assert "shared: trials that stand in a line above" in answer.out
+    assert "shared: trials that are already counted in a line above" in answer.out
     assert not list(tmp_path.iterdir())
 
 
@@ -226,7 +226,7 @@ def test_all_is_there(plan, ask, tmp_path):
         leave(tmp_path / "results", trial)
     answer = plan("grid", "--methods", "none", "--settings", 2)
     assert table(answer) == {("grid", "digits", "none"): {"trials": "2", "present": "2"}}
-    assert last(answer) == "all trials are there"
+    assert last(answer) == "all trials are finished"
 
 
 @pytest.mark.parametrize(
@@ -383,9 +383,9 @@ def test_hours_in_words(hours, words):
         (["bo", "--trials-per-round", 0], "--trials-per-round 0: must be 1 or more."),
         (
             ["bo", "--settings", 3],
-            "--settings 3: a search has rounds and no settings; use --rounds and --trials-per-round.",
+            "--settings 3: has no effect on a search; use --rounds and --trials-per-round instead.",
         ),
-        (["bo", "--seeds", 3], "--seeds 3: a search has rounds and no seeds; use --rounds and --trials-per-round."),
+        (["bo", "--seeds", 3], "--seeds 3: has no effect on a search; use --rounds and --trials-per-round instead."),
         (["grid", "--gpus", 0], "--gpus 0: must be 1 or more."),
         (["grid", "--gpus", "half"], "Invalid value for '--gpus'"),
         (["grid", "--discriminator-steps", 0], "--discriminator-steps 0: must be 1 or more"),

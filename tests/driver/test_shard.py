@@ -66,6 +66,6 @@ def test_searches_are_split_whole_and_by_name(study, tmp_path, methods):
         if mine:
             assert int(answer.out.partition(": ")[2].split()[0]) == 2 * len(mine), "two trials each"
         else:
-            assert answer.out == f"part {index}/3: it has no search.\n"
+            assert answer.out == f"part {index}/3 contains no search.\n"
         counts.append(len(mine))
     assert sum(counts) == 4

@@ -1,1 +1,1 @@
-"""The commands that list what there is: methods, datasets and search spaces."""
+"""The commands that list the methods, datasets and search spaces, and those that prepare data."""

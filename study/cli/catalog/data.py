@@ -1,21 +1,30 @@
-"""The commands about data: what there is, its preparation, its check, and how far its splits are apart."""
+"""`study data prepare` and `study data verify`: prepare datasets, and check prepared ones."""
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from study.cli import options
-from study.cli.catalog.datasets import _bytes, _defaults
+from study.cli.catalog.datasets import defaults_line, size_in_bytes
 from study.core.errors import InputError
-from study.driver.request import DataFolder
+from study.driver.request import DataFolder, one_of
 
 if TYPE_CHECKING:
-    pass
+    from rich.progress import TaskID
 
+    from study.data.prepared import Preparation
+    from study.data.report import ProgressCallback
 
-app = typer.Typer(help="Prepare datasets, and check them.", no_args_is_help=True)
+IMAGES_PANEL = "Your own images"
+SECONDS_PER_LINE = 30.0
+"""Seconds between progress lines if the output is not a terminal."""
+
+app = typer.Typer(
+    help="Prepare datasets, check them, and measure the distance between their splits.", no_args_is_help=True
+)
 
 
 @app.command(
@@ -24,98 +33,123 @@ app = typer.Typer(help="Prepare datasets, and check them.", no_args_is_help=True
 )
 @options.spread
 def prepare(
-    name: Annotated[str, typer.Argument(help="A dataset of `study datasets`, or a new name for images of your own.")],
+    name: Annotated[str, typer.Argument(help="A dataset of `study datasets`, or a new name for your own images.")],
     *,
     source: Annotated[
         str | None,
-        typer.Option(help="What holds the images: a folder, an archive, an LMDB, parquet files, hf://OWNER/NAME."),
+        typer.Option(
+            help="The images: a folder, an archive, an LMDB, parquet files, or a Hugging Face dataset hf://OWNER/NAME.",
+            metavar="PATH",
+        ),
     ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch them from where they are published.")] = False,
-    resolution: Annotated[int | None, typer.Option(help="Side of your own images in pixels.", metavar="R")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Download the images from their publisher.")] = False,
+    resolution: Annotated[
+        int | None,
+        typer.Option(
+            help="Height and width of the prepared images, in pixels.", metavar="R", rich_help_panel=IMAGES_PANEL
+        ),
+    ] = None,
     fit: Annotated[
-        str | None, typer.Option(help="How your own reach it: crop, pad, resize or exact.  [default: resize]")
+        str | None,
+        one_of(
+            ("crop", "pad", "resize", "exact"),
+            help="How images of another size reach the resolution.  [default: resize]",
+            panel=IMAGES_PANEL,
+        ),
     ] = None,
     test_fraction: Annotated[
-        float | None, typer.Option(help="Share of your own held out where no test/ is.  [default: 0.1]", metavar="F")
+        float | None,
+        typer.Option(
+            help="Fraction of the images for the test split, if there is no test/ folder.  [default: 0.1]",
+            metavar="F",
+            rich_help_panel=IMAGES_PANEL,
+        ),
     ] = None,
     folder: DataFolder,
 ) -> None:
-    """Prepare a dataset once, as memory-mapped arrays with a manifest, or register images of your own under a new name.
+    """Prepare a dataset once, as memory-mapped arrays with a manifest; or register your own images under a new name.
 
-    Of your own, sub-folders are classes, train/ and test/ are the splits where both exist, and an .npz has arrays
-    x_train, x_test, y_train and y_test. Images of other kinds are converted in one stated way, and counted.
+    In a folder of your own images, each sub-folder is a class, and train/ and test/ are the splits if both exist. An
+    .npz file has the arrays x_train, x_test, y_train and y_test. Images of another format are converted and counted.
     """
     if download == (source is not None):
         if download:
-            raise InputError(f"--source {source} --download: give one of the two.")
-        raise InputError("--source: missing; give what holds the images, or --download where there is one.")
+            raise InputError(f"--source {source} --download: give only one of the two.")
+        raise InputError(
+            "--source: missing; give the folder or file of the images, or --download if the dataset has a download."
+        )
     from study import data
 
-    wanted: dict[str, Any] = {"resolution": resolution, "fit": fit, "test_fraction": test_fraction}
-    with _Bar() as show:
-        made = data.prepare(name, source, folder.data_dir, show, **wanted)
-    _show_prepared(made)
+    with _ProgressBar() as show:
+        preparation = data.prepare(
+            name, source, folder.data_dir, show, resolution=resolution, fit=fit, test_fraction=test_fraction
+        )
+    _show_prepared(preparation)
     if name not in data.built_in():
         dataset = data.get(name, folder.data_dir)
-        n = min(dataset.n_score, made.manifest["splits"]["test"]["shape"][0])
-        print(f"defaults: {_defaults(dataset)} on {n:,} images; fit {dataset.fit}")
+        n = min(dataset.n_score, preparation.manifest["splits"]["test"]["shape"][0])
+        print(f"defaults: {defaults_line(dataset)} on {n:,} images; fit {dataset.fit}")
         print(f"use it: study run grid --dataset {name}")
 
 
-def _show_prepared(made: Any) -> None:
+def _show_prepared(preparation: "Preparation") -> None:
     from study.data import report_lines
 
-    manifest = made.manifest
+    manifest = preparation.manifest
     splits = ", ".join(f"{split['shape'][0]:,} {title}" for title, split in manifest["splits"].items())
     channels, side, _ = manifest["splits"]["train"]["shape"][1:]
-    print(f"{'kept, as it holds the same images' if made.kept else 'prepared'}: {made.folder}")
+    outcome = "already prepared from the same images" if preparation.kept else "prepared"
+    print(f"{outcome}: {preparation.folder}")
     colour = "RGB" if channels == 3 else "grey"
-    print(f"{splits}, {side}x{side} {colour}; {manifest['sha256'][:16]}; {made.images / made.seconds:,.0f} images/s")
+    rate = preparation.images / preparation.seconds
+    print(f"{splits}, {side}x{side} {colour}; {manifest['sha256'][:16]}; {rate:,.0f} images/s")
     if classes := manifest.get("classes"):
         print(f"{len(classes)} classes: {', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}")
     print("\n".join(report_lines(manifest)))
 
 
-class _Bar:
-    """A progress bar with rate and time left on a terminal; elsewhere a line now and then where it takes long."""
+class _ProgressBar:
+    """Shows progress: on a terminal a bar with rate and remaining time, otherwise a line every 30 seconds."""
 
-    EVERY = 30.0
+    def __enter__(self) -> "ProgressCallback":
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as ProgressBars
 
-    def __enter__(self) -> Any:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        what, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
-        columns = (what, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+        name, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
+        columns = (name, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
         self._terminal = sys.stdout.isatty()
-        self._bar = Progress(*columns, disable=not self._terminal)
-        self._tasks: dict[str, Any] = {}
-        self._said = self._last = self._start = time.monotonic()
+        self._bar = ProgressBars(*columns, disable=not self._terminal)
+        self._tasks: dict[str, TaskID] = {}
+        self._last_line = self._last_call = self._start = time.monotonic()
         self._bar.__enter__()
         return self.show
 
-    def show(self, what: str, done: int, total: int) -> None:
+    def show(self, task: str, done: int, total: int) -> None:
+        """Show that `done` of the `total` steps of a task are done; a new task gets a bar of its own."""
         now = time.monotonic()
-        if what not in self._tasks:
-            self._tasks[what], self._start = self._bar.add_task(what, total=total, rate=""), self._last
-        self._last = now
+        if task not in self._tasks:
+            self._tasks[task], self._start = self._bar.add_task(task, total=total, rate=""), self._last_call
+        self._last_call = now
         rate = f"{done / (now - self._start):,.0f}/s" if now > self._start else ""
-        self._bar.update(self._tasks[what], completed=done, total=total, rate=rate)
-        if not self._terminal and now - self._said > self.EVERY:
-            self._said = now
-            print(f"{what}: {done:,} of {total:,}, {rate}", file=sys.stderr, flush=True)
+        self._bar.update(self._tasks[task], completed=done, total=total, rate=rate)
+        if not self._terminal and now - self._last_line > SECONDS_PER_LINE:
+            self._last_line = now
+            print(f"{task}: {done:,} of {total:,}, {rate}", file=sys.stderr, flush=True)
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
 
 
 @app.command(epilog="Example: `study data verify celeba-hq-128`")
 @options.spread
 def verify(name: options.DatasetArgument, *, folder: DataFolder) -> None:
-    """Read every prepared pixel and label, and compare with the hashes in the manifest."""
+    """Read all prepared images and labels, and compare them with the hashes in the manifest."""
     from study import data
 
     start = time.perf_counter()
     images = data.verify(name, folder.data_dir)
     size, seconds = images.train.nbytes + images.test.nbytes, time.perf_counter() - start
     counts = f"{len(images.train):,} train, {len(images.test):,} test"
-    print(f"{name}: intact; {counts}; {images.sha256[:16]}; {_bytes(size)} in {seconds:.1f} s")
+    print(f"{name}: intact; {counts}; {images.sha256[:16]}; {size_in_bytes(size)} in {seconds:.1f} s")

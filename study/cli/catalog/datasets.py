@@ -1,6 +1,6 @@
 """`study datasets`: list the datasets."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -9,8 +9,7 @@ from study.core.errors import InputError
 from study.driver.request import DataFolder
 
 if TYPE_CHECKING:
-    pass
-
+    from study.data.dataset import Dataset
 
 app = typer.Typer()
 
@@ -18,17 +17,17 @@ app = typer.Typer()
 @app.command(epilog="Example: `study datasets`")
 @options.spread
 def datasets(*, folder: DataFolder) -> None:
-    """List the datasets: which are ready, what a study does with them, and how to get the others."""
+    """List the datasets: their default settings, whether they are prepared, and the command that prepares them."""
     from study import data
     from study.data import user
 
     path = data.data_dir(folder.data_dir)
     for name, dataset in data.all_datasets(path).items():
         ready = data.is_ready(name, path)
-        size = _bytes(data.size_on_disk(name, path))
+        size = size_in_bytes(data.size_on_disk(name, path))
         print(f"{name}  ({'embedded' if dataset.embedded else f'{size} in {path}' if ready else 'not prepared'})")
         print(f"    {dataset.description}")
-        print(f"    {_defaults(dataset)}")
+        print(f"    {defaults_line(dataset)}")
         if not ready:
             print(f"    {data.prepare_command(name, path)}")
     for name, found in user.registered(path).items():
@@ -36,10 +35,12 @@ def datasets(*, folder: DataFolder) -> None:
             print(f"{name}  (damaged)\n    {found}")
 
 
-def _defaults(dataset: Any) -> str:
+def defaults_line(dataset: "Dataset") -> str:
+    """The default settings of a dataset in one line."""
     steps = f"{dataset.discriminator_steps:,} D updates, scored every {dataset.checkpoint_every:,}"
     return f"{dataset.architecture} of width {dataset.width}, {steps} by {dataset.extractor}"
 
 
-def _bytes(size: int) -> str:
+def size_in_bytes(size: int) -> str:
+    """A number of bytes in MB or GB, with the unit."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"

@@ -1,4 +1,4 @@
-"""`study methods`: list what a method is made of."""
+"""`study methods`: list the parts that a method is made of."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +14,11 @@ app = typer.Typer()
 
 @app.command(epilog="Example: `study methods --sizes`")
 def methods(
-    sizes: Annotated[bool, typer.Option("--sizes", help="Add the parameter counts of the architectures.")] = False,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Also show the number of parameters of each architecture.")
+    ] = False,
 ) -> None:
-    """List the menus that a method is made of, each member with its source and its options."""
+    """List the architectures, losses, normalizations, penalties and constraints, with their sources and options."""
     from study.core.trial import option_word
     from study.gan.architectures import ARCHITECTURES, parameter_counts
     from study.gan.methods.menu import MENUS

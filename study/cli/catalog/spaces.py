@@ -1,6 +1,7 @@
-"""The command that shows the search spaces: what each has for which dataset, and its settings."""
+"""`study spaces`: list the search spaces with their sizes per dataset, or the settings of one space."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +9,11 @@ from study.cli import options
 from study.core.errors import InputError
 from study.core.text import aligned
 from study.driver.request import DataFolder, Selection
+
+if TYPE_CHECKING:
+    from search_spaces import SearchSpace
+    from study.data.dataset import Dataset
+    from study.driver.spaces.expand import ExpandedSetting
 
 COLUMNS = ("architecture", "method", "learning_rate", "beta1", "beta2", "n_dis", "penalty_weight", "seeds")
 
@@ -18,77 +24,87 @@ app = typer.Typer()
 @app.command(epilog="Examples: `study spaces --dataset cifar10`, `study spaces published --dataset cifar10`")
 @options.spread
 def spaces(
-    name: Annotated[str | None, typer.Argument(help="A space, or a file of your own, to see its settings.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A search space, or the path of your own file, to show its settings.")
+    ] = None,
     *,
     dataset: Annotated[
-        str | None, typer.Option(help="A dataset; see `study datasets`.  [default: all that fit, or the first]")
+        str | None,
+        typer.Option(
+            help="A dataset; see `study datasets`.  [default: all datasets; with a space, the first that it fits]",
+            metavar="NAME",
+        ),
     ] = None,
     folder: DataFolder,
 ) -> None:
-    """List the search spaces with their sources and sizes, or the settings of one."""
+    """List the search spaces with their sources and sizes, or the settings of one space."""
     import search_spaces
     from study import data
     from study.driver.spaces import user_space
 
     path = data.data_dir(folder.data_dir)
-    chosen = {dataset: data.get(dataset, path)} if dataset else data.all_datasets(path)
+    datasets = {dataset: data.get(dataset, path)} if dataset else data.all_datasets(path)
     if name is not None:
-        _show_settings(user_space.find(name), chosen)
+        _show_settings(user_space.find(name), datasets)
         return
     for space in search_spaces.spaces().values():
         print(f"{space.name}: {space.description}\n    {space.source}")
-        for line in _size_lines(space, chosen):
+        for line in _size_lines(space, datasets):
             print(f"    {line}")
 
 
-def _expand(space: Any, declared: Any) -> list[Any] | InputError:
-    """The settings of a space on a dataset, or why there are none."""
+def _expand(space: "SearchSpace", dataset: "Dataset") -> "Sequence[ExpandedSetting] | InputError":
+    """The settings of a space on a dataset, or the error if the space does not fit it."""
     from study.driver.spaces.expand import expand
 
     try:
-        return expand(space, declared, Selection())
+        return expand(space, dataset, Selection())
     except InputError as error:
         return error
 
 
-def _size(space: Any, declared: Any, settings: list[Any]) -> str:
-    """Settings and trials, and how long one is where that is not the dataset's to say."""
-    steps = f" of {space.steps(declared.discriminator_steps):,} D updates" if space.extra_steps else ""
+def _size(space: "SearchSpace", dataset: "Dataset", settings: "Sequence[ExpandedSetting]") -> str:
+    """The number of settings and trials, and the length of a trial if the space changes it."""
+    steps = f" of {space.steps(dataset.discriminator_steps):,} D updates" if space.extra_steps else ""
     return f"{len(settings):,} settings, {sum(setting.seeds for setting in settings):,} trials{steps}"
 
 
-def _size_lines(space: Any, chosen: dict[str, Any]) -> list[str]:
-    """How large a space is on each dataset that it fits, datasets of equal size together; or why it fits none."""
+def _size_lines(space: "SearchSpace", datasets: "Mapping[str, Dataset]") -> list[str]:
+    """The size of a space per dataset, with datasets of equal size in one line; or the reason if it fits none."""
     if space.choose:
-        return [f"chosen from the trials of a results folder: study plan {space.name} --results DIR"]
+        return [f"taken from the best trials of a results folder: study plan {space.name} --results DIR"]
     fitting: dict[str, list[str]] = {}
     reasons: list[str] = []
-    for name, declared in chosen.items():
-        expanded = _expand(space, declared)
+    for name, dataset in datasets.items():
+        expanded = _expand(space, dataset)
         if isinstance(expanded, InputError):
             reasons.append(str(expanded))
         else:
-            fitting.setdefault(_size(space, declared, expanded), []).append(name)
+            fitting.setdefault(_size(space, dataset, expanded), []).append(name)
     return [f"{size}: {', '.join(names)}" for size, names in fitting.items()] or reasons[:1]
 
 
-def _show_settings(space: Any, chosen: dict[str, Any]) -> None:
-    """The settings on the dataset, or on the one that is `study run`'s default or else the first that fits."""
-    expanded = {name: _expand(space, declared) for name, declared in chosen.items()}
+def _show_settings(space: "SearchSpace", datasets: "Mapping[str, Dataset]") -> None:
+    """Print the settings on one of the datasets: digits, the default of `study run`, or else the first that fits.
+
+    Raises:
+        InputError: the space fits none of them.
+    """
+    expanded = {name: _expand(space, dataset) for name, dataset in datasets.items()}
     fitting = {name: settings for name, settings in expanded.items() if not isinstance(settings, InputError)}
     if not fitting:
         raise next(error for error in expanded.values() if isinstance(error, InputError))
-    dataset = "digits" if "digits" in fitting else next(iter(fitting))
-    settings = fitting.pop(dataset)
-    print(f"{space.name} on {dataset}: {_size(space, chosen[dataset], settings)}; {space.source}")
+    shown = "digits" if "digits" in fitting else next(iter(fitting))
+    settings = fitting.pop(shown)
+    print(f"{space.name} on {shown}: {_size(space, datasets[shown], settings)}; {space.source}")
     if fitting:
-        print(f"--dataset shows those on {', '.join(fitting)}")
+        print(f"use --dataset to show the settings on {', '.join(fitting)}")
     print()
     print(*_table(settings), sep="\n")
 
 
-def _table(settings: list[Any]) -> list[str]:
-    """Lines of left-aligned columns: words as they are, numbers in full, - for none."""
+def _table(settings: "Sequence[ExpandedSetting]") -> list[str]:
+    """A table with left-aligned columns, one setting per line; numbers have all their digits, and - stands for none."""
     published = any(setting.published for setting in settings)
     rows = [[*COLUMNS, "published_fid"] if published else list(COLUMNS)]
     for setting in settings:

@@ -1,1 +1,1 @@
-"""The commands that plan, train and measure speed."""
+"""The commands that plan and run trials, and the one that measures speed."""

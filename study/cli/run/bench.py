@@ -1,36 +1,25 @@
-"""The command that measures the speed of training, and of scoring, on this machine."""
+"""`study bench`: measure the speed of training and scoring on this machine."""
 
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from study.cli import options, terminal
+from study.cli.run.bench_options import AUTO, CaseOptions, ScoringCaseOptions
 from study.cli.run.bench_tables import CAPTION, PACKS_CAPTION, SCORING_CAPTION, block, packs_block, scoring_block
 from study.core.errors import InputError, look_up
-from study.core.trial import FLOAT32
-from study.driver.request import (
-    RESOURCES,
-    SCORED,
-    TRAINED,
-    CheckpointOptions,
-    DataFolder,
-    Folders,
-    NetworkOptions,
-    Request,
-    ScoringOptions,
-    check_positive,
-)
+from study.driver.request import CheckpointOptions, DataFolder, Folders, Request, ScoringOptions, check_positive
 
 if TYPE_CHECKING:
+    from analysis.tables import Block
     from study.training.bench.cases import Case
 
 SCORED_IMAGES = 10_000
-AUTO = "auto"
+"""Number of generated images that --scoring scores."""
 
 app = typer.Typer()
 
@@ -42,132 +31,52 @@ app = typer.Typer()
 @options.spread
 def bench(
     *,
-    all_rows: Annotated[bool, typer.Option("--all", help="Measure every row that this machine can run.")] = False,
+    all_rows: Annotated[
+        bool, typer.Option("--all", help="Measure all rows of the standard table that this machine can run.")
+    ] = False,
     scoring: Annotated[
         bool,
-        typer.Option(
-            "--scoring", help="Measure scoring 10,000 images instead, beside training from checkpoint to checkpoint."
-        ),
+        typer.Option("--scoring", help="Compare the time to score 10,000 images with the time to train."),
     ] = False,
-    architecture: Annotated[
-        str | None,
-        typer.Option(help="Architecture of both networks.  [default: resnet_cifar]", rich_help_panel=TRAINED),
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            help="Method, as in --methods of other commands.  [default: spectral_norm]", rich_help_panel=TRAINED
-        ),
-    ] = None,
-    resolution: Annotated[
-        int | None,
-        typer.Option(
-            help="Height and width of images in pixels.  [default: the architecture's in the study]",
-            rich_help_panel=TRAINED,
-        ),
-    ] = None,
-    network: NetworkOptions,
-    n_dis: Annotated[
-        int | None,
-        typer.Option(help="Discriminator updates per generator update.  [default: 5]", rich_help_panel=TRAINED),
-    ] = None,
-    pack: Annotated[
-        str | None,
-        typer.Option(
-            help="Trials in one program; `auto` measures which number is fastest, for `study run --pack auto`.  "
-            "[default: 1]",
-            metavar="auto|N",
-            rich_help_panel=RESOURCES,
-        ),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Device: cpu, cuda or cuda:N.  [default: cpu]", rich_help_panel=RESOURCES)
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(help="CPU threads; with more than one, wall time is measured.", rich_help_panel=RESOURCES),
-    ] = None,
-    repeats: Annotated[int, typer.Option(help="Measured turns of each loop.", metavar="N")] = 3,
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="For --scoring: dataset of the scored images.  [default: digits]", rich_help_panel=SCORED),
-    ] = None,
-    extractor: Annotated[
-        str | None,
-        typer.Option(help="For --scoring: feature network.  [default: the dataset's]", rich_help_panel=SCORED),
-    ] = None,
-    extractor_weights: Annotated[
-        Path | None,
-        typer.Option(help="For --scoring: weights file for the extractor.", metavar="FILE", rich_help_panel=SCORED),
-    ] = None,
-    checkpoint_every: Annotated[
-        int | None,
-        typer.Option(
-            help="For --scoring: discriminator updates between checkpoints.  [default: the dataset's]",
-            metavar="N",
-            rich_help_panel=SCORED,
-        ),
-    ] = None,
-    folder: DataFolder,
+    repeats: Annotated[int, typer.Option(help="Number of measurements of each loop.", metavar="N")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+    case: CaseOptions,
+    scored: ScoringCaseOptions,
+    folder: DataFolder,
 ) -> None:
-    """Measure training against a plain PyTorch loop of the same networks, on one core; one row takes minutes.
+    """Compare the speed of training with a plain PyTorch loop of the same networks. One row takes minutes.
 
-    Speeds are medians over turns of both loops.
+    The two loops run in turn, on one CPU core unless --device or --threads is given. The speeds are medians over
+    --repeats measurements.
     """
-    own = {
-        "architecture": architecture,
-        "method": method,
-        "resolution": resolution,
-        "width": network.width,
-        "batch_size": network.batch_size,
-        "latent_dim": network.latent_dim,
-        "n_dis": n_dis,
-        "precision": None if network.precision == FLOAT32 else network.precision,
-        "pack": _number_of_trials(pack),
-        "device": device,
-        "threads": threads,
-    }
-    asked = {field: value for field, value in own.items() if value is not None}
-    check_positive(repeats=repeats, n_dis=n_dis, checkpoint_every=checkpoint_every)
-    if all_rows and (scoring or asked.keys() - {"device"}):
-        raise InputError("--all: measures the rows of the table as they are; leave all other choices but --device out.")
-    scored: dict[str, Any] = {
-        "dataset": dataset,
-        "extractor": extractor,
-        "extractor_weights": extractor_weights,
-        "checkpoint_every": checkpoint_every,
-    }
+    changes = case.changes()
+    check_positive(repeats=repeats)
+    if all_rows and (scoring or changes.keys() - {"device"}):
+        raise InputError(
+            "--all: measures the rows of the standard table; omit all options except --device, --repeats and --json."
+        )
     if scoring:
-        rows = [_scoring_row(asked, repeats, folder, **scored)]
+        rows = [_scoring_row(changes, repeats, folder, scored)]
         _show(rows, scoring_block(rows), SCORING_CAPTION, as_json=as_json)
         return
-    if given := [name for name, value in scored.items() if value is not None]:
-        raise InputError(f"--{given[0].replace('_', '-')}: is for --scoring; add that, or leave it out.")
+    if needless := [name for name, value in vars(scored).items() if value is not None]:
+        option = f"--{needless[0].replace('_', '-')}"
+        raise InputError(f"{option}: has an effect only with --scoring; add --scoring, or omit {option}.")
     from study.training.bench.measure import measure
     from study.worker.record import now
 
-    if pack == AUTO:
-        _measure_packs(asked, repeats, folder, as_json=as_json)
+    if case.pack == AUTO:
+        _measure_packs(changes, repeats, folder, as_json=as_json)
         return
     rows = []
-    for case in _cases(asked, all_rows=all_rows):
-        print(f"measuring {case.name}", file=sys.stderr)
-        rows.append({**measure(case, repeats).to_dict(), "measured_at": now()})
+    for measured in _cases(changes, all_rows=all_rows):
+        print(f"measuring {measured.name}", file=sys.stderr)
+        rows.append({**measure(measured, repeats).to_dict(), "measured_at": now()})
     _show(rows, block(rows), CAPTION, as_json=as_json)
 
 
-def _number_of_trials(pack: str | None) -> int | None:
-    """The number that was given; None where none was, or AUTO."""
-    if pack is None or pack == AUTO:
-        return None
-    if not pack.isdecimal() or int(pack) < 1:
-        raise InputError(f"--pack {pack}: must be {AUTO}, or a whole number from 1.")
-    return int(pack)
-
-
-def _measure_packs(asked: dict[str, Any], repeats: int, folder: DataFolder, *, as_json: bool) -> None:
-    """Measure the sizes of networks that are declared, or the one that was asked for, and put them on record."""
+def _measure_packs(changes: dict[str, Any], repeats: int, folder: DataFolder, *, as_json: bool) -> None:
+    """Measure the best pack size of the standard networks, or of the requested one, and save it in the data folder."""
     import torch
 
     from study import data
@@ -176,54 +85,55 @@ def _measure_packs(asked: dict[str, Any], repeats: int, folder: DataFolder, *, a
     from study.training.bench.packing import measure_packs
     from study.worker.record import now
 
-    if asked.keys() - {"device"}:
-        cases = _cases(asked, all_rows=False)
+    if changes.keys() - {"device"}:
+        cases = _cases(changes, all_rows=False)
     else:
-        check_device(where := asked.get("device", "cpu"))
-        cases = possible([replace(case, device=where) for case in PACKS if where.startswith(case.device)])
-    rows, found = [], {}
+        check_device(target := changes.get("device", "cpu"))
+        cases = possible([replace(case, device=target) for case in PACKS if target.startswith(case.device)])
+    rows, best = [], {}
     for case in cases:
         print(f"measuring packs of {case.name}", file=sys.stderr)
         measured = measure_packs(case, repeats)
         size = {name: getattr(case, name) for name in packs.DECIDES[:-1]}
         device = device_name(case.device) if case.on_gpu else "cpu"
-        found[(*map(str, size.values()), device)] = measured.best
-        about = {"device_name": device_name(case.device), "torch": torch.__version__, "measured_at": now()}
-        rows.append({**size, "device": device, "pack": measured.best, "gains": measured.gains, **about})
-    path = packs.add_measured(data.data_dir(folder.data_dir), found)
+        best[(*map(str, size.values()), device)] = measured.best
+        environment = {"device_name": device_name(case.device), "torch": torch.__version__, "measured_at": now()}
+        rows.append({**size, "device": device, "pack": measured.best, "gains": measured.gains, **environment})
+    path = packs.add_measured(data.data_dir(folder.data_dir), best)
     _show(rows, packs_block(rows), PACKS_CAPTION, as_json=as_json)
-    print(f"on record for --pack auto: {path}", file=sys.stderr)
+    print(f"saved for --pack auto: {path}", file=sys.stderr)
 
 
-def _cases(asked: dict[str, Any], *, all_rows: bool) -> "Sequence[Case]":
-    """The rows of the table, of one device where it was asked for; or the first with what was asked for, checked."""
+def _cases(changes: dict[str, Any], *, all_rows: bool) -> "Sequence[Case]":
+    """The cases to measure: the standard table, on one device if --device is given; or one case with the given options.
+
+    Raises:
+        InputError: the device is not available, or the case is not valid.
+    """
     from study.gan.architectures import ARCHITECTURES
     from study.training.bench.cases import CASES, check_device, possible
 
-    if all_rows and "device" in asked:
-        check_device(asked["device"])
-        return possible([replace(case, **asked) for case in CASES if asked["device"].startswith(case.device)])
+    if all_rows and "device" in changes:
+        check_device(changes["device"])
+        return possible([replace(case, **changes) for case in CASES if changes["device"].startswith(case.device)])
     if all_rows:
         return possible(CASES)
-    if "architecture" in asked:
-        (size, *_) = look_up("--architecture", asked["architecture"], ARCHITECTURES).study_sizes
-        asked = {"resolution": size, **asked}
-    case = replace(CASES[0], **asked)
+    if "architecture" in changes:
+        (size, *_) = look_up("--architecture", changes["architecture"], ARCHITECTURES).study_sizes
+        changes = {"resolution": size, **changes}
+    case = replace(CASES[0], **changes)
     case.check()
     return [case]
 
 
 def _scoring_row(
-    asked: dict[str, Any],
-    repeats: int,
-    folder: DataFolder,
-    *,
-    dataset: str | None,
-    extractor: str | None,
-    extractor_weights: Path | None,
-    checkpoint_every: int | None,
+    changes: dict[str, Any], repeats: int, folder: DataFolder, scored: ScoringCaseOptions
 ) -> dict[str, Any]:
-    """The row of the dataset's own networks and images, with what was asked for."""
+    """Measure scoring with the networks and images of a dataset, changed by the given options; returns the row.
+
+    Raises:
+        InputError: an option has no effect here, or the case is not valid.
+    """
     from study import data
     from study.driver.planning import plan
     from study.training.bench.cases import CASES
@@ -231,21 +141,23 @@ def _scoring_row(
     from study.worker.execute import load
     from study.worker.record import now
 
-    if wrong := asked.keys() & {"resolution", "pack", "threads"}:
+    if needless := changes.keys() & {"resolution", "pack", "threads"}:
         raise InputError(
-            f"--{min(wrong)}: has no meaning with --scoring, which trains one trial of a dataset on a core."
+            f"--{min(needless)}: has no effect with --scoring, which measures one trial on one core; omit it."
         )
-    dataset = dataset or "digits"
+    dataset = scored.dataset or "digits"
     request = Request(
         datasets=[dataset],
         folders=Folders(data_dir=folder.data_dir),
-        scoring=ScoringOptions(n_fake=SCORED_IMAGES, extractor=extractor, extractor_weights=extractor_weights),
-        checkpoints=CheckpointOptions(checkpoint_every=checkpoint_every),
+        scoring=ScoringOptions(
+            n_fake=SCORED_IMAGES, extractor=scored.extractor, extractor_weights=scored.extractor_weights
+        ),
+        checkpoints=CheckpointOptions(checkpoint_every=scored.checkpoint_every),
     )
     declared = data.get(dataset, request.data_dir)
     sizes = ("architecture", "width", "resolution", "channels", "batch_size", "latent_dim")
-    own = {name: getattr(declared, name) for name in sizes}
-    case = replace(CASES[0], **{**own, **asked})
+    defaults = {name: getattr(declared, name) for name in sizes}
+    case = replace(CASES[0], **{**defaults, **changes})
     case.check()
     context, _ = plan.make_context(request, declared)
     print(f"measuring {case.name}; scoring by {context.protocol.extractor}", file=sys.stderr)
@@ -254,7 +166,8 @@ def _scoring_row(
     return {**row.to_dict(), "measured_at": now()}
 
 
-def _show(rows: list[dict[str, Any]], block: Any, caption: str, *, as_json: bool) -> None:
+def _show(rows: list[dict[str, Any]], block: "Block", caption: str, *, as_json: bool) -> None:
+    """Print the rows as JSON, or as a table with its caption."""
     if as_json:
         print(json.dumps(rows, indent=2))
         return

@@ -1,28 +1,31 @@
-"""How the rows of `study bench` are shown."""
+"""The tables that `study bench` prints."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.tables import Block
 
 CAPTION = """\
-images/s: real images, of all trials of a pack; median of the turns. ratio: to the plain loop, by pairs, with its range.
-plain: eager PyTorch in float32 without TF32, or beside a tf32 row with it; one trial at a time.
-ms/D update: with its share of G's updates. memory: what training adds, on a CPU to the process, on a GPU as allocated.
-GFLOP/image: of convolutions and matrix products, after exact rewrites. of peak: of a large matrix product's rate."""
+images/s: real images per second, summed over the trials of a pack; median. ratio: to the plain loop, with its range.
+plain: eager PyTorch in float32, with TF32 only in tf32 rows; it trains one trial at a time.
+ms/D update: includes its share of the G updates. memory: added by training, to the process (CPU) or allocated (GPU).
+GFLOP/image: convolutions and matrix products, after exact rewrites. of peak: relative to one large matrix product."""
 PACKS_CAPTION = """\
-K: images per second of K trials in one program over those of one alone; medians over methods and turns.
-pack: the fewest trials that gain nearly as much as any number does; 1 where no number gains a tenth."""
+K: images per second of K trials in one program, divided by those of one trial alone; medians over methods and repeats.
+pack: the smallest K whose speedup is close to the largest one; 1 if no speedup reaches 10 %."""
 SCORING_CAPTION = """\
-training: the D updates between two checkpoints, with G's. scoring: generating and scoring the images once."""
+training: the D and G updates between two checkpoints. scoring: generating and scoring the images once."""
 
 
 def _title(rows: list[dict[str, Any]]) -> str:
-    """Where, when and with what it was measured."""
+    """The devices, the PyTorch version and the date of the measurements."""
     names = ", ".join(dict.fromkeys(row["device_name"] for row in rows))
     return f"{names}; torch {rows[0]['torch']}; {rows[0]['measured_at'][:10]}"
 
 
-def block(rows: list[dict[str, Any]]) -> Any:
-    """The rows in words, as `analysis.tables` prints them."""
+def block(rows: list[dict[str, Any]]) -> "Block":
+    """The table of training speeds."""
     cells: dict[str, list[str]] = {name: [str(row[name]) for row in rows] for name in ("architecture", "method")}
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "px": lambda row: f"{row['resolution']}",
@@ -47,8 +50,8 @@ def block(rows: list[dict[str, Any]]) -> Any:
     return _title(rows), cells
 
 
-def packs_block(rows: list[dict[str, Any]]) -> Any:
-    """The rows in words."""
+def packs_block(rows: list[dict[str, Any]]) -> "Block":
+    """The table of pack sizes."""
     names = ("architecture", "width", "resolution", "batch_size", "device")
     cells = {name.replace("_", " "): [str(row[name]) for row in rows] for name in names}
     for count in dict.fromkeys(count for row in rows for count in row["gains"]):
@@ -57,8 +60,8 @@ def packs_block(rows: list[dict[str, Any]]) -> Any:
     return _title(rows), cells
 
 
-def scoring_block(rows: list[dict[str, Any]]) -> Any:
-    """The rows in words."""
+def scoring_block(rows: list[dict[str, Any]]) -> "Block":
+    """The table of scoring times."""
     names = ("dataset", "architecture", "method", "extractor", "scored_images", "checkpoint_every")
     cells = {name.replace("_", " "): [str(row[name]) for row in rows] for name in names}
     cells["scoring, s"] = [f"{row['scoring_seconds']:.3g}" for row in rows]

@@ -1,4 +1,4 @@
-"""`study bo`: search ranges of hyperparameters, round by round."""
+"""`study bo`: Bayesian optimisation of hyperparameters, round by round."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -47,10 +47,10 @@ def bo(
     resources: ResourceOptions,
     running: RunningOptions,
 ) -> None:
-    """Search the paper's ranges (Table 2) by Bayesian optimisation, for each method and n_dis.
+    """Search the hyperparameter ranges of the paper (Table 2) by Bayesian optimisation, once per method and n_dis.
 
-    Each round is proposed from the scores of the rounds before it. The same command continues a search that was
-    stopped, and with more `--rounds` one that has ended.
+    The scores of all earlier rounds decide which settings the next round tries. Run the same command again to continue
+    a stopped search, or with a larger `--rounds` to extend a finished one.
     """
     from study.core.trial import content_id
     from study.driver.planning import packs
@@ -71,13 +71,14 @@ def bo(
         running=running,
     )
     session.check_resources(resources, training.precision)
-    most = packs.pack_limit(resources.pack, session.device_of(resources), request.data_dir)
+    max_pack = packs.pack_limit(resources.pack, session.device_of(resources), request.data_dir)
     searches = rounds.searches(request, chosen, search)
     if part:
-        # Whole searches: one continues from its own scores. By name, so that other methods move none.
-        searches = [one for one in searches if part.has(content_id({"search": one.name}))]
+        # A part has whole searches, because a search needs its own scores. The hash of the name decides, so that adding
+        # a method moves no other search to another part.
+        searches = [search for search in searches if part.has(content_id({"search": search.name}))]
         if not searches:
-            print(f"part {part}: it has no search.")
+            print(f"part {part} contains no search.")
             return
     if running.dry_run:
         plan = rounds.as_plan(searches, retry_failed=running.retry_failed)
@@ -86,9 +87,9 @@ def bo(
     with session.opened(request.results, part) as folder_lock:
         planned, todo = rounds.as_plan(searches, retry_failed=running.retry_failed)
         if todo:
-            _run_searches(searches, planned, todo, folder_lock, resources, running, most)
+            _run_searches(searches, planned, todo, folder_lock, resources, running, max_pack)
         else:
-            print(f"bo: all {len(searches)} searches of {search.rounds} rounds are done.")
+            print(f"bo: all {len(searches)} searches of {search.rounds} rounds are finished.")
     _conclude(searches, request.results)
 
 
@@ -99,10 +100,10 @@ def _run_searches(
     folder_lock: "FolderLock",
     resources: ResourceOptions,
     running: RunningOptions,
-    most: Callable[["Planned"], int],
+    max_pack: Callable[["Planned"], int],
 ) -> None:
-    """Run what is left of the searches, on one cluster; `most`: the largest pack that a trial may be in."""
-    from study.cli.run.live import Watch
+    """Run the remaining trials of the searches on one cluster; `max_pack` gives the largest pack size for a trial."""
+    from study.cli.run.live import ProgressDisplay
     from study.driver.cost.estimate import by_method
     from study.driver.resources import make_slots
     from study.driver.scheduler import launch, ray_cluster
@@ -110,40 +111,41 @@ def _run_searches(
     from study.driver.search.rounds import Rounds
 
     results = searches[0].context.results
-    group = by_method((one.method for one in searches), n_dis=True)
+    group = by_method((search.method for search in searches), n_dis=True)
     with ray_cluster.connected(resources.address) as present:
         slots = make_slots(*present, resources)
         estimated = session.show_plan("bo", planned, todo, results, slots)
         session.confirm(estimated.seconds, yes=running.yes)
-        code = session.checked_nodes(resources, (one.context for one in searches))
+        code = session.check_nodes(resources, (search.context for search in searches))
         total = Counter((one.trial.dataset, group(one.trial)) for one in todo)
         stopping = EarlyStopping(
-            group=lambda trial: f"{trial.dataset} {group(trial)}", grace_steps=lambda one: one.context.checkpoint_every
+            group=lambda trial: f"{trial.dataset} {group(trial)}",
+            grace_steps=lambda trial: trial.context.checkpoint_every,
         )
-        with Watch(total, (one.context for one in searches), group) as watch:
+        with ProgressDisplay(total, (search.context for search in searches), group) as display:
             launch.launch(
-                Rounds(searches, watch.say, pack_limit=most, retry_failed=running.retry_failed),
+                Rounds(searches, display.print_line, pack_limit=max_pack, retry_failed=running.retry_failed),
                 slots,
-                session.compacting(results, folder_lock, watch.add, watch.say),
+                session.compacting(results, folder_lock, display.add, display.print_line),
                 stopping=stopping if searches[0].strategy.stop_early else None,
-                say=watch.say,
+                say=display.print_line,
                 max_failures=running.max_failures,
                 code=code,
             )
 
 
 def _conclude(searches: Sequence["Search"], results: Path) -> None:
-    """What these searches found, and the exit code."""
+    """Print the results of these searches; exit with an error code if trials failed."""
     from study.cli.terminal import show_searches
 
-    datasets = list(dict.fromkeys(one.context.dataset for one in searches))
-    protocols = sorted({one.context.protocol.id for one in searches})
-    show_searches(results, datasets, protocols, searches=[one.name for one in searches])
+    datasets = list(dict.fromkeys(search.context.dataset for search in searches))
+    protocols = sorted({search.context.protocol.id for search in searches})
+    show_searches(results, datasets, protocols, searches=[search.name for search in searches])
     planned = [
-        one.planned(trial)
-        for one in searches
-        for number, trials in one.rounds().items()
-        if number <= one.strategy.rounds  # an earlier run may have asked for more
+        search.planned(trial)
+        for search in searches
+        for number, trials in search.rounds().items()
+        if number <= search.strategy.rounds  # an earlier run may have had more rounds
         for trial in trials
     ]
     session.exit_if_failed(planned, results)

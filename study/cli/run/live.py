@@ -1,4 +1,4 @@
-"""What a person sees while a study is planned and run: live on a terminal, plain lines elsewhere."""
+"""Shows the progress of a running study: a live table on a terminal, otherwise plain lines."""
 
 import sys
 import time
@@ -21,17 +21,17 @@ from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED, score_labe
 from study.worker.outcome import Outcome
 
 LINE_EVERY = 15.0
-"""Seconds between lines where the output is no terminal."""
+"""Seconds between progress lines if the output is not a terminal."""
 
 
-class Watch:
-    """Shows how a run goes. Use it as a context; `add` each outcome as it ends.
+class ProgressDisplay:
+    """Shows the progress of a run. Use it as a context manager, and `add` the outcome of each trial that ends.
 
     Args:
-        total: how many trials there will be, by dataset and group.
-        contexts: what they are run in.
-        group: the line of the table that a trial belongs to, in words.
-        packs: how many trials of each pack there will be; they end at one moment.
+        total: number of trials to run, by dataset and group.
+        contexts: one or more contexts per dataset; they give the name of the score.
+        group: the name of the row of the table that a trial is counted in.
+        packs: number of trials of each pack, by the ids of its trials. The trials of a pack end at the same time.
     """
 
     def __init__(
@@ -41,26 +41,26 @@ class Watch:
         group: Callable[[Trial], str],
         packs: Mapping[tuple[str, ...], int] | None = None,
     ) -> None:
-        self._total, self._group, self._awaited = Counter(total), group, Counter(packs)
+        self._total, self._group, self._remaining = Counter(total), group, Counter(packs)
         protocols = {context.dataset: context.protocol for context in contexts}
         self._labels = {name: score_label(vars(p)) for name, p in protocols.items()}
-        # By dataset and group. Another thread draws meanwhile: it reads copies, and whole at once.
+        # By dataset and group. Another thread draws the table while these change, so it iterates over copies.
         self._states: dict[tuple[str, str], Counter[str]] = {key: Counter() for key in self._total}
         self._best: dict[tuple[str, str], float] = {}
         self._started = self._last_line = time.monotonic()
-        self._training_since: float | None = None  # which excludes the start of Ray and its workers
+        self._training_since: float | None = None  # without the time that Ray and its workers need to start
         terminal = sys.stdout.isatty()
         self._live = Live(get_renderable=self._render, refresh_per_second=2, console=Console()) if terminal else None
 
     @classmethod
-    def of(cls, todo: Sequence[Planned]) -> "Watch":
-        """A watch of trials that are known beforehand."""
+    def for_trials(cls, todo: Sequence[Planned]) -> "ProgressDisplay":
+        """The display of a run whose trials are all known before it starts."""
         group = by_method(planned.trial.method for planned in todo)
         total = Counter((planned.trial.dataset, group(planned.trial)) for planned in todo)
         packs = Counter(planned.together for planned in todo)
         return cls(total, (planned.context for planned in todo), group, packs)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "ProgressDisplay":
         if self._live:
             self._live.start()
         return self
@@ -72,7 +72,7 @@ class Watch:
             self._live.stop()
 
     def add(self, planned: Planned, outcome: Outcome) -> None:
-        """A trial has ended."""
+        """Count a trial that has ended; print a line at once if it failed or diverged."""
         now = time.monotonic()
         if self._training_since is None:
             self._training_since = max(self._started, now - outcome.seconds)
@@ -82,16 +82,16 @@ class Watch:
         if score is not None:
             self._best[key] = min(score, self._best.get(key, score))
         if outcome.status not in (FINISHED, STOPPED):
-            self.say(f"{group} {outcome.trial_id}: {outcome.status}, {outcome.reason}")
-        self._awaited[planned.together] -= 1
-        if self._awaited[planned.together] > 0:
-            return  # amid a pack there would seem to be more time left than there is
+            self.print_line(f"{group} {outcome.trial_id}: {outcome.status}, {outcome.reason}")
+        self._remaining[planned.together] -= 1
+        if self._remaining[planned.together] > 0:
+            return  # within a pack, the estimate of the remaining time would be too long
         if not self._live and (now - self._last_line >= LINE_EVERY or self._done() == self._total.total()):
             self._last_line = now
             print(self._summary(), flush=True)
 
-    def say(self, line: str) -> None:
-        """Tell a line, above what is live."""
+    def print_line(self, line: str) -> None:
+        """Print a line; on a terminal it appears above the live table."""
         if self._live:
             self._live.console.print(line, soft_wrap=True, markup=False, highlight=False)
         else:
@@ -106,12 +106,12 @@ class Watch:
         elapsed, training = now - self._started, now - (self._training_since or self._started)
         parts = [f"{done}/{total} trials"]
         for dataset, label in self._labels.items():
-            if scored := [(best, group) for (of, group), best in list(self._best.items()) if of == dataset]:
+            if scored := [(best, group) for (name, group), best in list(self._best.items()) if name == dataset]:
                 best, group = min(scored)
                 where = f"{group}, {dataset}" if len(self._labels) > 1 else group
                 parts.append(f"best {label} {best:.2f} ({where})")
-        each = list(self._states.values())
-        states = {state: sum(counts[state] for counts in each) for state in (DIVERGED, FAILED, STOPPED)}
+        counters = list(self._states.values())
+        states = {state: sum(counts[state] for counts in counters) for state in (DIVERGED, FAILED, STOPPED)}
         parts += [f"{states[state]} {state}" for state in states if states[state]]
         if 0 < done < total:
             parts.append(f"about {duration(training / done * (total - done))} left")
@@ -119,15 +119,15 @@ class Watch:
 
     def _render(self) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for column, justify in (("dataset", "left"), ("method", "left"), ("done", "right"), ("best", "right")):
-            table.add_column(column, justify=justify)  # type: ignore[arg-type]
-        table.add_column("diverged", justify="right")
-        table.add_column("failed", justify="right")
+        for column in ("dataset", "method"):
+            table.add_column(column)
+        for column in ("done", "best", "diverged", "failed"):
+            table.add_column(column, justify="right")
         for (dataset, group), total in self._total.items():
             states, lowest = self._states[dataset, group], self._best.get((dataset, group))
             best = "-" if lowest is None else f"{lowest:.2f}"
             table.add_row(dataset, group, f"{states.total()}/{total}", best, f"{states[DIVERGED]}", f"{states[FAILED]}")
-        below = Table.grid()  # a bar by itself does not end its line
+        below = Table.grid()  # because a bar alone does not end its line
         below.add_row(ProgressBar(total=self._total.total(), completed=self._done(), width=60))
         below.add_row(Text(self._summary() if self._done() else "starting the workers"))
         return Group(table, below)

@@ -1,9 +1,9 @@
-"""`study plan`: what experiments cost, before any of them runs."""
+"""`study plan`: estimate the cost of experiments before they run."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,9 @@ from study.core.errors import InputError
 from study.core.text import aligned, duration
 from study.driver.request import (
     CHECKPOINT_EVERY,
-    RESOURCES,
-    RUNNING,
-    TRAINED,
+    EXECUTION_PANEL,
+    RESOURCES_PANEL,
+    TRAINING_PANEL,
     CheckpointOptions,
     Folders,
     KeepOptions,
@@ -26,6 +26,9 @@ from study.driver.request import (
     check_positive,
 )
 
+if TYPE_CHECKING:
+    from study.driver.cost.overview import Overview, OverviewLine
+
 app = typer.Typer()
 
 
@@ -35,16 +38,19 @@ app = typer.Typer()
 @options.spread
 def plan(
     space: Annotated[
-        str | None, typer.Argument(help="A search space, or bo.  [default: all experiments of the paper]")
+        str | None,
+        typer.Argument(
+            help="A search space, or `bo` for Bayesian optimisation.  [default: all experiments of the paper]"
+        ),
     ] = None,
     *,
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Datasets, separated by commas; `all` means those that the paper has for it.  [default: digits; "
-            "all for all experiments]",
+            help="Comma-separated datasets; `all` selects those of the paper for this space.  [default: digits, or "
+            "all without a space]",
             metavar="NAME,...",
-            rich_help_panel=TRAINED,
+            rich_help_panel=TRAINING_PANEL,
         ),
     ] = None,
     selection: Selection,
@@ -54,24 +60,29 @@ def plan(
     keep: KeepOptions,
     gpus: Annotated[
         int | None,
-        typer.Option(help="Number of GPUs to plan for.  [default: those of this machine]", rich_help_panel=RESOURCES),
+        typer.Option(
+            help="Number of GPUs to plan for.  [default: the GPUs of this machine]",
+            metavar="N",
+            rich_help_panel=RESOURCES_PANEL,
+        ),
     ] = None,
     bench: Annotated[
         Path | None,
         typer.Option(
-            help="Rows of `study bench --json`; networks are taken to be as fast as there.",
+            help="Output of `study bench --json`; its measured speeds replace the assumed ones.",
             metavar="FILE",
-            rich_help_panel=RESOURCES,
+            rich_help_panel=RESOURCES_PANEL,
         ),
     ] = None,
     folders: Folders,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Count a space of more than 100,000 trials.", rich_help_panel=RUNNING)
+        bool,
+        typer.Option("--yes", help="Plan also a space of more than 100,000 trials.", rich_help_panel=EXECUTION_PANEL),
     ] = False,
 ) -> None:
-    """Show what experiments cost: trials, how many are done already, disk, device hours and wall time.
+    """Estimate the cost of experiments: trials, finished trials, disk space, device hours and wall time.
 
-    Needs no images and no weights; `study run SPACE --dry-run` also checks everything that a run needs.
+    This needs no images and no weights. `study run SPACE --dry-run` also checks everything that a run needs.
     """
     from search_spaces.ranges import BO
     from study.driver.cost.overview import Overview
@@ -82,7 +93,7 @@ def plan(
     for name, number in (("settings", selection.settings), ("seeds", selection.seeds)):
         if space == BO and number is not None:
             raise InputError(
-                f"--{name} {number}: a search has rounds and no {name}; use --rounds and --trials-per-round."
+                f"--{name} {number}: has no effect on a search; use --rounds and --trials-per-round instead."
             )
     dataset = dataset or (options.ALL if space is None else "digits")
     request = Request(
@@ -116,7 +127,11 @@ def plan(
 
 
 def _rates(bench: Path | None, device: str) -> dict[str, float]:
-    """What was measured on such a device; raises InputError where the file holds nothing of it."""
+    """Measured speeds of the architectures on a device, "cpu" or "gpu"; empty without a file.
+
+    Raises:
+        InputError: the file is not readable as `study bench --json`, or has no row of this device.
+    """
     from study.driver.cost.flops import measured_rates
 
     if bench is None:
@@ -125,18 +140,24 @@ def _rates(bench: Path | None, device: str) -> dict[str, float]:
         rates = measured_rates(json.loads(bench.read_text()), device)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"--bench {bench}: holds no rows of study bench --json ({reason}).") from error
+        raise InputError(
+            f"--bench {bench}: is not the output of `study bench --json` ({reason}); run that command."
+        ) from error
     if not rates:
         kind = "GPU" if device == "gpu" else "CPU"
-        raise InputError(f"--bench {bench}: nothing in it was measured on a {kind}; run study bench --json on one.")
+        raise InputError(f"--bench {bench}: has no row measured on a {kind}; run `study bench --json` on a {kind}.")
     return rates
 
 
 WORDS = ("experiment", "dataset", "method")
+"""Columns of words; all others are numbers."""
 
 
-def _table(overview: Any, sums: dict[str, int]) -> list[str]:
-    """A line for each group of trials, and sums of the first so many; without columns that say nothing."""
+def _table(overview: "Overview", sums: dict[str, int]) -> list[str]:
+    """The cost table: one line per group of trials, and below the first N lines their sum, for each N of `sums`.
+
+    A column without content is omitted.
+    """
     hours = "GPU-hours" if overview.device == "gpu" else "core-hours"
     rows = [[line.space, line.dataset, line.group, *_numbers([line])] for line in overview.lines]
     for name, count in reversed(sums.items()):
@@ -146,7 +167,8 @@ def _table(overview: Any, sums: dict[str, int]) -> list[str]:
     return aligned(list(zip(*columns, strict=True)), left=sum(column[0] in WORDS for column in columns))
 
 
-def _numbers(lines: list[Any]) -> list[str]:
+def _numbers(lines: "Sequence[OverviewLine]") -> list[str]:
+    """The cells of the columns of numbers, summed over the lines."""
     trials, shared, present, left, seconds, size = (
         sum(getattr(line, name) for line in lines)
         for name in ("trials", "shared", "present", "left", "seconds", "bytes")
@@ -155,12 +177,12 @@ def _numbers(lines: list[Any]) -> list[str]:
 
 
 def _hours(hours: float) -> str:
-    """Three digits of it, or more where it is large."""
+    """A number of hours with three significant digits, or as a whole number from 100."""
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
 
 
 def _bytes(size: float) -> str:
-    """In the largest decimal unit that leaves it at 1 or more, three digits of it.
+    """A number of bytes in kB, MB, GB or TB, with three significant digits.
 
     >>> [_bytes(s) for s in (0, 170_000, 999_900, 1_500_000_000, 2_345_000_000_000)]
     ['0', '170 kB', '1 MB', '1.5 GB', '2.35 TB']
@@ -171,25 +193,25 @@ def _bytes(size: float) -> str:
     return f"{size:g}"
 
 
-def _notes(overview: Any) -> list[str]:
-    """What the table does not explain by itself."""
+def _notes(overview: "Overview") -> list[str]:
+    """Notes below the table: the meaning of "shared", and why experiments are left out."""
     shared = any(line.shared for line in overview.lines)
-    explained = ["shared: trials that stand in a line above, where they are counted"] if shared else []
+    explained = ["shared: trials that are already counted in a line above"] if shared else []
     return [*explained, *(f"{name} is left out: {why}" for name, why in overview.left_out.items())]
 
 
-def _wall(overview: Any, devices: int) -> str:
-    """How long it takes on so many devices, and what that rests on."""
+def _wall(overview: "Overview", devices: int) -> str:
+    """The wall time on a number of devices, what the estimate is based on, and the disk space of running trials."""
     from study.driver.cost.estimate import basis
 
     seconds, left, concurrent = (
         sum(getattr(line, name) for line in overview.lines) for name in ("seconds", "left", "concurrent")
     )
     if not left:
-        return "all trials are there"
+        return "all trials are finished"
     measured = sum(line.measured for line in overview.lines)
     kind = "GPUs" if overview.device == "gpu" else "CPU cores"
     wall = seconds / min(devices, concurrent)
-    states = f"states of the trials that run take up to {_bytes(overview.running_bytes(devices))} more"
+    states = f"the states of running trials need up to {_bytes(overview.running_bytes(devices))} in addition"
     rests_on = basis(measured, left, overview.device, overview.rates)
     return f"about {duration(wall)} on {devices} {kind}, {rests_on}\n{states}"

@@ -41,9 +41,9 @@ def run(
     resources: ResourceOptions,
     running: RunningOptions,
 ) -> None:
-    """Train and score every trial of a search space, and show the best of each method.
+    """Train and score all trials of a search space, then show the best trials of each method.
 
-    Finished trials are never run again: the same command resumes a study that was stopped.
+    Finished trials are not run again: run the same command to resume a stopped study.
     """
     from study.driver.planning import packs, plan
     from study.driver.planning.shard import parse_shard
@@ -62,9 +62,9 @@ def run(
         running=running,
     )
     session.check_resources(resources, training.precision)
-    most = packs.pack_limit(resources.pack, session.device_of(resources), request.data_dir)
-    everything = packs.assign_packs(plan.make_plan(request, chosen), most)
-    planned = [one for one in everything if not part or part.has(one.together[0])]
+    max_pack = packs.pack_limit(resources.pack, session.device_of(resources), request.data_dir)
+    everything = packs.assign_packs(plan.make_plan(request, chosen), max_pack)
+    planned = [trial for trial in everything if not part or part.has(trial.together[0])]
     title = f"part {part} of {chosen.name}" if part else chosen.name
     if running.dry_run:
         todo = plan.pending(planned, request.results, retry_failed=running.retry_failed)
@@ -81,6 +81,7 @@ def run(
 
 
 def _record_memberships(space: str, planned: Sequence["Planned"]) -> None:
+    """Record which trials belong to the space, once per dataset."""
     from study.storage.memberships import add_memberships
 
     for context in dict.fromkeys(p.context for p in planned):
@@ -97,8 +98,8 @@ def _run_trials(
     resources: ResourceOptions,
     running: RunningOptions,
 ) -> None:
-    """Run what is left of the plan on one cluster; nothing is written before the plan is confirmed."""
-    from study.cli.run.live import Watch
+    """Run the remaining trials of the plan on one cluster. Nothing is written before the plan is confirmed."""
+    from study.cli.run.live import ProgressDisplay
     from study.driver.cost.estimate import longest_first
     from study.driver.resources import make_slots
     from study.driver.scheduler import launch, ray_cluster
@@ -109,26 +110,28 @@ def _run_trials(
         slots = make_slots(*present, resources)
         estimated = session.show_plan(title, planned, todo, results, slots)
         session.confirm(estimated.seconds, yes=running.yes)
-        code = session.checked_nodes(resources, (one.context for one in todo))
+        code = session.check_nodes(resources, (trial.context for trial in todo))
         _record_memberships(space, everything)
-        with Watch.of(todo) as watch:
+        with ProgressDisplay.for_trials(todo) as display:
             launch.launch(
                 FixedWork(longest_first(todo, results, slots.device)),
                 slots,
-                session.compacting(results, folder_lock, watch.add, watch.say),
-                say=watch.say,
+                session.compacting(results, folder_lock, display.add, display.print_line),
+                say=display.print_line,
                 max_failures=running.max_failures,
                 code=code,
             )
 
 
 def _conclude(planned: Sequence["Planned"], results: Path, *, whole: bool) -> None:
-    """The table, the figure and the exit code of a study that has ended; of a part only where its rows are."""
+    """Print the best trials of a finished study, or of a part only the path of its rows; exit with an error code if
+    trials failed.
+    """
     from study.cli.terminal import show_best
 
     if whole:
         datasets = list(dict.fromkeys(p.trial.dataset for p in planned))
         show_best(results, datasets, sorted({p.context.protocol.id for p in planned}))
     else:
-        print(f"rows: {results / 'trials.parquet'}; `study report` shows the study when all parts are done.")
+        print(f"rows: {results / 'trials.parquet'}; `study report` shows the results when all parts are done.")
     session.exit_if_failed(planned, results)

@@ -1,4 +1,4 @@
-"""`study train`: train one trial in this process."""
+"""`study train`: train and score one trial in this process."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from study.cli import options, session
 from study.core.trial import Hyperparameters, Method
 from study.driver.request import (
     DETERMINISTIC,
-    TRAINED,
+    TRAINING_PANEL,
     CheckpointOptions,
     Folders,
     KeepOptions,
@@ -26,48 +26,55 @@ if TYPE_CHECKING:
     from study.worker.snapshot import Snapshot
 
 SAMPLES = 64
-"""Images in a sample grid."""
+"""Default number of images in a grid of samples."""
 
 app = typer.Typer()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One method with its hyperparameters: what a search space has many of."""
+class SettingOptions:
+    """One method with its hyperparameters."""
 
-    panel: ClassVar = TRAINED
+    panel: ClassVar = TRAINING_PANEL
 
     architecture: Annotated[
-        str | None, typer.Option(help="Architecture of both networks.  [default: the dataset's]")
+        str | None, typer.Option(help="Architecture of both networks.  [default: from the dataset]")
     ] = None
     loss: Annotated[str, typer.Option(help="Loss of both networks.")] = "non_saturating"
     normalization: Annotated[
-        str | None, typer.Option(help="Normalization of the discriminator; several are joined by +.  [default: none]")
+        str | None, typer.Option(help="Normalization of the discriminator; join several with +.  [default: none]")
     ] = None
     penalty: Annotated[str | None, typer.Option(help="Penalty added to the discriminator's loss.  [default: none]")] = (
         None
     )
     penalty_weight: Annotated[
-        float | None, typer.Option(help="Weight of the penalty, lambda; 1 and 10 in the study.")
+        float | None,
+        typer.Option(help="Weight of the penalty (lambda); 1 or 10 in the paper. Required with --penalty."),
     ] = None
     constraint: Annotated[
-        str | None, typer.Option(help="Constraint on the discriminator's weights or gradients.  [default: none]")
+        str | None, typer.Option(help="Constraint on the weights or gradients of the discriminator.  [default: none]")
     ] = None
     option: Annotated[
         list[str] | None,
-        typer.Option(help="Option of the method; `study methods` lists them. May be repeated.", metavar="NAME=VALUE"),
+        typer.Option(
+            help="Option of the method; `study methods` lists all options. Can be repeated.", metavar="NAME=VALUE"
+        ),
     ] = None
     learning_rate: Annotated[float, typer.Option(help="Learning rate of both networks.")] = 2e-4
-    beta1: Annotated[float, typer.Option(help="Adam's first decay rate, from 0 to below 1.")] = 0.5
-    beta2: Annotated[float, typer.Option(help="Adam's second decay rate, from 0 to below 1.")] = 0.999
+    beta1: Annotated[float, typer.Option(help="First decay rate of Adam, at least 0 and below 1.")] = 0.5
+    beta2: Annotated[float, typer.Option(help="Second decay rate of Adam, at least 0 and below 1.")] = 0.999
     n_dis: Annotated[int, typer.Option(help="Discriminator updates per generator update.")] = 1
-    seed: Annotated[int, typer.Option(help="Seed for weights and latents.")] = 0
+    seed: Annotated[int, typer.Option(help="Seed of the initial weights and of the latents.")] = 0
 
     def method(self, architecture: str) -> Method:
-        """The method, on an architecture where none was named; raises InputError where it makes no sense."""
+        """The method; `architecture` is the default one.
+
+        Raises:
+            InputError: a name is unknown, or the parts do not fit together.
+        """
         from study.gan.methods.menu import members, parse_option
 
-        made = Method(
+        method = Method(
             architecture=self.architecture or architecture,
             loss=self.loss,
             normalizations=tuple(self.normalization.split("+")) if self.normalization else (),
@@ -75,12 +82,12 @@ class Setting:
             constraint=self.constraint,
             options=tuple(parse_option(text) for text in self.option or ()),
         )
-        members(made)
-        return made
+        members(method)  # checks the names and the combination
+        return method
 
     @property
     def hyperparameters(self) -> Hyperparameters:
-        """The numbers."""
+        """The hyperparameters; raises InputError if a number is out of range."""
         return Hyperparameters(
             learning_rate=self.learning_rate,
             beta1=self.beta1,
@@ -97,7 +104,7 @@ class Setting:
 def train(
     *,
     dataset: options.Dataset = "digits",
-    setting: Setting,
+    setting: SettingOptions,
     training: TrainingOptions,
     scoring: ScoringOptions,
     checkpoints: CheckpointOptions,
@@ -105,7 +112,7 @@ def train(
     folders: Folders,
     deterministic: Annotated[bool, DETERMINISTIC] = False,
 ) -> None:
-    """Train one trial in this process, and keep a grid of images at each scored checkpoint."""
+    """Train and score one trial in this process, and save a grid of generated images at each checkpoint."""
     from study import data
     from study.driver.planning import plan
     from study.training.device import check_precision
@@ -128,13 +135,14 @@ def train(
         if todo := plan.pending([planned], request.results, retry_failed=True):
             status = _train(todo[0])
         else:
-            print(f"trial {planned.trial.id} is done already:")
+            print(f"trial {planned.trial.id} is already finished:")
             status = _show_evaluations(request.results, planned.key)
     if status == "failed":
         raise typer.Exit(session.FAILED_EXIT)
 
 
 def _train(planned: "Planned") -> str:
+    """Train the trial and print its scores as they come; returns its status."""
     from study.storage.layout import trial_folder
     from study.storage.memberships import add_memberships
     from study.storage.schema import score_label
@@ -173,7 +181,7 @@ _LOSSES = (("D loss", "discriminator_loss"), ("G loss", "generator_loss"), ("pen
 
 
 def _show_evaluations(results: Path, key: tuple[str, str]) -> str:
-    """Print a finished trial from its rows; returns its status."""
+    """Print the scores and the status of a finished trial from its rows; returns the status."""
     from study.storage.schema import score_label
     from study.storage.tables import rows_of
 

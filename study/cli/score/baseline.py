@@ -1,4 +1,4 @@
-"""`study data baseline`: the distance between the real images of the two splits."""
+"""`study data baseline`: the Frechet distance between the real images of the two splits."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +7,16 @@ import typer
 
 from study.cli import options
 from study.core.evaluation import PROTOCOLS, STUDY
-from study.driver.request import FOLDERS, SCORED, DataFolder, FeatureOptions, Folders, Request, ScoringOptions, one_of
+from study.driver.request import (
+    FOLDERS_PANEL,
+    SCORING_PANEL,
+    DataFolder,
+    FeatureOptions,
+    Folders,
+    Request,
+    ScoringOptions,
+    one_of,
+)
 from study.storage.files import parse_location
 
 if TYPE_CHECKING:
@@ -24,20 +33,22 @@ app = typer.Typer()
 def baseline(
     name: options.DatasetArgument,
     *,
-    protocol: Annotated[str, one_of(PROTOCOLS, help="Metric protocol.", rich_help_panel=SCORED)] = STUDY,
+    protocol: Annotated[
+        str, one_of(PROTOCOLS, help="Metric protocol: which and how many images are compared.", panel=SCORING_PANEL)
+    ] = STUDY,
     features: FeatureOptions,
     results: Annotated[
         Path | None,
         typer.Option(
             parser=parse_location,
             metavar="PATH",
-            help="Record the distance in baselines.json of this results folder.",
-            rich_help_panel=FOLDERS,
+            help="Also record the distance in baselines.json of this results folder.",
+            rich_help_panel=FOLDERS_PANEL,
         ),
     ] = None,
     folder: DataFolder,
 ) -> None:
-    """Show the Frechet distance between the real images of the two splits: what a perfect generator could reach."""
+    """Show the Frechet distance between the real images of the two splits: the best score of a perfect generator."""
     from study import data
     from study.driver.planning import plan
     from study.metrics.baseline import PAPER, split_distance
@@ -54,19 +65,20 @@ def baseline(
     network = load_extractor(
         context.protocol.extractor, dataset=name, data_dir=request.data_dir, weights=features.extractor_weights
     )
-    found = split_distance(loaded, network, context.protocol, request.data_dir)
+    measured = split_distance(loaded, network, context.protocol, request.data_dir)
     label = score_label(vars(context.protocol))
-    numbers = f"{found.n_real:,} {found.split} images against {found.n_other:,} of the other split"
-    print(f"{name}: {label} {found.distance:.2f} ({numbers})")
+    numbers = f"{measured.n_real:,} {measured.split} images against {measured.n_other:,} of the other split"
+    print(f"{name}: {label} {measured.distance:.2f} ({numbers})")
     if label == "FID" and name in PAPER:
-        print(f"the paper's, section 2.5: {PAPER[name]} (10,000 or all {found.split} images on either side)")
+        print(f"the paper's value, section 2.5: {PAPER[name]} (10,000 or all {measured.split} images per side)")
     if results is not None:
         from study.storage.baselines import record_baseline
 
-        print(f"on record: {record_baseline(results, _recorded(context, loaded.sha256, found))}")
+        print(f"recorded in {record_baseline(results, _record(context, loaded.sha256, measured))}")
 
 
-def _recorded(context: "Context", dataset_sha256: str, found: "SplitDistance") -> "RecordedBaseline":
+def _record(context: "Context", dataset_sha256: str, measured: "SplitDistance") -> "RecordedBaseline":
+    """The entry of baselines.json."""
     from study.storage.baselines import RecordedBaseline
 
     protocol = context.protocol
@@ -77,8 +89,8 @@ def _recorded(context: "Context", dataset_sha256: str, found: "SplitDistance") -
         extractor=protocol.extractor,
         weights_sha256=protocol.weights_sha256,
         feature_precision=protocol.feature_precision,
-        split=found.split,
-        n_real=found.n_real,
-        n_other=found.n_other,
-        frechet_distance=found.distance,
+        split=measured.split,
+        n_real=measured.n_real,
+        n_other=measured.n_other,
+        frechet_distance=measured.distance,
     )

@@ -1,30 +1,33 @@
-"""`study compare-protocols`: the same images under several metric protocols."""
+"""`study compare-protocols`: score the same images under several metric protocols."""
 
 import statistics
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from study.cli import options
-from study.core.evaluation import PROTOCOLS
-from study.driver.request import SCORED, FeatureOptions, Folders, Request, ScoringOptions, several_of
-
-if TYPE_CHECKING:
-    from study.core.context import Context
-    from study.driver.request import Request
-    from study.worker.snapshot import KeptGenerator
 from study.cli.score.generators import (
     All,
     ImageFolder,
-    Real,
+    RealDataset,
     TrialIds,
-    check_named,
+    check_targets,
     kept_generators,
     label,
     planned_of,
     score_folder,
 )
+from study.core.evaluation import PROTOCOLS
+from study.driver.request import SCORING_PANEL, FeatureOptions, Folders, Request, ScoringOptions, several_of
+
+if TYPE_CHECKING:
+    from study.core.context import Context
+    from study.worker.snapshot import KeptGenerator
+
+Scores = list[tuple["Context", float]]
+"""The Frechet distance of each set of images under one protocol, with its context."""
+
 
 app = typer.Typer()
 
@@ -36,51 +39,58 @@ def compare_protocols(
     *,
     every: All = False,
     images: ImageFolder = None,
-    dataset: Real = "digits",
+    dataset: RealDataset = "digits",
     protocols: Annotated[
-        str, several_of(lambda: PROTOCOLS, help="Metric protocols, separated by commas.", rich_help_panel=SCORED)
+        str, several_of(lambda: PROTOCOLS, help="Comma-separated metric protocols.", panel=SCORING_PANEL)
     ] = ",".join(PROTOCOLS),
     features: FeatureOptions,
     folders: Folders,
 ) -> None:
-    """Show how much a score depends on its protocol: the same generators, or images, under several protocols.
+    """Show how much the score of the same generators, or images, depends on the metric protocol.
 
-    The paper finds differences of more than 10 % (section 4). Nothing is written. Of several generators each row shows
-    the median, and the range of the ratio to the first protocol.
+    The paper finds differences of more than 10 % (section 4). For several generators, each row shows the median score,
+    and the median and range of its ratio to the score under the first protocol. Nothing is written.
     """
     names = options.split(protocols)
     scorings = [ScoringOptions(protocol=name, metrics="none", **vars(features)) for name in names]
     requests = [Request(datasets=[dataset], folders=folders, scoring=scoring) for scoring in scorings]
     results = folders.results
-    check_named(trial_ids, every, images, results)
+    check_targets(trial_ids, every, images, results)
     generators = [] if images is not None else list(kept_generators(results, trial_ids))
-    sets: dict[str, Any] = {}
+    by_protocol: dict[str, Scores] = {}
     for name, request in zip(names, requests, strict=True):
         if images is not None:
             context, scored = score_folder(request, images)
-            sets[name] = [(context, scored.frechet_distance)]
+            by_protocol[name] = [(context, scored.frechet_distance)]
         else:
-            sets[name] = _score_all(request, generators)
-    print("\n".join(_comparison(sets)))
+            by_protocol[name] = _score_all(request, generators)
+    print("\n".join(_comparison(by_protocol)))
 
 
-def _score_all(request: "Request", generators: list["KeptGenerator"]) -> list[tuple["Context", float]]:
-    """The Frechet distance of each generator under one protocol, in order."""
+def _score_all(request: "Request", generators: list["KeptGenerator"]) -> "Scores":
+    """The Frechet distances of the generators under one protocol, in order."""
     from study.worker.execute import best_device, load, score_generator
 
     planned = planned_of(request, iter(generators))
     scores = []
-    for generator, one in zip(generators, planned, strict=True):
-        _, scorer = load(one.context, best_device())
-        scores.append((one.context, float(score_generator(generator.to(best_device()), scorer).frechet_distance or 0)))
+    for generator, trial in zip(generators, planned, strict=True):
+        _, scorer = load(trial.context, best_device())
+        scored = score_generator(generator.to(best_device()), scorer)
+        scores.append((trial.context, float(scored.frechet_distance or 0)))
     return scores
 
 
-def _comparison(sets: dict[str, list[tuple["Context", float]]]) -> Iterator[str]:
-    """A table of protocols, one block per dataset; every score is divided by the same set's under the first one."""
-    datasets = list(dict.fromkeys(context.dataset for context, _ in next(iter(sets.values()))))
+def _comparison(by_protocol: dict[str, "Scores"]) -> Iterator[str]:
+    """The lines of a table of protocols, one block per dataset.
+
+    The ratio divides each score by the score of the same images under the first protocol.
+    """
+    datasets = list(dict.fromkeys(context.dataset for context, _ in next(iter(by_protocol.values()))))
     for dataset in datasets:
-        rows = {name: [one for one in pairs if one[0].dataset == dataset] for name, pairs in sets.items()}
+        rows = {
+            name: [(context, score) for context, score in scores if context.dataset == dataset]
+            for name, scores in by_protocol.items()
+        }
         first = [score for _, score in next(iter(rows.values()))]
         context = next(iter(rows.values()))[0][0]
         yield f"{dataset}: {label(context)} of {len(first)} set{'s' * (len(first) > 1)} of images"

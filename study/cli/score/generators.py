@@ -1,9 +1,9 @@
-"""The commands that score what was trained before: under other protocols, and protocols beside each other."""
+"""What `study evaluate` and `study compare-protocols` share: finding and scoring generators and folders of images."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,23 +17,45 @@ if TYPE_CHECKING:
     from study.worker.snapshot import KeptGenerator
 
 TrialIds = Annotated[
-    list[str] | None, typer.Argument(help="Finished trials, as in trials.parquet; their first digits suffice.")
+    list[str] | None, typer.Argument(help="Ids of finished trials, as in trials.parquet; the first digits are enough.")
 ]
-All = Annotated[bool, typer.Option("--all", help="Every trial that kept a generator.")]
-ImageFolder = Annotated[Path | None, typer.Option(help="A folder of images instead of kept generators.", metavar="DIR")]
-Real = Annotated[str, typer.Option("--dataset", help="For --images: whose real images they are compared with.")]
+All = Annotated[bool, typer.Option("--all", help="Score all saved generators.")]
+ImageFolder = Annotated[
+    Path | None, typer.Option(help="Score the images of this folder instead of generators.", metavar="DIR")
+]
+RealDataset = Annotated[
+    str,
+    typer.Option(
+        "--dataset", help="Only with --images: dataset whose real images they are compared with.", metavar="NAME"
+    ),
+]
 
 
-def check_named(trial_ids: list[str] | None, every: bool, images: Path | None, results: Path) -> None:
-    """Raises InputError unless exactly one thing to score is named, and is there."""
+def check_targets(trial_ids: list[str] | None, every: bool, images: Path | None, results: Path) -> None:
+    """Check that the user gave exactly one of trial ids, --all and --images, and that there are results.
+
+    Raises:
+        InputError: none or several were given, or the results folder has no trials.
+    """
     if sum((bool(trial_ids), every, images is not None)) != 1:
-        raise InputError("TRIAL_ID, --all, --images: name trials, or all of them, or a folder of images; one of these.")
+        raise InputError(
+            "TRIAL_ID, --all, --images: give exactly one of these: trial ids, or --all, or a folder of images."
+        )
     if images is None and not (results / "trials.parquet").is_file() and not (results / "parts").is_dir():
-        raise InputError(f"--results {results}: nothing has been run there; `study run grid --results DIR` does it.")
+        raise InputError(
+            f"--results {results}: nothing has been run there; run `study run grid --results {results}` first."
+        )
 
 
 def score_folder(request: "Request", folder: Path) -> tuple["Context", "ScoreResult"]:
-    """The scores of the first n_fake images of a folder, whose names decide the order."""
+    """Score the first n_fake images of a folder, in the order of their names.
+
+    Returns:
+        The context with the protocol, and the scores.
+
+    Raises:
+        InputError: the folder has too few images, or they do not fit the dataset; features are not finite.
+    """
     from study import data
     from study.driver.planning import plan
     from study.metrics.image_folder import image_paths, read_images
@@ -47,12 +69,18 @@ def score_folder(request: "Request", folder: Path) -> tuple["Context", "ScoreRes
     _, scorer = load(context, "cpu")
     scored = scorer.score_images(read_images(paths, images.test.shape[1:], BATCH_SIZE))
     if scored is None:
-        raise InputError(f"--extractor-weights: features of {folder} are not finite; give other weights.")
+        raise InputError(f"--extractor-weights: the features of {folder} are not finite; give other weights.")
     return context, scored
 
 
 def kept_generators(results: Path, trial_ids: list[str] | None) -> Iterator["KeptGenerator"]:
-    """The kept generators of the named trials, or of all; those of all that kept none are counted on standard error."""
+    """Load the saved generators of the given trials, or of all (None).
+
+    Of all, the trials without a saved generator are counted on standard error.
+
+    Raises:
+        InputError: an id is unknown or ambiguous, there is no saved generator, or a file is damaged.
+    """
     from study.storage.layout import generator_path
     from study.storage.tables import statuses
     from study.worker.checkpoint import load_generator
@@ -61,14 +89,14 @@ def kept_generators(results: Path, trial_ids: list[str] | None) -> Iterator["Kep
     chosen = known if trial_ids is None else [_whole_id(asked, known, results) for asked in trial_ids]
     kept = [trial_id for trial_id in dict.fromkeys(chosen) if generator_path(results, trial_id).is_file()]
     if trial_ids is None and len(kept) < len(known):
-        print(f"{len(known) - len(kept)} trials kept no generator and are left out", file=sys.stderr)
+        print(f"{len(known) - len(kept)} trials have no saved generator and are left out", file=sys.stderr)
     if not kept:
-        raise InputError(f"--all: no generator is kept in {results}; one is kept when a trial finishes with a score.")
+        raise InputError(f"--all: no generator is saved in {results}; a trial saves one when it finishes with a score.")
     for trial_id in chosen if trial_ids is not None else kept:
         path = generator_path(results, trial_id)
         generator = load_generator(path)
         if generator.trial.id != trial_id:
-            raise InputError(f"{path}: holds a generator of trial {generator.trial.id}; train {trial_id} again.")
+            raise InputError(f"{path}: contains the generator of trial {generator.trial.id}; train {trial_id} again.")
         yield generator
 
 
@@ -88,7 +116,7 @@ def _whole_id(asked: str, known: list[str], results: Path) -> str:
 
 
 def planned_of(request: "Request", generators: Iterator["KeptGenerator"]) -> list["Planned"]:
-    """The generators' trials with the context of their dataset under the asked protocol."""
+    """The trials of the generators, each with the context of its dataset under the requested protocol."""
     from study import data
     from study.driver.planning.plan import make_context
     from study.driver.planning.planned import Planned
@@ -105,17 +133,17 @@ def planned_of(request: "Request", generators: Iterator["KeptGenerator"]) -> lis
 
 
 def label(context: "Context") -> str:
-    """What scores of a context are called: FID, or FD with the extractor."""
+    """The name of the score in a context: FID, or FD with the feature network."""
     from study.storage.schema import score_label
 
     return score_label(vars(context.protocol))
 
 
-def number_words(scores: dict[str, Any]) -> str:
-    """The scores that there are, each after a comma."""
+def scores_text(scores: Mapping[str, float | None]) -> str:
+    """Names and values of the scores that are not None, each after a comma."""
     return "".join(f", {name} {value:.4g}" for name, value in scores.items() if value is not None)
 
 
 def score_line(context: "Context", scored: "ScoreResult") -> str:
-    """All scores of a set of images."""
-    return f"{label(context)} {scored.frechet_distance:.2f}{number_words(vars(scored.scores))}"
+    """All scores of a set of images in one line."""
+    return f"{label(context)} {scored.frechet_distance:.2f}{scores_text(vars(scored.scores))}"

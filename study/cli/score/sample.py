@@ -1,4 +1,4 @@
-"""`study sample`: images from a kept generator."""
+"""`study sample`: draw images from a saved generator."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,17 +17,18 @@ app = typer.Typer()
 @options.spread
 def sample(
     trial_id: Annotated[
-        str, typer.Argument(help="Id of a finished trial, as in trials.parquet; its first digits are enough.")
+        str, typer.Argument(help="Id of a finished trial, as in trials.parquet; the first digits are enough.")
     ],
     *,
-    n: Annotated[int, typer.Option(help="Number of images.")] = SAMPLES,
-    seed: Annotated[int, typer.Option(help="Seed for the latents.")] = 0,
+    n: Annotated[int, typer.Option(help="Number of images.", metavar="N")] = SAMPLES,
+    seed: Annotated[int, typer.Option(help="Seed of the latents.")] = 0,
     output: Annotated[
-        Path | None, typer.Option(help="PNG file.  [default: samples.png beside the generator]", metavar="FILE")
+        Path | None,
+        typer.Option(help="PNG file to write.  [default: samples.png in the folder of the generator]", metavar="FILE"),
     ] = None,
     folder: ResultsFolder,
 ) -> None:
-    """Draw images from the best generator that a trial kept."""
+    """Draw images from the best saved generator of a trial, as one grid."""
     results = folder.results
     found = sorted(results.glob(f"states/{trial_id[:2]}/{trial_id}*/generator.pt")) if trial_id.isalnum() else []
     if len(found) != 1:

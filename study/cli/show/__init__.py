@@ -1,1 +1,1 @@
-"""The commands that show results."""
+"""The commands that show and export results."""

@@ -1,4 +1,4 @@
-"""The command that says which of the paper's claims hold on a study."""
+"""`study claims`: test which claims of the paper hold on the results of a study."""
 
 import json
 import math
@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from study.cli import options
-from study.cli.show.view import View
+from study.cli.show.view import STATISTICS_PANEL, View
+from study.driver.request import OUTPUT_PANEL
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLOURS = {"holds": "green", "does not hold": "red", "not resolved": "yellow", "not enough data": "dim"}
-Cells = Annotated[bool, typer.Option("--all", help="Show every comparison that a claim consists of.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with the tests and the paper's own figures.")]
+VERDICT_COLOURS = {"holds": "green", "does not hold": "red", "not resolved": "yellow", "not enough data": "dim"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged(View):
-    """Rows that claims are judged on."""
+class ClaimsView(View):
+    """The rows that the claims are tested on."""
 
-    level: Annotated[float, typer.Option(help="Of a verdict: the chance that it is not wrong.")] = 0.95
+    level: Annotated[
+        float,
+        typer.Option(help="Confidence level of the verdicts, between 0 and 1.", rich_help_panel=STATISTICS_PANEL),
+    ] = 0.95
 
 
 app = typer.Typer()
@@ -33,37 +35,44 @@ app = typer.Typer()
 @app.command(epilog="Example: `study claims --results results --dataset digits`")
 @options.spread
 def claims(
-    view: Judged,
-    every: Cells = False,
-    as_json: AsJson = False,
+    view: ClaimsView,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show all comparisons of each claim.", rich_help_panel=OUTPUT_PANEL)
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print JSON, with the tests and the numbers of the paper.", rich_help_panel=OUTPUT_PANEL
+        ),
+    ] = False,
 ) -> None:
-    """Say which of the paper's claims hold on these rows, one a line: holds, does not hold, not resolved, or no data.
+    """Test which claims of the paper hold on these rows: each holds, does not hold, is not resolved, or lacks data.
 
-    A claim holds where each of its comparisons does, and does not where one is resolved against it, all corrected
-    together. Trials that only `study bo` proposed are left out.
+    A claim holds if all its comparisons support it, and does not hold if one of them contradicts it. All comparisons
+    are corrected together for multiple testing. Trials that only `study bo` proposed are left out.
     """
     from analysis.claims import evidence, judge
 
     rows = view.open()
-    judged = judge(rows)
-    found = evidence(rows) if every or as_json else None
+    verdicts = judge(rows)
+    comparisons = evidence(rows) if show_all else None
     if as_json:
-        tables = {"claims": judged}
-        if every and found is not None:
-            tables["evidence"] = found
+        tables = {"claims": verdicts}
+        if comparisons is not None:
+            tables["evidence"] = comparisons
         print(json.dumps({name: _plain(table) for name, table in tables.items()}, indent=1, allow_nan=False))
         return
     if sys.stdout.isatty():
-        _draw(judged, found)
+        _print_table(verdicts, comparisons)
     else:
-        print("\n".join(_lines(judged, found)))
-    if left_out := int(judged["left_out"].iloc[0]):
+        print("\n".join(_lines(verdicts, comparisons)))
+    if left_out := int(verdicts["left_out"].iloc[0]):
         trials, are = ("trial", "is") if left_out == 1 else ("trials", "are")
         print(f"{left_out} {trials} that only `study bo` proposed {are} left out", file=sys.stderr)
 
 
 def _plain(table: "pd.DataFrame") -> list[dict[Hashable, Any]]:
-    """Records of JSON's own types: null for what is not finite."""
+    """The rows as values of JSON; a number that is not finite becomes null."""
     records = table.astype(object).to_dict("records")
     return [
         {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
@@ -71,22 +80,23 @@ def _plain(table: "pd.DataFrame") -> list[dict[Hashable, Any]]:
     ]
 
 
-def _lines(judged: "pd.DataFrame", found: "pd.DataFrame | None") -> list[str]:
-    """A line for each claim, and one for each of its comparisons, indented."""
+def _lines(verdicts: "pd.DataFrame", comparisons: "pd.DataFrame | None") -> list[str]:
+    """One line per claim, and below it one indented line per comparison."""
     lines = []
-    for row in judged.to_dict("records"):
+    for row in verdicts.to_dict("records"):
         lines.append(f"{row['id']:3}  {row['verdict']:15}  {row['claim']} {row['numbers']}")
-        if found is not None:
-            lines += [f"     {each['outcome']:15}  {each['words']}" for each in _of(found, row["id"])]
+        lines += [f"     {one['outcome']:15}  {one['words']}" for one in _comparisons_of(row["id"], comparisons)]
     return lines
 
 
-def _of(found: "pd.DataFrame", claim: str) -> list[dict[Any, Any]]:
-    return found[found["claim"] == claim].to_dict("records")
+def _comparisons_of(claim: str, comparisons: "pd.DataFrame | None") -> list[dict[Hashable, Any]]:
+    if comparisons is None:
+        return []
+    return comparisons[comparisons["claim"] == claim].to_dict("records")
 
 
-def _draw(judged: "pd.DataFrame", found: "pd.DataFrame | None") -> None:
-    """The same as a table for a terminal."""
+def _print_table(verdicts: "pd.DataFrame", comparisons: "pd.DataFrame | None") -> None:
+    """Print the claims and their comparisons as a table for a terminal."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
@@ -95,9 +105,9 @@ def _draw(judged: "pd.DataFrame", found: "pd.DataFrame | None") -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("claim", "verdict", "what the rows say"):
         table.add_column(column, no_wrap=column == "verdict")
-    for row in judged.to_dict("records"):
-        verdict = f"[{COLOURS[row['verdict']]}]{row['verdict']}[/]"
+    for row in verdicts.to_dict("records"):
+        verdict = f"[{VERDICT_COLOURS[row['verdict']]}]{row['verdict']}[/]"
         table.add_row(f"{row['id']} {escape(row['claim'])}", verdict, escape(row["numbers"]))
-        for each in _of(found, row["id"]) if found is not None else []:
-            table.add_row("", f"[dim]{each['outcome']}[/]", f"[dim]{escape(each['words'])}[/]")
+        for one in _comparisons_of(row["id"], comparisons):
+            table.add_row("", f"[dim]{one['outcome']}[/]", f"[dim]{escape(one['words'])}[/]")
     Console().print(table)

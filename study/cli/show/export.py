@@ -1,4 +1,4 @@
-"""The command that writes a study's trials for other tools."""
+"""`study export`: write the trials of a study to an Optuna storage."""
 
 import math
 import sqlite3
@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from study.cli import options
-from study.cli.show.view import Datasets, Protocol, names
+from study.cli.show.view import DatasetFilter, ProtocolFilter, names
 from study.core.errors import InputError
 from study.driver.request import ResultsFolder
 
 if TYPE_CHECKING:
     import pandas as pd
+    from optuna.distributions import BaseDistribution
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
+Checkpoints = dict[Any, dict[int, float]]
+"""Frechet distance by discriminator step, by (trial id, protocol id)."""
+
 LOGARITHMIC = {"learning_rate": True, "beta1": False, "beta2": False, "penalty_weight": True}
-"""The hyperparameters that are real numbers, and whether they are searched on a logarithmic scale."""
+"""The real-valued hyperparameters, and whether their scale is logarithmic."""
 
 
 app = typer.Typer()
@@ -29,21 +33,22 @@ app = typer.Typer()
 @app.command(epilog="Example: `study export --optuna study.db && optuna-dashboard sqlite:///study.db`")
 @options.spread
 def export(
-    optuna: Annotated[Path, typer.Option(help="The new file, an Optuna storage (SQLite).", metavar="FILE")],
+    optuna: Annotated[Path, typer.Option(help="File to write, an Optuna storage (SQLite).", metavar="FILE")],
     *,
     folder: ResultsFolder,
-    dataset: Datasets = None,
-    protocol: Protocol = None,
+    dataset: DatasetFilter = None,
+    protocol: ProtocolFilter = None,
 ) -> None:
-    """Write all trials to a file that Optuna loads and optuna-dashboard shows.
+    """Write all trials to a file that Optuna and optuna-dashboard can read.
 
-    An Optuna study for each search of `study bo`, and one for each dataset, architecture and method of other trials.
+    The file contains one Optuna study per search of `study bo`. All other trials are grouped by dataset, architecture
+    and method, with one Optuna study per group.
     """
     from analysis.load import load, load_checkpoints, select
 
     path, results = optuna.absolute(), folder.results
     if path.exists():
-        raise InputError(f"--optuna {optuna}: exists already; remove it, or name another file.")
+        raise InputError(f"--optuna {optuna}: exists already; remove it, or choose another file.")
     frame = select(load(results), dataset=names(dataset), protocol=protocol)
     groups = dict(_groups(frame, results))
     scores = load_checkpoints(results).dropna(subset=["frechet_distance"])
@@ -56,7 +61,7 @@ def export(
 
 
 def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.DataFrame"]]:
-    """The Optuna studies: a name, and rows of trials in order, with round, which is 0 outside of searches."""
+    """The Optuna studies: for each a name and the rows of its trials, with column round (0 outside of searches)."""
     from analysis.rounds import searched
     from analysis.scores import with_context
     from search_spaces.ranges import BO
@@ -73,8 +78,17 @@ def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.Dat
         yield from ((str(name), rows) for name, rows in others.assign(round=0).groupby(names, sort=False))
 
 
-def _write(path: Path, groups: dict[str, "pd.DataFrame"], checkpoints: dict[Any, dict[int, float]]) -> None:
-    """The storage, all of it or nothing; raises InputError where it cannot be written."""
+def _write(path: Path, groups: dict[str, "pd.DataFrame"], checkpoints: "Checkpoints") -> None:
+    """Write the storage completely, or not at all.
+
+    Args:
+        path: the new file.
+        groups: rows of trials by the name of their Optuna study.
+        checkpoints: Frechet distance by discriminator step, by (trial id, protocol id).
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     from study.storage.files import move_into_place, temporary_name
 
     temporary = temporary_name(path)
@@ -90,11 +104,11 @@ def _write(path: Path, groups: dict[str, "pd.DataFrame"], checkpoints: dict[Any,
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"--optuna {path}: cannot be written ({error.strerror}); choose another place.") from error
+        raise InputError(f"--optuna {path}: cannot be written ({error.strerror}); choose another folder.") from error
 
 
 def _storage(path: Path) -> "RDBStorage":
-    """An empty Optuna storage in a file of any name; until it is whole it need not wait for the disk."""
+    """An empty Optuna storage in a new file. It does not wait for the disk: an incomplete file is discarded anyway."""
     from optuna.storages import RDBStorage
 
     def connect() -> sqlite3.Connection:
@@ -106,9 +120,8 @@ def _storage(path: Path) -> "RDBStorage":
     return RDBStorage("sqlite://", engine_kwargs={"creator": connect})
 
 
-def _add_study(
-    storage: "RDBStorage", name: str, rows: "pd.DataFrame", checkpoints: dict[Any, dict[int, float]]
-) -> None:
+def _add_study(storage: "RDBStorage", name: str, rows: "pd.DataFrame", checkpoints: "Checkpoints") -> None:
+    """Add the trials of one group to the storage as a new Optuna study."""
     import optuna
 
     from analysis.load import describe_protocol
@@ -129,8 +142,8 @@ def _add_study(
     )
 
 
-def _distributions(rows: "pd.DataFrame") -> dict[str, Any]:
-    """Of each hyperparameter, as wide as the trials that are there."""
+def _distributions(rows: "pd.DataFrame") -> "dict[str, BaseDistribution]":
+    """The distribution of each hyperparameter, from the smallest to the largest value of the rows."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
     reals = {
@@ -141,15 +154,17 @@ def _distributions(rows: "pd.DataFrame") -> dict[str, Any]:
     return {**reals, "n_dis": IntDistribution(int(rows["n_dis"].min()), int(rows["n_dis"].max()))}
 
 
-def _frozen(row: dict[str, Any], distributions: dict[str, Any], checkpoints: dict[int, float]) -> "FrozenTrial":
-    """Optuna's form of a row: complete with its best score, pruned where it was stopped, else failed."""
+def _frozen(
+    row: dict[str, Any], distributions: "dict[str, BaseDistribution]", checkpoints: dict[int, float]
+) -> "FrozenTrial":
+    """A row as an Optuna trial: complete with its best score, pruned if it was stopped early, else failed."""
     from optuna.trial import FrozenTrial, TrialState
 
     from study.storage.schema import FINISHED, STOPPED
 
     scored = row["status"] == FINISHED and math.isfinite(row["best_frechet_distance"])
     unscored = TrialState.PRUNED if row["status"] == STOPPED else TrialState.FAIL
-    about = {name: row[name] for name in ("trial_id", "status", "seed", "protocol_id", "round")}
+    attributes = {name: row[name] for name in ("trial_id", "status", "seed", "protocol_id", "round")}
     return FrozenTrial(
         number=0,
         trial_id=0,
@@ -159,13 +174,13 @@ def _frozen(row: dict[str, Any], distributions: dict[str, Any], checkpoints: dic
         datetime_complete=_local(row["finished_at"]),
         params={name: row[name] for name in distributions},
         distributions=distributions,
-        user_attrs=about | ({"reason": row["reason"]} if isinstance(row["reason"], str) else {}),
+        user_attrs=attributes | ({"reason": row["reason"]} if isinstance(row["reason"], str) else {}),
         system_attrs={},
         intermediate_values=checkpoints,
     )
 
 
 def _local(when: Any) -> datetime:
-    """Optuna's times are local, without a zone."""
+    """A time as Optuna stores it: local, without a time zone."""
     local: datetime = when.to_pydatetime().astimezone().replace(tzinfo=None)
     return local

@@ -1,4 +1,4 @@
-"""`study figures`: draw figures of a study."""
+"""`study figures`: draw the figures of a study."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,10 @@ from study.cli import options
 from study.cli.show.view import View
 from study.cli.terminal import folder_of
 from study.core.errors import InputError, look_up
+from study.driver.request import OUTPUT_PANEL, several_of
+
+FORMAT_NAMES = ("png", "svg", "pdf")
+"""The suffixes of `analysis.ink.FORMATS`, which a help text must not import: matplotlib is slow to load."""
 
 app = typer.Typer()
 
@@ -18,31 +22,48 @@ app = typer.Typer()
 @options.spread
 def figures_command(
     view: View,
-    names: Annotated[list[str] | None, typer.Argument(help="Figures.  [default: all that the rows allow]")] = None,
-    formats: Annotated[str, typer.Option("--format", help="png, svg and pdf, separated by commas.")] = "png",
-    output: Annotated[Path | None, typer.Option(help="A folder.  [default: figures in the results folder]")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names of figures.  [default: all that have enough rows]")
+    ] = None,
+    formats: Annotated[
+        str,
+        several_of(
+            lambda: FORMAT_NAMES,
+            "--format",
+            help="Comma-separated file formats: png, svg, pdf.",
+            panel=OUTPUT_PANEL,
+        ),
+    ] = "png",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write to.  [default: figures/ in the results folder]",
+            metavar="DIR",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
 ) -> None:
-    """Draw figures of a study, each to a file of its name."""
+    """Draw figures of a study, each to a file with the name of the figure."""
     from analysis.figures import NotEnough, figures
     from analysis.ink import FORMATS, save
 
     menu = figures()
-    wanted = [look_up("NAME", name, menu) for name in dict.fromkeys(names or menu)]
-    known = {suffix[1:]: suffix for suffix in FORMATS}
-    suffixes = [look_up("--format", each, known) for each in options.split(formats)]
+    kinds = [look_up("NAME", name, menu) for name in dict.fromkeys(names or menu)]
+    by_name = {suffix[1:]: suffix for suffix in FORMATS}
+    suffixes = [look_up("--format", name, by_name) for name in options.split(formats)]
     folder = output or folder_of(view.results) / "figures"
     rows = view.open()
-    lacking = []
-    for kind in wanted:
+    left_out = []
+    for kind in kinds:
         try:
             frames = kind.compute(rows)
         except NotEnough as reason:
-            lacking.append(f"{kind.name}: {reason}")
+            left_out.append(f"{kind.name}: {reason}")
             continue
         figure = kind.draw(frames, kind.caption(rows, frames))
         for suffix in suffixes:
             print(save(figure, folder / f"{kind.name}{suffix}"), flush=True)
-    for line in lacking:
+    for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
-    if names and len(lacking) == len(wanted):
-        raise InputError(f"NAME {' '.join(names)}: these rows hold none of what was asked for.")
+    if names and len(left_out) == len(kinds):
+        raise InputError(f"NAME {' '.join(names)}: these rows are not enough for any of these figures.")

@@ -1,8 +1,8 @@
-"""The commands that show what a study found: its best trials, a page, and figures."""
+"""`study report`: show the best trials, and write a page with all figures, tables and claims."""
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,12 +10,16 @@ from study.cli import options, terminal
 from study.cli.show.view import View, names
 from study.cli.terminal import folder_of, rows_path
 from study.core.errors import InputError, look_up
+from study.driver.request import OUTPUT_PANEL, one_of
+
+if TYPE_CHECKING:
+    from analysis.rows import Rows
 
 HTML, MARKDOWN = "html", "markdown"
 SUFFIXES = {HTML: (".html", ".htm"), MARKDOWN: (".md", ".markdown")}
-"""Of pages, by format."""
+"""Allowed suffixes of a page, by format; the first is the default."""
 IMAGES = 36
-"""In a sample grid."""
+"""Number of images in a grid of samples."""
 
 
 app = typer.Typer()
@@ -26,18 +30,29 @@ app = typer.Typer()
 def report_command(
     view: View,
     page_format: Annotated[
-        str | None, typer.Option("--format", help="Of the page: html or markdown.  [default: html]")
+        str | None,
+        one_of(SUFFIXES, "--format", help="Page format.  [default: from --output, else html]", panel=OUTPUT_PANEL),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="The page.  [default: report/index.html in the results folder]")
+        Path | None,
+        typer.Option(
+            help="File of the page.  [default: report/index.html in the results folder]",
+            metavar="FILE",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
     searches: Annotated[
-        bool, typer.Option("--bo", help="Only what `study bo` found, here and as a figure, which --output names.")
+        bool,
+        typer.Option(
+            "--bo",
+            help="Show only the searches of `study bo`, and draw their figure (to --output) instead of a page.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = False,
 ) -> None:
-    """Show the best trials of each method, and write a page of all figures, tables and claims, from the rows alone.
+    """Show the best trials of each method, and write a page with all figures, tables and claims.
 
-    Works on a study that is still running, and says so.
+    This needs only the rows of the results folder, and also works while the study is running; the page then says so.
     """
     if searches:
         from study.cli.terminal import show_searches
@@ -50,7 +65,8 @@ def report_command(
     print(f"rows: {rows_path(view.results)}\npage: {_write_page(rows, view.results, path)}")
 
 
-def _print_best(rows: Any) -> None:
+def _print_best(rows: "Rows") -> None:
+    """Print the table of the best trials of each method."""
     from analysis.tables import words
     from analysis.top import top_fraction, top_table
 
@@ -58,69 +74,76 @@ def _print_best(rows: Any) -> None:
 
 
 def _page_path(results: Path, page_format: str | None, output: Path | None) -> Path:
-    """Where the page is written: the format follows the suffix of `output`, unless it is given."""
+    """The path of the page. Its suffix decides the format.
+
+    Raises:
+        InputError: the format is unknown, or the suffix of `output` does not fit it.
+    """
     if page_format is not None:
         look_up("--format", page_format, SUFFIXES)
     if output is None:
         return folder_of(results) / "report" / f"index{SUFFIXES[page_format or HTML][0]}"
-    allowed = SUFFIXES[page_format] if page_format else [suffix for some in SUFFIXES.values() for suffix in some]
+    allowed = (
+        SUFFIXES[page_format] if page_format else [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
+    )
     if output.suffix not in allowed:
         raise InputError(
-            f"--output {output}: a page ends in {' or '.join(allowed)}; `study figures top` draws the figure alone."
+            f"--output {output}: a page must end in {' or '.join(allowed)}; for one figure use `study figures top`."
         )
     return output
 
 
-def _write_page(rows: Any, results: Path, path: Path) -> Path:
-    """The page with all that is not in the rows: sample grids, who is at work, and the command that makes it again."""
+def _write_page(rows: "Rows", results: Path, path: Path) -> Path:
+    """Write the page, with the sample images, the running processes and the command; returns its path."""
     from datetime import UTC, datetime
 
     from analysis.page import compose, write_html, write_markdown
     from study.storage.lock import holders
 
-    at_work = holders(results) if rows.folder is not None else []
+    running = holders(results) if rows.folder is not None else []
     page = compose(
         rows,
         images=sample_grids(rows, path.parent / "samples"),
         command=["study", *sys.argv[1:]],
-        at_work=[f"{each['what']}, process {each['pid']} on {each['host']}" for each in at_work],
-        now=datetime.now(UTC) if at_work else None,
+        at_work=[f"{each['what']}, process {each['pid']} on {each['host']}" for each in running],
+        now=datetime.now(UTC) if running else None,
     )
     write = write_markdown if path.suffix in SUFFIXES[MARKDOWN] else write_html
     return write(page, path)
 
 
-def sample_grids(rows: Any, folder: Path) -> dict[str, bytes | str]:
-    """Grids of the best and the median trial of each method, drawn from their kept generators to TRIAL_ID.png.
+def sample_grids(rows: "Rows", folder: Path) -> dict[str, bytes | str]:
+    """Draw grids of images from the best and the median trial of each method, to TRIAL_ID.png in `folder`.
 
     A grid that is newer than its generator is not drawn again.
 
     Returns:
-        By trial id, the bytes of a PNG; or in words, why there are none.
+        By trial id, the bytes of a PNG file; or a sentence that says why there are no images.
     """
     from analysis.typical import typical_trials
 
-    wanted = typical_trials(rows.scored)["trial_id"].dropna().unique()
+    trial_ids = typical_trials(rows.scored)["trial_id"].dropna().unique()
     if rows.folder is None:
-        return dict.fromkeys(wanted, "Images need the results folder, not its table alone.")
+        return dict.fromkeys(trial_ids, "Images need the results folder, not its table alone.")
     try:
-        return {trial_id: _grid(rows.folder, trial_id, folder / f"{trial_id}.png") for trial_id in wanted}
+        return {trial_id: _grid(rows.folder, trial_id, folder / f"{trial_id}.png") for trial_id in trial_ids}
     except ImportError as error:
-        return dict.fromkeys(wanted, f"Images need PyTorch here ({error}).")
+        return dict.fromkeys(trial_ids, f"Images need PyTorch here ({error}).")
 
 
 def _grid(results: Path, trial_id: str, path: Path) -> bytes | str:
+    """One grid of `sample_grids`."""
     from study.storage.layout import generator_path
 
-    kept = generator_path(results, trial_id)
+    saved = generator_path(results, trial_id)
     try:
-        if not kept.is_file():
-            return "No generator was kept of this trial."
-        if not path.is_file() or path.stat().st_mtime < kept.stat().st_mtime:
+        if not saved.is_file():
+            return "This trial has no saved generator."
+        if not path.is_file() or path.stat().st_mtime < saved.stat().st_mtime:
             from study.worker.checkpoint import load_generator
             from study.worker.image_grid import fixed_latents, save_grid
 
-            generator = load_generator(kept)
+            generator = load_generator(saved)
             save_grid(path, generator(fixed_latents(IMAGES, generator.trial.training.latent_dim)))
         return path.read_bytes()
     except (InputError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The command that shows the tables of a study, and writes them for papers and other tools."""
+"""`study table`: show a table of a study, or write it for papers and other tools."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ import typer
 from study.cli import options, terminal
 from study.cli.show.view import View
 from study.core.errors import InputError, look_up
+from study.driver.request import OUTPUT_PANEL, one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 CSV, PLAIN = "csv", "plain"
 SUFFIXES = {".csv": CSV, ".md": "markdown", ".tex": "latex", ".txt": PLAIN}
-"""Formats by the suffix of the output."""
+"""The format by the suffix of the output file."""
 
 
 app = typer.Typer()
@@ -28,14 +29,24 @@ app = typer.Typer()
 @options.spread
 def table(
     view: View,
-    name: Annotated[str | None, typer.Argument(help="A table; without a name they are listed.")] = None,
-    format: Annotated[
+    name: Annotated[str | None, typer.Argument(help="Name of a table.  [default: list all tables]")] = None,
+    format_name: Annotated[
         str | None,
-        typer.Option(help="plain, markdown, latex (booktabs) or csv.  [default: by the output's suffix, or plain]"),
+        one_of(
+            (PLAIN, "markdown", "latex", CSV),
+            "--format",
+            help="Table format; latex needs the package booktabs.  [default: from the suffix of --output, else plain]",
+            panel=OUTPUT_PANEL,
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="A file instead of the screen.", metavar="FILE")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write to.  [default: the standard output]", metavar="FILE", rich_help_panel=OUTPUT_PANEL
+        ),
+    ] = None,
 ) -> None:
-    """Show a table of a study with its caption, from the rows alone; csv is the whole frame at full precision."""
+    """Show or write a table of a study with its caption. csv has all columns at full precision, without a caption."""
     from analysis.figures.kind import NotEnough
     from analysis.tables import tables
 
@@ -43,7 +54,7 @@ def table(
         print("\n".join(f"{kind.name}: {kind.title}" for kind in tables().values()))
         return
     kind = look_up("table", name, tables())
-    layout = _format(format, output)
+    layout = _layout(format_name, output)
     rows = view.open()
     try:
         frame = kind.compute(rows)
@@ -60,28 +71,39 @@ def table(
         _write(output, text)
 
 
-def _format(name: str | None, output: Path | None) -> str:
-    """The name of the format, by the output's suffix where none is asked for."""
+def _layout(name: str | None, output: Path | None) -> str:
+    """The name of the format: the given one, else that of the suffix of the output file, else plain.
+
+    Raises:
+        InputError: the name or the suffix is unknown.
+    """
     if name is not None:
         look_up("--format", name, dict.fromkeys(SUFFIXES.values()))
         return name
     if output and output.suffix not in SUFFIXES:
-        raise InputError(f"--output {output}: no format has this suffix ({', '.join(SUFFIXES)}); say --format.")
+        raise InputError(f"--output {output}: unknown suffix; must be one of {', '.join(SUFFIXES)}, or give --format.")
     return SUFFIXES[output.suffix] if output else PLAIN
 
 
 def _text(kind: "TableKind", rows: "Rows", frame: "pd.DataFrame", layout: str) -> str:
+    """The table in a format, with its caption unless it is csv."""
     from analysis.tables import LAYOUTS, csv
 
     return csv(frame) if layout == CSV else LAYOUTS[layout](kind.words(frame), kind.caption(rows, frame))
 
 
 def _write(path: Path, text: str) -> None:
-    """All of it or nothing."""
+    """Write the file completely, or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     from study.storage.files import replace
 
     try:
         replace(path, lambda file: file.write(text.encode()))
     except OSError as error:
-        raise InputError(f"--output {path}: cannot be written ({error.strerror or error}).") from error
+        raise InputError(
+            f"--output {path}: cannot be written ({error.strerror or error}); choose another file."
+        ) from error
     print(f"table: {path}")

@@ -1,4 +1,4 @@
-"""What the commands that show a study have in common: which rows, and how they are looked at."""
+"""Options that the commands which show results share: row filters and statistics."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -7,54 +7,98 @@ import typer
 
 from study.cli import options
 from study.core.errors import look_up
-from study.driver.request import ResultsFolder
+from study.core.trial import PRECISIONS
+from study.driver.request import ResultsFolder, one_of
 
 if TYPE_CHECKING:
     from analysis.rows import Rows
 
-Spaces = Annotated[
-    str | None, typer.Option("--space", help="Only trials of these search spaces, separated by commas; `bo` is one.")
-]
-Datasets = Annotated[str | None, typer.Option("--dataset", help="Only these datasets, separated by commas.")]
-Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of this metric protocol id.")]
-Semantics = Annotated[int | None, typer.Option(help="Only rows of this version of training, where there are several.")]
-Images = Annotated[
+ROWS_PANEL, STATISTICS_PANEL = "Rows", "Statistics"
+RULE_NAMES, POOL_NAMES = ("best", "final"), ("trainings", "settings")
+"""The keys of `analysis.scores.RULES` and `POOLS`, which a help text must not import: pandas is slow to load."""
+
+DatasetFilter = Annotated[
     str | None,
-    typer.Option(help="Only rows of the images whose hash begins so, where there are several.", metavar="HASH"),
+    typer.Option(
+        "--dataset", help="Use only these datasets (comma-separated).", metavar="NAME,...", rich_help_panel=ROWS_PANEL
+    ),
 ]
-Precision = Annotated[
-    str | None, typer.Option(help="Only trials that were trained in this precision, where there are several.")
+ProtocolFilter = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol", help="Use only rows of this metric protocol id.", metavar="ID", rich_help_panel=ROWS_PANEL
+    ),
 ]
-Fraction = Annotated[float, typer.Option(help="The share of each method's trials that counts as its best.")]
-Rule = Annotated[str, typer.Option(help="Which score stands for a trial: its best checkpoint's, or the final one.")]
-PoolName = Annotated[str, typer.Option(help="What counts as one: trainings, or settings by their median over seeds.")]
-Level = Annotated[float, typer.Option(help="Of intervals, between 0 and 1.")]
 
 
 def names(text: str | None) -> list[str] | None:
-    """The names of a list separated by commas, each once; None for all."""
+    """The names of a comma-separated list, without duplicates; None (no filter) if it is missing or empty."""
     return options.split(text) if text else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class View(ResultsFolder):
-    """Which rows of which folder, and how they are looked at."""
+    """Which rows of a results folder to use, and how to summarise them."""
 
-    panel: ClassVar = "Which rows"
+    panel: ClassVar = ROWS_PANEL
 
-    space: Spaces = None
-    dataset: Datasets = None
-    protocol: Protocol = None
-    semantics: Semantics = None
-    images: Images = None
-    precision: Precision = None
-    fraction: Fraction = 0.05
-    rule: Rule = "best"
-    pool: PoolName = "trainings"
-    level: Level = 0.95
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="Use only trials of these search spaces (comma-separated); `bo` selects all searches.",
+            metavar="NAME,...",
+        ),
+    ] = None
+    dataset: DatasetFilter = None
+    protocol: ProtocolFilter = None
+    semantics: Annotated[
+        int | None,
+        typer.Option(help="Use only rows of this version of the training code, if there are several.", metavar="N"),
+    ] = None
+    images: Annotated[
+        str | None,
+        typer.Option(
+            help="Use only rows whose image data has a hash that starts with HASH, if there are several.",
+            metavar="HASH",
+        ),
+    ] = None
+    precision: Annotated[
+        str | None, one_of(PRECISIONS, help="Use only trials trained in this precision, if there are several.")
+    ] = None
+    fraction: Annotated[
+        float,
+        typer.Option(
+            help="Fraction of each method's trials that counts as its best trials, above 0 and at most 1.",
+            rich_help_panel=STATISTICS_PANEL,
+        ),
+    ] = 0.05
+    rule: Annotated[
+        str,
+        one_of(
+            RULE_NAMES,
+            help="Score of a trial: that of its best checkpoint, or of its final one.",
+            panel=STATISTICS_PANEL,
+        ),
+    ] = "best"
+    pool: Annotated[
+        str,
+        one_of(
+            POOL_NAMES,
+            help="Unit of the statistics: single training runs, or settings with the median over their seeds.",
+            panel=STATISTICS_PANEL,
+        ),
+    ] = "trainings"
+    level: Annotated[
+        float,
+        typer.Option(help="Confidence level of intervals, between 0 and 1.", rich_help_panel=STATISTICS_PANEL),
+    ] = 0.95
 
     def open(self) -> "Rows":
-        """The rows, looked at as the options say; nothing is read before all of them are checked."""
+        """Load the selected rows; all options are checked before any file is read.
+
+        Raises:
+            InputError: an option is not valid, or no rows are left.
+        """
         from analysis.intervals import check_level
         from analysis.rows import open_rows
         from analysis.scores import POOLS, RULES, check_fraction

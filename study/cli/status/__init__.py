@@ -1,1 +1,1 @@
-"""The command that shows how far a study is."""
+"""The command that shows the progress of a study."""

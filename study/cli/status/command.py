@@ -1,18 +1,22 @@
-"""How far a study is, once or again and again."""
+"""`study status`: show the progress of a study, once or repeatedly."""
 
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from study.cli import options
 from study.core.errors import InputError
-from study.driver.request import ResultsFolder
+from study.driver.request import OUTPUT_PANEL, ResultsFolder
+
+if TYPE_CHECKING:
+    from study.cli.status.reader import ResultsReader
+    from study.cli.status.summary import Status
 
 EVERY = 10.0
-"""Seconds between two looks of `--watch`."""
+"""Default number of seconds between two updates of --watch."""
 
 
 app = typer.Typer()
@@ -23,50 +27,60 @@ app = typer.Typer()
 def status(
     *,
     folder: ResultsFolder,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until nothing is left.")] = False,
-    every: Annotated[float, typer.Option(help="Seconds between two looks.", metavar="SECONDS")] = EVERY,
-    everything: Annotated[bool, typer.Option("--all", help="Cut no list, and name every trial in trouble.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The numbers, one JSON object a line.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Update repeatedly, until no trial is left to run.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between two updates of --watch.", metavar="SECONDS")] = EVERY,
+    show_all: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Show complete lists, and the ids of all failed and diverged trials.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line.", rich_help_panel=OUTPUT_PANEL)
+    ] = False,
 ) -> None:
-    """Show how far a study is: trials, speed by node, time left, failures with their reasons, and who runs it.
+    """Show the progress of a study: trials, speed per node, time left, failures with reasons, and running processes.
 
-    It reads what stands in the folder, from any machine that sees it, and disturbs nobody.
+    This works on any machine that can read the results folder. It writes nothing, and does not disturb a running study.
     """
     results = folder.results
     if not results.is_dir():
-        raise InputError(f"--results {results}: no such folder; `study run grid` makes it.")
+        raise InputError(f"--results {results}: no such folder; run `study run grid --results {results}` first.")
     if not every > 0:
-        raise InputError(f"--every {every:g}: must be more than 0 seconds.")
-    from study.cli.status.reader import Reader
+        raise InputError(f"--every {every:g}: must be above 0 seconds.")
+    from study.cli.status.reader import ResultsReader
 
-    reader = Reader(results, _warn)
+    reader = ResultsReader(results, _print_error)
     if not watch:
-        _show(_look(reader), results, everything=everything, as_json=as_json)
+        _show(_read(reader), results, show_all=show_all, as_json=as_json)
         return
     try:
         if sys.stdout.isatty() and not as_json:
-            _watch_live(reader, results, every=every, everything=everything)
+            _watch_live(reader, results, every=every, show_all=show_all)
         else:
             _watch_lines(reader, every=every, as_json=as_json)
     except KeyboardInterrupt:
-        return  # which is how a watch ends
+        return  # the user ends the watch
 
 
-def _warn(line: str) -> None:
+def _print_error(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _look(reader: Any, every: float | None = None) -> Any:
-    """What is there now; in a watch, that looks `every` so many seconds, once it can be read."""
+def _read(reader: "ResultsReader", every: float | None = None) -> "Status":
+    """The current status. With `every`, a read that fails is repeated after `every` seconds until it succeeds."""
     from datetime import UTC, datetime
 
     from study.cli.status.summary import summarize
 
-    found = reader.read() if every is None else reader.read_at_last(every)
-    return summarize(found, datetime.now(UTC))
+    contents = reader.read() if every is None else reader.read_with_retries(every)
+    return summarize(contents, datetime.now(UTC))
 
 
-def _show(found: Any, results: Path, *, everything: bool, as_json: bool) -> None:
+def _show(status: "Status", results: Path, *, show_all: bool, as_json: bool) -> None:
+    """Print the status: as JSON, with bars on a terminal, otherwise as plain lines."""
     import json
 
     from rich.console import Console
@@ -74,40 +88,41 @@ def _show(found: Any, results: Path, *, everything: bool, as_json: bool) -> None
     from study.cli.status import render
 
     if as_json:
-        print(json.dumps(render.numbers(found), allow_nan=False))
+        print(json.dumps(render.to_dict(status), allow_nan=False))
     elif sys.stdout.isatty():
-        Console().print(render.rendered(found, results, everything=everything))
+        Console().print(render.renderable(status, results, show_all=show_all))
     else:
-        print("\n".join(render.lines(found, results, everything=everything)))
+        print("\n".join(render.lines(status, results, show_all=show_all)))
 
 
-def _watch_live(reader: Any, results: Path, *, every: float, everything: bool) -> None:
+def _watch_live(reader: "ResultsReader", results: Path, *, every: float, show_all: bool) -> None:
+    """Redraw the status on a terminal every `every` seconds, until the study has ended."""
     from rich.live import Live
 
-    from study.cli.status.render import rendered
+    from study.cli.status.render import renderable
 
     with Live(auto_refresh=False) as live:
         while True:
-            found = _look(reader, every)
-            live.update(rendered(found, results, everything=everything, fold=False), refresh=True)
-            if found.ended:
+            status = _read(reader, every)
+            live.update(renderable(status, results, show_all=show_all, fold=False), refresh=True)
+            if status.ended:
                 return
             time.sleep(every)
 
 
-def _watch_lines(reader: Any, *, every: float, as_json: bool) -> None:
-    """A line whenever something has changed but the time."""
+def _watch_lines(reader: "ResultsReader", *, every: float, as_json: bool) -> None:
+    """Print a line whenever something other than the time has changed, until the study has ended."""
     import json
 
-    from study.cli.status.render import line, numbers
+    from study.cli.status.render import summary_line, to_dict
 
-    before = None
+    previous = None
     while True:
-        found = _look(reader, every)
-        now = (found.progress, found.unfinished, found.troubles, found.holders)
-        if now != before:
-            print(json.dumps(numbers(found), allow_nan=False) if as_json else line(found), flush=True)
-            before = now
-        if found.ended:
+        status = _read(reader, every)
+        state = (status.progress, status.unfinished, status.problems, status.holders)
+        if state != previous:
+            print(json.dumps(to_dict(status), allow_nan=False) if as_json else summary_line(status), flush=True)
+            previous = state
+        if status.ended:
             return
         time.sleep(every)

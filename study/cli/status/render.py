@@ -1,6 +1,6 @@
-"""The status of a study as a person sees it, and as a program does."""
+"""The status of a study as text, as a terminal display, and as plain values for JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,105 +10,113 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from study.cli.status.summary import Progress, Status, Trouble
-from study.cli.status.throughput import Node
+from study.cli.status.summary import GroupProgress, Problem, Status
+from study.cli.status.throughput import NodeThroughput, StudyThroughput
 from study.core.text import aligned, duration
 from study.storage.layout import trial_folder
-from study.storage.schema import DIVERGED, FAILED, FINISHED
+from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED
 
-SHOWN = 12
-"""Entries of a list before the rest is only counted."""
-BAR = 8
-"""Characters; with the names and numbers of the whole study, a line has 79."""
+MAX_LISTED = 12
+"""Maximum number of entries of a list; the others are only counted."""
+BAR_WIDTH = 8
+"""Characters of a progress bar, so that a line fits 80 columns for the largest study of the paper."""
 
 
-def line(status: Status) -> str:
-    """All of it in one line."""
+def summary_line(status: Status) -> str:
+    """The status in one line."""
     counts = status.counts()
     parts = [f"{status.done}/{status.total} trials", *(f"{n} {name}" for name, n in counts.items() if n)]
-    if status.pace.going and status.pace.trials_per_hour:
-        parts.append(_speed(status))
+    if status.throughput.active and status.throughput.trials_per_hour:
+        parts.append(_speed(status.throughput))
     if status.to_run and status.seconds_left is not None:
         parts.append(f"about {duration(status.seconds_left)} left")
     return ", ".join(parts)
 
 
-def lines(status: Status, folder: Path, *, everything: bool = False) -> list[str]:
-    """All of it in plain lines; long lists are cut unless `everything` is asked for."""
-    groups = [_progress_line(each) for each in status.progress]
-    return [*_cut(groups, everything), *_rest(status, folder, everything)]
+def lines(status: Status, folder: Path, *, show_all: bool = False) -> list[str]:
+    """The status in plain lines; long lists are shortened unless `show_all`."""
+    groups = [_progress_line(group) for group in status.progress]
+    return [*_shortened(groups, show_all), *_other_lines(status, folder, show_all)]
 
 
-def rendered(status: Status, folder: Path, *, everything: bool = False, fold: bool = True) -> RenderableType:
-    """The same for a terminal, with bars; lines that are too long for it are folded or, where not `fold`, cut."""
+def renderable(status: Status, folder: Path, *, show_all: bool = False, fold: bool = True) -> RenderableType:
+    """The status for a terminal, with progress bars. A line that is too long is wrapped if `fold`, else cut."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for column in ("space", "dataset"):
-        table.add_column(column, overflow="ellipsis")  # where there is no room, names are cut, and no number
+        table.add_column(column, overflow="ellipsis")  # without enough room, names are cut and numbers are not
     table.add_column("")
     for column in ("done", "diverged", "failed", "to run"):
         table.add_column(column, justify="right", no_wrap=True)
-    shown = status.progress if everything else status.progress[:SHOWN]
-    for each in shown:
-        bar = ProgressBar(total=max(1, each.total), completed=each.done, width=BAR)
-        numbers = (f"{each.done}/{each.total}", each.diverged, each.failed, each.to_run)
-        table.add_row(each.space, each.dataset, bar, *map(str, numbers))
+    shown = status.progress if show_all else status.progress[:MAX_LISTED]
+    for group in shown:
+        bar = ProgressBar(total=max(1, group.total), completed=group.done, width=BAR_WIDTH)
+        numbers = (f"{group.done}/{group.total}", group.diverged, group.failed, group.to_run)
+        table.add_row(group.space, group.dataset, bar, *map(str, numbers))
     more = [f"and {len(status.progress) - len(shown)} more (--all)"] if len(shown) < len(status.progress) else []
-    texts = [*more, "", *_rest(status, folder, everything)]
-    how: dict[str, Any] = {} if fold else {"no_wrap": True, "overflow": "ellipsis"}
-    return Group(*([table] if shown else []), *(Text(text, **how) for text in texts))
+    texts = [*more, "", *_other_lines(status, folder, show_all)]
+    below = [Text(text) if fold else Text(text, no_wrap=True, overflow="ellipsis") for text in texts]
+    return Group(*([table] if shown else []), *below)
 
 
-def numbers(status: Status) -> dict[str, Any]:
-    """All of it for a program; seconds, and None where nothing tells."""
-    found = asdict(status)
-    for group, each in zip(found["progress"], status.progress, strict=True):
-        group["to_run"] = each.to_run
-    for trouble in found["troubles"]:
-        trouble["count"] = len(trouble["trial_ids"])
-    return {**found, "ended": status.ended}
+def to_dict(status: Status) -> dict[str, Any]:
+    """The status as plain values for JSON; times are in seconds, and None means unknown."""
+    values = asdict(status)
+    for group_values, group in zip(values["progress"], status.progress, strict=True):
+        group_values["to_run"] = group.to_run
+    for problem in values["problems"]:
+        problem["count"] = len(problem["trial_ids"])
+    return {**values, "ended": status.ended}
 
 
-def _progress_line(each: Progress) -> str:
-    counts = {name: getattr(each, name) for name in (FINISHED, DIVERGED, "stopped", FAILED)}
+def _progress_line(group: GroupProgress) -> str:
+    counts = {FINISHED: group.finished, DIVERGED: group.diverged, STOPPED: group.stopped, FAILED: group.failed}
     parts = [f"{count} {state}" for state, count in counts.items() if count or state == FINISHED]
-    share = f"{100 * each.done // max(1, each.total)} % of {each.total}"
-    return f"{each.space} on {each.dataset}: {', '.join(parts)}, {each.to_run} to run ({share})"
+    share = f"{100 * group.done // max(1, group.total)} % of {group.total}"
+    return f"{group.space} on {group.dataset}: {', '.join(parts)}, {group.to_run} to run ({share})"
 
 
-def _rest(status: Status, folder: Path, everything: bool) -> list[str]:
-    """What follows the progress: speed, time left, nodes, troubles, states, and who runs it."""
-    if not status.total and not status.pace.nodes:
-        found = [f"{folder}: nothing has been run there."]
+def _other_lines(status: Status, folder: Path, show_all: bool) -> list[str]:
+    """The lines below the progress: speed, time left, nodes, problems, training states, and running processes."""
+    if not status.total and not status.throughput.nodes:
+        text = [f"{folder}: nothing has been run there."]
     else:
-        found = [*_pace_lines(status), *_cut(_node_lines(status.pace.nodes), everything, header=1)]
-    found += _cut([_trouble_line(trouble, folder, everything) for trouble in status.troubles], everything)
+        text = [*_speed_lines(status), *_shortened(_node_lines(status.throughput.nodes), show_all, header=1)]
+    text += _shortened([_problem_line(problem, folder, show_all) for problem in status.problems], show_all)
     if status.unfinished:
-        found.append(f"{status.unfinished} under way or interrupted, with a state in {folder / 'unfinished'}")
+        text.append(f"{status.unfinished} running or interrupted, with a training state in {folder / 'unfinished'}")
     running = [f"running: {_holder(holder)}" for holder in status.holders]
-    return [*found, *(_cut(running, everything) or ["no run is using this folder"])]
+    return [*text, *(_shortened(running, show_all) or ["no run is using this folder"])]
 
 
-def _pace_lines(status: Status) -> list[str]:
-    pace, found = status.pace, []
-    if pace.trials_per_hour and pace.last is not None:
-        when = "" if pace.going else f", until {duration(pace.last)} ago"
-        found.append(f"speed: {_speed(status)}{when}")
+def _speed_lines(status: Status) -> list[str]:
+    """The lines of the speed of the study and of the time left."""
+    throughput, text = status.throughput, []
+    if throughput.trials_per_hour and throughput.seconds_since_last is not None:
+        until = "" if throughput.active else f", until {duration(throughput.seconds_since_last)} ago"
+        text.append(f"speed: {_speed(throughput)}{until}")
     if status.to_run and status.seconds_left is None:
-        found.append("time left: not known before a trial has finished")
+        text.append("time left: unknown until a trial has finished")
     elif status.to_run and status.seconds_left is not None:
-        same = "as trials of their methods took"
-        others = status.to_run - status.measured
-        basis = same if not others else f"{same}, {others:,} of them as the mean" if status.measured else "as the mean"
-        again = "" if status.holders or pace.going else " once it runs again"
-        at_a_time = f"{min(pace.at_work or 1.0, status.to_run):.3g} at a time"
-        found.append(f"time left: about {duration(status.seconds_left)}{again} ({basis}, {at_a_time})")
-    return found
+        when = "" if status.holders or throughput.active else " after a restart"
+        concurrent = min(throughput.concurrent_trials or 1.0, status.to_run)
+        basis = f"{_estimate_basis(status)}; {concurrent:.3g} concurrent trials"
+        text.append(f"time left: about {duration(status.seconds_left)}{when} ({basis})")
+    return text
 
 
-def _speed(status: Status) -> str:
-    parts = [f"{_round(status.pace.trials_per_hour or 0)} trials/hour"]
-    if status.pace.images_per_second:
-        parts.append(f"{_round(status.pace.images_per_second)} images/s")
+def _estimate_basis(status: Status) -> str:
+    """What the time left is estimated from."""
+    if status.measured == status.to_run:
+        return "from finished trials of the same methods"
+    if status.measured:
+        return f"{status.measured:,} from finished trials of the same methods, the others from the mean of all trials"
+    return "from the mean of all finished trials"
+
+
+def _speed(throughput: StudyThroughput) -> str:
+    parts = [f"{_round(throughput.trials_per_hour or 0)} trials/hour"]
+    if throughput.images_per_second:
+        parts.append(f"{_round(throughput.images_per_second)} images/s")
     return ", ".join(parts)
 
 
@@ -116,35 +124,36 @@ def _round(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _node_lines(nodes: Sequence[Node]) -> list[str]:
-    """A table of nodes; images/s are those of one trial."""
+def _node_lines(nodes: Sequence[NodeThroughput]) -> list[str]:
+    """The lines of the table of nodes; empty without nodes."""
     if not nodes:
         return []
-    cells: list[tuple[str, ...]] = [("node", "device", "trials", "trials/hour", "images/s each", "last")]
+    cells: list[tuple[str, ...]] = [("node", "device", "trials", "trials/hour", "images/s per trial", "last")]
     for node in nodes:
         speeds = ("-" if value is None else _round(value) for value in (node.trials_per_hour, node.images_per_second))
-        cells.append((node.host, node.device, f"{node.trials:,}", *speeds, f"{duration(node.last)} ago"))
+        cells.append((node.host, node.device, f"{node.trials:,}", *speeds, f"{duration(node.seconds_since_last)} ago"))
     return aligned(cells, left=2)
 
 
-def _trouble_line(trouble: Trouble, folder: Path, everything: bool) -> str:
-    (first, *_), count = trouble.trial_ids, len(trouble.trial_ids)
+def _problem_line(problem: Problem, folder: Path, show_all: bool) -> str:
+    (first, *_), count = problem.trial_ids, len(problem.trial_ids)
     where = ""
-    if trouble.steps:
-        low, high = trouble.steps
+    if problem.steps:
+        low, high = problem.steps
         where = f" at step {low}" if low == high else f" at steps {low} to {high}"
-    ids = ", ".join(trouble.trial_ids) if everything or count == 1 else f"for one {first}"
+    ids = ", ".join(problem.trial_ids) if show_all or count == 1 else f"for example {first}"
     report = trial_folder(folder, first) / "traceback.txt"
-    trace = f"; traceback in {report}" if trouble.status == FAILED and report.is_file() else ""
-    return f"{count} {trouble.status}{where}: {trouble.reason} ({ids}){trace}"
+    traceback = f"; traceback in {report}" if problem.status == FAILED and report.is_file() else ""
+    return f"{count} {problem.status}{where}: {problem.reason} ({ids}){traceback}"
 
 
-def _holder(holder: Any) -> str:
+def _holder(holder: Mapping[str, Any]) -> str:
     return f"process {holder.get('pid')} on {holder.get('host')}, {holder['what']}"
 
 
-def _cut(texts: list[str], everything: bool, header: int = 0) -> list[str]:
-    shown = SHOWN + header
-    if everything or len(texts) <= shown:
+def _shortened(texts: list[str], show_all: bool, header: int = 0) -> list[str]:
+    """The first `MAX_LISTED` texts after the `header`, and the number of the others; or all texts if `show_all`."""
+    shown = MAX_LISTED + header
+    if show_all or len(texts) <= shown:
         return texts
     return [*texts[:shown], f"and {len(texts) - shown} more (--all)"]

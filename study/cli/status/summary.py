@@ -1,6 +1,6 @@
-"""How far a study is, in numbers: from what stands in its results folder to counts, speed, time left and troubles.
+"""The progress of a study in numbers: counts, throughput, time left and problems, from its results folder.
 
-A trial counts once, whatever the number of protocols it was scored under: as finished where it is under one of them.
+A trial counts once, however many protocols it was scored under; it counts as finished if it is under one of them.
 """
 
 import json
@@ -11,15 +11,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from study.cli.status.throughput import Pace, measure
+from study.cli.status.throughput import StudyThroughput, measure_throughput
 from study.core.trial import Trial
 from study.driver.cost.timings import MeasuredTimes
 from study.storage.schema import DIVERGED, FAILED, FINISHED, STATUSES
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What was read of a results folder: rows of tables and parts, ids of states in unfinished/, and who runs it."""
+class FolderContents:
+    """What was read from a results folder.
+
+    Attributes:
+        trials: rows of trials.parquet and of the part files.
+        memberships: rows of memberships.parquet.
+        unfinished: ids of the trials with a training state in unfinished/.
+        holders: the running processes that use the folder, as `study.storage.lock.holders` returns them.
+    """
 
     trials: Sequence[Mapping[str, Any]] = ()
     memberships: Sequence[Mapping[str, Any]] = ()
@@ -28,8 +35,8 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """The trials of a space on a dataset, by status."""
+class GroupProgress:
+    """The number of trials of a space on a dataset, by status."""
 
     space: str
     dataset: str
@@ -41,16 +48,25 @@ class Progress:
 
     @property
     def to_run(self) -> int:
+        """Trials that have not ended."""
         return self.total - self.done
 
     @property
     def done(self) -> int:
+        """Trials that have ended, in whatever way."""
         return self.finished + self.diverged + self.stopped + self.failed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """Trials that ended alike: how, the reason of the first, at which steps where reasons name one, and their ids."""
+class Problem:
+    """Failed or diverged trials with the same reason.
+
+    Attributes:
+        status: "failed" or "diverged".
+        reason: the reason of the first trial, without the step.
+        steps: first and last step that the reasons name; None if they name none.
+        trial_ids: the trials.
+    """
 
     status: str
     reason: str
@@ -60,72 +76,87 @@ class Trouble:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """How far a study is.
+    """The progress of a study.
 
-    `seconds_left` is None where no row tells; it rests on measured trials of the same kind for `measured` of the
-    `to_run`, and on the mean of all for the others.
+    Attributes:
+        progress: the trials of each space on each dataset.
+        total, done, to_run: number of different trials of all spaces, of those that have ended, and of the others.
+        throughput: of the study and of its nodes.
+        seconds_left: estimated wall time of the trials to run; None if no trial has been measured.
+        measured: how many of the trials to run this estimate knows measured trials of the same kind for; the others
+            count with the mean of all.
+        unfinished: number of trials with a training state, running or interrupted.
+        problems: failed and diverged trials by reason, failures first.
+        holders: the running processes that use the folder.
     """
 
-    progress: tuple[Progress, ...]
+    progress: tuple[GroupProgress, ...]
     total: int
     done: int
     to_run: int
-    pace: Pace
+    throughput: StudyThroughput
     seconds_left: float | None
     measured: int
     unfinished: int
-    troubles: tuple[Trouble, ...]
+    problems: tuple[Problem, ...]
     holders: tuple[Mapping[str, Any], ...] = field(default=())
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is left of what was begun, and nobody is at it."""
+        """Whether no trial is left to run, and no process uses the folder."""
         return self.total > 0 and self.to_run == 0 and not self.holders
 
     def counts(self) -> Counter[str]:
-        """Trials that are neither finished nor left, by how they ended."""
-        return Counter({t: sum(len(u.trial_ids) for u in self.troubles if u.status == t) for t in (DIVERGED, FAILED)})
+        """The number of diverged and failed trials, by status."""
+        return Counter(
+            {
+                status: sum(len(problem.trial_ids) for problem in self.problems if problem.status == status)
+                for status in (DIVERGED, FAILED)
+            }
+        )
 
 
-def summarize(found: Found, now: datetime) -> Status:
-    """The status of what was found, at the time `now`."""
-    by_trial = one_per_trial(found.trials)
+def summarize(contents: FolderContents, now: datetime) -> Status:
+    """The status of a study from the contents of its results folder, at the time `now`."""
+    by_trial = best_row_per_trial(contents.trials)
     groups: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = defaultdict(dict)
-    for member in found.memberships:
+    for member in contents.memberships:
         groups[member["space"], member["context"]][member["trial_id"]] = member
     members = {trial_id: member for group in groups.values() for trial_id, member in group.items()}
     left = [member for trial_id, member in members.items() if trial_id not in by_trial]
-    pace = measure(found.trials, now)
-    seconds, measured = device_seconds_left(left, found.trials)
-    at_work = pace.at_work
+    throughput = measure_throughput(contents.trials, now)
+    seconds, measured = device_seconds_left(left, contents.trials)
+    concurrent = throughput.concurrent_trials
     return Status(
         progress=tuple(_progress(space, dataset, ids, by_trial) for (space, dataset), ids in groups.items()),
         total=len(members),
         done=len(members) - len(left),
         to_run=len(left),
-        pace=pace,
-        seconds_left=None if seconds is None or not at_work else seconds / min(at_work, max(1, len(left))),
+        throughput=throughput,
+        seconds_left=None if seconds is None or not concurrent else seconds / min(concurrent, max(1, len(left))),
         measured=measured,
-        unfinished=sum(by_trial.get(i, {}).get("status") not in (FINISHED, DIVERGED) for i in found.unfinished),
-        troubles=tuple(troubles(by_trial.values())),
-        holders=tuple(found.holders),
+        unfinished=sum(by_trial.get(i, {}).get("status") not in (FINISHED, DIVERGED) for i in contents.unfinished),
+        problems=tuple(group_problems(by_trial.values())),
+        holders=tuple(contents.holders),
     )
 
 
-def one_per_trial(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The row of each trial that says most for it: of several, the finished one, and of equals the later."""
+def best_row_per_trial(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """One row per trial id: a finished one before a diverged one before any other, and among equals the last."""
     rank = {status: place for place, status in enumerate((FINISHED, DIVERGED))}
-    found: dict[str, Mapping[str, Any]] = {}
+    best: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        other = found.get(row["trial_id"])
+        other = best.get(row["trial_id"])
         if other is None or rank.get(row["status"], 2) <= rank.get(other["status"], 2):
-            found[row["trial_id"]] = row
-    return found
+            best[row["trial_id"]] = row
+    return best
 
 
-def _progress(space: str, dataset: str, ids: Collection[str], by_trial: Mapping[str, Mapping[str, Any]]) -> Progress:
+def _progress(
+    space: str, dataset: str, ids: Collection[str], by_trial: Mapping[str, Mapping[str, Any]]
+) -> GroupProgress:
     counts = Counter(by_trial[trial_id]["status"] for trial_id in ids if trial_id in by_trial)
-    return Progress(
+    return GroupProgress(
         space=space, dataset=dataset, total=len(ids), **{status: counts.get(status, 0) for status in STATUSES}
     )
 
@@ -133,16 +164,21 @@ def _progress(space: str, dataset: str, ids: Collection[str], by_trial: Mapping[
 def device_seconds_left(
     left: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
 ) -> tuple[float | None, int]:
-    """Seconds on one device of the trials of these memberships, and how many of them are of a kind that was measured.
+    """Estimate the time that trials need on one device.
 
-    The others, and those that a membership does not define, take the mean time of a step, or of a trial, of those that
-    were; None where no trial was.
+    Args:
+        left: memberships of the trials.
+        rows: rows of ended trials. They give the time of trials of the same kind. A trial of another kind takes the
+            mean time per step, and a trial that its membership does not define the mean time per trial.
+
+    Returns:
+        The seconds, None if no row has a time; and the number of trials of a measured kind.
     """
     kinds = Counter("cpu" if row["device"] == "cpu" else "gpu" for row in rows if row["status"] == FINISHED)
     if not kinds:
         return None, 0
     (device, _), *_ = kinds.most_common(1)
-    known = MeasuredTimes(rows=rows)
+    timings = MeasuredTimes(rows=rows)
     timed = [row for row in rows if row["status"] == FINISHED and row["training_seconds"] is not None]
     spent = sum(row["training_seconds"] + (row["scoring_seconds"] or 0.0) for row in timed)
     if not timed:
@@ -150,41 +186,42 @@ def device_seconds_left(
     per_trial, per_step = spent / len(timed), spent / sum(row["discriminator_steps"] for row in timed)
     total, measured = 0.0, 0
     for member in left:
-        trial = _defined(member)
-        seconds = trial and known.seconds(trial, device)
+        trial = _trial_of(member)
+        seconds = trial and timings.seconds(trial, device)
         measured += seconds is not None
         total += seconds or (per_step * trial.training.discriminator_steps if trial else per_trial)
     return total, measured
 
 
-def _defined(member: Mapping[str, Any]) -> Trial | None:
+def _trial_of(member: Mapping[str, Any]) -> Trial | None:
+    """The trial that a membership defines; None if it defines none that this version can read."""
     try:
         return Trial.from_dict(json.loads(member["trial"] or ""))
     except (ValueError, TypeError, KeyError, AttributeError):
-        return None  # which only the time left would have needed
+        return None  # the time left is estimated without it
 
 
 _STEP = re.compile(r" at step (\d+)")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?")
 
 
-def troubles(rows: Iterable[Mapping[str, Any]]) -> list[Trouble]:
-    """What did not finish and was not stopped, by reason: failures first, then by number.
+def group_problems(rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
+    """Group the failed and diverged trials by reason: failures first, then the largest groups.
 
-    Reasons that differ in numbers alone (bytes, steps, addresses) are one.
+    Reasons that differ only in numbers (bytes, steps, addresses) count as equal.
     """
-    alike = defaultdict(list)
+    groups = defaultdict(list)
     for row in rows:
         if row["status"] in (DIVERGED, FAILED):
-            alike[row["status"], _NUMBER.sub("#", row["reason"] or "")].append(row)
-    made = [_trouble(status, group) for (status, _), group in alike.items()]
-    return sorted(made, key=lambda trouble: (trouble.status != FAILED, -len(trouble.trial_ids), trouble.reason))
+            groups[row["status"], _NUMBER.sub("#", row["reason"] or "")].append(row)
+    problems = [_problem(status, group) for (status, _), group in groups.items()]
+    return sorted(problems, key=lambda problem: (problem.status != FAILED, -len(problem.trial_ids), problem.reason))
 
 
-def _trouble(status: str, rows: Sequence[Mapping[str, Any]]) -> Trouble:
+def _problem(status: str, rows: Sequence[Mapping[str, Any]]) -> Problem:
     reasons = [row["reason"] or "" for row in rows]
     steps = [int(match[1]) for reason in reasons if (match := _STEP.search(reason))]
-    return Trouble(
+    return Problem(
         status=status,
         reason=_STEP.sub("", reasons[0]) if steps else reasons[0],
         steps=(min(steps), max(steps)) if steps else None,

@@ -1,19 +1,20 @@
-"""The user's request: each class is a group of options, and each field is one option of the command line.
+"""Options of the command line: each class is a group of options, and each field of a class is one option.
 
-A new option needs two edits: a field here, with its help text, and the code that uses it. Commands take whole groups
-(`study.cli.options.spread`). None means that the dataset or the search space decides.
+To add an option, add a field with its help text here, and use it where it takes effect. A command takes whole groups as
+parameters (`study.cli.options.spread`). None means that the dataset or the search space decides.
 """
 
 from study.driver.request.declare import (
-    FOLDERS,
-    KEPT,
-    RESOURCES,
-    RUNNING,
-    SCORED,
-    SEARCHED,
-    TRAINED,
+    EXECUTION_PANEL,
+    FOLDERS_PANEL,
+    KEEP_PANEL,
+    OUTPUT_PANEL,
+    RESOURCES_PANEL,
+    SCORING_PANEL,
+    SEARCH_PANEL,
+    TRAINING_PANEL,
     check_positive,
-    completing,
+    completer,
     one_of,
     several_of,
 )
@@ -48,15 +49,16 @@ from study.driver.request.whole import Request
 __all__ = [
     "CHECKPOINT_EVERY",
     "DETERMINISTIC",
-    "FOLDERS",
-    "KEPT",
+    "EXECUTION_PANEL",
+    "FOLDERS_PANEL",
+    "KEEP_PANEL",
     "LARGEST_SEARCH",
-    "RESOURCES",
-    "RUNNING",
+    "OUTPUT_PANEL",
+    "RESOURCES_PANEL",
     "SAMPLERS",
-    "SCORED",
-    "SEARCHED",
-    "TRAINED",
+    "SCORING_PANEL",
+    "SEARCH_PANEL",
+    "TRAINING_PANEL",
     "CheckpointOptions",
     "DataFolder",
     "FeatureOptions",
@@ -75,7 +77,7 @@ __all__ = [
     "Selection",
     "TrainingOptions",
     "check_positive",
-    "completing",
+    "completer",
     "one_of",
     "several_of",
 ]

@@ -1,4 +1,4 @@
-"""Options for scoring, checkpoints, and what trials keep."""
+"""Options of scoring, and of what a trial saves."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,73 +10,81 @@ from study.core.context import BEST, KEEPS
 from study.core.errors import look_up
 from study.core.evaluation import PROTOCOLS, STUDY
 from study.core.trial import FLOAT32
-from study.driver.request.declare import KEPT, SCORED, check_positive, completing, one_of
+from study.driver.request.declare import KEEP_PANEL, SCORING_PANEL, check_positive, completer, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureOptions:
-    """What scores are computed from."""
+    """The features that a Frechet distance is computed from."""
 
-    panel: ClassVar = SCORED
+    panel: ClassVar = SCORING_PANEL
 
     extractor: Annotated[
-        str | None, typer.Option(help="Feature network that scores are computed from.  [default: the dataset's]")
+        str | None, typer.Option(help="Feature network that scores are computed from.  [default: from the dataset]")
     ] = None
     extractor_weights: Annotated[
-        Path | None, typer.Option(help="Weights file for the extractor; its hash is recorded.", metavar="FILE")
+        Path | None, typer.Option(help="Weights file of the feature network; its hash is recorded.", metavar="FILE")
     ] = None
     n_real: Annotated[
-        int | None, typer.Option(help="Number of real images for a score.  [default: the protocol's]", metavar="N")
+        int | None, typer.Option(help="Number of real images per score.  [default: from the protocol]", metavar="N")
     ] = None
     n_fake: Annotated[
-        int | None, typer.Option(help="Number of generated images for a score.  [default: the protocol's]", metavar="N")
+        int | None,
+        typer.Option(help="Number of generated images per score.  [default: from the protocol]", metavar="N"),
     ] = None
     feature_precision: Annotated[
         str,
-        one_of((FLOAT32, "bfloat16"), help="Precision of the feature network; in bfloat16 no score is called an FID."),
+        one_of(
+            (FLOAT32, "bfloat16"),
+            help="Floating-point precision of the feature network; a score in bfloat16 is not called FID.",
+        ),
     ] = FLOAT32
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringOptions(FeatureOptions):
-    """How generated images are scored."""
+    """How generated images are scored: the metric protocol and the metrics."""
 
     protocol: Annotated[
-        str, one_of(PROTOCOLS, help="Metric protocol: which images are compared; `study` is the paper's.")
+        str,
+        one_of(
+            PROTOCOLS, help="Metric protocol: which and how many images are compared; `study` is the one of the paper."
+        ),
     ] = STUDY
     metrics: Annotated[
         str | None,
         typer.Option(
-            help="Metrics in addition to the Frechet distance, separated by commas: is, modes, kid, prc, ms_ssim, "
-            "infinity; or all, or none.  [default: is and modes, if the extractor has classes]",
+            help="Comma-separated metrics to compute in addition to the Frechet distance: is, modes, kid, prc, "
+            "ms_ssim, infinity; or all, or none.  [default: is,modes if the feature network is a classifier]",
             metavar="NAME,...",
-            autocompletion=completing(lambda: ("is", "modes", "kid", "prc", "ms_ssim", "infinity", "all", "none")),
+            autocompletion=completer(lambda: ("is", "modes", "kid", "prc", "ms_ssim", "infinity", "all", "none")),
         ),
     ] = None
     kid_subset: Annotated[
-        int | None,
-        typer.Option(help="Number of images per subset of the KID.  [default: at most 1,000]", metavar="N"),
+        int | None, typer.Option(help="Subset size of the KID, in images.  [default: at most 1,000]", metavar="N")
     ] = None
 
 
 CHECKPOINT_EVERY: Any = typer.Option(
-    help="Score a trial every N discriminator updates, and at its end.  [default: the dataset's interval, or a "
-    "multiple of it, so that a trial is scored at most about 10 times]",
+    help="Score a trial every N discriminator updates, and at its end.  [default: a multiple of the dataset's interval "
+    "that gives at most about 10 scores per trial]",
     metavar="N",
-    rich_help_panel=SCORED,
+    rich_help_panel=SCORING_PANEL,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointOptions:
-    """When a trial is scored, and what else is recorded at checkpoints."""
+    """When a trial is scored, and what else each checkpoint records."""
 
-    panel: ClassVar = SCORED
+    panel: ClassVar = SCORING_PANEL
 
     checkpoint_every: Annotated[int | None, CHECKPOINT_EVERY] = None
     operator_norms: Annotated[
         bool,
-        typer.Option("--operator-norms", help="Record the operator norm of each discriminator layer at checkpoints."),
+        typer.Option(
+            "--operator-norms", help="Record the operator norm of each discriminator layer at every checkpoint."
+        ),
     ] = False
 
     def __post_init__(self) -> None:
@@ -85,15 +93,15 @@ class CheckpointOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorOptions:
-    """Which generators a trial keeps."""
+    """Which generators a trial saves."""
 
-    panel: ClassVar = KEPT
+    panel: ClassVar = KEEP_PANEL
 
     keep: Annotated[
         str,
         one_of(
             KEEPS,
-            help="Generators that a trial keeps: none, the one with the best score, or one per checkpoint.",
+            help="Generators to save per trial: none, the one with the best score, or one per checkpoint.",
         ),
     ] = BEST
 
@@ -103,13 +111,13 @@ class GeneratorOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class KeepOptions(GeneratorOptions):
-    """What a trial keeps in the results folder in addition to its rows."""
+    """What a trial saves in the results folder besides its rows."""
 
     keep_states: Annotated[
         bool,
         typer.Option(
             "--keep-states",
-            help="Keep the last training state of each trial, so that longer trials can continue from it; 2 to 400 MB "
+            help="Save the final training state of each trial, so that longer trials can continue from it; 2 to 400 MB "
             "per trial.",
         ),
     ] = False

@@ -1,4 +1,4 @@
-"""Options for training and searches: methods, settings, sizes, length, rounds and samplers."""
+"""Options of training (methods, settings, network size, number of steps) and of searches."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -7,28 +7,30 @@ import typer
 
 from study.core.errors import InputError, look_up
 from study.core.trial import FLOAT32, PRECISIONS
-from study.driver.request.declare import SEARCHED, TRAINED, check_positive, one_of
+from study.driver.request.declare import SEARCH_PANEL, TRAINING_PANEL, check_positive, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSelection:
-    """The methods of a search space that are trained, and their networks."""
+    """Which methods of a search space to train, and with which architecture."""
 
-    panel: ClassVar = TRAINED
+    panel: ClassVar = TRAINING_PANEL
 
     architecture: Annotated[
-        str | None, typer.Option(help="Architecture of both networks.  [default: the dataset's or the space's]")
+        str | None, typer.Option(help="Architecture of both networks.  [default: from the dataset or the space]")
     ] = None
     methods: Annotated[
         str | None,
         typer.Option(
-            help="Methods, separated by commas; parts of a method are joined by +, its options are in brackets: "
-            "`none,spectral_norm+dragan[dragan_noise=gaussian]`. See `study methods`.  [default: the space's]"
+            help="Comma-separated methods (see `study methods`). Join the parts of a method with +, as in "
+            "`none,spectral_norm+dragan`; write options in brackets, as in `dragan[dragan_noise=gaussian]`.  "
+            "[default: from the space]",
+            metavar="METHOD,...",
         ),
     ] = None
     n_dis: Annotated[
         int | None,
-        typer.Option(help="Only settings with this number of discriminator updates per generator update.", metavar="N"),
+        typer.Option(help="Train only settings with N discriminator updates per generator update.", metavar="N"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -37,13 +39,13 @@ class MethodSelection:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection(MethodSelection):
-    """The settings of a search space that are trained, and the number of seeds."""
+    """Which settings of a search space to train, and with how many seeds."""
 
     settings: Annotated[
-        int | None, typer.Option(help="Only the first N settings of each method.  [default: all]", metavar="N")
+        int | None, typer.Option(help="Train only the first N settings of each method.  [default: all]", metavar="N")
     ] = None
     seeds: Annotated[
-        int | None, typer.Option(help="Train each setting with seeds 0 to N-1.  [default: the space's]", metavar="N")
+        int | None, typer.Option(help="Train each setting with seeds 0 to N-1.  [default: from the space]", metavar="N")
     ] = None
 
     def __post_init__(self) -> None:
@@ -52,28 +54,33 @@ class Selection(MethodSelection):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """The size of the networks and of their batches, and the precision of training."""
+    """The size of the networks and of a batch, and the floating-point precision of training."""
 
-    panel: ClassVar = TRAINED
+    panel: ClassVar = TRAINING_PANEL
 
     width: Annotated[
         int | None,
-        typer.Option(help="Unit of the networks' channel counts; 64 in the study.  [default: the dataset's]"),
+        typer.Option(
+            help="Base number of channels of the networks; 64 in the paper.  [default: from the dataset]", metavar="N"
+        ),
     ] = None
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Images per batch; 64 in the study.  [default: the space's, else the dataset's]"),
+        typer.Option(help="Images per batch; 64 in the paper.  [default: from the space or the dataset]", metavar="N"),
     ] = None
     latent_dim: Annotated[
         int | None,
-        typer.Option(help="Dimension of the latent vectors; 128 in the study.  [default: the space's or dataset's]"),
+        typer.Option(
+            help="Dimension of the latent vectors; 128 in the paper.  [default: from the space or the dataset]",
+            metavar="N",
+        ),
     ] = None
     precision: Annotated[
         str,
         one_of(
             PRECISIONS,
-            help="Precision of training; part of a trial's identity. tf32 needs a GPU, bfloat16 a device with bfloat16 "
-            "instructions.",
+            help="Floating-point precision of training; part of the trial id. tf32 needs a GPU, and bfloat16 a device "
+            "with bfloat16 instructions.",
         ),
     ] = FLOAT32
 
@@ -84,11 +91,11 @@ class NetworkOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(NetworkOptions):
-    """The training settings that all trials of a study share."""
+    """Training options that all trials of a study share."""
 
     discriminator_steps: Annotated[
         int | None,
-        typer.Option(help="Length of a trial in discriminator updates.  [default: the dataset's]", metavar="N"),
+        typer.Option(help="Number of discriminator updates per trial.  [default: from the dataset]", metavar="N"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -97,22 +104,22 @@ class TrainingOptions(NetworkOptions):
 
 
 SAMPLERS = ("gp-bucb", "tpe", "gp", "qmc", "random")
-"""Names of the samplers that propose settings; see `study.driver.search.samplers`."""
+"""Names of the samplers of `study.driver.search.samplers`; the first one is the default."""
 
 
 LARGEST_SEARCH = 10_000
-"""Maximum number of trials of a search (120 in the paper); a larger Gaussian process does not fit in memory."""
+"""Maximum number of trials per search; a Gaussian process with more does not fit in memory. The paper uses 120."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchBudget:
-    """The size of each search."""
+    """The number of trials of each search."""
 
-    panel: ClassVar = SEARCHED
+    panel: ClassVar = SEARCH_PANEL
 
-    rounds: Annotated[int, typer.Option(help="Rounds of each search; 12 in the paper.", metavar="N")] = 12
+    rounds: Annotated[int, typer.Option(help="Number of rounds per search; 12 in the paper.", metavar="N")] = 12
     trials_per_round: Annotated[
-        int, typer.Option(help="Trials per round of a search; 10 in the paper.", metavar="N")
+        int, typer.Option(help="Number of trials that each search proposes per round; 10 in the paper.", metavar="N")
     ] = 10
 
     def __post_init__(self) -> None:
@@ -125,19 +132,24 @@ class SearchBudget:
 
     @property
     def trials(self) -> int:
-        """Number of trials of one search, over all its rounds."""
+        """Number of trials of one search over all its rounds."""
         return self.rounds * self.trials_per_round
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(SearchBudget):
-    """The options of all searches of a run. A later run with more rounds continues the same searches."""
+    """Options that all searches of a run share. A later run with more rounds continues the same searches."""
 
-    sampler: Annotated[str, one_of(SAMPLERS, help="Sampler that proposes the settings of a round.")] = SAMPLERS[0]
-    seed: Annotated[int, typer.Option(help="Seed of the proposals, and of weights and latents of their trials.")] = 0
+    sampler: Annotated[str, one_of(SAMPLERS, help="Sampler that proposes the settings of each round.")] = SAMPLERS[0]
+    seed: Annotated[
+        int, typer.Option(help="Seed of the proposals, and of the weights and latents of the proposed trials.")
+    ] = 0
     stop_early: Annotated[
         bool,
-        typer.Option("--stop-early", help="Stop trials at checkpoints where other trials of the search did better."),
+        typer.Option(
+            "--stop-early",
+            help="Stop poor trials early, by successive halving (ASHA) among the trials of their search.",
+        ),
     ] = False
 
     def __post_init__(self) -> None:

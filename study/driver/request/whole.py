@@ -1,4 +1,4 @@
-"""The whole request: everything that decides what a command trains and scores."""
+"""All option groups of one command together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,10 @@ from study.driver.request.training import (
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Everything that decides what a command trains and scores."""
+    """All options that decide what a command trains and how it scores it.
+
+    `datasets` are names of `study datasets`; each other field is one group of options, at its defaults unless given.
+    """
 
     datasets: Sequence[str]
     folders: Folders
@@ -33,7 +36,7 @@ class Request:
 
     @property
     def data_dir(self) -> Path:
-        """The folder of prepared datasets; the default folder if none was given."""
+        """The folder of prepared datasets: the given one, or the default one."""
         from study.data import data_dir
 
         return data_dir(self.folders.data_dir)

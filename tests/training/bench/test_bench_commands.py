@@ -64,7 +64,7 @@ def test_the_table_says_where_and_with_what(study):
         "batch": "2",
         "n_dis": "1",
     }
-    assert "plain: eager PyTorch in float32 without TF32" in answer.out
+    assert "plain: eager PyTorch in float32, with TF32 only in tf32 rows" in answer.out
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,12 @@ def test_scoring_has_a_row_of_its_own(study, tmp_path):
         (["--threads", "0"], "--threads 0: must be 1 or more"),
         (["--pack", "0"], "--pack 0: must be auto, or a whole number from 1"),
         (["--repeats", "0"], "--repeats 0: must be 1 or more"),
-        (["--all", "--batch-size", "8"], "--all: measures the rows of the table as they are"),
-        (["--all", "--scoring"], "--all: measures the rows of the table as they are"),
+        (["--all", "--batch-size", "8"], "--all: measures the rows of the standard table"),
+        (["--all", "--scoring"], "--all: measures the rows of the standard table"),
         (["--all", "--device", "cuda:1"], "--device cuda:1: there is no GPU here"),
-        (["--dataset", "digits"], "--dataset: is for --scoring"),
-        (["--extractor-weights", "x.npz"], "--extractor-weights: is for --scoring"),
-        (["--scoring", "--pack", "2"], "--pack: has no meaning with --scoring"),
+        (["--dataset", "digits"], "--dataset: has an effect only with --scoring"),
+        (["--extractor-weights", "x.npz"], "--extractor-weights: has an effect only with --scoring"),
+        (["--scoring", "--pack", "2"], "--pack: has no effect with --scoring"),
         (["--scoring", "--dataset", "digit"], "--dataset digit: unknown; did you mean digits?"),
         (["--scoring", "--extractor", "incption"], "--extractor incption: unknown"),
     ],

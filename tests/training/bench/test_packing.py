@@ -66,7 +66,7 @@ def test_the_command_puts_it_on_record(study, tmp_path, monkeypatch):
     (kept,) = csv.DictReader((tmp_path / "packs.csv").open())
     size = {"architecture": "sndcgan", "width": "1", "resolution": "8", "batch_size": "2"}
     assert kept == {**size, "device": "cpu", "pack": str(row["pack"])}
-    assert answer.err.endswith(f"on record for --pack auto: {tmp_path / 'packs.csv'}\n")
+    assert answer.err.endswith(f"saved for --pack auto: {tmp_path / 'packs.csv'}\n")
 
 
 def test_sizes_that_are_measured_are_each_there_once():
