@@ -10,22 +10,22 @@ show them; `claims` tests what the paper says; `page` puts all of it in one docu
 through it, and its examples are tested.
 """
 
-from analysis.ablation import paired_ablations
-from analysis.agreement import both_distances, rank_correlation, top_overlap
-from analysis.budget import budget_curve
 from analysis.claims import evidence, judge
-from analysis.compare import compare
-from analysis.cost import update_cost
-from analysis.curves import diagnostic_curve, score_curve
-from analysis.distribution import distribution_table, ecdf
 from analysis.figures import NotEnough, draw
-from analysis.load import load, load_checkpoints, select
-from analysis.report import Report, SearchReport, report, search_report
-from analysis.response import importance, response
-from analysis.rows import Rows, open_rows
-from analysis.scores import BEST, FINAL, SETTINGS, TRAININGS, Pool, SelectionRule, scored
-from analysis.seeds import seed_table
-from analysis.top import top_fraction, top_table
+from analysis.frames.hyperparameters.response import importance, response
+from analysis.frames.methods.ablation import paired_ablations
+from analysis.frames.methods.budget import budget_curve
+from analysis.frames.methods.compare import compare
+from analysis.frames.methods.distribution import distribution_table, ecdf
+from analysis.frames.methods.top import top_fraction, top_table
+from analysis.frames.trainings.agreement import both_distances, rank_correlation, top_overlap
+from analysis.frames.trainings.cost import update_cost
+from analysis.frames.trainings.curves import diagnostic_curve, score_curve
+from analysis.frames.trainings.seeds import seed_table
+from analysis.page.run_report import Report, SearchReport, report, search_report
+from analysis.rows.load import load, load_checkpoints, select
+from analysis.rows.scores import BEST, FINAL, SETTINGS, TRAININGS, Pool, SelectionRule, scored
+from analysis.rows.view import Rows, open_rows
 
 __all__ = [
     "BEST",

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from analysis.claims.material import Material, Place
-from analysis.tables import number
+from analysis.claims.cells import Material, Place
+from analysis.statistics.formatting import number
 
 HOLDS, DOES_NOT_HOLD, NOT_RESOLVED, NOT_ENOUGH = "holds", "does not hold", "not resolved", "not enough data"
 FOR, AGAINST = "for", "against"

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from analysis.beliefs import Belief, of_quantile, of_spread
-from analysis.intervals import (
+from analysis.statistics.intervals import (
     Array,
     difference_interval,
     least_quantile,
@@ -17,6 +16,7 @@ from analysis.intervals import (
     ranked,
     share_interval,
 )
+from analysis.statistics.quantile_bounds import Belief, of_quantile, of_spread
 
 
 class Estimate(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from analysis.claims.cells import Material
 from analysis.claims.claim import (
     AGAINST,
     DOES_NOT_HOLD,
@@ -23,7 +24,6 @@ from analysis.claims.claim import (
     Line,
     Reading,
 )
-from analysis.claims.material import Material
 
 JUDGED = ("id", "claim", "verdict", "numbers", "cells", "against", "left_out", "needs", "paper", "test")
 EVIDENCE = (

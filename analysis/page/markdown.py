@@ -4,8 +4,8 @@ import html
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.page.parts import Absent, Code, Document, Drawing, Facts, Gallery, Item, Section, Table, Text
-from analysis.page.picture import png
+from analysis.page.document import Absent, Code, Document, Drawing, Facts, Gallery, Item, Section, Table, Text
+from analysis.page.images import png
 from study.core.errors import InputError
 from study.storage.files import replace
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.captions import common
 from analysis.claims import judge
-from analysis.coverage import BEGUN, MISSING, OTHER, PLACES, coverage, troubles
 from analysis.figures import NotEnough, figures
-from analysis.page.parts import Absent, Code, Drawing, Gallery, Item, Sample, Section, Table, Text
-from analysis.provenance import PROTOCOL, protocols, provenance, times
-from analysis.rows import Rows
+from analysis.figures.drawing.captions import common
+from analysis.frames.methods.typical import typical_trials
+from analysis.page.document import Absent, Code, Drawing, Gallery, Item, Sample, Section, Table, Text
+from analysis.rows.coverage import BEGUN, MISSING, OTHER, PLACES, coverage, troubles
+from analysis.rows.provenance import PROTOCOL, protocols, provenance, times
+from analysis.rows.view import Rows
 from analysis.tables import number, tables
-from analysis.typical import typical_trials
 from search_spaces.ranges import BO
 from study.core.text import duration
 from study.storage.files import as_typed

@@ -12,7 +12,7 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
-from analysis.scores import SPLIT_BY_N_DIS
+from analysis.rows.scores import SPLIT_BY_N_DIS
 from study.core.errors import look_up
 from study.core.trial import Method
 
@@ -126,6 +126,6 @@ def _name(architecture: str, loss: str, normalizations: str, penalty: str) -> st
 
 
 def box_n_dis(frame: pd.DataFrame) -> "pd.Series[float]":
-    """The n_dis of a row's box; NaN where a method is one box whatever its n_dis (see `analysis.scores.labels`)."""
+    """The n_dis of a row's box; NaN where a method is one box whatever its n_dis (see `labels`)."""
     split = frame["penalty"].isin(SPLIT_BY_N_DIS)
     return frame["n_dis"].astype(float).where(split, np.nan)

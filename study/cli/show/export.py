@@ -39,7 +39,7 @@ def export(
 
     An Optuna study for each search of `study bo`, and one for each dataset, architecture and method of other trials.
     """
-    from analysis.load import load, load_checkpoints, select
+    from analysis.rows.load import load, load_checkpoints, select
 
     path, results = optuna.absolute(), folder.results
     if path.exists():
@@ -57,8 +57,8 @@ def export(
 
 def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.DataFrame"]]:
     """The Optuna studies: a name, and rows of trials in order, with round, which is 0 outside of searches."""
-    from analysis.rounds import searched
-    from analysis.scores import with_context
+    from analysis.frames.hyperparameters.searches import searched
+    from analysis.rows.scores import with_context
     from search_spaces.ranges import BO
     from study.storage.tables import read_table
 
@@ -111,7 +111,7 @@ def _add_study(
 ) -> None:
     import optuna
 
-    from analysis.load import describe_protocol
+    from analysis.rows.load import describe_protocol
     from study.storage.schema import score_label
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -24,7 +24,7 @@ def figures_command(
 ) -> None:
     """Draw figures of a study, each to a file of its name."""
     from analysis.figures import NotEnough, figures
-    from analysis.ink import FORMATS, save
+    from analysis.figures.drawing.files import FORMATS, save
 
     menu = figures()
     wanted = [look_up("NAME", name, menu) for name in dict.fromkeys(names or menu)]

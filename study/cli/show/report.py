@@ -51,8 +51,8 @@ def report_command(
 
 
 def _print_best(rows: Any) -> None:
+    from analysis.frames.methods.top import top_fraction, top_table
     from analysis.tables import words
-    from analysis.top import top_fraction, top_table
 
     terminal.print_tables(words(top_table(top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool))))
 
@@ -98,7 +98,7 @@ def sample_grids(rows: Any, folder: Path) -> dict[str, bytes | str]:
     Returns:
         By trial id, the bytes of a PNG; or in words, why there are none.
     """
-    from analysis.typical import typical_trials
+    from analysis.frames.methods.typical import typical_trials
 
     wanted = typical_trials(rows.scored)["trial_id"].dropna().unique()
     if rows.folder is None:

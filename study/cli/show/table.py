@@ -13,7 +13,7 @@ from study.core.errors import InputError, look_up
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.rows import Rows
+    from analysis.rows.view import Rows
     from analysis.tables import TableKind
 
 CSV, PLAIN = "csv", "plain"
@@ -36,7 +36,7 @@ def table(
     output: Annotated[Path | None, typer.Option(help="A file instead of the screen.", metavar="FILE")] = None,
 ) -> None:
     """Show a table of a study with its caption, from the rows alone; csv is the whole frame at full precision."""
-    from analysis.figures.kind import NotEnough
+    from analysis.rows.view import NotEnough
     from analysis.tables import tables
 
     if name is None:

@@ -10,7 +10,7 @@ from study.core.errors import look_up
 from study.driver.request import ResultsFolder
 
 if TYPE_CHECKING:
-    from analysis.rows import Rows
+    from analysis.rows.view import Rows
 
 Spaces = Annotated[
     str | None, typer.Option("--space", help="Only trials of these search spaces, separated by commas; `bo` is one.")
@@ -55,9 +55,9 @@ class View(ResultsFolder):
 
     def open(self) -> "Rows":
         """The rows, looked at as the options say; nothing is read before all of them are checked."""
-        from analysis.intervals import check_level
-        from analysis.rows import open_rows
-        from analysis.scores import POOLS, RULES, check_fraction
+        from analysis.rows.scores import POOLS, RULES, check_fraction
+        from analysis.rows.view import open_rows
+        from analysis.statistics.intervals import check_level
 
         check_fraction(self.fraction)
         check_level(self.level)

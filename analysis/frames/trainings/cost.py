@@ -1,0 +1,142 @@
+"""What trainings cost in seconds: against their score, and per discriminator update beside no normalisation.
+
+Seconds are those of training without scoring, as measured while other trainings may have run on the same machine. Those
+of different machines are never put together: of GPUs the name tells the kind, of CPUs only the host does. Nor are those
+of packs of different sizes: a trial's seconds are its share of what its pack took.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.frames.methods.compare import NO_INTERVAL, verdict
+from analysis.rows.labels import CONTEXT, paper_order
+from analysis.rows.scores import BEST, CELL, SPLIT_BY_N_DIS, SelectionRule, scored
+from analysis.statistics.intervals import Array
+from analysis.statistics.quantile_bounds import quantile_difference_interval
+from analysis.statistics.quartiles import median_places, summary
+from study.storage.schema import FINISHED, TRAINING
+
+CPU = "cpu"
+UNREGULARIZED = "none"
+"""The method that all others are measured by."""
+BASELINE, NO_BASELINE = "baseline", "no baseline"
+ALIKE = ["dataset", "machine", "n_dis", *(each for each in CELL if each not in ("dataset", "method", "options"))]
+"""What trainings must have in common for their seconds per update to be compared."""
+
+
+def timed(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
+    """The trainings whose seconds were measured on one machine, from the first update to the last.
+
+    Left out are those that were interrupted, continued from another one, or stopped, and generators that were kept.
+
+    Args:
+        trials: rows of `select`.
+        rule: which score stands for a trial.
+
+    Returns:
+        The rows of `scored` with machine (name of the GPU, or CPU and host; and the version of torch,
+        and the size of packs, where a machine had several) and method (its label).
+    """
+    rows = scored(trials, rule)
+    whole = (rows["source"].fillna(TRAINING) == TRAINING) & (rows["resumptions"].fillna(0) == 0)
+    rows = rows[whole & np.isfinite(rows["training_seconds"])]
+    host, torch = (rows[name].astype(object).fillna("unknown") for name in ("host", "torch"))
+    machine = rows["device"].where(rows["device"] != CPU, f"{CPU} of " + host)
+    pack = rows["pack"].fillna(1).astype(int)
+    packs = ("packs of " + pack.astype(str)).where(pack > 1, "alone")
+    named = machine
+    for words in ("torch " + torch, packs):
+        several = words.groupby(machine).transform("nunique") > 1
+        named = named.where(~several, named + CONTEXT + words)
+    table: pd.DataFrame = rows.assign(machine=named, method=rows["method_label"])
+    return table
+
+
+def seconds_and_scores(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
+    """What each training took and came to.
+
+    Returns:
+        dataset, machine, method (its label), trial_id, status, seconds, score (NaN: none) of each training of `timed`.
+    """
+    rows = timed(trials, rule).rename(columns={"training_seconds": "seconds"})
+    return rows[["dataset", "machine", "method", "trial_id", "status", "seconds", "score"]]
+
+
+def update_cost(trials: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Milliseconds per discriminator update of each method, and their ratio to those without any normalisation.
+
+    Generator updates and data are part of it: seconds of training over discriminator updates. A ratio is of medians of
+    finished trainings that differ in nothing but the method, hyperparameters other than n_dis, and seed; its interval
+    is that of the difference of their logarithms (`quantile_difference_interval`), widened to hold
+    it. What is repeated is the training. Where methods were trained one after the other, a ratio also holds what else
+    the machine did then.
+
+    Args:
+        trials: rows of `select`.
+        level: of all ratios of a dataset together: each interval has 1 - (1 - level) / m (Bonferroni), where m are the
+            methods beside a baseline, both with trainings enough for an interval at `level` itself.
+
+    Returns:
+        One row per `ALIKE` and method: their columns; method (its label, with n_dis where a dataset has several); n
+        (trainings), milliseconds (median), milliseconds_low, milliseconds_high; ratio, low, high (NaN for the baseline
+        itself and where there is none); level; verdict (lower, higher, not resolved, no interval; baseline, no
+        baseline).
+    """
+    rows = timed(trials)
+    rows = rows[rows["status"] == FINISHED]
+    milliseconds = 1000 * rows["training_seconds"] / rows["discriminator_steps"]
+    recipe = trials.set_index("trial_id")["method"]
+    rows = rows.assign(method=_with_n_dis(rows), recipe=rows["trial_id"].map(recipe), value=np.log(milliseconds))
+    columns = [*ALIKE, "method", "n", "milliseconds", "milliseconds_low", "milliseconds_high"]
+    made = [_of_dataset(each, level) for _, each in rows.groupby("dataset")]
+    columns += ["ratio", "low", "high", "level", "verdict"]
+    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
+
+
+def _with_n_dis(rows: pd.DataFrame) -> "pd.Series[str]":
+    several = rows.groupby("dataset")["n_dis"].transform("nunique") > 1
+    told = rows["penalty"].isin(SPLIT_BY_N_DIS)
+    return rows["method"].where(~several | told, rows["method"] + f"{CONTEXT}n_dis " + rows["n_dis"].astype(str))
+
+
+def _of_dataset(rows: pd.DataFrame, level: float) -> pd.DataFrame:
+    keys = [*ALIKE, "recipe", "method"]
+    sizes = rows.groupby(keys).size().rename("n").reset_index()
+    beside = sizes.merge(
+        sizes[sizes["recipe"] == UNREGULARIZED][[*ALIKE, "n"]], on=ALIKE, how="left", suffixes=("", "_base")
+    )
+    least = beside[["n", "n_base"]].min(axis=1, skipna=False)[beside["recipe"] != UNREGULARIZED].dropna()
+    compared = sum(median_places(int(n), level) != (-1, int(n)) for n in least)
+    corrected = 1 - (1 - level) / max(compared, 1)
+    table = summary(rows, keys, None, corrected).assign(level=corrected)
+    base = table[table["recipe"] == UNREGULARIZED].set_index(ALIKE, drop=False)
+    bases = dict(zip(base.index, base.to_dict("records"), strict=True))
+    values = {key: each["value"].to_numpy() for key, each in rows.groupby(keys)}
+    ratios = []
+    for row in table.to_dict("records"):
+        of_base = bases.get(tuple(row[key] for key in ALIKE))
+        samples = [values[tuple(each[key] for key in keys)] for each in (row, of_base) if each is not None]
+        ratios.append(_ratio(row, of_base, samples, corrected))
+    table[["ratio", "ratio_low", "ratio_high", "verdict"]] = pd.DataFrame(ratios, index=table.index)
+    for name, column in (("milliseconds", "median"), ("milliseconds_low", "low"), ("milliseconds_high", "high")):
+        table[name] = np.exp(table[column])
+    table["order"] = table["method"].map(paper_order)
+    table = table.sort_values(["machine", "order", "n_dis"]).drop(columns=["low", "high"])
+    return table.rename(columns={"ratio_low": "low", "ratio_high": "high"})
+
+
+def _ratio(
+    row: dict[Any, Any], base: dict[Any, Any] | None, samples: list[Array], level: float
+) -> tuple[float, float, float, str]:
+    """Of two cells whose numbers are logarithms, as their samples are."""
+    if base is None or row["recipe"] == UNREGULARIZED:
+        return math.nan, math.nan, math.nan, NO_BASELINE if base is None else BASELINE
+    difference = row["median"] - base["median"]
+    low, high = quantile_difference_interval(samples[0], samples[1], 0.5, level)
+    low, high = min(low, difference), max(high, difference)
+    few = any(median_places(each["n"], level) == (-1, each["n"]) for each in (row, base))
+    said = NO_INTERVAL if few else verdict(low, high)
+    return math.exp(difference), math.exp(low), math.exp(high), said

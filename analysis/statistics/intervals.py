@@ -1,0 +1,197 @@
+"""Intervals whose coverage is known: for quantiles, differences, shares, and one sample being better than another.
+
+What is resampled, or rather repeated: trainings, each a draw of a setting and a seed. The quantile of a method's scores
+is bounded by order statistics, whose coverage is exact for any law of the scores. Where the settings are those of a
+fixed grid and only seeds are drawn, the number of scores below a value is a sum of unequal Bernoulli draws, which
+scatters less than a binomial (Hoeffding, 1956), so that the intervals are then conservative. The plain bootstrap of the
+median of the best 5 % is not used: its lower end can only be a score that was seen, and it covers far less than it says
+(`tests/benchmarks/coverage.py` shows both).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from study.core.errors import InputError
+
+Interval = tuple[float, float]
+Array = npt.NDArray[Any]
+ROUNDING = 1e-9
+"""Chances are equal within this; so `quantile_interval` has both ends at the very fraction of `resolved_fraction`."""
+
+
+def ranked(scores: Any) -> Array:
+    """The scores in ascending order, those that are missing or not finite as inf at the end: they rank last."""
+    values = np.asarray(scores, dtype=float)
+    return np.sort(np.where(np.isfinite(values), values, math.inf))
+
+
+def quantile_interval(scores: Any, q: float, level: float = 0.95) -> Interval:
+    """The interval between two order statistics that holds the q-quantile of the law of the scores.
+
+    It covers with at least `level` whatever that law (Hahn and Meeker, 1991, section 5.2).
+
+    Args:
+        scores: [n]; NaN and inf rank last.
+        q: in (0, 1).
+        level: in (0, 1); each side errs with at most half of the rest.
+
+    Returns:
+        (low, high); -inf or inf where n is too small for an end, or where the end falls on a trial without a score.
+
+    >>> quantile_interval(range(1, 21), 0.5)
+    (6.0, 15.0)
+    """
+    check_level(level)
+    if not 0 < q < 1:
+        raise InputError(f"q {q:g}: must be between 0 and 1.")
+    values, side = ranked(scores), (1 - level) / 2 * (1 + ROUNDING)
+    n = len(values)
+    far = math.sqrt(n * math.log(1 / side) / 2) + 1  # no count is further from the mean with `side` (Hoeffding, 1963)
+    first = max(0, math.floor(n * q - far))
+    i = np.arange(first, min(n, math.ceil(n * q + far)) + 1)
+    low = first + int((stats.binom.cdf(i, n, q) <= side).sum())  # the low-th exceeds the quantile with at most `side`
+    high = first + int((stats.binom.sf(i, n, q) > side).sum()) + 1  # the high-th lies below it with at most `side`
+    return (float(values[low - 1]) if low else -math.inf), (float(values[high - 1]) if high <= n else math.inf)
+
+
+def least_quantile(n: int, level: float = 0.95) -> float:
+    """The least q for which `quantile_interval` has a lower end with n scores; 146 scores are needed for 0.025.
+
+    >>> least_quantile(146) <= 0.025 < least_quantile(145)
+    True
+    """
+    check_level(level)
+    return 1.0 if n < 1 else -math.expm1(math.log((1 - level) / 2) / n)
+
+
+def resolved_fraction(n: int, fraction: float = 0.05, level: float = 0.95) -> float | None:
+    """The fraction nearest to the wanted one, from above, whose median has an interval in a pool of n trainings.
+
+    The median of the best `fraction` is the quantile at fraction / 2. None where no fraction has an interval, below six
+    trainings at 95 %.
+
+    >>> [round(resolved_fraction(n), 3) for n in (12, 24, 60, 264)], resolved_fraction(5)
+    ([0.529, 0.285, 0.119, 0.05], None)
+    """
+    wanted = max(fraction, 2 * least_quantile(n, level))
+    return min(wanted, 1.0) if wanted <= 1 else None
+
+
+def difference_interval(a: float, of_a: Interval, b: float, of_b: Interval) -> Interval:
+    """An interval for a - b from those of two independent quantities (MOVER: Zou and Donner, 2008, equation 4).
+
+    For estimates that scatter as smoothly as a mean does. Not for quantiles, which jump where a method collapses: there
+    it covers as little as 74 % at 95 (`tests/benchmarks/coverage.py`); `analysis.statistics.quantile_bounds` is for those.
+    An end is infinite where it leans on one that is.
+    """
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return -math.inf, math.inf
+    (low_a, high_a), (low_b, high_b) = of_a, of_b
+    low_a, high_a, low_b, high_b = min(low_a, a), max(high_a, a), min(low_b, b), max(high_b, b)
+    return a - b - math.hypot(a - low_a, high_b - b), a - b + math.hypot(high_a - a, b - low_b)
+
+
+def share_interval(count: int, n: int, level: float = 0.95) -> Interval:
+    """The interval of Clopper and Pearson (1934) for a share of which `count` of n were seen; covers at least `level`.
+
+    >>> [round(end, 4) for end in share_interval(0, 10)]
+    [0.0, 0.3085]
+    """
+    check_level(level)
+    side = (1 - level) / 2
+    low = float(stats.beta.ppf(side, count, n - count + 1)) if count else 0.0
+    return low, float(stats.beta.ppf(1 - side, count + 1, n - count)) if count < n else 1.0
+
+
+def improvement(a: Any, b: Any) -> float:
+    """P(a training of `a` scores lower than one of `b`), ties and pairs without any score as one half.
+
+    The Mann-Whitney statistic over the number of pairs; a score that is missing is worse than any.
+
+    >>> improvement([1, 2, 5], [3, 4])
+    0.6666666666666667
+    """
+    first, second = ranked(a), ranked(b)
+    if not len(first) or not len(second):
+        return math.nan
+    lower = np.searchsorted(second, first, side="left")
+    tied = np.searchsorted(second, first, side="right")
+    return float(1 - (lower + tied).mean() / (2 * len(second)))
+
+
+def improvement_interval(probability: float, n_a: int, n_b: int, level: float = 0.95) -> Interval:
+    """The score-type interval for `improvement` (Newcombe, 2006, part 2, method 5); of use at 0 and 1 as well."""
+    check_level(level)
+    if not math.isfinite(probability):
+        return 0.0, 1.0
+    z2, more = stats.norm.ppf((1 + level) / 2) ** 2, (n_a + n_b) / 2 - 1
+
+    def excess(theta: float) -> float:
+        shape = 1 + more * (1 - theta) / (2 - theta) + more * theta / (1 + theta)
+        return float((theta - probability) ** 2 - z2 * theta * (1 - theta) * shape / (n_a * n_b))
+
+    def end(far: float) -> float:
+        """Between the probability, where `excess` is not positive, and `far`, where it is not negative."""
+        inside, outside = probability, far
+        for _ in range(60):
+            middle = (inside + outside) / 2
+            inside, outside = (inside, middle) if excess(middle) > 0 else (middle, outside)
+        return (inside + outside) / 2
+
+    return (end(0.0) if probability > 0 else 0.0), (end(1.0) if probability < 1 else 1.0)
+
+
+def bootstrap_interval(
+    sample: Any,
+    statistic: Callable[[Array], Array],
+    rng: np.random.Generator,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Interval:
+    """The percentile interval of a smooth statistic (a mean, a correlation), over resampled rows.
+
+    Not for extremes or small quantiles, of which it covers far too little: `quantile_interval` is for those.
+
+    Args:
+        sample: [n, ...]; what is resampled, with replacement, are its rows.
+        statistic: from [resamples, n, ...] to [resamples].
+        rng: of the resampling; the same one gives the same interval.
+    """
+    check_level(level)
+    rows = np.asarray(sample)
+    if len(rows) < 2:
+        return -math.inf, math.inf
+    drawn = rng.integers(0, len(rows), (resamples, len(rows)))
+    low, high = np.quantile(statistic(rows[drawn]), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def order_weights(n: int, budget: int, place: int) -> Array:
+    """[n]: the chance that the i-th best of a pool of n is the `place`-th best of `budget` drawn without replacement.
+
+    C(i - 1, place - 1) C(n - i, budget - place) / C(n, budget), for i from 1 to n.
+    """
+    if not 1 <= place <= budget <= n:
+        raise InputError(f"budget {budget}, place {place}: must hold 1 <= place <= budget <= {n} (the pool).")
+    i = np.arange(1, n + 1)
+    possible = (i >= place) & (n - i >= budget - place)
+    ways = _log_choose(i[possible] - 1, place - 1) + _log_choose(n - i[possible], budget - place)
+    weights = np.zeros(n)
+    weights[possible] = np.exp(ways - _log_choose(np.array(n), budget))
+    return weights
+
+
+def _log_choose(n: Array, k: int) -> Array:
+    logarithm: Array = special.gammaln(n + 1.0) - special.gammaln(k + 1.0) - special.gammaln(n - k + 1.0)
+    return logarithm
+
+
+def check_level(level: float) -> None:
+    """Raise InputError unless a confidence level is between 0 and 1."""
+    if not 0 < level < 1:
+        raise InputError(f"level {level:g}: must be between 0 and 1; 0.95 is usual.")

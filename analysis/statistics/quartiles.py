@@ -1,0 +1,70 @@
+"""Quartiles of many groups of numbers at once, and an interval for each median."""
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics.intervals import Array, quantile_interval
+
+SUMMARY = ("n", "q1", "median", "q3", "low", "high")
+
+
+def summary(
+    rows: pd.DataFrame, keys: list[str], unscored: "pd.Series[int] | None" = None, level: float = 0.95
+) -> pd.DataFrame:
+    """Quartiles of groups of numbers, and an interval for their median; no loop over groups.
+
+    Args:
+        rows: `keys` and value, which may be infinite and is not NaN.
+        keys: what makes a group.
+        unscored: by group, how many more numbers it has that rank last.
+        level: of the interval.
+
+    Returns:
+        One row per group: keys, scored (numbers), n (those and the unscored), q1, median, q3 (linear interpolation; inf
+        where it leans on an unscored one), low, high (order statistics; infinite where n is too small).
+    """
+    groups = rows.groupby(keys)
+    code, values = groups.ngroup().to_numpy(), rows["value"].to_numpy(dtype=float)
+    ascending = np.argsort(values)
+    values = values[ascending[np.argsort(code[ascending].astype(_least_integer(code)), kind="stable")]]
+    table = groups.size().rename("scored").reset_index()
+    size = table["scored"].to_numpy(dtype=int)
+    more = 0 if unscored is None else unscored.reindex(pd.MultiIndex.from_frame(table[keys]), fill_value=0).to_numpy()
+    n = size + more
+    start = np.cumsum(size) - size
+
+    def at(place: Array) -> Array:
+        """The numbers at these places of their groups, counted from 0."""
+        inside = (place >= 0) & (place < size)
+        return np.where(inside, values[np.where(inside, start + place, 0)], np.where(place < 0, -math.inf, math.inf))
+
+    for name, q in (("q1", 0.25), ("median", 0.5), ("q3", 0.75)):
+        place = np.floor((n - 1) * q).astype(int)
+        low, high, share = at(place), at(np.minimum(place + 1, n - 1)), (n - 1) * q - place
+        between = (share > 0) & (low != high)
+        table[name] = low
+        table.loc[between, name] = (1 - share[between]) * low[between] + share[between] * high[between]
+    ends = {count: median_places(count, level) for count in np.unique(n).tolist()}
+    for side, name in enumerate(("low", "high")):
+        table[name] = at(np.array([ends[count][side] for count in n.tolist()], dtype=int))
+    return table.assign(n=n)
+
+
+def _least_integer(code: Array) -> Any:
+    """The type by which numpy sorts these group numbers fastest: those of two bytes it counts."""
+    return np.int16 if code.max(initial=0) < np.iinfo(np.int16).max else np.int64
+
+
+@functools.cache
+def median_places(n: int, level: float) -> tuple[int, int]:
+    """Where the ends of the interval of the median of n numbers stand among them, from 0; -1 and n: there is no end.
+
+    >>> median_places(20, 0.95), median_places(5, 0.95)
+    ((5, 14), (-1, 5))
+    """
+    low, high = quantile_interval(np.arange(n), 0.5, level)
+    return int(low) if math.isfinite(low) else -1, int(high) if math.isfinite(high) else int(n)

@@ -1,0 +1,102 @@
+"""Methods against each other at equal numbers of trainings, with intervals that hold together."""
+
+import itertools
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analysis.figures.drawing.captions import common
+from analysis.frames.methods.compare import HIGHER, LOWER, compare
+from analysis.rows.labels import CONTEXT
+from analysis.rows.scores import pools
+from analysis.rows.view import NotEnough, Rows
+from analysis.statistics.formatting import interval, number
+from analysis.tables.table import Block, TableKind
+
+MOST = 120
+"""Pairs of a dataset; where there would be more, each method is compared with the first of its context alone."""
+
+
+def compute(rows: Rows) -> pd.DataFrame:
+    """`compare` of the pairs of `compared` among `rows.fair`, and score_label.
+
+    Raises:
+        NotEnough: no dataset has two methods, or nothing was scored.
+    """
+    rows = rows.fair
+    if rows.scored["score"].isna().all():
+        raise NotEnough("No trial has a score.")
+    labels: dict[str, list[str]] = {}
+    for dataset, label in pools(rows.scored):
+        labels.setdefault(dataset, []).append(label)
+    made = [
+        compare(rows.scored[rows.scored["dataset"] == dataset], rows.fraction, rows.level, pairs)
+        for dataset, names in labels.items()
+        if (pairs := compared(names))
+    ]
+    if not made:
+        raise NotEnough("A comparison needs two methods on a dataset, or one in two contexts; there is no such pair.")
+    table = pd.concat(made, ignore_index=True)
+    return rows.named(table)
+
+
+def compared(names: list[str]) -> list[tuple[str, str]]:
+    """The pairs of labels that differ in the method or in its context (architecture, training), not in both.
+
+    Of more than MOST pairs those of each method and the first of its context.
+
+    >>> compared(["W/O, sndcgan", "SN, sndcgan", "SN, resnet19"])
+    [('W/O, sndcgan', 'SN, sndcgan'), ('SN, sndcgan', 'SN, resnet19')]
+    """
+    parts = {name: name.partition(CONTEXT) for name in names}
+    pairs = [
+        (a, b) for a, b in itertools.combinations(names, 2) if parts[a][2] == parts[b][2] or parts[a][0] == parts[b][0]
+    ]
+    if len(pairs) <= MOST:
+        return pairs
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(parts[name][2], name)
+    return [(name, first[parts[name][2]]) for name in names if first[parts[name][2]] != name]
+
+
+def words(table: pd.DataFrame) -> Iterator[Block]:
+    """A block per dataset, a line per pair."""
+    for dataset, rows in table.groupby("dataset", sort=False):
+        lines = rows.to_dict("records")
+        cells = {
+            "a": list(rows["a"]),
+            "b": list(rows["b"]),
+            "n": [f"{row['n_a']:,} : {row['n_b']:,}" for row in lines],
+            "raw": [f"{number(row['raw_a'])} : {number(row['raw_b'])}" for row in lines],
+            "best": [f"{100 * row['fraction']:.3g} %" for row in lines],
+            "of each": [f"{row['budget']:,}" for row in lines],
+            "at equal budgets": [f"{number(row['equal_a'])} : {number(row['equal_b'])}" for row in lines],
+            "a - b": [number(row["difference"]) for row in lines],
+            "interval": [interval(row["low"], row["high"]) for row in lines],
+            "P(a better)": [
+                f"{row['improvement']:.2f} [{row['improvement_low']:.2f}, {row['improvement_high']:.2f}]"
+                for row in lines
+            ],
+            "verdict": [{LOWER: "a lower", HIGHER: "b lower"}.get(row["verdict"], row["verdict"]) for row in lines],
+        }
+        yield f"{dataset}: {rows['score_label'].iloc[0]}, medians of the best of each method", cells
+
+
+def caption(rows: Rows, table: pd.DataFrame) -> str:
+    """How they are compared."""
+    return common(
+        rows,
+        f"n: {rows.pool.name} of a and of b. Raw: the median of the best {100 * rows.fraction:g} % of all of them.",
+        f"At equal budgets: the same of as many {rows.pool.name} of each as the smaller pool has, its mean over draws; "
+        f"best: of which share, the least of {100 * rows.fraction:g} % or more that has an interval there.",
+        "P(a better): the chance that one of a is lower than one of b.",
+        f"Intervals hold together with {100 * rows.level:g} % for all pairs of a dataset (Bonferroni), from "
+        "the ranks of both pools. Not resolved: the interval spans zero; no interval: too few for any.",
+        "Compared are methods of one architecture and training, and a method in two of them; of more than "
+        f"{MOST} pairs those of each method and the first of its architecture and training.",
+        *(["Left out are trials that were chosen by the scores of others."] if rows.fair is not rows else []),
+    )
+
+
+TABLE = TableKind(name="comparisons", title="Methods at equal budgets", compute=compute, words=words, caption=caption)
