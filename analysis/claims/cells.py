@@ -20,7 +20,7 @@ NS, LS, WGAN, HINGE = NON_SATURATING, "least_squares", "wasserstein", "hinge"
 PLAIN = "{}"
 
 
-class Place(NamedTuple):
+class CellKey(NamedTuple):
     """Where something is compared; "" where that is across several. `training` is what differs within a dataset."""
 
     dataset: str
@@ -39,17 +39,17 @@ class Place(NamedTuple):
 class Cell:
     """A place and the scores of its methods, NaN where a training has none."""
 
-    place: Place
+    cell_key: CellKey
     pools: Mapping[str, Array]
 
     @property
-    def across_losses(self) -> Place:
+    def across_losses(self) -> CellKey:
         """The place of whatever its loss."""
-        return self.place._replace(loss="")
+        return self.cell_key._replace(loss="")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class ClaimData:
     """What claims are judged by.
 
     Trials that were only chosen by the scores of others, by a Bayesian search or as the best ones to be repeated, are
@@ -92,13 +92,13 @@ class Material:
         """All cells, in the order of their names."""
         known = self.pooled[self.pooled["variant"].notna()]
         return [
-            Cell(place=Place(*map(str, key)), pools=dict(_pools(group)))
-            for key, group in known.groupby(list(Place._fields))
+            Cell(cell_key=CellKey(*map(str, key)), pools=dict(_pools(group)))
+            for key, group in known.groupby(list(CellKey._fields))
         ]
 
     def of_loss(self, *losses: str) -> list[Cell]:
         """The cells of these losses; of the non-saturating one, which most of the paper's figures show, where none."""
-        return [cell for cell in self.cells if cell.place.loss in (losses or (NS,))]
+        return [cell for cell in self.cells if cell.cell_key.loss in (losses or (NS,))]
 
     @cached_property
     def is_fid(self) -> dict[str, bool]:

@@ -11,8 +11,17 @@ from datetime import datetime
 from analysis.page.document import Document
 from analysis.page.html import write_html
 from analysis.page.markdown import write_markdown
-from analysis.page.sections import all_claims, all_tables, covered, drawings, not_finished, origin, samples, searches
-from analysis.page.summary import summarized
+from analysis.page.sections import (
+    claims_section,
+    coverage_section,
+    failures_section,
+    figures_section,
+    provenance_section,
+    samples,
+    searches,
+    tables_section,
+)
+from analysis.page.summary import summary_section
 from analysis.rows.view import Rows
 
 __all__ = ["Document", "compose", "write_html", "write_markdown"]
@@ -42,14 +51,14 @@ def compose(
         title=f"GAN study: {datasets}",
         subtitle=f"As of {when:%Y-%m-%d %H:%M} UTC",
         sections=[
-            summarized(rows, at_work),
-            drawings(rows),
-            all_tables(rows),
-            all_claims(rows),
+            summary_section(rows, at_work),
+            figures_section(rows),
+            tables_section(rows),
+            claims_section(rows),
             samples(rows, images or {}),
             searches(rows),
-            covered(rows),
-            not_finished(rows),
-            origin(rows, command),
+            coverage_section(rows),
+            failures_section(rows),
+            provenance_section(rows, command),
         ],
     )

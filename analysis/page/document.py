@@ -27,7 +27,7 @@ class Text:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class KeyNumbers:
     """A few numbers with their names, side by side."""
 
     kind: ClassVar[str] = "facts"
@@ -91,7 +91,7 @@ class Absent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class SampleGrid:
     """Images of one trial as the bytes of a PNG, or in words why there are none."""
 
     title: str
@@ -106,10 +106,10 @@ class Gallery:
 
     kind: ClassVar[str] = "gallery"
     title: str
-    samples: Sequence[Sample]
+    samples: Sequence[SampleGrid]
 
 
-Item = Text | Facts | Code | Table | Drawing | Absent | Gallery
+Item = Text | KeyNumbers | Code | Table | Drawing | Absent | Gallery
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from analysis.figures.drawing.files import check_format, save
 from analysis.figures.hyperparameters import bo
 from analysis.figures.methods import top
 from analysis.frames.hyperparameters.random_search import random_best
-from analysis.frames.hyperparameters.searches import chosen_settings, round_table, searched
+from analysis.frames.hyperparameters.searches import chosen_settings, round_table, search_trials
 from analysis.frames.methods.top import top_fraction, top_table
 from analysis.rows.load import Names, load, select
 from analysis.rows.scores import BEST, SelectionRule
@@ -62,7 +62,7 @@ def report(
 class SearchReport:
     """What searches found: their trials, rounds and chosen settings, the yardstick, and what all of it needs said.
 
-    `trials` are of `searched`, `rounds` of `round_table`, `chosen` of `chosen_settings`, `random` of `random_best`.
+    `trials` are of `search_trials`, `rounds` of `round_table`, `chosen` of `chosen_settings`, `random` of `random_best`.
     """
 
     trials: pd.DataFrame
@@ -96,7 +96,7 @@ def search_report(
     output = results / "figures" / "bo.png" if output is None else output
     check_format(output)
     frame = select(load(results), dataset=dataset, protocol=protocol)
-    trials = searched(frame, results, searches)
+    trials = search_trials(frame, results, searches)
     random = random_best(trials, frame, results)
     rounds, chosen, caption = round_table(trials), chosen_settings(trials, random), round_caption(trials, random)
     figure_path = save(bo.round_figure(trials, rounds, random, bo.caption(trials, random)), output)

@@ -10,8 +10,8 @@ from analysis.claims import judge
 from analysis.figures import NotEnough, figures
 from analysis.figures.drawing.captions import common
 from analysis.frames.methods.typical import typical_trials
-from analysis.page.document import Absent, Code, Drawing, Gallery, Item, Sample, Section, Table, Text
-from analysis.rows.coverage import BEGUN, MISSING, OTHER, PLACES, coverage, troubles
+from analysis.page.document import Absent, Code, Drawing, Gallery, Item, SampleGrid, Section, Table, Text
+from analysis.rows.coverage import BEGUN, MISSING, OTHER, PLACES, coverage, failure_reasons
 from analysis.rows.provenance import PROTOCOL, protocols, provenance, times
 from analysis.rows.view import Rows
 from analysis.tables import number, tables
@@ -29,7 +29,7 @@ ALWAYS = (FINISHED, DIVERGED, FAILED, MISSING)
 """Columns that coverage shows even where they hold nothing but zeros."""
 
 
-def drawings(rows: Rows) -> Section:
+def figures_section(rows: Rows) -> Section:
     """Every figure of the menu but those of sections of their own, or what it would take."""
     return Section(
         name="figures", title="Figures", items=[_drawing(rows, name) for name in figures() if name not in ELSEWHERE]
@@ -46,7 +46,7 @@ def _drawing(rows: Rows, name: str) -> Item:
     return Drawing(name=name, title=kind.title, caption=kind.caption(rows, frames), figure=figure)
 
 
-def all_tables(rows: Rows) -> Section:
+def tables_section(rows: Rows) -> Section:
     """Every table of the menu but those of sections of their own, or what it would take."""
     names = [name for name in tables() if name not in ELSEWHERE]
     return Section(name="tables", title="Tables", items=[item for name in names for item in _table(rows, name)])
@@ -82,7 +82,7 @@ def _above(first: Sequence[str], at: int) -> int:
     return next((line for line in range(at, -1, -1) if first[line]), at)
 
 
-def all_claims(rows: Rows) -> Section:
+def claims_section(rows: Rows) -> Section:
     """The paper's claims on these rows: what is said of each, and how it was tested."""
     judged = judge(rows)
     verdicts = Table(title="The paper's claims on these data", cells=_columns(judged, VERDICTS), caption=common(rows))
@@ -117,14 +117,14 @@ def samples(rows: Rows, images: Mapping[str, bytes | str]) -> Section:
     return Section(name="samples", title="Samples", items=items)
 
 
-def _sample(trial: Mapping[Any, Any], images: Mapping[str, bytes | str]) -> Sample:
+def _sample(trial: Mapping[Any, Any], images: Mapping[str, bytes | str]) -> SampleGrid:
     title = f"{trial['method']}, {trial['which']}"
     place = f"rank {trial['rank']} of {trial['n']}"
     if not isinstance(trial["trial_id"], str):
-        return Sample(title=title, caption=place, trial_id="", image="The trial of this rank has no score.")
+        return SampleGrid(title=title, caption=place, trial_id="", image="The trial of this rank has no score.")
     image = images.get(trial["trial_id"], "No images were drawn.")
     caption = f"{trial['score_label']} {number(trial['score'])}, {place}; {trial['setting']}"
-    return Sample(title=title, caption=caption, trial_id=trial["trial_id"], image=image)
+    return SampleGrid(title=title, caption=caption, trial_id=trial["trial_id"], image=image)
 
 
 def searches(rows: Rows) -> Section:
@@ -134,7 +134,7 @@ def searches(rows: Rows) -> Section:
     return Section(name="searches", title="Searches", items=items)
 
 
-def covered(rows: Rows) -> Section:
+def coverage_section(rows: Rows) -> Section:
     """What of the plan is there."""
     frame = coverage(rows)
     if frame.empty:
@@ -157,9 +157,9 @@ def covered(rows: Rows) -> Section:
     return Section(name="coverage", title="Coverage", items=[table])
 
 
-def not_finished(rows: Rows) -> Section:
+def failures_section(rows: Rows) -> Section:
     """What diverged or failed, and why."""
-    frame = troubles(rows)
+    frame = failure_reasons(rows)
     name, title = "failures", "Divergences and failures"
     if frame.empty:
         return Section(name=name, title=title, items=[Text(paragraphs=["No trial diverged, and none failed."])])
@@ -187,7 +187,7 @@ def _steps(first: float, last: float) -> str:
     return f"{first:.0f}" if first == last else f"{first:.0f} to {last:.0f}"
 
 
-def origin(rows: Rows, command: Sequence[str]) -> Section:
+def provenance_section(rows: Rows, command: Sequence[str]) -> Section:
     """Protocols, versions, machines and images, and how the page is made again."""
     by_what = provenance(rows)
     run = {

@@ -7,9 +7,9 @@ import pandas as pd
 
 from analysis.claims import judge
 from analysis.figures.drawing.captions import adaptive
-from analysis.frames.methods.overview import summary
-from analysis.page.document import Facts, Item, Section, Text
-from analysis.rows.coverage import left
+from analysis.frames.methods.overview import dataset_overview
+from analysis.page.document import Item, KeyNumbers, Section, Text
+from analysis.rows.coverage import count_without_row
 from analysis.rows.labels import CONTEXT
 from analysis.rows.provenance import times
 from analysis.rows.scores import TRAININGS
@@ -21,25 +21,25 @@ NAMED = 6
 """Methods that a sentence names, at most."""
 
 
-def summarized(rows: Rows, at_work: Sequence[str]) -> Section:
+def summary_section(rows: Rows, at_work: Sequence[str]) -> Section:
     """What a reader takes away who reads no further.
 
     Args:
         rows: the rows.
         at_work: in words, who is running trials of the folder now.
     """
-    found = summary(rows)
-    items: list[Item] = [*_unfinished(rows, at_work), Facts(pairs=_facts(rows, found))]
+    found = dataset_overview(rows)
+    items: list[Item] = [*_unfinished(rows, at_work), KeyNumbers(pairs=_facts(rows, found))]
     for _, row in found.iterrows():
         items.append(Text(paragraphs=[*_of_dataset(row, rows)]))
-    judged = " Which method leads is judged without them." if rows.fair is not rows else ""
+    judged = " Which method leads is judged without them." if rows.without_adaptive is not rows else ""
     items.append(Text(paragraphs=[*(f"{said}{judged}" for said in adaptive(rows)), _of_claims(rows)]))
     return Section(name="summary", title="Summary", items=items)
 
 
 def _unfinished(rows: Rows, at_work: Sequence[str]) -> list[Item]:
     """That the study goes on, where it does."""
-    missing = left(rows)
+    missing = count_without_row(rows)
     if not missing and not at_work:
         return []
     told = []
@@ -57,7 +57,7 @@ def _facts(rows: Rows, found: pd.DataFrame) -> list[tuple[str, str]]:
     trials = int(found["trials"].sum())
     stopped = [("stopped early", f"{found['stopped'].sum():,}")] if found["stopped"].any() else []
     return [
-        ("trials", f"{trials:,} of {planned:,}" if left(rows) else f"{trials:,}"),
+        ("trials", f"{trials:,} of {planned:,}" if count_without_row(rows) else f"{trials:,}"),
         ("methods" if len(found) == 1 else "methods a dataset", " / ".join(f"{n}" for n in found["methods"])),
         ("datasets", f"{len(found)}"),
         ("diverged", f"{found['diverged'].sum():,}"),

@@ -37,7 +37,7 @@ def training_difference(row: "pd.Series[Any]", steps: float | None) -> str:
     )
 
 
-def boxes_beside(rows: pd.DataFrame) -> pd.DataFrame:
+def paired_boxes(rows: pd.DataFrame) -> pd.DataFrame:
     """The boxes of the paper's Figures 1 to 4 on the datasets of these rows, each with what we have of it.
 
     Args:
@@ -61,15 +61,15 @@ def boxes_beside(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparable(beside: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `boxes_beside` that a figure may show beside ours: found, on the plot, of the same protocol."""
+    """The rows of `paired_boxes` that a figure may show beside ours: found, on the plot, of the same protocol."""
     return beside[beside["method_label"].notna() & (beside["protocol"] == "") & beside["median"].notna()]
 
 
-def beside_caption(beside: pd.DataFrame) -> list[str]:
+def paper_caption(beside: pd.DataFrame) -> list[str]:
     """What a reader must know of the paper's boxes in a figure, and why some are not there; one sentence each.
 
     Args:
-        beside: rows of `boxes_beside`.
+        beside: rows of `paired_boxes`.
     """
     found, shown = beside[beside["method_label"].notna()], comparable(beside)
     lines = []

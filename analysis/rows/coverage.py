@@ -41,7 +41,7 @@ def coverage(rows: Rows) -> pd.DataFrame:
     return told.groupby(["space", "context"], sort=False, as_index=False).sum()
 
 
-def left(rows: Rows) -> int:
+def count_without_row(rows: Rows) -> int:
     """Planned trials, each once, that have no row under any protocol."""
     return int((~rows.members["trial_id"].drop_duplicates().isin(rows.everything["trial_id"])).sum())
 
@@ -53,7 +53,7 @@ def _with_state(rows: Rows) -> set[str]:
     return {match[1] for name in names if (match := _STATE.fullmatch(name))}
 
 
-def troubles(rows: Rows) -> pd.DataFrame:
+def failure_reasons(rows: Rows) -> pd.DataFrame:
     """What diverged or failed, by reason; reasons that differ in numbers alone (bytes, steps, addresses) are one.
 
     Returns:

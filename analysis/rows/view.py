@@ -80,7 +80,7 @@ class Rows:
         return self.trials["trial_id"].isin(own) & ~self.trials["trial_id"].isin(others[others.isin(own)])
 
     @cached_property
-    def fair(self) -> "Rows":
+    def without_adaptive(self) -> "Rows":
         """The rows without the `adaptive` ones, for what they cannot show; a dataset that has no others keeps them."""
         alone = self.adaptive.groupby(self.trials["dataset"]).transform("all")
         kept = self.trials[~self.adaptive | alone]
@@ -88,7 +88,7 @@ class Rows:
 
     @cached_property
     def made(self) -> dict[Any, Any]:
-        """What functions that are wrapped in `once` have made of these rows."""
+        """What functions that are wrapped in `computed_once` have made of these rows."""
         return {}
 
     @cached_property
@@ -97,7 +97,7 @@ class Rows:
         first = self.trials.drop_duplicates("dataset")
         return {str(row["dataset"]): score_label(row) for _, row in first.iterrows()}
 
-    def named(self, table: pd.DataFrame) -> pd.DataFrame:
+    def with_score_label(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table with score_label, what the score of each row's dataset may be called."""
         return table.assign(score_label=table["dataset"].map(self.score_names))
 
@@ -106,7 +106,7 @@ class Rows:
         return np.random.default_rng(self.seed)
 
 
-def once(work: Callable[[Rows], Made]) -> Callable[[Rows], Made]:
+def computed_once(work: Callable[[Rows], Made]) -> Callable[[Rows], Made]:
     """The function, computed once for the same rows, since several figures and tables show what it makes."""
 
     @wraps(work)

@@ -14,7 +14,7 @@ MOST = 200
 Weighted = tuple[Array, Array]
 
 
-class Belief(NamedTuple):
+class QuantileBounds(NamedTuple):
     """What samples say of a quantity: the chances of its lower and its upper bound, each [m] values and weights.
 
     A quantile lies between the J-th score and the next with the chance of J, which is binomial. Of sums the bounds
@@ -27,11 +27,11 @@ class Belief(NamedTuple):
     def times(self, factor: float) -> "Belief":
         """The quantity times a factor other than 0."""
         low, high = ((values * factor, weights) for values, weights in self)
-        return Belief(low, high) if factor > 0 else Belief(high, low)
+        return QuantileBounds(low, high) if factor > 0 else QuantileBounds(high, low)
 
     def plus(self, other: "Belief") -> "Belief":
         """The sum with an independent quantity; inf less inf is anything."""
-        return Belief(_add(self.low, other.low, -math.inf), _add(self.high, other.high, math.inf))
+        return QuantileBounds(_add(self.low, other.low, -math.inf), _add(self.high, other.high, math.inf))
 
     def interval(self, level: float) -> Interval:
         """Between the bounds that are passed with half of the rest on either side."""
@@ -40,13 +40,13 @@ class Belief(NamedTuple):
         return _passed(lows, of_low, side), -_passed(-highs, of_high, side)
 
 
-def of_quantile(scores: Any, q: float) -> Belief:
+def bounds_of_quantile(scores: Any, q: float) -> QuantileBounds:
     """What a sample says of a quantile, q in (0, 1); NaN and inf rank last."""
     if not 0 < q < 1:
         raise InputError(f"q {q:g}: must be between 0 and 1.")
     ends, below = _ends(scores), _likely(len(scores), q)
     weights = stats.binom.pmf(below, len(scores), q)
-    return Belief((ends[below], weights), (ends[below + 1], weights))
+    return QuantileBounds((ends[below], weights), (ends[below + 1], weights))
 
 
 def quantile_difference_interval(a: Any, b: Any, q: float, level: float = 0.95) -> Interval:
@@ -67,10 +67,10 @@ def quantile_difference_interval(a: Any, b: Any, q: float, level: float = 0.95) 
         (inf, inf) where that is so for all that `a` may be, but not for `b`.
     """
     check_level(level)
-    return of_quantile(a, q).plus(of_quantile(b, q).times(-1)).interval(level)
+    return bounds_of_quantile(a, q).plus(bounds_of_quantile(b, q).times(-1)).interval(level)
 
 
-def of_spread(scores: Any, low: float, high: float) -> Belief:
+def bounds_of_spread(scores: Any, low: float, high: float) -> QuantileBounds:
     """What a sample says of how far two quantiles are apart; the numbers of scores below them rise and fall together.
 
     Args:
@@ -82,7 +82,7 @@ def of_spread(scores: Any, low: float, high: float) -> Belief:
     weights = stats.binom.pmf(first, n, low) * between  # 0 where the second is below the first
     with np.errstate(invalid="ignore"):
         least, most = ends[second] - ends[np.minimum(first + 1, n + 1)], ends[second + 1] - ends[first]
-    return Belief((np.fmax(least, 0), weights), (np.where(np.isnan(most), math.inf, most), weights))
+    return QuantileBounds((np.fmax(least, 0), weights), (np.where(np.isnan(most), math.inf, most), weights))
 
 
 def _ends(scores: Any) -> Array:

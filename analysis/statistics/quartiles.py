@@ -9,10 +9,10 @@ import pandas as pd
 
 from analysis.statistics.intervals import Array, quantile_interval
 
-SUMMARY = ("n", "q1", "median", "q3", "low", "high")
+QUARTILE_COLUMNS = ("n", "q1", "median", "q3", "low", "high")
 
 
-def summary(
+def group_quartiles(
     rows: pd.DataFrame, keys: list[str], unscored: "pd.Series[int] | None" = None, level: float = 0.95
 ) -> pd.DataFrame:
     """Quartiles of groups of numbers, and an interval for their median; no loop over groups.

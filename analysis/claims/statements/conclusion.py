@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from analysis.claims.cells import Material
-from analysis.claims.claim import Claim, Line
+from analysis.claims.cells import ClaimData
+from analysis.claims.claim import Claim, Inequality
 from analysis.claims.statements.losses import C10
 from analysis.claims.statements.methods import C1
 from analysis.claims.statements.repeats import C7
@@ -12,9 +12,13 @@ from analysis.claims.statements.tuning import C5
 GROUNDS = (C1, C5, C7, C10)
 
 
-def _grounds(material: Material) -> list[Line]:
+def _grounds(data: ClaimData) -> list[Inequality]:
     """The lines of all claims that it stands on."""
-    return [replace(line, part=_part(claim, line.part)) for claim in GROUNDS for line in claim.lines(material)]
+    return [
+        replace(inequality, part=_part(claim, inequality.part))
+        for claim in GROUNDS
+        for inequality in claim.inequalities(data)
+    ]
 
 
 def _part(claim: Claim, part: str) -> str:
@@ -27,6 +31,6 @@ C16 = Claim(
     test="Follows from C1, C5, C7 and C10: all their comparisons, corrected together.",
     needs="what C1, C5, C7 and C10 need",
     paper="The conclusion (section 6).",
-    lines=_grounds,
+    inequalities=_grounds,
     parts=tuple(_part(claim, part) for claim in GROUNDS for part in claim.parts),
 )

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.claims.cells import GP, GP5, HINGE, LN, LS, NONE, NS, SN, WGAN, Cell, Material, Place, label
-from analysis.claims.claim import Claim, Line, Reading
-from analysis.claims.quantities import largest, resolving
-from analysis.claims.statements.methods import TEST, Term, difference, weighed, weighed_sum
+from analysis.claims.cells import GP, GP5, HINGE, LN, LS, NONE, NS, SN, WGAN, Cell, CellKey, ClaimData, label
+from analysis.claims.claim import Claim, Inequality, Measurement
+from analysis.claims.quantities import largest, level_per_term
+from analysis.claims.statements.methods import TEST, Term, difference, weighted_inequality, weighted_sum
 from analysis.frames.methods.compare import expected_top_median
 from analysis.rows.scores import SETTING
 from analysis.statistics.formatting import number
@@ -22,27 +22,27 @@ LEAST_SETTINGS = 3
 """With two seeds or more, for the noise between seeds to be known."""
 
 
-def _losses(material: Material) -> list[Line]:
+def _losses(data: ClaimData) -> list[Inequality]:
     """Of the boxes of Figure 2: SN gains under other losses, too, and LS with GP5 is the highest, so none of NS is."""
-    fraction, lines = material.rows.fraction, []
-    places = {cell.across_losses for cell in material.of_loss()}
-    cells = [cell for cell in material.of_loss(NS, LS, WGAN) if cell.across_losses in places]
-    for cell in (cell for cell in cells if cell.place.loss != NS):
-        lines += difference(cell, SN, NONE, fraction, below=True, part="SN gains under other losses")
+    fraction, inequalities = data.rows.fraction, []
+    places = {cell.across_losses for cell in data.of_loss()}
+    cells = [cell for cell in data.of_loss(NS, LS, WGAN) if cell.across_losses in places]
+    for cell in (cell for cell in cells if cell.cell_key.loss != NS):
+        inequalities += difference(cell, SN, NONE, fraction, below=True, part="SN gains under other losses")
     for cell, other in itertools.product(cells, cells):
-        if cell.place.loss == LS and GP5 in cell.pools and cell.across_losses == other.across_losses:
+        if cell.cell_key.loss == LS and GP5 in cell.pools and cell.across_losses == other.across_losses:
             for variant in (NONE, SN, GP5):
-                if variant in other.pools and (variant, other.place.loss) != (GP5, LS):
-                    lines.append(_worst(cell, other, variant, fraction))
-    return lines
+                if variant in other.pools and (variant, other.cell_key.loss) != (GP5, LS):
+                    inequalities.append(_worst(cell, other, variant, fraction))
+    return inequalities
 
 
-def _worst(cell: Cell, other: Cell, variant: str, fraction: float) -> Line:
+def _worst(cell: Cell, other: Cell, variant: str, fraction: float) -> Inequality:
     """That LS with GP5 scores higher than a variant under some loss."""
-    own, name = (f"{loss_label(loss)} {label(box)}" for loss, box in ((LS, GP5), (other.place.loss, variant)))
+    own, name = (f"{loss_label(loss)} {label(box)}" for loss, box in ((LS, GP5), (other.cell_key.loss, variant)))
     terms = [Term(own, 1, cell.pools[GP5]), Term(name, -1, other.pools[variant])]
-    part, place = "LS with GP5 is worst", cell.across_losses
-    return weighed(place, terms, fraction, statistic=f"{own} - {name}", below=False, part=part)
+    part, cell_key = "LS with GP5 is worst", cell.across_losses
+    return weighted_inequality(cell_key, terms, fraction, statistic=f"{own} - {name}", below=False, part=part)
 
 
 def loss_label(loss: str) -> str:
@@ -54,51 +54,55 @@ def loss_label(loss: str) -> str:
     return "NS" if loss == NS else label(loss)
 
 
-def _architectures(material: Material) -> list[Line]:
+def _architectures(data: ClaimData) -> list[Inequality]:
     """Each gains from SN, and the gap between two under SN is below either gain.
 
     |s1 - s2| < min(w1 - s1, w2 - s2) is s1 < w2, s2 < w1, 2 s1 < s2 + w1 and 2 s2 < s1 + w2.
     """
-    fraction, lines = material.rows.fraction, []
-    cells = [cell for cell in material.of_loss() if NONE in cell.pools and SN in cell.pools]
+    fraction, inequalities = data.rows.fraction, []
+    cells = [cell for cell in data.of_loss() if NONE in cell.pools and SN in cell.pools]
     for one, two in itertools.permutations(cells, 2):
-        if one.place._replace(architecture="") != two.place._replace(architecture=""):
+        if one.cell_key._replace(architecture="") != two.cell_key._replace(architecture=""):
             continue
-        place = one.place._replace(architecture="")
+        cell_key = one.cell_key._replace(architecture="")
         s1, w1, s2, w2 = (
-            Term(f"{cell.place.architecture} {label(variant)}", 1, cell.pools[variant])
+            Term(f"{cell.cell_key.architecture} {label(variant)}", 1, cell.pools[variant])
             for cell in (one, two)
             for variant in (SN, NONE)
         )
-        lines += difference(one, SN, NONE, fraction, below=True, part="both gain")
+        inequalities += difference(one, SN, NONE, fraction, below=True, part="both gain")
         for terms in (
             [s1, w2._replace(factor=-1)],
             [s1._replace(factor=2), *(t._replace(factor=-1) for t in (s2, w1))],
         ):
             statistic = " - ".join(("2 " if term.factor == 2 else "") + term.name for term in terms)
-            lines.append(weighed(place, terms, fraction, statistic=statistic, below=True, part="gap below the gains"))
-    return lines
+            inequalities.append(
+                weighted_inequality(
+                    cell_key, terms, fraction, statistic=statistic, below=True, part="gap below the gains"
+                )
+            )
+    return inequalities
 
 
-def _combinations(material: Material) -> list[Line]:
-    fraction, lines = material.rows.fraction, []
-    for cell, single in itertools.product(material.of_loss(), (SN, LN)):
+def _combinations(data: ClaimData) -> list[Inequality]:
+    fraction, inequalities = data.rows.fraction, []
+    for cell, single in itertools.product(data.of_loss(), (SN, LN)):
         pair = f"{single}+{GP}"
-        lines += difference(cell, pair, NONE, fraction, below=True, part="improves on none")
+        inequalities += difference(cell, pair, NONE, fraction, below=True, part="improves on none")
         singles = [variant for variant in (SN, LN, GP) if variant in cell.pools]
         if pair in cell.pools and singles:
-            lines.append(_marginal(cell, pair, singles, fraction))
-    return lines
+            inequalities.append(_marginal(cell, pair, singles, fraction))
+    return inequalities
 
 
-def _marginal(cell: Cell, pair: str, singles: list[str], fraction: float) -> Line:
+def _marginal(cell: Cell, pair: str, singles: list[str], fraction: float) -> Inequality:
     """That the pair is above 0.9 of the best single method: of the differences from each, the largest is above 0."""
     scores = cell.pools[pair]
     budget = min(len(cell.pools[variant]) for variant in (pair, *singles))
 
-    def measure(level: float, least: float) -> Reading | None:
+    def measure(level: float, least: float) -> Measurement | None:
         each, corrected = (1 - (1 - one) / len(singles) for one in (level, least))
-        used = resolved_fraction(budget, fraction, resolving(corrected))
+        used = resolved_fraction(budget, fraction, level_per_term(corrected))
         if used is None:
             return None
         own, *others = terms = [
@@ -107,14 +111,14 @@ def _marginal(cell: Cell, pair: str, singles: list[str], fraction: float) -> Lin
         ]
         own_median, *medians = found = [expected_top_median(term.scores, used, budget) for term in terms]
         sums = [
-            weighed_sum([own, other], [own_median, median], used, each)
+            weighted_sum([own, other], [own_median, median], used, each)
             for other, median in zip(others, medians, strict=True)
         ]
         words = [f"{term.name} {number(median)}" for term, median in zip(terms, found, strict=True)]
-        return Reading(*largest(sums), used, ", ".join(words))
+        return Measurement(*largest(sums), used, ", ".join(words))
 
-    return Line(
-        place=cell.place,
+    return Inequality(
+        cell_key=cell.cell_key,
         part="gain is marginal",
         a=label(pair),
         b=", ".join(map(label, singles)),
@@ -126,29 +130,29 @@ def _marginal(cell: Cell, pair: str, singles: list[str], fraction: float) -> Lin
     )
 
 
-def _hinge(material: Material) -> list[Line]:
+def _hinge(data: ClaimData) -> list[Inequality]:
     """Equivalence: m(hinge) within the factor exp(2 s) of m(NS), s being how far seeds of one setting are apart."""
-    fraction, lines = material.rows.fraction, []
-    if not material.of_loss(HINGE):
+    fraction, inequalities = data.rows.fraction, []
+    if not data.of_loss(HINGE):
         return []
-    noise = _seed_noise(material.trainings)
-    others = {cell.across_losses: cell for cell in material.of_loss()}
-    for cell in material.of_loss(HINGE):
+    noise = _seed_noise(data.trainings)
+    others = {cell.across_losses: cell for cell in data.of_loss()}
+    for cell in data.of_loss(HINGE):
         if (other := others.get(cell.across_losses)) is None:
             continue
         for variant in (NONE, SN, GP):
             seen = noise[(noise["place"] == cell.across_losses) & (noise["variant"] == variant)]["variance"]
             if variant in cell.pools and variant in other.pools and len(seen) >= LEAST_SETTINGS:
                 factor = math.exp(2 * math.sqrt(seen.median()))
-                lines += _within(cell, other, variant, factor, fraction)
-    return lines
+                inequalities += _within(cell, other, variant, factor, fraction)
+    return inequalities
 
 
-def _within(cell: Cell, other: Cell, variant: str, factor: float, fraction: float) -> list[Line]:
+def _within(cell: Cell, other: Cell, variant: str, factor: float, fraction: float) -> list[Inequality]:
     names = [f"{loss} {label(variant)}" for loss in (HINGE, "NS")]
     own = Term(names[0], 1, cell.pools[variant])
     return [
-        weighed(
+        weighted_inequality(
             cell.across_losses,
             [own, Term(names[1], -times, other.pools[variant])],
             fraction,
@@ -170,8 +174,8 @@ def _seed_noise(trainings: pd.DataFrame) -> pd.DataFrame:
     found = groups.agg(["var", "count"]).dropna().reset_index()
     freedom = found["count"] - 1
     found["variance"] = found["var"] / (stats.chi2.median(freedom) / freedom)
-    places = [Place(*names) for names in zip(found["dataset"], found["architecture"], found["training"], strict=True)]
-    return found.assign(place=pd.Series(places, index=found.index, dtype=object))
+    places = [CellKey(*names) for names in zip(found["dataset"], found["architecture"], found["training"], strict=True)]
+    return found.assign(cell_key=pd.Series(places, index=found.index, dtype=object))
 
 
 C8 = Claim(
@@ -180,7 +184,7 @@ C8 = Claim(
     test=f"m(SN) < m(W/O) under LS and WGAN; m(LS GP5) > m(none, SN, GP5 under NS, LS, WGAN); {TEST}.",
     needs="trainings of none, spectral_norm and gradient_penalty (n_dis 5) under non_saturating and least_squares",
     paper="Holds; LS with SN is best on LSUN, 30 (Figure 2, read off).",
-    lines=_losses,
+    inequalities=_losses,
     parts=("SN gains under other losses", "LS with GP5 is worst"),
 )
 C9 = Claim(
@@ -189,7 +193,7 @@ C9 = Claim(
     test=f"m(SN) < m(W/O) in each, and |m1(SN) - m2(SN)| below the smaller gain, loss NS; {TEST}.",
     needs="trainings of none and spectral_norm under non_saturating with two architectures on one dataset",
     paper="29.1 and 33.4 on CelebA-HQ, 55.5 and 45 on LSUN, of SNDCGAN and ResNet19 (Figure 3, read off).",
-    lines=_architectures,
+    inequalities=_architectures,
     parts=("both gain", "gap below the gains"),
 )
 C10 = Claim(
@@ -198,7 +202,7 @@ C10 = Claim(
     test=f"m(SN+GP), m(LN+GP) < m(W/O), and above {1 - MARGINAL:g} of the least of m(SN), m(LN), m(GP); {TEST}.",
     needs="trainings of none, spectral_norm, layer_norm, gradient_penalty and the pairs under non_saturating",
     paper="Holds with n_dis 5 only: no pair beats SN alone, 33.8 and 41.5 (Figure 4, read off at low resolution).",
-    lines=_combinations,
+    inequalities=_combinations,
     parts=("improves on none", "gain is marginal"),
 )
 C15 = Claim(
@@ -207,6 +211,6 @@ C15 = Claim(
     test=f"m(hinge) within the factor exp(2 s) of m(NS), s the typical spread of log scores over seeds; {TEST}.",
     needs=f"trainings under hinge and non_saturating, {LEAST_SETTINGS} settings or more with two seeds",
     paper="Unverified: appendix A was not at hand.",
-    lines=_hinge,
+    inequalities=_hinge,
     parts=("not higher", "not lower"),
 )

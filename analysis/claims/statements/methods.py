@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from analysis.claims.cells import BN, GP1, GP5, L2, LS, NONE, NS, SN, Cell, Material, Place, label
-from analysis.claims.claim import Claim, Line, Reading
-from analysis.claims.quantities import Estimate, quantile_sum, resolving
+from analysis.claims.cells import BN, GP1, GP5, L2, LS, NONE, NS, SN, Cell, CellKey, ClaimData, label
+from analysis.claims.claim import Claim, Inequality, Measurement
+from analysis.claims.quantities import QuantityEstimate, level_per_term, quantile_sum
 from analysis.frames.methods.compare import expected_top_median
 from analysis.statistics.formatting import number
 from analysis.statistics.intervals import Array, resolved_fraction
@@ -25,9 +25,9 @@ class Term(NamedTuple):
     scores: Array
 
 
-def weighed(
-    place: Place, terms: Sequence[Term], fraction: float, *, statistic: str, below: bool, part: str = ""
-) -> Line:
+def weighted_inequality(
+    cell_key: CellKey, terms: Sequence[Term], fraction: float, *, statistic: str, below: bool, part: str = ""
+) -> Inequality:
     """The line that a sum of terms is below 0, or above.
 
     Args:
@@ -38,16 +38,16 @@ def weighed(
     first, *others = terms
     budget = min(len(term.scores) for term in terms)
 
-    def measure(level: float, least: float) -> Reading | None:
-        used = resolved_fraction(budget, fraction, resolving(least, len(terms)))
+    def measure(level: float, least: float) -> Measurement | None:
+        used = resolved_fraction(budget, fraction, level_per_term(least, len(terms)))
         if used is None:
             return None
         medians = [expected_top_median(term.scores, used, budget) for term in terms]
         words = ", ".join(f"{term.name} {number(one)}" for term, one in zip(terms, medians, strict=True))
-        return Reading(*weighed_sum(terms, medians, used, level), used, words)
+        return Measurement(*weighted_sum(terms, medians, used, level), used, words)
 
-    return Line(
-        place=place,
+    return Inequality(
+        cell_key=cell_key,
         part=part,
         a=first.name,
         b=", ".join(term.name for term in others),
@@ -59,7 +59,7 @@ def weighed(
     )
 
 
-def weighed_sum(terms: Sequence[Term], medians: Sequence[float], fraction: float, level: float) -> Estimate:
+def weighted_sum(terms: Sequence[Term], medians: Sequence[float], fraction: float, level: float) -> QuantityEstimate:
     """Of the terms, with the interval of the quantiles at half the fraction, as `compare_scores`."""
     quantiles = [(term.factor, term.scores, fraction / 2) for term in terms]
     value = sum(
@@ -68,18 +68,20 @@ def weighed_sum(terms: Sequence[Term], medians: Sequence[float], fraction: float
     return quantile_sum(quantiles, level, value)
 
 
-def difference(cell: Cell, a: str, b: str, fraction: float, *, below: bool, part: str = "") -> list[Line]:
+def difference(cell: Cell, a: str, b: str, fraction: float, *, below: bool, part: str = "") -> list[Inequality]:
     """That m(a) is below m(b), or above; no line where the cell lacks one of the methods."""
     if a not in cell.pools or b not in cell.pools:
         return []
     terms = [Term(label(a), 1, cell.pools[a]), Term(label(b), -1, cell.pools[b])]
     statistic = f"{label(a)} - {label(b)}"
-    return [weighed(cell.place, terms, fraction, statistic=statistic, below=below, part=part)]
+    return [weighted_inequality(cell.cell_key, terms, fraction, statistic=statistic, below=below, part=part)]
 
 
-def _pairs(material: Material, a: str, b: str, *losses: str, below: bool) -> list[Line]:
-    fraction = material.rows.fraction
-    return [line for cell in material.of_loss(*losses) for line in difference(cell, a, b, fraction, below=below)]
+def _pairs(data: ClaimData, a: str, b: str, *losses: str, below: bool) -> list[Inequality]:
+    fraction = data.rows.fraction
+    return [
+        inequality for cell in data.of_loss(*losses) for inequality in difference(cell, a, b, fraction, below=below)
+    ]
 
 
 C1 = Claim(
@@ -88,7 +90,7 @@ C1 = Claim(
     test=f"m(SN) < m(W/O), losses NS and LS; {TEST}.",
     needs="trainings of none and spectral_norm under non_saturating or least_squares",
     paper="Holds in all 10 plotted pairs (Figures 1 to 3).",
-    lines=lambda material: _pairs(material, SN, NONE, NS, LS, below=True),
+    inequalities=lambda data: _pairs(data, SN, NONE, NS, LS, below=True),
 )
 C2 = Claim(
     id="C2",
@@ -96,7 +98,7 @@ C2 = Claim(
     test=f"m(BN) > m(W/O), loss NS; {TEST}.",
     needs="trainings of none and batch_norm under non_saturating",
     paper="Holds: 50.3 against 40.9 on CelebA-HQ, 166 against 136 on LSUN (Figure 1, read off).",
-    lines=lambda material: _pairs(material, BN, NONE, below=False),
+    inequalities=lambda data: _pairs(data, BN, NONE, below=False),
 )
 C4 = Claim(
     id="C4",
@@ -104,7 +106,7 @@ C4 = Claim(
     test=f"m(GP 5) < m(GP), loss NS, n_dis 5 and 1; {TEST}.",
     needs="trainings of gradient_penalty with n_dis 1 and with n_dis 5 under non_saturating",
     paper="Holds for ResNet19; reverses for SNDCGAN: 43 against 31.5 and 135 against 72 (Figures 1 and 3, read off).",
-    lines=lambda material: _pairs(material, GP5, GP1, below=True),
+    inequalities=lambda data: _pairs(data, GP5, GP1, below=True),
 )
 C11 = Claim(
     id="C11",
@@ -112,5 +114,5 @@ C11 = Claim(
     test=f"m(L2) > m(W/O), loss NS; {TEST}. Equal medians stay unresolved.",
     needs="trainings of none and l2 under non_saturating",
     paper="Holds: 47.2 against 40.9 and 142 against 136 (Figure 1, read off); the wording is ours.",
-    lines=lambda material: _pairs(material, L2, NONE, below=False),
+    inequalities=lambda data: _pairs(data, L2, NONE, below=False),
 )

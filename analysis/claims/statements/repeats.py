@@ -6,15 +6,15 @@ import math
 
 import numpy as np
 
-from analysis.claims.cells import GP, NS, SN, Material, Place, label
-from analysis.claims.claim import Claim, Line, Reading, change, percent
-from analysis.claims.quantities import quantile, quantile_sum, resolving, sample_quantile, welch
-from analysis.frames.trainings.cost import timed
+from analysis.claims.cells import GP, NS, SN, CellKey, ClaimData, label
+from analysis.claims.claim import Claim, Inequality, Measurement, change, percent
+from analysis.claims.quantities import level_per_term, quantile, quantile_sum, sample_quantile, welch
+from analysis.frames.trainings.cost import timed_trainings
 from analysis.rows.scores import FINAL, HYPERPARAMETERS, SETTING, scored
 from analysis.statistics.intervals import Array, least_quantile
 from study.storage.schema import FINISHED
 
-CELL = list(Place._fields)
+CELL = list(CellKey._fields)
 TWICE = (1.5, 2.5)
 """How many times as long the longer of two trials is; twice in the paper."""
 CODES = ("DEF", "RES", "OPT", "CIN_OPT", "SUM", "TAN", "EPS", "ALL")
@@ -25,9 +25,9 @@ NOTHING = 1e-6
 """Relative ranges below a millionth are rounding."""
 
 
-def _longer(material: Material) -> list[Line]:
+def _longer(data: ClaimData) -> list[Inequality]:
     """Pairs of one trial and the same but about twice as long, by their final scores."""
-    rows = scored(material.trials[material.trials["variant"] == GP], FINAL).assign(
+    rows = scored(data.trials[data.trials["variant"] == GP], FINAL).assign(
         ranked=lambda frame: frame["score"].fillna(math.inf)
     )
     keys = [name for name in SETTING if name != "discriminator_steps"] + ["seed"]
@@ -37,18 +37,18 @@ def _longer(material: Material) -> list[Line]:
     times = longer["discriminator_steps"] / rows["discriminator_steps"]
     pairs = rows.assign(longer=longer["ranked"])[times.between(*TWICE)]
     return [
-        _change(Place(*map(str, key)), group["ranked"].to_numpy(), group["longer"].to_numpy())
+        _change(CellKey(*map(str, key)), group["ranked"].to_numpy(), group["longer"].to_numpy())
         for key, group in pairs.groupby(CELL)
     ]
 
 
-def balance(before: Array, after: Array) -> Array:
+def symmetric_change(before: Array, after: Array) -> Array:
     """(after - before) / (after + before), in [-1, 1], of scores that may be inf.
 
     It is 1 where only `before` has a score, -1 where only `after`, 0 where neither has. It rises with the ratio of the
     two, so that their medians go together.
 
-    >>> balance(np.array([1.0, math.inf, 2.0]), np.array([3.0, 2.0, math.inf])).tolist()
+    >>> symmetric_change(np.array([1.0, math.inf, 2.0]), np.array([3.0, 2.0, math.inf])).tolist()
     [0.5, -1.0, 1.0]
     """
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -64,17 +64,17 @@ def _relative(value: float) -> float:
     return 2 * value / (1 - value) if value < 1 else math.inf
 
 
-def _change(place: Place, before: Array, after: Array) -> Line:
-    values = balance(before, after)
+def _change(cell_key: CellKey, before: Array, after: Array) -> Inequality:
+    values = symmetric_change(before, after)
 
-    def measure(level: float, least: float) -> Reading | None:
+    def measure(level: float, least: float) -> Measurement | None:
         if least_quantile(len(values), least) > 0.5:
             return None
         value, low, high = (_relative(min(max(each, -1.0), 1.0)) for each in quantile(values, 0.5, level))
-        return Reading(value, low, high)
+        return Measurement(value, low, high)
 
-    return Line(
-        place=place,
+    return Inequality(
+        cell_key=cell_key,
         a="GP, longer",
         b="GP",
         n_a=len(values),
@@ -86,29 +86,31 @@ def _change(place: Place, before: Array, after: Array) -> Line:
     )
 
 
-def _ablation(material: Material) -> list[Line]:
+def _ablation(data: ClaimData) -> list[Inequality]:
     """CIN against each other code, and each other code within a tenth of DEF; repeats of one setting over seeds."""
-    rows = material.trainings
+    rows = data.trainings
     rows = rows[(rows["architecture"] == "resnet_cifar") & (rows["loss"] == NS) & (rows["normalizations"] == SN)]
     rows = rows[rows["penalty"].isna() & rows["constraint"].isna()]
     codes = {text: _code(text) for text in rows["options"].unique()}
     rows = rows.assign(code=rows["options"].map(codes)).dropna(subset="code")
-    keys, lines = [*CELL, *HYPERPARAMETERS], []
+    keys, inequalities = [*CELL, *HYPERPARAMETERS], []
     ablated = (rows["code"] == "CIN").groupby([rows[name] for name in keys], dropna=False).transform("any")
     for key, group in rows[ablated].groupby(keys, dropna=False):
-        place = Place(*map(str, key[: len(CELL)]))
+        cell_key = CellKey(*map(str, key[: len(CELL)]))
         scores = {str(code): np.log(of_code["score"].to_numpy()) for code, of_code in group.groupby("code")}
         repeated = {code: values for code, values in scores.items() if len(values) > 1}
         if "CIN" not in repeated:
             continue
         others = [code for code in CODES if code in repeated]
         for code in others:
-            lines.append(_repeats(place, repeated, ("CIN", code), 0.0, below=False, part="CIN is worst"))
+            inequalities.append(_repeats(cell_key, repeated, ("CIN", code), 0.0, below=False, part="CIN is worst"))
         for code, below in itertools.product(others, (True, False)):
             if code != "DEF" and "DEF" in others:
                 bound = math.log(1 + LITTLE) if below else -math.log(1 + LITTLE)
-                lines.append(_repeats(place, repeated, (code, "DEF"), bound, below=below, part="others matter little"))
-    return lines
+                inequalities.append(
+                    _repeats(cell_key, repeated, (code, "DEF"), bound, below=below, part="others matter little")
+                )
+    return inequalities
 
 
 def _code(options: str) -> str | None:
@@ -118,17 +120,17 @@ def _code(options: str) -> str | None:
 
 
 def _repeats(
-    place: Place, scores: dict[str, Array], pair: tuple[str, str], bound: float, *, below: bool, part: str
-) -> Line:
+    cell_key: CellKey, scores: dict[str, Array], pair: tuple[str, str], bound: float, *, below: bool, part: str
+) -> Inequality:
     a, b = (scores[code] for code in pair)
 
-    def measure(level: float, least: float) -> Reading | None:
+    def measure(level: float, least: float) -> Measurement | None:
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
-            return Reading(math.nan, -math.inf, math.inf, words="a seed has no score")
-        return Reading(*welch(a, b, level))
+            return Measurement(math.nan, -math.inf, math.inf, words="a seed has no score")
+        return Measurement(*welch(a, b, level))
 
-    return Line(
-        place=place,
+    return Inequality(
+        cell_key=cell_key,
         part=part,
         a=pair[0],
         b=pair[1],
@@ -142,32 +144,34 @@ def _repeats(
     )
 
 
-def _cost(material: Material) -> list[Line]:
+def _cost(data: ClaimData) -> list[Inequality]:
     """Seconds per D update of whole trainings, by what they ran on."""
-    rows = timed(material.trials)
+    rows = timed_trainings(data.trials)
     rows = rows[(rows["status"] == FINISHED) & rows["variant"].isin([SN, GP])]
     rows = rows[(rows["training_seconds"] > 0) & (rows["loss"] == NS)]
     rows = rows.assign(log=np.log(rows["training_seconds"] / rows["discriminator_steps"]))
-    lines = []
+    inequalities = []
     keys = ["dataset", "architecture", "loss", "training", "machine", "width", "batch_size", "n_dis"]
     for key, group in rows.groupby(keys):
         named = dict(zip(keys, map(str, key), strict=True))
-        place = Place(*(named[name] for name in CELL))
+        cell_key = CellKey(*(named[name] for name in CELL))
         values = {str(variant): of["log"].to_numpy() for variant, of in group.groupby("variant")}
         if len(values) == 2:
-            lines.append(_cheaper(place, values[SN], values[GP], f"{named['machine']}, n_dis {named['n_dis']}"))
-    return lines
+            inequalities.append(
+                _cheaper(cell_key, values[SN], values[GP], f"{named['machine']}, n_dis {named['n_dis']}")
+            )
+    return inequalities
 
 
-def _cheaper(place: Place, a: Array, b: Array, on: str) -> Line:
-    def measure(level: float, least: float) -> Reading | None:
-        if least_quantile(min(len(a), len(b)), resolving(least)) > 0.5:
+def _cheaper(cell_key: CellKey, a: Array, b: Array, on: str) -> Inequality:
+    def measure(level: float, least: float) -> Measurement | None:
+        if least_quantile(min(len(a), len(b)), level_per_term(least)) > 0.5:
             return None
         times = " and ".join(f"{1e3 * math.exp(sample_quantile(values, 0.5)):.3g}" for values in (a, b))
-        return Reading(*quantile_sum([(1, a, 0.5), (-1, b, 0.5)], level), words=f"{times} ms on {on}")
+        return Measurement(*quantile_sum([(1, a, 0.5), (-1, b, 0.5)], level), words=f"{times} ms on {on}")
 
-    return Line(
-        place=place,
+    return Inequality(
+        cell_key=cell_key,
         a=label(SN),
         b=label(GP),
         n_a=len(a),
@@ -179,28 +183,28 @@ def _cheaper(place: Place, a: Array, b: Array, on: str) -> Line:
     )
 
 
-def _seeds(material: Material) -> list[Line]:
+def _seeds(data: ClaimData) -> list[Inequality]:
     """The relative range of a setting over its seeds; inf where some of them have no score, left out where none has."""
-    rows = material.trainings
+    rows = data.trainings
     groups = rows.groupby([*SETTING, "training"], dropna=False)["score"]
     found = groups.agg(["size", "count", "min", "median", "max"]).reset_index()
     found = found[(found["size"] > 1) & (found["count"] > 0)]
     span = ((found["max"] - found["min"]) / found["median"]).where(found["count"] == found["size"], math.inf)
     found = found.assign(span=span.fillna(0.0))  # all seeds at 0
     return [
-        _range(Place(*map(str, key)), group["span"].to_numpy())
+        _range(CellKey(*map(str, key)), group["span"].to_numpy())
         for key, group in found.groupby(["dataset", "architecture", "training"])
     ]
 
 
-def _range(place: Place, spans: Array) -> Line:
-    def measure(level: float, least: float) -> Reading | None:
+def _range(cell_key: CellKey, spans: Array) -> Inequality:
+    def measure(level: float, least: float) -> Measurement | None:
         if least_quantile(len(spans), least) > 0.5:
             return None
-        return Reading(*quantile(spans, 0.5, level))
+        return Measurement(*quantile(spans, 0.5, level))
 
-    return Line(
-        place=place,
+    return Inequality(
+        cell_key=cell_key,
         n_a=len(spans),
         statistic="median over settings of the relative range over seeds",
         below=False,
@@ -217,7 +221,7 @@ C7 = Claim(
     "more checkpoints is lower by that alone. By order statistics.",
     needs="trials of gradient_penalty and the same ones about twice as long; `study run long-training`",
     paper="Stated in words for 100,000 further steps (section 3.1).",
-    lines=_longer,
+    inequalities=_longer,
 )
 C13 = Claim(
     id="C13",
@@ -226,7 +230,7 @@ C13 = Claim(
     "by Welch.",
     needs="the codes of resnet_cifar with two seeds or more; `study run resnet-ablation`",
     paper="Stated in words (appendix D); the bars of Figure 7 were not at hand.",
-    lines=_ablation,
+    inequalities=_ablation,
     parts=("CIN is worst", "others matter little"),
 )
 C19 = Claim(
@@ -236,7 +240,7 @@ C19 = Claim(
     "statistics of their logarithms. Machines that do other things besides blur it.",
     needs="trainings of spectral_norm and gradient_penalty at one n_dis on one machine",
     paper="Stated in the texts that accompany the study, without a figure.",
-    lines=_cost,
+    inequalities=_cost,
 )
 C20 = Claim(
     id="C20",
@@ -245,5 +249,5 @@ C20 = Claim(
     "statistics.",
     needs="settings with two seeds or more",
     paper="Stated in the slides; published twins differ by 1.3 % and 6.5 %.",
-    lines=_seeds,
+    inequalities=_seeds,
 )

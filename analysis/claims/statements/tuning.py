@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from analysis.claims.cells import GP, GP1, NONE, SN, Cell, Material, label
-from analysis.claims.claim import Claim, Line, Reading, percent
+from analysis.claims.cells import GP, GP1, NONE, SN, Cell, ClaimData, label
+from analysis.claims.claim import Claim, Inequality, Measurement, percent
 from analysis.claims.quantities import (
+    level_per_term,
     quantile_sum,
-    resolving,
     sample_quantile,
     share,
     share_difference,
@@ -30,30 +30,30 @@ FAR = 2.0
 LEAST_POOL = 12
 
 
-def _spread(material: Material) -> list[Line]:
-    fraction, lines = material.rows.fraction, []
-    for cell in material.of_loss():
-        lines += difference(cell, GP1, NONE, fraction, below=True, part="GP helps")
+def _spread(data: ClaimData) -> list[Inequality]:
+    fraction, inequalities = data.rows.fraction, []
+    for cell in data.of_loss():
+        inequalities += difference(cell, GP1, NONE, fraction, below=True, part="GP helps")
         if GP1 in cell.pools and SN in cell.pools:
-            lines.append(_scatter(cell, fraction))
-    return lines
+            inequalities.append(_scatter(cell, fraction))
+    return inequalities
 
 
-def _scatter(cell: Cell, fraction: float) -> Line:
+def _scatter(cell: Cell, fraction: float) -> Inequality:
     """That the best of GP scatter more than the best of SN."""
     a, b = cell.pools[GP1], cell.pools[SN]
 
-    def measure(level: float, least: float) -> Reading | None:
-        used = spread_fraction(min(len(a), len(b)), fraction, resolving(least))
+    def measure(level: float, least: float) -> Measurement | None:
+        used = spread_fraction(min(len(a), len(b)), fraction, level_per_term(least))
         if used is None:
             return None
         quartiles = used / 4, 3 * used / 4
         spreads = [sample_quantile(pool, quartiles[1]) - sample_quantile(pool, quartiles[0]) for pool in (a, b)]
         words = f"GP {number(spreads[0])}, SN {number(spreads[1])}"
-        return Reading(*spread_difference(a, b, *quartiles, level), used, words)
+        return Measurement(*spread_difference(a, b, *quartiles, level), used, words)
 
-    return Line(
-        place=cell.place,
+    return Inequality(
+        cell_key=cell.cell_key,
         part="GP scatters more",
         a=label(GP1),
         b=label(SN),
@@ -65,22 +65,22 @@ def _scatter(cell: Cell, fraction: float) -> Line:
     )
 
 
-def _budgets(material: Material) -> list[Line]:
+def _budgets(data: ClaimData) -> list[Inequality]:
     """One line and part per budget that both pools resolve; the smallest budget also where it is not."""
-    cells = [cell for cell in material.of_loss() if SN in cell.pools and GP1 in cell.pools]
-    least = 1 - (1 - material.rows.level) / (len(BUDGETS) * max(len(cells), 1))
-    lines = []
+    cells = [cell for cell in data.of_loss() if SN in cell.pools and GP1 in cell.pools]
+    least = 1 - (1 - data.rows.level) / (len(BUDGETS) * max(len(cells), 1))
+    inequalities = []
     for cell in cells:
         n = min(len(cell.pools[SN]), len(cell.pools[GP1]))
-        resolved = [k for k in BUDGETS if k == 1 or of_best(k) >= least_quantile(n, resolving(least))]
-        lines += [_budget(cell, k, resolved[-1]) for k in resolved]
-    return lines
+        resolved = [k for k in BUDGETS if k == 1 or quantile_of_best(k) >= least_quantile(n, level_per_term(least))]
+        inequalities += [_budget(cell, k, resolved[-1]) for k in resolved]
+    return inequalities
 
 
-def of_best(k: int) -> float:
+def quantile_of_best(k: int) -> float:
     """The quantile of single trainings that is the median of the best of k.
 
-    >>> round(of_best(1), 3), round(of_best(10), 3)
+    >>> round(quantile_of_best(1), 3), round(quantile_of_best(10), 3)
     (0.5, 0.067)
     """
     return -math.expm1(-math.log(2) / k)
@@ -90,20 +90,20 @@ def _of_budget(k: int) -> str:
     return f"budget {k}"
 
 
-def _budget(cell: Cell, k: int, last: int) -> Line:
+def _budget(cell: Cell, k: int, last: int) -> Inequality:
     a, b = cell.pools[SN], cell.pools[GP1]
 
-    def measure(level: float, least: float) -> Reading | None:
-        q = of_best(k)
-        if q < least_quantile(min(len(a), len(b)), resolving(least)):
+    def measure(level: float, least: float) -> Measurement | None:
+        q = quantile_of_best(k)
+        if q < least_quantile(min(len(a), len(b)), level_per_term(least)):
             return None
         sides = f"SN {number(sample_quantile(a, q))}, GP {number(sample_quantile(b, q))}"
-        return Reading(
+        return Measurement(
             *quantile_sum([(1, a, q), (-1, b, q)], level), words=f"{sides}; budgets up to {last} are resolved"
         )
 
-    return Line(
-        place=cell.place,
+    return Inequality(
+        cell_key=cell.cell_key,
         part=_of_budget(k),
         a=label(SN),
         b=label(GP1),
@@ -115,33 +115,33 @@ def _budget(cell: Cell, k: int, last: int) -> Line:
     )
 
 
-def _targets(material: Material) -> list[Line]:
-    lines = []
-    for cell in material.of_loss():
+def _targets(data: ClaimData) -> list[Inequality]:
+    inequalities = []
+    for cell in data.of_loss():
         if SN not in cell.pools or GP1 not in cell.pools:
             continue
         a, b = cell.pools[SN], cell.pools[GP1]
         middle = float(np.quantile(ranked(np.concatenate([a, b])), 0.5, method="inverted_cdf"))
-        paper = TARGETS.get(cell.place.dataset) if material.is_fid[cell.place.dataset] else None
-        lines.append(_target(cell, a, b, paper or middle))
-    return lines
+        paper = TARGETS.get(cell.cell_key.dataset) if data.is_fid[cell.cell_key.dataset] else None
+        inequalities.append(_target(cell, a, b, paper or middle))
+    return inequalities
 
 
-def _target(cell: Cell, a: Array, b: Array, target: float) -> Line:
+def _target(cell: Cell, a: Array, b: Array, target: float) -> Inequality:
     """That more trainings of SN than of GP score at or below the target."""
 
-    def measure(level: float, least: float) -> Reading | None:
+    def measure(level: float, least: float) -> Measurement | None:
         if not math.isfinite(target):
             return None
         of_a, of_b = (share(scores <= target, level) for scores in (a, b))
         words = (
             f"SN {percent(of_a.value)}, GP {percent(of_b.value)}; settings for an even chance of one: "
-            f"SN {needed(of_a.value)}, GP {needed(of_b.value)}"
+            f"SN {trainings_needed(of_a.value)}, GP {trainings_needed(of_b.value)}"
         )
-        return Reading(*share_difference(a <= target, b <= target, level), words=words)
+        return Measurement(*share_difference(a <= target, b <= target, level), words=words)
 
-    return Line(
-        place=cell.place,
+    return Inequality(
+        cell_key=cell.cell_key,
         a=label(SN),
         b=label(GP1),
         n_a=len(a),
@@ -153,10 +153,10 @@ def _target(cell: Cell, a: Array, b: Array, target: float) -> Line:
     )
 
 
-def needed(hit: float) -> str:
+def trainings_needed(hit: float) -> str:
     """How many trainings it takes for one to hit with a chance of one half.
 
-    >>> needed(0.5), needed(0.1), needed(0.0)
+    >>> trainings_needed(0.5), trainings_needed(0.1), trainings_needed(0.0)
     ('1', '7', 'none suffice')
     """
     if hit <= 0:
@@ -164,26 +164,26 @@ def needed(hit: float) -> str:
     return str(1 if hit >= 0.5 else math.ceil(math.log(0.5) / math.log1p(-hit) - 1e-9))
 
 
-def _stability(material: Material) -> list[Line]:
+def _stability(data: ClaimData) -> list[Inequality]:
     """A line per method, in every cell."""
     return [
-        _unstable(cell, variant, scores, material.rows.fraction)
-        for cell in material.cells
+        _unstable(cell, variant, scores, data.rows.fraction)
+        for cell in data.cells
         for variant, scores in cell.pools.items()
         if variant != GP
     ]
 
 
-def _unstable(cell: Cell, variant: str, scores: Array, fraction: float) -> Line:
+def _unstable(cell: Cell, variant: str, scores: Array, fraction: float) -> Inequality:
     """That more than the tolerance of a method's trainings have no score, or one far from its best."""
     worst = FAR * expected_top_median(scores, fraction)
     failed = ~np.isfinite(scores) | (scores > worst)
 
-    def measure(level: float, least: float) -> Reading | None:
-        return Reading(*share(failed, level)) if len(scores) >= LEAST_POOL else None
+    def measure(level: float, least: float) -> Measurement | None:
+        return Measurement(*share(failed, level)) if len(scores) >= LEAST_POOL else None
 
-    return Line(
-        place=cell.place,
+    return Inequality(
+        cell_key=cell.cell_key,
         a=label(variant),
         n_a=len(scores),
         statistic=f"share of {label(variant)} without a score or above {number(worst)}",
@@ -200,7 +200,7 @@ C3 = Claim(
     test=f"m(GP) < m(W/O), and the interquartile range of the best of GP above that of SN, loss NS; {TEST}.",
     needs="trainings of none, spectral_norm and gradient_penalty with n_dis 1 under non_saturating",
     paper="Holds in Figure 1; in Figure 3 ResNet19 on CelebA-HQ fails the first part, 54 against 43 (read off).",
-    lines=_spread,
+    inequalities=_spread,
     parts=("GP helps", "GP scatters more"),
 )
 C5 = Claim(
@@ -210,7 +210,7 @@ C5 = Claim(
     "the pools resolve can also speak against it.",
     needs="97 trainings or more of each of spectral_norm and gradient_penalty with n_dis 1 under non_saturating",
     paper="Holds against GP; against GP5 from k = 2 on LSUN, and only from about 16 on CelebA-HQ (Figure 1).",
-    lines=_budgets,
+    inequalities=_budgets,
     parts=tuple(map(_of_budget, BUDGETS)),
 )
 C6 = Claim(
@@ -220,7 +220,7 @@ C6 = Claim(
     "elsewhere the pooled median of both.",
     needs="trainings of spectral_norm and gradient_penalty with n_dis 1 under non_saturating",
     paper="Holds on CelebA-HQ: GP needs 6 settings or more for an FID below 100, SN is lower at 2 (section 3.1).",
-    lines=_targets,
+    inequalities=_targets,
 )
 C12 = Claim(
     id="C12",
@@ -229,5 +229,5 @@ C12 = Claim(
     "its best; by Clopper and Pearson.",
     needs=f"{LEAST_POOL} trainings or more of a method",
     paper="Holds: every box of Figures 1 to 3 has some height.",
-    lines=_stability,
+    inequalities=_stability,
 )

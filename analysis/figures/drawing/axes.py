@@ -16,7 +16,7 @@ ROUND = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 """First digits of numbers about evenly apart on a logarithmic axis, from many to few."""
 
 
-def scale_scores(ax: Axes, shown: "pd.Series[float]", most: int = 7) -> None:
+def set_score_scale(ax: Axes, shown: "pd.Series[float]", most: int = 7) -> None:
     """A logarithmic axis with at most so many plain numbers for these scores; linear where some are 0 or below."""
     ax.yaxis.grid(visible=True, color="0.92", lw=0.5)
     ax.set_axisbelow(True)
@@ -75,7 +75,7 @@ def fitted(label: str, inches: float) -> str:
     return "\n".join(textwrap.wrap(label, max(10, int(inches / LABEL_LETTER) + 1)))
 
 
-def counting_axis(ax: Axes, most: int) -> None:
+def set_count_axis(ax: Axes, most: int) -> None:
     """A logarithmic x axis for whole numbers from 1 to `most`, ticked 1, 2, 5, 10, ..., or 1, 10, 100, ... if many."""
     ax.set_xscale("log")
     ax.set_xlim(0.9, 1.1 * most)
@@ -85,7 +85,7 @@ def counting_axis(ax: Axes, most: int) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def score_axis(ax: Axes, side: str, low: float, high: float, most: int = 4) -> None:
+def set_score_axis(ax: Axes, side: str, low: float, high: float, most: int = 4) -> None:
     """The x or y axis (`side`) of small panels, from a little below the lowest score to a little above the highest.
 
     Logarithmic with at most so many plain numbers, where both are above 0.

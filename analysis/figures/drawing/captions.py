@@ -32,7 +32,7 @@ def adaptive(rows: Rows) -> list[str]:
     return [f"{count} trials were chosen by the scores of others: adaptive, not exchangeable."] if count else []
 
 
-def of_datasets(trials: pd.DataFrame) -> list[str]:
+def dataset_sentences(trials: pd.DataFrame) -> list[str]:
     """A sentence or two per dataset: trials by how they ended, score and protocol."""
     lines = []
     for dataset, rows in trials.groupby("dataset"):
@@ -42,23 +42,23 @@ def of_datasets(trials: pd.DataFrame) -> list[str]:
         lines.append(
             f"{dataset}: {len(rows) - stopped} trials, {(status == DIVERGED).sum()} diverged, "
             f"{(status == FAILED).sum()} failed{f', {unscored} finished without a score' if unscored else ''}; "
-            f"{measured(rows)}"
+            f"{scoring_and_training(rows)}"
         )
         if stopped:
             lines.append(f"{stopped} more were stopped early and are left out, so that the others are a selection.")
     return lines
 
 
-def measured(rows: pd.DataFrame) -> str:
+def scoring_and_training(rows: pd.DataFrame) -> str:
     """How the trials of one dataset were scored, and trained where no label says otherwise; ends a sentence."""
     row, (usual,) = rows.iloc[0], usual_training(rows).values()
-    return f"{score_label(row)}, protocol {row['protocol_id']} ({describe_protocol(row)}){said_of_usual(usual)}."
+    return f"{score_label(row)}, protocol {row['protocol_id']} ({describe_protocol(row)}){training_defaults(usual)}."
 
 
-def said_of_usual(values: Mapping[str, Any]) -> str:
+def training_defaults(values: Mapping[str, Any]) -> str:
     """What goes for the trials of a dataset whose labels say nothing else; "" where labels have nothing to say.
 
-    >>> said_of_usual({"discriminator_steps": 500}), said_of_usual({})
+    >>> training_defaults({"discriminator_steps": 500}), training_defaults({})
     ('; discriminator steps 500 unless a label says otherwise', '')
     """
     told = ", ".join(f"{in_words(column)} {value}" for column, value in values.items())
@@ -68,7 +68,13 @@ def said_of_usual(values: Mapping[str, Any]) -> str:
 def common(rows: Rows, *first: str) -> str:
     """The sentences `first`, which are the figure's own, and those that all figures of methods need; one per line."""
     known = abbreviations(rows.trials["method"].unique())
-    lines = [*first, rule_and_pool(rows), *adaptive(rows), *of_datasets(rows.trials), *([known + "."] if known else [])]
+    lines = [
+        *first,
+        rule_and_pool(rows),
+        *adaptive(rows),
+        *dataset_sentences(rows.trials),
+        *([known + "."] if known else []),
+    ]
     return "\n".join(lines)
 
 
@@ -86,7 +92,7 @@ def top_caption(marked: pd.DataFrame) -> str:
         ),
         f"Pool: {first['pool']}, of a method, whatever their n_dis{split}.",
     ]
-    lines += of_datasets(marked)
+    lines += dataset_sentences(marked)
     return "\n".join([*lines, abbreviations(marked["method"].unique()) + "."])
 
 
@@ -111,7 +117,7 @@ def round_caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
         told = [f"{counts[name]} {words}" for name, words in OUTCOMES_IN_WORDS.items() if name in counts]
         lines.append(
             f"{dataset}: {', '.join([f'{len(rows)} trials', *told])}; searches: {rows['search'].nunique()}; "
-            f"{measured(rows)}"
+            f"{scoring_and_training(rows)}"
         )
     known = abbreviations(trials["method"].unique())
     return "\n".join([*lines, *([known + "."] if known else [])])

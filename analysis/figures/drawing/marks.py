@@ -11,23 +11,23 @@ from analysis.figures.drawing.pages import CLOUD
 from analysis.figures.drawing.style import colour
 from analysis.statistics.intervals import Array
 
-INK = "0.15"  # of names: the lighter colours are hard to read as letters
+TEXT_COLOUR = "0.15"  # of names: the lighter colours are hard to read as letters
 
 
-def together(x: Iterable[Any], y: Iterable[Any]) -> tuple[Array, Array]:
+def joined_lines(x: Iterable[Any], y: Iterable[Any]) -> tuple[Array, Array]:
     """Several lines as one, broken between them: drawn at once they cost what one costs."""
     broken = [np.concatenate([np.append(np.asarray(each, dtype=float), np.nan) for each in ends]) for ends in (x, y)]
     return broken[0], broken[1]
 
 
-def strip(ax: Axes, x: Any, mark: str, ink: str) -> None:
+def marks_above(ax: Axes, x: Any, mark: str, shade: str) -> None:
     """Marks above the axis, for what has no place on it."""
     if len(x):
-        look: dict[str, Any] = {"ms": 2.2, "mew": 0.5 if mark == "x" else 0, "color": ink, "clip_on": False}
+        look: dict[str, Any] = {"ms": 2.2, "mew": 0.5 if mark == "x" else 0, "color": shade, "clip_on": False}
         ax.plot(x, [1.07] * len(x), mark, transform=ax.get_xaxis_transform(), rasterized=len(x) > CLOUD, **look)
 
 
-def forest(ax: Axes, rows: pd.DataFrame, value: str, methods: list[str], filled: str | None = None) -> None:
+def forest_plot(ax: Axes, rows: pd.DataFrame, value: str, methods: list[str], filled: str | None = None) -> None:
     """A line per method with a dot at `value` and a bar from `value`_low to `value`_high, clipped to the axis.
 
     Args:
@@ -43,16 +43,16 @@ def forest(ax: Axes, rows: pd.DataFrame, value: str, methods: list[str], filled:
         ax.axhline(at, color="0.94", lw=0.5, zorder=0)
         if method not in known.index:
             continue
-        row, ink = known.loc[method], colour(method)
+        row, shade = known.loc[method], colour(method)
         if pd.isna(row[value]):
             ax.text(
                 0.5, at, "unknown", transform=ax.get_yaxis_transform(), size=6, color="0.6", ha="center", va="center"
             )
             continue
         ends = [max(row[f"{value}_low"], left), min(row[f"{value}_high"], right)]
-        ax.plot(ends, [at, at], color=ink, lw=1.2, solid_capstyle="butt")
-        face = ink if filled is None or row[filled] else "white"
-        ax.plot(row[value], at, "o", ms=4, mfc=face, mec=ink, mew=1, clip_on=False)
+        ax.plot(ends, [at, at], color=shade, lw=1.2, solid_capstyle="butt")
+        face = shade if filled is None or row[filled] else "white"
+        ax.plot(row[value], at, "o", ms=4, mfc=face, mec=shade, mew=1, clip_on=False)
     ax.set_ylim(len(methods) - 0.5, -0.5)
     ax.set_yticks(range(len(methods)), methods)
     ax.tick_params(labelsize=6.5, left=False)
@@ -60,7 +60,7 @@ def forest(ax: Axes, rows: pd.DataFrame, value: str, methods: list[str], filled:
     ax.set_axisbelow(True)
 
 
-def name_ends(ax: Axes, ends: pd.DataFrame, size: float = 6.5) -> None:
+def label_line_ends(ax: Axes, ends: pd.DataFrame, size: float = 6.5) -> None:
     """Names to the right of the axes, each joined to the end of its line, moved apart where they would overlap.
 
     To be called when limits and the figure's size stand.
@@ -74,7 +74,7 @@ def name_ends(ax: Axes, ends: pd.DataFrame, size: float = 6.5) -> None:
     ordered = ends.assign(at=[float(to_axes((x, y))[1]) for x, y in zip(ends["x"], ends["y"], strict=True)])
     ordered = ordered.sort_values("at", kind="stable")
     for (_, end), place in zip(ordered.iterrows(), _apart(list(ordered["at"].clip(0, 1)), step), strict=True):
-        ink = colour(end["method"])
+        shade = colour(end["method"])
         ax.annotate(
             end["text"],
             (end["x"], end["y"]),
@@ -82,12 +82,12 @@ def name_ends(ax: Axes, ends: pd.DataFrame, size: float = 6.5) -> None:
             xycoords="data",
             textcoords="axes fraction",
             fontsize=size,
-            color=INK,
+            color=TEXT_COLOUR,
             va="center",
             annotation_clip=False,
             arrowprops={
                 "arrowstyle": "-",
-                "color": ink,
+                "color": shade,
                 "lw": 0.6,
                 "shrinkA": 1,
                 "shrinkB": 1,

@@ -8,17 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from analysis.figures.drawing.pages import COLUMN, PAPER, captioned
+from analysis.figures.drawing.pages import COLUMN, PAPER, captioned_figure
 from analysis.rows.labels import paper_order
 
-ABREAST = 4
+COLUMNS = 4
 TITLE_LETTERS = 23
 
 Pool = tuple[str, str]
 """A dataset and the label of a method."""
 
 
-def method_panels(
+def method_columns(
     pools: Iterable[Pool], heights: tuple[float, ...], caption: str, pad: float = 4
 ) -> tuple[Figure, dict[Pool, list[Axes]]]:
     """A captioned figure with a stack of panels for each method, four abreast at most; datasets start on new lines.
@@ -33,10 +33,10 @@ def method_panels(
     datasets = list(dict.fromkeys(dataset for dataset, _ in pools))
     of = {dataset: [pool for pool in pools if pool[0] == dataset] for dataset in datasets}
     most = max(map(len, of.values()))
-    columns = math.ceil(most / math.ceil(most / ABREAST))  # no last line of one method where others have four
+    columns = math.ceil(most / math.ceil(most / COLUMNS))  # no last line of one method where others have four
     lines = [group[at : at + columns] for group in of.values() for at in range(0, len(group), columns)]
     stack = len(heights)
-    figure = captioned(COLUMN if columns < 3 else PAPER, sum(heights) * len(lines) + 0.3, caption)
+    figure = captioned_figure(COLUMN if columns < 3 else PAPER, sum(heights) * len(lines) + 0.3, caption)
     axes = figure.subplots(stack * len(lines), columns, squeeze=False, height_ratios=list(heights) * len(lines))
     panels: dict[Pool, list[Axes]] = {}
     for number, line in enumerate(lines):

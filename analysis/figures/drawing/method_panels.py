@@ -8,15 +8,15 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from analysis.figures.drawing.marks import INK
-from analysis.figures.drawing.pages import COLUMN, PAPER, captioned
+from analysis.figures.drawing.marks import TEXT_COLOUR
+from analysis.figures.drawing.pages import COLUMN, PAPER, captioned_figure
 
-ABREAST = 3  # panels in a paper's column
+COLUMNS = 3  # panels in a paper's column
 TITLE_LETTERS = 18
 LETTER, LINE = 0.055, 0.11  # inches
 
 
-def blocks(
+def dataset_parts(
     datasets: Iterable[str], inches: Iterable[float], caption: str, longest: int = 0
 ) -> tuple[Figure, list[tuple[str, SubFigure | Figure]]]:
     """A captioned figure with a titled part per dataset: one as wide as a paper's column, or two abreast.
@@ -29,11 +29,11 @@ def blocks(
             the figure.
     """
     names, heights = list(datasets), list(inches)
-    abreast = min(2, len(names))
-    rows = [max(heights[at : at + abreast]) for at in range(0, len(names), abreast)]
-    more = LETTER * max(0, longest - TITLE_LETTERS) * abreast
-    figure = captioned((COLUMN if abreast == 1 else PAPER) + more, sum(rows), caption)
-    parts = figure.subfigures(len(rows), abreast, squeeze=False, height_ratios=rows).flatten()
+    columns = min(2, len(names))
+    rows = [max(heights[at : at + columns]) for at in range(0, len(names), columns)]
+    more = LETTER * max(0, longest - TITLE_LETTERS) * columns
+    figure = captioned_figure((COLUMN if columns == 1 else PAPER) + more, sum(rows), caption)
+    parts = figure.subfigures(len(rows), columns, squeeze=False, height_ratios=rows).flatten()
     for name, part in zip(names, parts, strict=False):
         part.suptitle(name, x=0.02, ha="left", fontsize=8.5, fontweight="bold")
     return figure, list(zip(names, parts, strict=False))
@@ -41,17 +41,17 @@ def blocks(
 
 def rows_of(methods: int) -> int:
     """Rows of panels that so many methods take."""
-    return math.ceil(methods / ABREAST)
+    return math.ceil(methods / COLUMNS)
 
 
-def height_of(methods: Iterable[str], inches: float) -> float:
+def panels_height(methods: Iterable[str], inches: float) -> float:
     """Inches of the panels of these methods: `inches` a row, and more where names take several lines."""
     names = list(methods)
     lines = max(wrapped(name, TITLE_LETTERS).count("\n") for name in names)
     return rows_of(len(names)) * (inches + LINE * lines)
 
 
-def panel_each(
+def method_panels(
     part: SubFigure | Figure,
     methods: list[str],
     grid: Any = None,
@@ -69,13 +69,13 @@ def panel_each(
         notes: by method, a line between its name and the panel.
         grid_x: whether panels show a grid of their horizontal axes.
     """
-    lines, columns = rows_of(len(methods)), min(ABREAST, len(methods))
+    lines, columns = rows_of(len(methods)), min(COLUMNS, len(methods))
     spec = part.add_gridspec(lines, columns) if grid is None else grid.subgridspec(lines, columns)
     axes: dict[str, Axes] = {}
     for at, method in enumerate(methods):
         ax = part.add_subplot(spec[at // columns, at % columns], autoscale_on=False)
         title = wrapped(method, TITLE_LETTERS)
-        look: dict[str, Any] = {"fontsize": 6 if "\n" in title else 7, "fontweight": "bold", "color": INK}
+        look: dict[str, Any] = {"fontsize": 6 if "\n" in title else 7, "fontweight": "bold", "color": TEXT_COLOUR}
         ax.set_title(title, loc="left", pad=10 if notes else 7, **look)
         if notes:
             ax.text(0, 1.04, notes[method], transform=ax.transAxes, fontsize=6, color="0.35", va="bottom")

@@ -40,7 +40,7 @@ def _rounded(place: Bbox) -> Bbox:
     return Bbox.from_extents(*(round(end, 9) for end in place.extents))
 
 
-def captioned(width: float, height: float, caption: str) -> Figure:
+def captioned_figure(width: float, height: float, caption: str) -> Figure:
     """An empty figure of so many inches, and below them the caption."""
     wrapped = textwrap.wrap(caption.replace(" %", KEPT), int(width * CAPTION_LETTERS))
     text = [line.replace(KEPT, " %") for line in wrapped]
@@ -49,7 +49,7 @@ def captioned(width: float, height: float, caption: str) -> Figure:
     return figure
 
 
-def datasets_abreast(
+def dataset_axes(
     datasets: Iterable[str], height: float, caption: str, width: float = COLUMN
 ) -> tuple[Figure, dict[str, Axes]]:
     """A captioned figure with a panel per dataset, at most two abreast: one of `width`, two of the page's.
@@ -62,7 +62,7 @@ def datasets_abreast(
     names = list(dict.fromkeys(datasets))
     columns = min(2, len(names))
     lines = -(-len(names) // columns)
-    figure = captioned(width if columns == 1 else max(PAPER, 2 * width), height * lines, caption)
+    figure = captioned_figure(width if columns == 1 else max(PAPER, 2 * width), height * lines, caption)
     axes = figure.subplots(lines, columns, squeeze=False).flatten()
     for name, ax in zip(names, axes, strict=False):
         ax.set_title(name, loc="left", fontweight="bold")

@@ -13,19 +13,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.drawing.axes import fitted, scale_scores
+from analysis.figures.drawing.axes import fitted, set_score_scale
 from analysis.figures.drawing.captions import round_caption
-from analysis.figures.drawing.pages import COLUMN, PAPER, captioned
+from analysis.figures.drawing.pages import COLUMN, PAPER, captioned_figure
 from analysis.figures.drawing.style import PAGE, n_dis_colour
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.hyperparameters.random_search import random_best
-from analysis.frames.hyperparameters.searches import UNSCORED, round_table, searched
+from analysis.frames.hyperparameters.searches import UNSCORED, round_table, search_trials
 from analysis.rows.labels import CONTEXT, paper_order
 from analysis.rows.view import NotEnough, Rows
 from search_spaces.ranges import BO
 from study.storage.schema import DIVERGED, FAILED, STOPPED, score_label
 
-ABREAST = 3
+COLUMNS = 3
 PANEL = 2.0  # inches
 STRIP = {DIVERGED: "x", FAILED: "+", UNSCORED: "+", STOPPED: "v", "above": "^"}
 """Marks of trials that have no place on the axis, in a strip above it."""
@@ -42,7 +42,7 @@ def round_figure(trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFram
     """Best score so far against trials run, a panel per dataset and method, a line per search.
 
     Args:
-        trials: rows of `searched`.
+        trials: rows of `search_trials`.
         rounds: their `round_table`.
         random: of `random_best`; drawn dotted, on a band, in the colour of its n_dis.
         caption: printed under the figure.
@@ -51,7 +51,7 @@ def round_figure(trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFram
     columns = max(len(labels) for _, labels in lines)
     dashes = dict(zip(sorted({_rest(line) for line in trials["line"]}), itertools.cycle(DASHES), strict=False))
     with mpl.rc_context(PAGE):
-        figure = captioned(COLUMN if columns == 1 else PAPER, 0.4 + PANEL * len(lines), caption)
+        figure = captioned_figure(COLUMN if columns == 1 else PAPER, 0.4 + PANEL * len(lines), caption)
         axes = figure.subplots(len(lines), columns, squeeze=False)
         for (line, column), ax in np.ndenumerate(axes):
             dataset, labels = lines[line]
@@ -79,7 +79,7 @@ def _layout(trials: pd.DataFrame) -> list[tuple[str, list[str]]]:
     lines = []
     for dataset, rows in trials.groupby("dataset"):
         labels = sorted(rows["label"].unique(), key=paper_order)
-        lines += [(str(dataset), labels[at : at + ABREAST]) for at in range(0, len(labels), ABREAST)]
+        lines += [(str(dataset), labels[at : at + COLUMNS]) for at in range(0, len(labels), COLUMNS)]
     return lines
 
 
@@ -91,27 +91,33 @@ def _panel(
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     _scale(ax, trials, random)
     for _, curve in random[random["label"] == label].groupby("n_dis"):
-        ink = n_dis_colour(curve["n_dis"].iloc[0])
-        ax.fill_between(curve["k"], curve["low"], curve["high"].clip(upper=ax.get_ylim()[1]), color=ink, **BAND)
-        ax.plot(curve["k"], curve["median"], color=ink, lw=1.1, ls=DOTS, zorder=2)
+        shade = n_dis_colour(curve["n_dis"].iloc[0])
+        ax.fill_between(curve["k"], curve["low"], curve["high"].clip(upper=ax.get_ylim()[1]), color=shade, **BAND)
+        ax.plot(curve["k"], curve["median"], color=shade, lw=1.1, ls=DOTS, zorder=2)
     for search, rows in trials[trials["label"] == label].groupby("search", sort=False):
-        ink, rest = n_dis_colour(rows["n_dis"].iloc[0]), _rest(rows["line"].iloc[0])
+        shade, rest = n_dis_colour(rows["n_dis"].iloc[0]), _rest(rows["line"].iloc[0])
         ends = rounds[rounds["search"] == search]
         shown = rows[~rows["above"]]
-        ax.scatter(shown["number"], shown["score"], s=5, color=ink, alpha=0.3, lw=0, zorder=1)
-        _strip(ax, rows, ink)
-        ax.step(rows["number"], rows["best_so_far"], where="post", color=ink, lw=1.2, ls=dashes[rest], zorder=3)
-        ax.plot(ends["trials_so_far"], ends["best_so_far"], ls="", marker="o", ms=2.6, mew=0, color=ink, zorder=4)
+        ax.scatter(shown["number"], shown["score"], s=5, color=shade, alpha=0.3, lw=0, zorder=1)
+        _strip(ax, rows, shade)
+        ax.step(rows["number"], rows["best_so_far"], where="post", color=shade, lw=1.2, ls=dashes[rest], zorder=3)
+        ax.plot(ends["trials_so_far"], ends["best_so_far"], ls="", marker="o", ms=2.6, mew=0, color=shade, zorder=4)
     if trials[trials["label"] == label]["score"].isna().all():
         ax.text(0.5, 0.5, "No trial has a score", transform=ax.transAxes, ha="center", va="center")
 
 
-def _strip(ax: Axes, rows: pd.DataFrame, ink: str) -> None:
+def _strip(ax: Axes, rows: pd.DataFrame, shade: str) -> None:
     """Marks of the trials that have no place on the axis."""
     kinds = rows["outcome"].where(~rows["above"], "above")
     for kind, mark in STRIP.items():
         x = rows["number"][kinds == kind]
-        look: dict[str, Any] = {"color": ink, "alpha": 0.6, "lw": 0.6 if mark in "x+" else 0, "s": 9, "clip_on": False}
+        look: dict[str, Any] = {
+            "color": shade,
+            "alpha": 0.6,
+            "lw": 0.6 if mark in "x+" else 0,
+            "s": 9,
+            "clip_on": False,
+        }
         ax.scatter(x, [1.04] * len(x), marker=mark, transform=ax.get_xaxis_transform(), **look)
 
 
@@ -125,7 +131,7 @@ def _scale(ax: Axes, trials: pd.DataFrame, random: pd.DataFrame) -> None:
     logarithmic = low > 0
     pad = 0.04 * (math.log(high / low) if logarithmic else high - low) or 0.1
     ax.set_ylim(*((low * math.exp(-pad), high * math.exp(pad)) if logarithmic else (low - pad, high + pad)))
-    scale_scores(ax, shown)
+    set_score_scale(ax, shown)
 
 
 def _rest(line: str) -> str:
@@ -147,11 +153,11 @@ def _handles(trials: pd.DataFrame, random: pd.DataFrame, dashes: dict[str, Any])
 
 
 def compute(rows: Rows) -> Frames:
-    """trials: of `searched`; rounds: their `round_table`; random: their `random_best`."""
+    """trials: of `search_trials`; rounds: their `round_table`; random: their `random_best`."""
     proposed = rows.members["trial_id"][rows.members["space"] == BO]
     if rows.folder is None or not rows.trials["trial_id"].isin(proposed).any():
         raise NotEnough("No search has a trial here; `study bo` runs some.")
-    trials = searched(rows.trials, rows.folder)
+    trials = search_trials(rows.trials, rows.folder)
     return {"trials": trials, "rounds": round_table(trials), "random": random_best(trials, rows.trials, rows.folder)}
 
 

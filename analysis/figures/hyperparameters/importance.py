@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure, SubFigure
 
 from analysis.figures.drawing.captions import common
-from analysis.figures.drawing.marks import forest
-from analysis.figures.drawing.method_panels import blocks
+from analysis.figures.drawing.marks import forest_plot
+from analysis.figures.drawing.method_columns import dataset_parts
 from analysis.figures.drawing.style import PAGE
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.hyperparameters.response import MOST, importance
@@ -56,7 +56,7 @@ def draw(frames: Frames, caption: str) -> Figure:
     counts = shares.groupby("dataset", sort=False)["method"].nunique()
     longest = int(shares["method"].str.len().max())
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(counts.index, [0.85 + 0.17 * count for count in counts], caption, longest)
+        figure, parts = dataset_parts(counts.index, [0.85 + 0.17 * count for count in counts], caption, longest)
         for dataset, part in parts:
             _block(part, shares[shares["dataset"] == dataset])
     return figure
@@ -70,7 +70,7 @@ def _block(part: SubFigure | Figure, shares: pd.DataFrame) -> None:
     for ax, name in zip(axes, names, strict=True):
         ax.set_xlim(0, 1)
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        forest(ax, shares[shares["hyperparameter"] == name], "share", list(methods.index), "resolved")
+        forest_plot(ax, shares[shares["hyperparameter"] == name], "share", list(methods.index), "resolved")
         ax.set_title(HYPERPARAMETER_LABELS[name], fontsize=7.5)
     for ax in axes[1:]:
         ax.tick_params(labelleft=False)

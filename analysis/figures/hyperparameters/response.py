@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from analysis.figures.drawing.axes import score_axis
+from analysis.figures.drawing.axes import set_score_axis
 from analysis.figures.drawing.captions import common
-from analysis.figures.drawing.marks import INK, strip
-from analysis.figures.drawing.method_panels import TITLE_LETTERS, blocks, wrapped
+from analysis.figures.drawing.marks import TEXT_COLOUR, marks_above
+from analysis.figures.drawing.method_columns import TITLE_LETTERS, dataset_parts, wrapped
 from analysis.figures.drawing.pages import CLOUD
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames
@@ -24,7 +24,7 @@ from analysis.rows.view import NotEnough, Rows
 FAR = 10
 """The axis ends at this many times the dataset's lowest median of a group, where scores go beyond."""
 LABEL_LETTERS = 10
-NAME: dict[str, Any] = {"fontsize": 6.5, "fontweight": "bold", "color": INK, "va": "center", "linespacing": 1.0}
+NAME: dict[str, Any] = {"fontsize": 6.5, "fontweight": "bold", "color": TEXT_COLOUR, "va": "center", "linespacing": 1.0}
 LOGARITHMIC = ("learning_rate", "penalty_weight")
 
 
@@ -64,7 +64,7 @@ def draw(frames: Frames, caption: str) -> Figure:
     counts = groups.groupby("dataset", sort=False)["method"].nunique()
     letters = _letters(groups["method"])
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(
+        figure, parts = dataset_parts(
             counts.index,
             [0.85 + count * _height(count) for count in counts],
             caption,
@@ -96,7 +96,7 @@ def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame)
         ends = here["lowest"].min(), here["highest"].max()
         for line, method in enumerate(methods):
             ax = axes[line, column]
-            score_axis(ax, "y", groups["best"].iloc[0], groups["far"].iloc[0], 3)
+            set_score_axis(ax, "y", groups["best"].iloc[0], groups["far"].iloc[0], 3)
             _values_axis(ax, name, steps, *ends)
             ax.xaxis.set_visible(line == len(methods) - 1)  # others have nothing to show, but would cost as much
             _panel(ax, here[here["method"] == method], cloud[cloud["method"] == method], steps, colour(method))
@@ -107,7 +107,7 @@ def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame)
     part.supylabel(groups["score_label"].iloc[0], fontsize=8)
 
 
-def _panel(ax: Axes, groups: pd.DataFrame, points: pd.DataFrame, steps: Any, ink: str) -> None:
+def _panel(ax: Axes, groups: pd.DataFrame, points: pd.DataFrame, steps: Any, shade: str) -> None:
     """One method and hyperparameter. Where there are few values they stand evenly spaced."""
     if groups.empty:
         ax.text(0.5, 0.5, "\N{EN DASH}", transform=ax.transAxes, ha="center", va="center", fontsize=7, color="0.5")
@@ -116,20 +116,20 @@ def _panel(ax: Axes, groups: pd.DataFrame, points: pd.DataFrame, steps: Any, ink
     x = points["value"].to_numpy() if steps is None else np.searchsorted(steps, points["value"]) + golden
     shown = (points["score"].notna() & ~points["above"]).to_numpy()
     faint = float(np.clip(30 / max(len(points), 1), 0.12, 0.35))
-    look: dict[str, Any] = {"ms": 1.7, "mew": 0, "color": ink, "alpha": faint, "rasterized": len(points) > CLOUD}
+    look: dict[str, Any] = {"ms": 1.7, "mew": 0, "color": shade, "alpha": faint, "rasterized": len(points) > CLOUD}
     ax.plot(x[shown], points["score"][shown], "o", **look)
-    strip(ax, x[points["score"].isna()], "x", ink)
-    strip(ax, x[points["above"]], "^", ink)
+    marks_above(ax, x[points["score"].isna()], "x", shade)
+    marks_above(ax, x[points["above"]], "^", shade)
     low, high = (groups[end].where(np.isfinite(groups[end]), 2 * groups["far"]) for end in ("q1", "q3"))
     median = groups["median"].where(np.isfinite(groups["median"]))
     if steps is None:
-        ax.fill_between(groups["value"], low, high, color=ink, alpha=0.25, lw=0)
-        ax.plot(groups["value"], median, color=ink, lw=1.3)
+        ax.fill_between(groups["value"], low, high, color=shade, alpha=0.25, lw=0)
+        ax.plot(groups["value"], median, color=shade, lw=1.3)
         return
     at = np.searchsorted(steps, groups["value"])
-    ax.plot(at, median, color=ink, lw=0.7)
-    ax.vlines(at, low, high, color=ink, lw=1.6)
-    ax.plot(at, median, "o", ms=3.2, mfc="white", mec=ink, mew=0.9)
+    ax.plot(at, median, color=shade, lw=0.7)
+    ax.vlines(at, low, high, color=shade, lw=1.6)
+    ax.plot(at, median, "o", ms=3.2, mfc="white", mec=shade, mew=0.9)
 
 
 def _values_axis(ax: Axes, name: str, steps: Any, low: float, high: float) -> None:

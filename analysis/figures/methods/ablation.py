@@ -13,14 +13,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.figures.drawing.axes import fitted
 from analysis.figures.drawing.captions import common
-from analysis.figures.drawing.pages import COLUMN, datasets_abreast
+from analysis.figures.drawing.pages import COLUMN, dataset_axes
 from analysis.figures.drawing.style import PAGE
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.methods.ablation import WITHOUT, paired_ablations
 from analysis.frames.methods.compare import HIGHER, LOWER, NO_INTERVAL
 from analysis.rows.labels import TERMS, in_words
 from analysis.rows.scores import TRAININGS
-from analysis.rows.view import NotEnough, Rows, once
+from analysis.rows.view import NotEnough, Rows, computed_once
 
 INKS = {LOWER: "#0072B2", HIGHER: "#D55E00"}
 """Of changes that are resolved."""
@@ -30,13 +30,13 @@ ROOM = 0.16
 """Of the axis, for one that is written."""
 
 
-@once
+@computed_once
 def compute(rows: Rows) -> Frames:
     """table: of `paired_ablations`, with score_label."""
     table = paired_ablations(rows.trials, rows.rule, rows.level)
     if table.empty:
         raise NotEnough("No two trainings differ in one factor only, with equal hyperparameters and seed.")
-    return {"table": rows.named(table)}
+    return {"table": rows.with_score_label(table)}
 
 
 def caption(rows: Rows, frames: Frames) -> str:
@@ -61,7 +61,7 @@ def draw(frames: Frames, caption: str) -> Figure:
     tables = dict(iter(frames["table"].groupby("dataset")))
     height = 0.7 + 0.14 * max(len(table) + table["factor"].nunique() for table in tables.values())
     with mpl.rc_context(PAGE):
-        figure, axes = datasets_abreast([str(dataset) for dataset in tables], height, caption, COLUMN)
+        figure, axes = dataset_axes([str(dataset) for dataset in tables], height, caption, COLUMN)
         for dataset, ax in axes.items():
             _panel(ax, tables[dataset])
     return figure
@@ -110,17 +110,17 @@ def _ticks(left: float, right: float) -> list[float]:
 
 def _interval(ax: Axes, line: float, row: dict[Hashable, Any], left: float, right: float) -> None:
     """The dot and its interval; what lies beyond the axis is at its edge."""
-    ink, known = INKS.get(row["verdict"], "0.45"), row["verdict"] != NO_INTERVAL
+    shade, known = INKS.get(row["verdict"], "0.45"), row["verdict"] != NO_INTERVAL
     if known:
-        ax.plot([max(row["low"], left), min(row["high"], right)], [line, line], color=ink, lw=1.2, zorder=2)
+        ax.plot([max(row["low"], left), min(row["high"], right)], [line, line], color=shade, lw=1.2, zorder=2)
     beyond = "<" if row["median"] < left else ">" if row["median"] > right else "o"
     ax.plot(
         np.clip(row["median"], left, right),
         line,
         beyond,
         ms=3.5,
-        color=ink,
-        mfc=ink if known else "white",
+        color=shade,
+        mfc=shade if known else "white",
         clip_on=False,
         zorder=3,
     )

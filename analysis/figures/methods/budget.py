@@ -8,15 +8,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing.axes import counting_axis, fitted, scale_scores, score_axis
+from analysis.figures.drawing.axes import fitted, set_count_axis, set_score_axis, set_score_scale
 from analysis.figures.drawing.captions import common
-from analysis.figures.drawing.marks import name_ends, together
-from analysis.figures.drawing.method_panels import LINE, blocks, height_of, panel_each
+from analysis.figures.drawing.marks import joined_lines, label_line_ends
+from analysis.figures.drawing.method_columns import LINE, dataset_parts, method_panels, panels_height
 from analysis.figures.drawing.pages import lay_out
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.methods.budget import budget_curve
-from analysis.paper.comparison import beside_caption, boxes_beside, comparable
+from analysis.paper.comparison import comparable, paired_boxes, paper_caption
 from analysis.rows.scores import pools
 from analysis.rows.view import NotEnough, Rows
 
@@ -32,7 +32,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
 def compute(rows: Rows) -> Frames:
     """curve: of `budget_curve`, with score_label and far (the end of the dataset's axis); without: of methods that have
-    no score, and so no line: dataset, method, n; beside: of `boxes_beside`; paper: what is shown of them."""
+    no score, and so no line: dataset, method, n; beside: of `paired_boxes`; paper: what is shown of them."""
     needed = rows.scored[["dataset", "method_label", "score"]]
     curve = budget_curve(needed)
     if curve.empty:
@@ -42,7 +42,7 @@ def compute(rows: Rows) -> Frames:
     far = pd.Series(np.minimum(means.max(), np.maximum(ends, FAR * means.min())))
     labels = curve["dataset"].map(rows.score_names)
     without = [(*key, len(pool)) for key, pool in pools(needed).items() if pool["score"].isna().all()]
-    beside = boxes_beside(rows.scored)
+    beside = paired_boxes(rows.scored)
     return {
         "curve": curve.assign(score_label=labels, far=curve["dataset"].map(far)),
         "without": pd.DataFrame(without, columns=["dataset", "method", "n"]),
@@ -65,7 +65,7 @@ def caption(rows: Rows, frames: Frames) -> str:
             for row in frames["without"].itertuples()
         ),
         *([PAPER_LEGEND] if len(frames["paper"]) else []),
-        *beside_caption(frames["beside"]),
+        *paper_caption(frames["beside"]),
     )
 
 
@@ -74,24 +74,26 @@ def draw(frames: Frames, caption: str) -> Figure:
     curve = frames["curve"]
     methods = {str(name): here["method"].unique() for name, here in curve.groupby("dataset", sort=False)}
     large = {dataset: max(LEAST_OVERVIEW, 0.9 + LINE * len(names)) for dataset, names in methods.items()}
-    small = {dataset: height_of(names, 0.85) + 0.2 for dataset, names in methods.items()}
+    small = {dataset: panels_height(names, 0.85) + 0.2 for dataset, names in methods.items()}
     longest = int(curve["method"].str.len().max())
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(methods, [0.3 + large[name] + small[name] for name in methods], caption, longest)
+        figure, parts = dataset_parts(methods, [0.3 + large[name] + small[name] for name in methods], caption, longest)
         overviews = []
         for dataset, part in parts:
             here = curve[curve["dataset"] == dataset]
             grid = part.add_gridspec(2, 1, height_ratios=[large[dataset], small[dataset]])
             overviews.append((_overview(part.add_subplot(grid[0]), here), here))
             _paper_medians(overviews[-1][0], frames["paper"][frames["paper"]["dataset"] == dataset])
-            axes = panel_each(part, list(methods[dataset]), grid[1])
+            axes = method_panels(part, list(methods[dataset]), grid[1])
             for method, ax in axes.items():
                 _panel(ax, method, here)
         lay_out(figure)  # where the names go depends on where the panels are
         for ax, here in overviews:
             ends = here.groupby("method", sort=False).last().reset_index()
             texts = ends["method"] + " (" + ends["n"].astype(str) + ")"
-            name_ends(ax, pd.DataFrame({"method": ends["method"], "text": texts, "x": ends["k"], "y": ends["mean"]}))
+            label_line_ends(
+                ax, pd.DataFrame({"method": ends["method"], "text": texts, "x": ends["k"], "y": ends["mean"]})
+            )
     return figure
 
 
@@ -99,12 +101,12 @@ def _overview(ax: Axes, curve: pd.DataFrame) -> Axes:
     """The lines of all methods; those of one colour differ in their dashes."""
     seen: dict[str, int] = {}
     for method, line in curve.groupby("method", sort=False):
-        ink = colour(str(method))
-        seen[ink] = seen.get(ink, -1) + 1
-        ax.plot(line["k"], line["mean"], color=ink, lw=1.3, ls=DASHES[seen[ink] % len(DASHES)])
-        ax.plot(line["k"].iloc[-1], line["mean"].iloc[-1], "o", ms=2.5, mew=0, color=ink)
+        shade = colour(str(method))
+        seen[shade] = seen.get(shade, -1) + 1
+        ax.plot(line["k"], line["mean"], color=shade, lw=1.3, ls=DASHES[seen[shade] % len(DASHES)])
+        ax.plot(line["k"].iloc[-1], line["mean"].iloc[-1], "o", ms=2.5, mew=0, color=shade)
     _scale(ax, curve)
-    scale_scores(ax, curve["mean"])
+    set_score_scale(ax, curve["mean"])
     ax.set_xlabel("budget k: trainings")
     ax.set_ylabel(fitted(curve["score_label"].iloc[0], LEAST_OVERVIEW - 0.6))
     return ax
@@ -114,7 +116,7 @@ def _panel(ax: Axes, method: str, curve: pd.DataFrame) -> None:
     """One method's line with its band, before all the others."""
     _scale(ax, curve)
     lines = [(line["k"], line["mean"]) for _, line in curve.groupby("method", sort=False)]
-    ax.plot(*together(*zip(*lines, strict=True)), color="0.8", lw=0.5, zorder=1)
+    ax.plot(*joined_lines(*zip(*lines, strict=True)), color="0.8", lw=0.5, zorder=1)
     band = curve[curve["method"] == method]
     open_end = band["high"].where(np.isfinite(band["high"]), 2 * band["far"])
     shown = np.isfinite(band["low"])
@@ -124,8 +126,8 @@ def _panel(ax: Axes, method: str, curve: pd.DataFrame) -> None:
 
 def _scale(ax: Axes, curve: pd.DataFrame) -> None:
     """The axes that all panels of a dataset have."""
-    counting_axis(ax, curve["k"].max())
-    score_axis(ax, "y", curve["mean"].min(), curve["far"].iloc[0])
+    set_count_axis(ax, curve["k"].max())
+    set_score_axis(ax, "y", curve["mean"].min(), curve["far"].iloc[0])
 
 
 def _paper_medians(ax: Axes, boxes: pd.DataFrame) -> None:

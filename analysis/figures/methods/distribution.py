@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing.axes import score_axis
+from analysis.figures.drawing.axes import set_score_axis
 from analysis.figures.drawing.captions import common
-from analysis.figures.drawing.marks import INK, together
-from analysis.figures.drawing.method_panels import blocks, height_of, panel_each
+from analysis.figures.drawing.marks import TEXT_COLOUR, joined_lines
+from analysis.figures.drawing.method_columns import dataset_parts, method_panels, panels_height
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.methods.distribution import distribution_table, ecdf
@@ -51,10 +51,12 @@ def draw(frames: Frames, caption: str) -> Figure:
     curves, table = frames["curves"], frames["table"]
     methods = table.groupby("dataset", sort=False)["method"]
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(map(str, methods.groups), [0.6 + height_of(names, 1.0) for _, names in methods], caption)
+        figure, parts = dataset_parts(
+            map(str, methods.groups), [0.6 + panels_height(names, 1.0) for _, names in methods], caption
+        )
         for dataset, part in parts:
             here, rows = curves[curves["dataset"] == dataset], table[table["dataset"] == dataset]
-            axes = panel_each(
+            axes = method_panels(
                 part,
                 list(rows["method"]),
                 notes={row["method"]: _counts(row) for _, row in rows.iterrows()},
@@ -69,20 +71,20 @@ def draw(frames: Frames, caption: str) -> Figure:
 
 def _panel(ax: Axes, row: "pd.Series[Any]", curves: pd.DataFrame) -> None:
     """One method before all the others."""
-    ink, far = colour(row["method"]), row["far"]
-    score_axis(ax, "x", curves["score"].min(), far)
+    shade, far = colour(row["method"]), row["far"]
+    set_score_axis(ax, "x", curves["score"].min(), far)
     ax.set_ylim(0, 1.02)
     ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     left, right = ax.get_xlim()
     lines = {str(method): _steps(curve, right) for method, curve in curves.groupby("method", sort=False)}
-    ax.step(*together(*zip(*(line[:2] for line in lines.values()), strict=True)), where="post", color="0.8", lw=0.5)
+    ax.step(*joined_lines(*zip(*(line[:2] for line in lines.values()), strict=True)), where="post", color="0.8", lw=0.5)
     if row["method"] in lines:
         x, y, low, high = lines[row["method"]]
-        ax.fill_between(x, low, high, step="post", color=ink, alpha=0.2, lw=0, zorder=2)
-        ax.step(x, y, where="post", color=ink, lw=1.3, zorder=3)
+        ax.fill_between(x, low, high, step="post", color=shade, alpha=0.2, lw=0, zorder=2)
+        ax.step(x, y, where="post", color=shade, lw=1.3, zorder=3)
     if row["median"] < right:
-        ax.plot([max(row["low"], left), min(row["high"], right)], [0.5, 0.5], color=INK, lw=0.9, zorder=4)
-        ax.plot(row["median"], 0.5, "o", ms=3, mfc=ink, mec=INK, mew=0.6, zorder=5)
+        ax.plot([max(row["low"], left), min(row["high"], right)], [0.5, 0.5], color=TEXT_COLOUR, lw=0.9, zorder=4)
+        ax.plot(row["median"], 0.5, "o", ms=3, mfc=shade, mec=TEXT_COLOUR, mew=0.6, zorder=5)
 
 
 def _steps(curve: pd.DataFrame, right: float) -> tuple[list[float], ...]:

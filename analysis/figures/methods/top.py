@@ -10,13 +10,13 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing.axes import fitted, scale_scores
+from analysis.figures.drawing.axes import fitted, set_score_scale
 from analysis.figures.drawing.captions import adaptive, top_caption
-from analysis.figures.drawing.pages import CLOUD, PAPER, captioned
+from analysis.figures.drawing.pages import CLOUD, PAPER, captioned_figure
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.methods.top import marked_top, top_table
-from analysis.paper.comparison import beside_caption, boxes_beside, comparable
+from analysis.paper.comparison import comparable, paired_boxes, paper_caption
 from analysis.rows.labels import CONTEXT
 from analysis.rows.view import Rows
 
@@ -29,7 +29,7 @@ LEGEND = (
 PAPER_LEGEND = "Narrow and hollow, on the right of ours: the paper's boxes, a figure of it each, in their order."
 PAPER_AT, PAPER_STEP = 0.39, 0.095
 """Where the paper's boxes of a method stand on its right: the first, and the next, in places of methods."""
-FACETS_ABREAST = 2
+FACET_COLUMNS = 2
 FACET = 2.6  # inches
 LABEL_LETTERS = 13  # at most on a line of a label
 LABELS, LEAST_LABELS = 12, 6
@@ -49,11 +49,11 @@ def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str, paper: p
     """
     broken = {str(dataset): _lines(rows) for dataset, rows in table.groupby("dataset", sort=False)}
     facets = [(dataset, rows) for dataset, parts in broken.items() for rows in parts]
-    columns = 1 if len(facets) > len(broken) else min(FACETS_ABREAST, len(facets))
+    columns = 1 if len(facets) > len(broken) else min(FACET_COLUMNS, len(facets))
     lines = math.ceil(len(facets) / columns)
     width = columns * max(_facet_width(rows) for _, rows in facets)
     with mpl.rc_context(PAGE):
-        figure = captioned(width, FACET * lines, caption)
+        figure = captioned_figure(width, FACET * lines, caption)
         axes = figure.subplots(lines, columns, squeeze=False).flatten()
         for ax, (dataset, rows) in zip(axes, facets, strict=False):
             first = rows is broken[dataset][0]
@@ -91,12 +91,12 @@ def _top_facet(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame, whole: pd.Da
     """Boxes of the top k over all points, a column per row of `table`; `whole` is that of the dataset."""
     order = list(table["method"])
     for place, (_, row) in enumerate(table.iterrows()):
-        ink = colour(row["method"])
+        shade = colour(row["method"])
         points = trials[(trials["method_label"] == row["method"]) & trials["score"].notna() & ~trials["above"]]
         rest, top = points[~points["top"]], points[points["top"]]
         faint, many = min(0.3, 150 / max(len(rest), 1)), len(rest) > CLOUD
-        ax.scatter(_spread(place, rest), rest["score"], s=5, color=ink, alpha=faint, lw=0, zorder=1, rasterized=many)
-        ax.scatter(_spread(place, top), top["score"], s=9, color=ink, ec="white", lw=0.4, zorder=3)
+        ax.scatter(_spread(place, rest), rest["score"], s=5, color=shade, alpha=faint, lw=0, zorder=1, rasterized=many)
+        ax.scatter(_spread(place, top), top["score"], s=9, color=shade, ec="white", lw=0.4, zorder=3)
         if row["above"]:
             ax.annotate(
                 f"↑{row['above']}", (place, 1), xycoords=("data", "axes fraction"), ha="center", size=6, color="0.4"
@@ -185,13 +185,13 @@ def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
         ax.text(0.5, 0.5, f"No trial has a score\n{counts}", transform=ax.transAxes, ha="center", va="center")
         ax.set_yticks([])
         return
-    scale_scores(ax, shown)
+    set_score_scale(ax, shown)
 
 
 def compute(rows: Rows) -> Frames:
-    """marked: rows of `top_fraction`; table: their `top_table`; beside: of `boxes_beside`; paper: the shown of them."""
+    """marked: rows of `top_fraction`; table: their `top_table`; beside: of `paired_boxes`; paper: the shown of them."""
     marked = marked_top(rows)
-    beside = boxes_beside(marked)
+    beside = paired_boxes(marked)
     return {"marked": marked, "table": top_table(marked), "beside": beside, "paper": comparable(beside)}
 
 
@@ -199,7 +199,7 @@ def caption(rows: Rows, frames: Frames) -> str:
     """What the boxes are, ours and the paper's."""
     legend = [PAPER_LEGEND] if len(frames["paper"]) else []
     return "\n".join(
-        [LEGEND, *legend, top_caption(frames["marked"]), *adaptive(rows), *beside_caption(frames["beside"])]
+        [LEGEND, *legend, top_caption(frames["marked"]), *adaptive(rows), *paper_caption(frames["beside"])]
     )
 
 

@@ -7,25 +7,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.drawing.axes import plain_numbers, scale_scores
+from analysis.figures.drawing.axes import plain_numbers, set_score_scale
 from analysis.figures.drawing.captions import common
 from analysis.figures.drawing.method_columns import short
-from analysis.figures.drawing.pages import CLOUD, PAPER, captioned
+from analysis.figures.drawing.pages import CLOUD, PAPER, captioned_figure
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.trainings.agreement import ALL, both_distances, rank_correlation, top_overlap
-from analysis.rows.view import NotEnough, Rows, once
+from analysis.rows.view import NotEnough, Rows, computed_once
 from study.storage.schema import FINISHED
 
 
-@once
+@computed_once
 def compute(rows: Rows) -> Frames:
     """pairs: of `both_distances`, with score_label; correlation: of `rank_correlation`; overlap: of `top_overlap`."""
     pairs = both_distances(rows.trials, rows.checkpoints)
     if pairs.empty:
         raise NotEnough("No training has a kernel distance at its best checkpoint; `--metrics kid` computes it.")
     return {
-        "pairs": rows.named(pairs),
+        "pairs": rows.with_score_label(pairs),
         "correlation": rank_correlation(pairs, rows.level),
         "overlap": top_overlap(pairs, level=rows.level),
     }
@@ -49,7 +49,7 @@ def draw(frames: Frames, caption: str) -> Figure:
     groups = [dict(iter(frames[name].groupby("dataset"))) for name in ("pairs", "correlation", "overlap")]
     heights = [height for table in groups[1].values() for height in (2.2, 0.6 + 0.13 * len(table))]
     with mpl.rc_context(PAGE):
-        figure = captioned(PAPER, sum(heights), caption)
+        figure = captioned_figure(PAPER, sum(heights), caption)
         parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         for line, (dataset, pairs) in enumerate(groups[0].items()):
             cloud, overlap = parts[2 * line].subplots(1, 2, width_ratios=(1.2, 1))
@@ -66,7 +66,7 @@ def _cloud(ax: Axes, pairs: pd.DataFrame) -> None:
         ax.scatter(
             points["frechet"], points["kernel"], s=6, color=colour(str(method)), alpha=faint, lw=0, rasterized=many
         )
-    scale_scores(ax, pairs["kernel"])
+    set_score_scale(ax, pairs["kernel"])
     if pairs["frechet"].min() > 0:
         ax.set_xscale("log")
         plain_numbers(ax.xaxis, 6)
@@ -76,9 +76,9 @@ def _cloud(ax: Axes, pairs: pd.DataFrame) -> None:
 
 def _correlations(ax: Axes, table: pd.DataFrame) -> None:
     for place, (_, row) in enumerate(table.iterrows()):
-        ink = "black" if row["method"] == ALL else colour(row["method"])
-        ax.plot([row["low"], row["high"]], [place, place], color=ink, lw=1.1, solid_capstyle="butt")
-        ax.plot(row["correlation"], place, "o", ms=3.5, color=ink, clip_on=False, zorder=3)
+        shade = "black" if row["method"] == ALL else colour(row["method"])
+        ax.plot([row["low"], row["high"]], [place, place], color=shade, lw=1.1, solid_capstyle="butt")
+        ax.plot(row["correlation"], place, "o", ms=3.5, color=shade, clip_on=False, zorder=3)
     names = [f"{short(method)} (n={n})" for method, n in zip(table["method"], table["n"], strict=True)]
     ax.set_yticks(range(len(table)), names)
     ax.set_ylim(len(table) - 0.5, -0.5)

@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
-from analysis.figures.drawing.axes import fitted, plain_numbers, scale_scores
+from analysis.figures.drawing.axes import fitted, plain_numbers, set_score_scale
 from analysis.figures.drawing.captions import common
 from analysis.figures.drawing.method_columns import short
-from analysis.figures.drawing.pages import CLOUD, PAPER, captioned
+from analysis.figures.drawing.pages import CLOUD, PAPER, captioned_figure
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.methods.compare import NO_INTERVAL
 from analysis.frames.trainings.cost import NO_BASELINE, seconds_and_scores, update_cost
-from analysis.rows.view import NotEnough, Rows, once
+from analysis.rows.view import NotEnough, Rows, computed_once
 from study.storage.schema import DIVERGED, FAILED, FINISHED
 
 PANEL = 2.2  # inches
@@ -26,14 +26,14 @@ MACHINES = 6
 PLACE = ["dataset", "machine"]
 
 
-@once
+@computed_once
 def compute(rows: Rows) -> Frames:
     """trainings: of `seconds_and_scores`, with score_label; updates: of `update_cost`."""
     trainings = seconds_and_scores(rows.trials, rows.rule)
     if trainings.empty:
         raise NotEnough("No training ran on one machine from its first update to its last, so that none was timed.")
     return {
-        "trainings": rows.named(trainings),
+        "trainings": rows.with_score_label(trainings),
         "updates": update_cost(rows.trials, rows.level),
     }
 
@@ -62,7 +62,7 @@ def draw(frames: Frames, caption: str) -> Figure:
     ratios = {place: _beside(frames["updates"], place) for place in places}
     heights = [height for table in ratios.values() for height in (PANEL, 0.6 + 0.13 * len(table))]
     with mpl.rc_context(PAGE):
-        figure = captioned(PAPER, sum(heights), caption)
+        figure = captioned_figure(PAPER, sum(heights), caption)
         parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         for line, place in enumerate(places):
             cloud = parts[2 * line].subplots()
@@ -80,8 +80,8 @@ def _beside(updates: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
 def _cloud(ax: Axes, trainings: pd.DataFrame) -> None:
     many, faint = len(trainings) > CLOUD, min(0.6, 600 / len(trainings))
     for method, points in trainings.groupby("method"):
-        ink = colour(str(method))
-        ax.scatter(points["seconds"], points["score"], s=6, color=ink, alpha=max(faint, 0.05), lw=0, rasterized=many)
+        shade = colour(str(method))
+        ax.scatter(points["seconds"], points["score"], s=6, color=shade, alpha=max(faint, 0.05), lw=0, rasterized=many)
     above = blended_transform_factory(ax.transData, ax.transAxes)
     without = trainings[trainings["score"].isna()]
     for status, mark in ((DIVERGED, "x"), (FAILED, "+"), (FINISHED, "|")):
@@ -90,7 +90,7 @@ def _cloud(ax: Axes, trainings: pd.DataFrame) -> None:
             seconds, [1.03] * len(seconds), s=9, lw=0.6, color="0.25", marker=mark, transform=above, clip_on=False
         )
     if trainings["score"].notna().any():
-        scale_scores(ax, trainings["score"])
+        set_score_scale(ax, trainings["score"])
     else:
         ax.set_yticks([])
         ax.text(0.5, 0.5, "No training has a score", transform=ax.transAxes, ha="center", va="center")
@@ -124,10 +124,10 @@ def _ratios(ax: Axes, table: pd.DataFrame) -> None:
     ends = table[["ratio", "low", "high"]].where(lambda each: np.isfinite(each) & (each > 0))
     left, right = 0.9 * min(float(ends.min().min()), 1), 1.1 * max(float(ends.max().max()), 1)
     for place, row in enumerate(table.to_dict("records")):
-        ink, known = colour(row["method"]), row["verdict"] != NO_INTERVAL
+        shade, known = colour(row["method"]), row["verdict"] != NO_INTERVAL
         if known:
-            ax.plot([max(row["low"], left), min(row["high"], right)], [place, place], color=ink, lw=1.1)
-        ax.plot(row["ratio"], place, "o", ms=3.5, color=ink, mfc=ink if known else "white")
+            ax.plot([max(row["low"], left), min(row["high"], right)], [place, place], color=shade, lw=1.1)
+        ax.plot(row["ratio"], place, "o", ms=3.5, color=shade, mfc=shade if known else "white")
     names = [f"{short(row['method'])} (n={row['n']}): {row['milliseconds']:.3g} ms" for row in table.to_dict("records")]
     ax.set_yticks(range(len(table)), names)
     ax.set_ylim(len(table) - 0.5, -0.5)

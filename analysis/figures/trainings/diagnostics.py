@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.drawing.axes import plain_numbers
 from analysis.figures.drawing.captions import common
-from analysis.figures.drawing.method_columns import method_panels
+from analysis.figures.drawing.method_columns import method_columns
 from analysis.figures.drawing.style import PAGE
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.trainings.curves import GRADIENT_NORMS, POOL, SIGMA, SIGMA_PRODUCT, STEP, diagnostic_curve
@@ -55,7 +55,7 @@ def draw(frames: Frames, caption: str) -> Figure:
     curve = frames["curve"]
     pools = curve[POOL].drop_duplicates().itertuples(index=False, name=None)
     with mpl.rc_context(PAGE):
-        figure, panels = method_panels(pools, (1.0, 0.8, 1.0), caption)
+        figure, panels = method_columns(pools, (1.0, 0.8, 1.0), caption)
         for dataset, here in curve.groupby("dataset"):
             mine = {method: axes for (each, method), axes in panels.items() if each == dataset}
             for row, (name, quantities) in enumerate(ROWS.items()):
@@ -86,11 +86,11 @@ def _lines(ax: Axes, rows: pd.DataFrame, floor: float) -> None:
     """Median and quartiles of each quantity and layer; to the edges where they lie beyond them."""
     last = rows["layer"].max()
     for (quantity, layer), line in rows.groupby(["quantity", "layer"]):
-        ink = NORMS[quantity][1] if quantity in NORMS else "0.2" if quantity == SIGMA_PRODUCT else _depth(layer, last)
+        shade = NORMS[quantity][1] if quantity in NORMS else "0.2" if quantity == SIGMA_PRODUCT else _depth(layer, last)
         step, median, q1, q3 = line[[STEP, "median", "q1", "q3"]].to_numpy(dtype=float).T
-        ax.plot(step, np.maximum(median, 1.1 * floor), color=ink, lw=1, zorder=3)
+        ax.plot(step, np.maximum(median, 1.1 * floor), color=shade, lw=1, zorder=3)
         low, high = (np.clip(ends, floor, BEYOND) for ends in (q1, q3))
-        ax.fill_between(step, low, high, color=ink, alpha=0.12, lw=0)
+        ax.fill_between(step, low, high, color=shade, alpha=0.12, lw=0)
 
 
 def _depth(layer: Any, last: int) -> Any:
@@ -101,7 +101,7 @@ def _handles() -> list[Line2D]:
     layers = [
         Line2D([], [], color=_depth(layer, 2), label=f"{word} layer") for layer, word in ((1, "first"), (2, "last"))
     ]
-    return [*layers, *(Line2D([], [], color=ink, label=words) for words, ink in NORMS.values())]
+    return [*layers, *(Line2D([], [], color=shade, label=words) for words, shade in NORMS.values())]
 
 
 FIGURE = FigureKind(

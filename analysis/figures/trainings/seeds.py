@@ -9,16 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import NullLocator
 
-from analysis.figures.drawing.axes import fitted, score_axis
+from analysis.figures.drawing.axes import fitted, set_score_axis
 from analysis.figures.drawing.captions import common
-from analysis.figures.drawing.marks import forest, strip
-from analysis.figures.drawing.method_panels import blocks, height_of, panel_each
+from analysis.figures.drawing.marks import forest_plot, marks_above
+from analysis.figures.drawing.method_columns import dataset_parts, method_panels, panels_height
 from analysis.figures.drawing.pages import CLOUD
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames
-from analysis.frames.trainings.seeds import repeated, seed_table, setting_spread
+from analysis.frames.trainings.seeds import repeated_settings, seed_table, setting_spread
 from analysis.rows.scores import TRAININGS, scored
-from analysis.rows.view import NotEnough, Rows, once
+from analysis.rows.view import NotEnough, Rows, computed_once
 
 SHOWN = 300
 """Settings of a method of which all are drawn; of more as many, evenly by place, the first and the last among them."""
@@ -27,13 +27,13 @@ FAR = 10
 """The axis ends at this many times the dataset's lowest median of a setting, where scores go beyond."""
 
 
-@once
+@computed_once
 def compute(rows: Rows) -> Frames:
-    """points: of `repeated`, with far (the end of the dataset's axis) and best (its lowest score); settings: of
+    """points: of `repeated_settings`, with far (the end of the dataset's axis) and best (its lowest score); settings: of
     `setting_spread`; both of those settings that are drawn; table: of `seed_table`, which is of all. Of trainings,
     whatever the pool of the rows."""
     trainings = rows.scored if rows.pool == TRAININGS else scored(rows.trials, rows.rule, TRAININGS)
-    points = repeated(trainings)
+    points = repeated_settings(trainings)
     if points["score"].isna().all():
         raise NotEnough(
             "No setting has been trained with several seeds and been scored; `study run grid --seeds 3` does it."
@@ -84,18 +84,20 @@ def draw(frames: Frames, caption: str) -> Figure:
     """A panel per method, a block per dataset."""
     table = frames["table"]
     methods = table.groupby("dataset", sort=False)["method"]
-    large = {dataset: height_of(names, PANEL) + 0.4 for dataset, names in methods}
+    large = {dataset: panels_height(names, PANEL) + 0.4 for dataset, names in methods}
     small = {dataset: 0.15 * len(names) + 0.45 for dataset, names in methods}
     longest = int(table["method"].str.len().max())
     with mpl.rc_context(PAGE):
-        figure, parts = blocks(map(str, large), [0.3 + large[name] + small[name] for name in large], caption, longest)
+        figure, parts = dataset_parts(
+            map(str, large), [0.3 + large[name] + small[name] for name in large], caption, longest
+        )
         for dataset, part in parts:
             points, settings, rows = (frame[frame["dataset"] == dataset] for frame in frames.values())
             grid = part.add_gridspec(2, 1, height_ratios=[large[dataset], small[dataset]])
-            axes = panel_each(part, list(rows["method"]), grid[0])
+            axes = method_panels(part, list(rows["method"]), grid[0])
             _measures(part, grid[1], rows)
             for (_, row), ax in zip(rows.iterrows(), axes.values(), strict=True):
-                score_axis(ax, "y", points["best"].iloc[0], points["far"].iloc[0])
+                set_score_axis(ax, "y", points["best"].iloc[0], points["far"].iloc[0])
                 ax.set_xlim(0, settings["place"].max() + 1)
                 mine, theirs = (frame[frame["method"] == row["method"]] for frame in (points, settings))
                 _panel(ax, mine, theirs, colour(row["method"]))
@@ -104,15 +106,15 @@ def draw(frames: Frames, caption: str) -> Figure:
     return figure
 
 
-def _panel(ax: Axes, points: pd.DataFrame, settings: pd.DataFrame, ink: str) -> None:
+def _panel(ax: Axes, points: pd.DataFrame, settings: pd.DataFrame, shade: str) -> None:
     """One method."""
     many = len(points) > CLOUD
     ranges = settings[settings["scored"] > 1]
-    ax.vlines(ranges["place"], ranges["lowest"], ranges["highest"], color=ink, lw=0.8, alpha=0.6, rasterized=many)
+    ax.vlines(ranges["place"], ranges["lowest"], ranges["highest"], color=shade, lw=0.8, alpha=0.6, rasterized=many)
     shown = points["score"] <= points["far"]
-    ax.scatter(points["place"][shown], points["score"][shown], s=4, color=ink, lw=0, rasterized=many)
-    strip(ax, points["place"][points["score"].isna()], "x", ink)
-    strip(ax, points["place"][points["score"] > points["far"]], "^", ink)
+    ax.scatter(points["place"][shown], points["score"][shown], s=4, color=shade, lw=0, rasterized=many)
+    marks_above(ax, points["place"][points["score"].isna()], "x", shade)
+    marks_above(ax, points["place"][points["score"] > points["far"]], "^", shade)
 
 
 def _measures(part: SubFigure | Figure, grid: Any, table: pd.DataFrame) -> None:
@@ -127,7 +129,7 @@ def _measures(part: SubFigure | Figure, grid: Any, table: pd.DataFrame) -> None:
     right.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     right.set_xlabel("between settings", fontsize=7)
     for ax, value in ((left, "cv"), (right, "between")):
-        forest(ax, table, value, methods)
+        forest_plot(ax, table, value, methods)
         ax.xaxis.set_minor_locator(NullLocator())
     right.tick_params(labelleft=False)
 

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing.axes import fitted, scale_scores
+from analysis.figures.drawing.axes import fitted, set_score_scale
 from analysis.figures.drawing.captions import common
-from analysis.figures.drawing.method_columns import method_panels
+from analysis.figures.drawing.method_columns import method_columns
 from analysis.figures.drawing.pages import CLOUD
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames
-from analysis.frames.trainings.curves import POOL, STEP, outcomes, score_curve, shown_trainings
+from analysis.frames.trainings.curves import POOL, STEP, highlighted_trainings, outcomes, score_curve
 from analysis.rows.view import NotEnough, Rows
 from study.storage.schema import DIVERGED, FAILED
 
@@ -26,13 +26,13 @@ BEYOND = 1e30
 
 
 def compute(rows: Rows) -> Frames:
-    """curve: of `score_curve`, with score_label; shown: of `shown_trainings`; outcomes: of `outcomes`."""
+    """curve: of `score_curve`, with score_label; shown: of `highlighted_trainings`; outcomes: of `outcomes`."""
     curve = score_curve(rows.trials, rows.checkpoints, rows.level)
     if curve.empty:
         raise NotEnough("No checkpoint of a training has a score; evaluations.parquet of a results folder has them.")
     return {
-        "curve": rows.named(curve),
-        "shown": shown_trainings(rows.trials, rows.checkpoints, rows.rule),
+        "curve": rows.with_score_label(curve),
+        "shown": highlighted_trainings(rows.trials, rows.checkpoints, rows.rule),
         "outcomes": outcomes(rows.trials),
     }
 
@@ -61,13 +61,13 @@ def draw(frames: Frames, caption: str) -> Figure:
         )
     )
     with mpl.rc_context(PAGE):
-        figure, panels = method_panels(ends, (PANEL,), caption, pad=10)
+        figure, panels = method_columns(ends, (PANEL,), caption, pad=10)
         for dataset, curve in frames["curve"].groupby("dataset"):
             lines = dict(iter(curve.groupby("method")))
             shown = frames["shown"][frames["shown"]["dataset"] == dataset]
             mine = {method: ax for (each, method), (ax,) in panels.items() if each == dataset}
             for method, ax in mine.items():
-                scale_scores(ax, pd.concat([curve["q1"], shown["frechet_distance"]]), 5)
+                set_score_scale(ax, pd.concat([curve["q1"], shown["frechet_distance"]]), 5)
                 _others(ax, [line for name, line in lines.items() if name != method])
                 if method in lines:
                     _spread(ax, lines[method], colour(method))
@@ -84,19 +84,19 @@ def _others(ax: Axes, lines: list[pd.DataFrame]) -> None:
         ax.plot(line[STEP], line["median"], color="0.8", lw=0.6, zorder=1)
 
 
-def _spread(ax: Axes, line: pd.DataFrame, ink: str) -> None:
+def _spread(ax: Axes, line: pd.DataFrame, shade: str) -> None:
     """Median, quartiles, and the interval of the median, as far as they are finite; beyond that, to the edge."""
-    ax.plot(line[STEP], line["median"], color=ink, lw=1.3, marker="o", ms=1.6, zorder=4)
+    ax.plot(line[STEP], line["median"], color=shade, lw=1.3, marker="o", ms=1.6, zorder=4)
     for low, high, strength in (("q1", "q3", 0.15), ("low", "high", 0.3)):
         known = line[np.isfinite(line[low]) & np.isfinite(line["median"])]
         ax.fill_between(
-            known[STEP], known[low], known[high].clip(upper=BEYOND), color=ink, alpha=strength, lw=0, zorder=2
+            known[STEP], known[low], known[high].clip(upper=BEYOND), color=shade, alpha=strength, lw=0, zorder=2
         )
 
 
-def _trainings(ax: Axes, shown: pd.DataFrame, ink: str) -> None:
+def _trainings(ax: Axes, shown: pd.DataFrame, shade: str) -> None:
     best = shown[shown["shown"] == "best"]
-    ax.plot(best[STEP], best["frechet_distance"], color=ink, lw=1, ls=(0, (3, 1.2)), zorder=5)
+    ax.plot(best[STEP], best["frechet_distance"], color=shade, lw=1, ls=(0, (3, 1.2)), zorder=5)
     ended = shown[shown["shown"] != "best"]
     after = np.flatnonzero(ended["end"].to_numpy()[:-1]) + 1
     lines = np.split(ended[[STEP, "frechet_distance"]].to_numpy(), after)

@@ -19,7 +19,7 @@ RANDOM = "ranges"
 """The space whose trials are random settings."""
 NAME = re.compile(r" n_dis=\d+ (?P<sampler>\S+) seed=(?P<proposals>\d+)(?P<early> stop-early)? (?P<digest>\w{8})$")
 """How the name of a search ends (`study.driver.search.rounds.Search.name`)."""
-ALIKE = ("dataset", "architecture", "method", "n_dis", *field_names(Training))
+SEARCH_KEYS = ("dataset", "architecture", "method", "n_dis", *field_names(Training))
 """What random settings have in common with the search that they are compared with."""
 SETTING = ("learning_rate", "beta1", "beta2", "penalty_weight")
 QUANTILES = {"low": Fraction(5, 100), "median": Fraction(1, 2), "high": Fraction(95, 100)}
@@ -34,7 +34,7 @@ def random_best(trials: pd.DataFrame, frame: pd.DataFrame, results: Path) -> pd.
     is taken for granted: the paper's Table 2, unless a space of one's own has others.
 
     Args:
-        trials: rows of `searched`.
+        trials: rows of `search_trials`.
         frame: the rows of `select` that it was made of.
         results: the folder.
 
@@ -42,10 +42,10 @@ def random_best(trials: pd.DataFrame, frame: pd.DataFrame, results: Path) -> pd.
         One row per dataset, label, n_dis and k, with pool (how many settings) and the quantiles of `best_of`; no rows
         where there are no random settings.
     """
-    pools = dict(iter(_random_settings(frame, results).groupby(list(ALIKE))))
+    pools = dict(iter(_random_settings(frame, results).groupby(list(SEARCH_KEYS))))
     same = ["dataset", "label", "n_dis"]
     curves = []
-    for key, rows in trials.groupby(list(ALIKE)):
+    for key, rows in trials.groupby(list(SEARCH_KEYS)):
         if key in pools:
             pool = pools[key]
             usable = (pool["status"] == FINISHED) & np.isfinite(pool["best_frechet_distance"])
@@ -61,7 +61,7 @@ def _random_settings(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     searches = (members["space"] == BO) & (said["sampler"] == "random") & said["early"].isna()
     drawn = members[searches | (members["space"] == RANDOM)]["trial_id"]
     rows = frame[frame["trial_id"].isin(drawn) & (frame["status"] != STOPPED)]
-    return rows.sort_values("seed").drop_duplicates([*ALIKE, *SETTING])
+    return rows.sort_values("seed").drop_duplicates([*SEARCH_KEYS, *SETTING])
 
 
 def best_of(scores: Sequence[float], most: int) -> pd.DataFrame:

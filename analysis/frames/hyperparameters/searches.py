@@ -22,7 +22,7 @@ OUTCOMES = ("scored", DIVERGED, FAILED, STOPPED, UNSCORED)
 """How a trial ended; unscored: it finished, and no score of it is finite."""
 
 
-def searched(frame: pd.DataFrame, results: Path, names: Iterable[str] | None = None) -> pd.DataFrame:
+def search_trials(frame: pd.DataFrame, results: Path, names: Iterable[str] | None = None) -> pd.DataFrame:
     """The trials of the searches of a results folder that have a row, each search's as they were proposed.
 
     Searches come in the order of the paper's Figure 1.
@@ -83,7 +83,7 @@ def _with_labels(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def round_table(trials: pd.DataFrame) -> pd.DataFrame:
-    """One row per search and round, from the rows of `searched`.
+    """One row per search and round, from the rows of `search_trials`.
 
     Returns:
         dataset, architecture, method, n_dis, sampler, label, line, search, round, proposed, trials (with a row),
@@ -112,7 +112,7 @@ def chosen_settings(trials: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
     """One row per search: its best trial, the first of equals, and what as many random settings come to.
 
     Args:
-        trials: rows of `searched`.
+        trials: rows of `search_trials`.
         random: rows of `random_best`.
 
     Returns:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.frames.methods.compare import NO_INTERVAL, verdict
 from analysis.rows.scores import BEST, HYPERPARAMETERS, SelectionRule, scored
-from analysis.statistics.quartiles import median_places, summary
+from analysis.statistics.quartiles import group_quartiles, median_places
 from search_spaces.resnet_ablation import CODES
 from study.core.trial import NON_SATURATING, Training, field_names, option_word
 
@@ -158,7 +158,7 @@ def _table(pairs: pd.DataFrame, keys: list[str], level: float) -> pd.DataFrame:
     corrected = 1 - (1 - level) / max(int(shown.sum()), 1)
     few = counted["pairs"].isin([n for n in sizes if median_places(n, corrected) == (-1, n)])
     values = pairs.rename(columns={"change": "value"})
-    table = counted.merge(summary(values, keys, None, corrected)[[*keys, "median", "low", "high"]], on=keys)
+    table = counted.merge(group_quartiles(values, keys, None, corrected)[[*keys, "median", "low", "high"]], on=keys)
     said = [verdict(low, high) for low, high in zip(table["low"], table["high"], strict=True)]
     table = table.assign(level=corrected, verdict=np.where(few, NO_INTERVAL, said))
     order = table.assign(

@@ -13,10 +13,10 @@ from analysis.statistics.intervals import quantile_interval, resolved_fraction
 from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 
 
-def summary(rows: Rows) -> pd.DataFrame:
+def dataset_overview(rows: Rows) -> pd.DataFrame:
     """One row per dataset.
 
-    The leader is the method with the lowest median of its best `rows.fraction`, over its own pool of `rows.fair`. The
+    The leader is the method with the lowest median of its best `rows.fraction`, over its own pool of `rows.without_adaptive`. The
     others are compared with it at equal numbers of trainings; since any method could have led, each comparison has the
     level of one among all pairs (Bonferroni), so that all of them hold together in spite of the choice.
 
@@ -34,7 +34,7 @@ def summary(rows: Rows) -> pd.DataFrame:
 def _of_dataset(rows: Rows, dataset: str, trials: pd.DataFrame) -> dict[str, Any]:
     first, status = trials.iloc[0], trials["status"].value_counts()
     every = rows.scored[rows.scored["dataset"] == dataset]
-    found = pools(rows.fair.scored[rows.fair.scored["dataset"] == dataset])
+    found = pools(rows.without_adaptive.scored[rows.without_adaptive.scored["dataset"] == dataset])
     scores = {label: pool["score"].to_numpy() for (_, label), pool in found.items()}
     told = {
         "dataset": dataset,

@@ -16,7 +16,7 @@ from analysis.rows.scores import (
     pools,
     scored,
 )
-from analysis.rows.view import Rows, once
+from analysis.rows.view import Rows, computed_once
 from study.storage.schema import DIVERGED, FAILED, NAMED_BY, STOPPED, score_label
 
 ABOVE_AXIS = 3
@@ -61,7 +61,7 @@ def top_fraction(
     return marked.drop(columns="counts")
 
 
-@once
+@computed_once
 def marked_top(rows: Rows) -> pd.DataFrame:
     """`top_fraction` of these rows as they are to be looked at."""
     return top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool)

@@ -16,18 +16,18 @@ from analysis.rows.labels import CONTEXT, paper_order
 from analysis.rows.scores import BEST, CELL, SPLIT_BY_N_DIS, SelectionRule, scored
 from analysis.statistics.intervals import Array
 from analysis.statistics.quantile_bounds import quantile_difference_interval
-from analysis.statistics.quartiles import median_places, summary
+from analysis.statistics.quartiles import group_quartiles, median_places
 from study.storage.schema import FINISHED, TRAINING
 
 CPU = "cpu"
 UNREGULARIZED = "none"
 """The method that all others are measured by."""
 BASELINE, NO_BASELINE = "baseline", "no baseline"
-ALIKE = ["dataset", "machine", "n_dis", *(each for each in CELL if each not in ("dataset", "method", "options"))]
+COMPARABLE = ["dataset", "machine", "n_dis", *(each for each in CELL if each not in ("dataset", "method", "options"))]
 """What trainings must have in common for their seconds per update to be compared."""
 
 
-def timed(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
+def timed_trainings(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
     """The trainings whose seconds were measured on one machine, from the first update to the last.
 
     Left out are those that were interrupted, continued from another one, or stopped, and generators that were kept.
@@ -59,9 +59,9 @@ def seconds_and_scores(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.D
     """What each training took and came to.
 
     Returns:
-        dataset, machine, method (its label), trial_id, status, seconds, score (NaN: none) of each training of `timed`.
+        dataset, machine, method (its label), trial_id, status, seconds, score (NaN: none) of each training of `timed_trainings`.
     """
-    rows = timed(trials, rule).rename(columns={"training_seconds": "seconds"})
+    rows = timed_trainings(trials, rule).rename(columns={"training_seconds": "seconds"})
     return rows[["dataset", "machine", "method", "trial_id", "status", "seconds", "score"]]
 
 
@@ -80,17 +80,17 @@ def update_cost(trials: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             methods beside a baseline, both with trainings enough for an interval at `level` itself.
 
     Returns:
-        One row per `ALIKE` and method: their columns; method (its label, with n_dis where a dataset has several); n
+        One row per `COMPARABLE` and method: their columns; method (its label, with n_dis where a dataset has several); n
         (trainings), milliseconds (median), milliseconds_low, milliseconds_high; ratio, low, high (NaN for the baseline
         itself and where there is none); level; verdict (lower, higher, not resolved, no interval; baseline, no
         baseline).
     """
-    rows = timed(trials)
+    rows = timed_trainings(trials)
     rows = rows[rows["status"] == FINISHED]
     milliseconds = 1000 * rows["training_seconds"] / rows["discriminator_steps"]
     recipe = trials.set_index("trial_id")["method"]
     rows = rows.assign(method=_with_n_dis(rows), recipe=rows["trial_id"].map(recipe), value=np.log(milliseconds))
-    columns = [*ALIKE, "method", "n", "milliseconds", "milliseconds_low", "milliseconds_high"]
+    columns = [*COMPARABLE, "method", "n", "milliseconds", "milliseconds_low", "milliseconds_high"]
     made = [_of_dataset(each, level) for _, each in rows.groupby("dataset")]
     columns += ["ratio", "low", "high", "level", "verdict"]
     return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
@@ -103,21 +103,21 @@ def _with_n_dis(rows: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _of_dataset(rows: pd.DataFrame, level: float) -> pd.DataFrame:
-    keys = [*ALIKE, "recipe", "method"]
+    keys = [*COMPARABLE, "recipe", "method"]
     sizes = rows.groupby(keys).size().rename("n").reset_index()
     beside = sizes.merge(
-        sizes[sizes["recipe"] == UNREGULARIZED][[*ALIKE, "n"]], on=ALIKE, how="left", suffixes=("", "_base")
+        sizes[sizes["recipe"] == UNREGULARIZED][[*COMPARABLE, "n"]], on=COMPARABLE, how="left", suffixes=("", "_base")
     )
     least = beside[["n", "n_base"]].min(axis=1, skipna=False)[beside["recipe"] != UNREGULARIZED].dropna()
     compared = sum(median_places(int(n), level) != (-1, int(n)) for n in least)
     corrected = 1 - (1 - level) / max(compared, 1)
-    table = summary(rows, keys, None, corrected).assign(level=corrected)
-    base = table[table["recipe"] == UNREGULARIZED].set_index(ALIKE, drop=False)
+    table = group_quartiles(rows, keys, None, corrected).assign(level=corrected)
+    base = table[table["recipe"] == UNREGULARIZED].set_index(COMPARABLE, drop=False)
     bases = dict(zip(base.index, base.to_dict("records"), strict=True))
     values = {key: each["value"].to_numpy() for key, each in rows.groupby(keys)}
     ratios = []
     for row in table.to_dict("records"):
-        of_base = bases.get(tuple(row[key] for key in ALIKE))
+        of_base = bases.get(tuple(row[key] for key in COMPARABLE))
         samples = [values[tuple(each[key] for key in keys)] for each in (row, of_base) if each is not None]
         ratios.append(_ratio(row, of_base, samples, corrected))
     table[["ratio", "ratio_low", "ratio_high", "verdict"]] = pd.DataFrame(ratios, index=table.index)

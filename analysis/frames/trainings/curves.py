@@ -14,7 +14,7 @@ import pyarrow as pa
 from analysis.rows.load import positions
 from analysis.rows.scores import BEST, LABELLED, SelectionRule, labels, scored
 from analysis.statistics.intervals import Array
-from analysis.statistics.quartiles import SUMMARY, summary
+from analysis.statistics.quartiles import QUARTILE_COLUMNS, group_quartiles
 from study.storage.schema import DIVERGED, FAILED, FINISHED, KEPT_GENERATOR, STATUSES, STOPPED
 
 POOL = ["dataset", "method"]
@@ -68,9 +68,11 @@ def score_curve(trials: pd.DataFrame, checkpoints: pd.DataFrame, level: float = 
     ended = run["status"] != FINISHED
     rows = rows[rows[STEP] <= run["last"].where(ended, math.inf).to_numpy()[rows["at"]]]
     keys = ["pool", STEP]
-    curve = summary(rows[rows["value"].notna()], keys, _unscored(rows, run[ended]), level).merge(pools, on="pool")
+    curve = group_quartiles(rows[rows["value"].notna()], keys, _unscored(rows, run[ended]), level).merge(
+        pools, on="pool"
+    )
     keys = [*POOL, STEP]
-    return curve.sort_values(keys, ignore_index=True)[[*keys, "n", "scored", *SUMMARY[1:]]]
+    return curve.sort_values(keys, ignore_index=True)[[*keys, "n", "scored", *QUARTILE_COLUMNS[1:]]]
 
 
 def _by_pool(run: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -94,7 +96,7 @@ def _unscored(rows: pd.DataFrame, ended: pd.DataFrame) -> "pd.Series[int]":
     return counts.set_index(keys)["value"]
 
 
-def shown_trainings(trials: pd.DataFrame, checkpoints: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
+def highlighted_trainings(trials: pd.DataFrame, checkpoints: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
     """The scored checkpoints of the best training of each method, and of all that diverged or failed.
 
     Returns:
@@ -150,12 +152,12 @@ def diagnostic_curve(trials: pd.DataFrame, checkpoints: pd.DataFrame, level: flo
     made = []
     for (quantity, layer), each in values.items():
         known = ~np.isnan(each)
-        found = summary(pd.DataFrame({"cell": cell[known], "value": each[known]}), ["cell"], None, level)
+        found = group_quartiles(pd.DataFrame({"cell": cell[known], "value": each[known]}), ["cell"], None, level)
         made.append(found.assign(quantity=quantity, layer=layer))
     keys = [*POOL, "quantity", "layer", STEP]
     table = pd.concat(made, ignore_index=True)
     table = table.join(cells, on="cell").sort_values(keys, ignore_index=True)
-    return table[[*keys, *SUMMARY]]
+    return table[[*keys, *QUARTILE_COLUMNS]]
 
 
 def _layers(sigmas: "pd.Series[Any]") -> Array:

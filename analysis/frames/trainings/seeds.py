@@ -17,7 +17,7 @@ LOST = 1e-13
 """What is left of a sum of squares when less than this share of it stays is rounding, and taken for 0."""
 
 
-def repeated(rows: pd.DataFrame) -> pd.DataFrame:
+def repeated_settings(rows: pd.DataFrame) -> pd.DataFrame:
     """The trainings whose setting was trained with more than one seed, and where each setting stands in its method.
 
     Args:
@@ -49,11 +49,11 @@ def setting_spread(rows: pd.DataFrame) -> pd.DataFrame:
     """How the seeds of each setting scatter.
 
     Args:
-        rows: of `repeated`.
+        rows: of `repeated_settings`.
 
     Returns:
         One row per setting: dataset, method (its label), setting, place, seeds, scored (of them), median (as
-        `repeated`), lowest, highest, mean, sd (n - 1 in the denominator; NaN below two scores) of the scores.
+        `repeated_settings`), lowest, highest, mean, sd (n - 1 in the denominator; NaN below two scores) of the scores.
     """
     groups = rows.groupby(["dataset", "method_label", "setting", "place"], sort=False)
     scores = groups["score"].agg(["count", "min", "max", "mean", "std"])
@@ -82,7 +82,7 @@ def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
     between is Searle's (1971), exact for normal effects, without resampling; simulated for ranks: 85 to 98 %.
 
     Args:
-        rows: of `repeated`. Only scored seeds enter sd, cv and range; how many settings have others is told.
+        rows: of `repeated_settings`. Only scored seeds enter sd, cv and range; how many settings have others is told.
         rng: of the resampling.
         level: of each interval, in (0, 1).
 

@@ -18,12 +18,12 @@ MOST = 120
 
 
 def compute(rows: Rows) -> pd.DataFrame:
-    """`compare` of the pairs of `compared` among `rows.fair`, and score_label.
+    """`compare` of the pairs of `compared` among `rows.without_adaptive`, and score_label.
 
     Raises:
         NotEnough: no dataset has two methods, or nothing was scored.
     """
-    rows = rows.fair
+    rows = rows.without_adaptive
     if rows.scored["score"].isna().all():
         raise NotEnough("No trial has a score.")
     labels: dict[str, list[str]] = {}
@@ -37,7 +37,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     if not made:
         raise NotEnough("A comparison needs two methods on a dataset, or one in two contexts; there is no such pair.")
     table = pd.concat(made, ignore_index=True)
-    return rows.named(table)
+    return rows.with_score_label(table)
 
 
 def compared(names: list[str]) -> list[tuple[str, str]]:
@@ -95,7 +95,11 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
         "the ranks of both pools. Not resolved: the interval spans zero; no interval: too few for any.",
         "Compared are methods of one architecture and training, and a method in two of them; of more than "
         f"{MOST} pairs those of each method and the first of its architecture and training.",
-        *(["Left out are trials that were chosen by the scores of others."] if rows.fair is not rows else []),
+        *(
+            ["Left out are trials that were chosen by the scores of others."]
+            if rows.without_adaptive is not rows
+            else []
+        ),
     )
 
 

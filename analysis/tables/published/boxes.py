@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.figures.drawing.captions import common
 from analysis.frames.methods.top import marked_top, top_table
 from analysis.paper import BOX, boxes
-from analysis.paper.comparison import boxes_beside
+from analysis.paper.comparison import paired_boxes
 from analysis.rows.scores import pools
 from analysis.rows.view import NotEnough, Rows
 from analysis.statistics.formatting import count, interval, number
@@ -35,7 +35,7 @@ def compute(rows: Rows) -> pd.DataFrame:
         NotEnough: the paper's figures have none of the datasets.
     """
     marked = marked_top(rows)
-    beside = boxes_beside(marked)
+    beside = paired_boxes(marked)
     if beside.empty:
         known = ", ".join(boxes()["dataset"].unique())
         raise NotEnough(f"The paper's Figures 1 to 4 show {known}; these rows are of none of them.")
@@ -45,7 +45,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     table["status"] = [_status(row, rows.fraction) for _, row in table.iterrows()]
     difference = table["median_ours"] - table["median"]
     table["difference"] = difference.where(table["status"] == COMPARED)
-    table = rows.named(table)
+    table = rows.with_score_label(table)
     names = [
         "figure",
         "dataset",

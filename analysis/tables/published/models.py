@@ -48,7 +48,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     table["training"] = ["" if pd.isna(row["seeds"]) else training_difference(row, row["steps"]) for row in lines]
     table["status"] = [_status(row, images[row["dataset"]]) for row in lines]
     table["difference"] = (table["ours"] - table["fid"]).where(table["status"] == COMPARED)
-    table = rows.named(table)
+    table = rows.with_score_label(table)
     table["discriminator_steps"] = table["steps"]
     return table[[*models.columns, *OURS]].sort_values("dataset", kind="stable", ignore_index=True)
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.figures.drawing.captions import round_caption
 from analysis.frames.hyperparameters.random_search import random_best
-from analysis.frames.hyperparameters.searches import chosen_settings, round_table, searched
+from analysis.frames.hyperparameters.searches import chosen_settings, round_table, search_trials
 from analysis.rows.view import NotEnough, Rows
 from analysis.statistics.formatting import number
 from analysis.tables.table import Block, TableKind
@@ -28,7 +28,7 @@ def _frames(rows: Rows) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.Da
     proposed = rows.members["trial_id"][rows.members["space"] == BO]
     if rows.folder is None or not rows.trials["trial_id"].isin(proposed).any():
         raise NotEnough("No search has a trial among these rows; `study bo --results DIR` runs some.")
-    trials = searched(rows.trials, rows.folder)
+    trials = search_trials(rows.trials, rows.folder)
     random = random_best(trials, rows.trials, rows.folder)
     return trials, round_table(trials), chosen_settings(trials, random), random
 

@@ -49,7 +49,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     )
     methods = table.groupby(["dataset", "method"])
     table["place"], table["settings"] = methods.cumcount() + 1, methods["seeds"].transform("size")
-    table = rows.named(table)
+    table = rows.with_score_label(table)
     columns = ["dataset", "method", "settings", "place", *HYPERPARAMETERS, "seeds", "scored", "median", "low", "high"]
     return table.loc[table["place"] <= SHOWN, [*columns, "spread", "score_label"]].reset_index(drop=True)
 

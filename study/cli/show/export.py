@@ -57,14 +57,14 @@ def export(
 
 def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.DataFrame"]]:
     """The Optuna studies: a name, and rows of trials in order, with round, which is 0 outside of searches."""
-    from analysis.frames.hyperparameters.searches import searched
+    from analysis.frames.hyperparameters.searches import search_trials
     from analysis.rows.scores import with_context
     from search_spaces.ranges import BO
     from study.storage.tables import read_table
 
     others, members = frame, read_table(results, "memberships").to_pandas()
     if frame["trial_id"].isin(members["trial_id"][members["space"] == BO]).any():
-        trials = searched(frame, results)
+        trials = search_trials(frame, results)
         others = frame[~frame["trial_id"].isin(trials["trial_id"])]
         yield from ((str(name), rows) for name, rows in trials.groupby("search", sort=False))
     if len(others):

@@ -143,11 +143,14 @@ def device_seconds_left(
         return None, 0
     (device, _), *_ = kinds.most_common(1)
     known = Measured(rows=rows)
-    timed = [row for row in rows if row["status"] == FINISHED and row["training_seconds"] is not None]
-    spent = sum(row["training_seconds"] + (row["scoring_seconds"] or 0.0) for row in timed)
-    if not timed:
+    timed_trainings = [row for row in rows if row["status"] == FINISHED and row["training_seconds"] is not None]
+    spent = sum(row["training_seconds"] + (row["scoring_seconds"] or 0.0) for row in timed_trainings)
+    if not timed_trainings:
         return None, 0
-    per_trial, per_step = spent / len(timed), spent / sum(row["discriminator_steps"] for row in timed)
+    per_trial, per_step = (
+        spent / len(timed_trainings),
+        spent / sum(row["discriminator_steps"] for row in timed_trainings),
+    )
     total, measured = 0.0, 0
     for member in left:
         trial = _defined(member)

@@ -11,10 +11,10 @@ import pytest
 from scipy import stats
 
 from analysis.claims import CLAIMS, DOES_NOT_HOLD, HOLDS, NOT_ENOUGH, NOT_RESOLVED, evidence, judge
-from analysis.claims.cells import Material, Place
-from analysis.claims.claim import Claim, Line, Reading
+from analysis.claims.cells import CellKey, ClaimData
+from analysis.claims.claim import Claim, Inequality, Measurement
 from analysis.claims.quantities import (
-    Estimate,
+    QuantityEstimate,
     largest,
     quantile,
     quantile_sum,
@@ -22,9 +22,9 @@ from analysis.claims.quantities import (
     welch,
 )
 from analysis.claims.statements.evaluation import PAPER
-from analysis.claims.statements.repeats import balance
-from analysis.claims.statements.tuning import needed, of_best
-from analysis.claims.verdicts import decide, verdict
+from analysis.claims.statements.repeats import symmetric_change
+from analysis.claims.statements.tuning import quantile_of_best, trainings_needed
+from analysis.claims.verdicts import evaluate, verdict
 from analysis.frames.methods.compare import compare_scores
 from analysis.rows.scores import SETTINGS
 from analysis.rows.view import open_rows
@@ -123,7 +123,7 @@ def test_sums_of_quantiles_cover_more_than_they_say():
 
 
 def test_the_largest_takes_the_largest_of_each():
-    assert largest([Estimate(1, 0, 5), Estimate(2, 1.5, 3)]) == (2, 1.5, 5)
+    assert largest([QuantityEstimate(1, 0, 5), QuantityEstimate(2, 1.5, 3)]) == (2, 1.5, 5)
 
 
 def test_welch_is_scipy_s():
@@ -163,52 +163,52 @@ def test_differences_of_spreads_cover_more_than_they_say_and_are_no_wider_than_t
 
 def test_the_median_best_of_k_is_the_quantile_that_half_of_all_draws_of_k_reach():
     for k in (1, 3, 10):
-        assert 1 - (1 - of_best(k)) ** k == pytest.approx(0.5)
-    assert [needed(share) for share in (1, 0.5, 0.3, 0.2929, 0.0)] == ["1", "1", "2", "2", "none suffice"]
+        assert 1 - (1 - quantile_of_best(k)) ** k == pytest.approx(0.5)
+    assert [trainings_needed(share) for share in (1, 0.5, 0.3, 0.2929, 0.0)] == ["1", "1", "2", "2", "none suffice"]
 
 
 def test_a_change_bears_scores_that_are_missing():
     before, after = np.array([2, math.inf, 2, math.inf, 0.0]), np.array([1, 1, math.inf, math.inf, 0.0])
-    assert balance(before, after).tolist() == pytest.approx([-1 / 3, -1, 1, 0, 0])
+    assert symmetric_change(before, after).tolist() == pytest.approx([-1 / 3, -1, 1, 0, 0])
 
 
 # --- from inequalities to a verdict
 
 
-def line(low, high, *, together=None, part="", below=True, few=False):
+def inequality(low, high, *, together=None, part="", below=True, few=False):
     """An inequality with these intervals at the level and at that of all together."""
     ends = {0.95: (low, high)}
 
     def measure(level, least):
-        return None if few else Reading(0, *ends.get(level, together or (low, high)))
+        return None if few else Measurement(0, *ends.get(level, together or (low, high)))
 
-    return Line(place=Place("digits"), part=part, n_a=1, statistic="x", below=below, measure=measure)
+    return Inequality(cell_key=CellKey("digits"), part=part, n_a=1, statistic="x", below=below, measure=measure)
 
 
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
         ([], NOT_ENOUGH),
-        ([line(0, 0, few=True)], NOT_ENOUGH),
-        ([line(-2, -1), line(-3, -1)], HOLDS),
-        ([line(-2, -1), line(0, 0, few=True)], HOLDS),
-        ([line(-2, -1), line(-1, 1)], NOT_RESOLVED),
-        ([line(-2, -1), line(1, 2)], DOES_NOT_HOLD),
-        ([line(-2, -1), line(1, 2, together=(-1, 4))], NOT_RESOLVED),
-        ([line(1, 2, below=False), line(1, 2, below=False)], HOLDS),
-        ([line(-2, -1, below=False), line(1, 2, below=False)], DOES_NOT_HOLD),
+        ([inequality(0, 0, few=True)], NOT_ENOUGH),
+        ([inequality(-2, -1), inequality(-3, -1)], HOLDS),
+        ([inequality(-2, -1), inequality(0, 0, few=True)], HOLDS),
+        ([inequality(-2, -1), inequality(-1, 1)], NOT_RESOLVED),
+        ([inequality(-2, -1), inequality(1, 2)], DOES_NOT_HOLD),
+        ([inequality(-2, -1), inequality(1, 2, together=(-1, 4))], NOT_RESOLVED),
+        ([inequality(1, 2, below=False), inequality(1, 2, below=False)], HOLDS),
+        ([inequality(-2, -1, below=False), inequality(1, 2, below=False)], DOES_NOT_HOLD),
     ],
 )
-def test_all_must_be_for_and_one_against_suffices_when_all_are_corrected(lines, expected):
-    claim = Claim(id="C0", statement="", test="", needs="", paper="", lines=lambda _: lines)
-    assert verdict(claim, decide(lines, 0.95)) == expected
+def test_all_must_be_for_and_one_against_suffices_when_all_are_corrected(inequalities, expected):
+    claim = Claim(id="C0", statement="", test="", needs="", paper="", inequalities=lambda _: inequalities)
+    assert verdict(claim, evaluate(inequalities, 0.95)) == expected
 
 
 def test_a_claim_of_two_parts_needs_both_to_hold_and_one_not_to():
-    claim = Claim(id="C0", statement="", test="", needs="", paper="", lines=lambda _: [], parts=("one", "two"))
-    assert verdict(claim, decide([line(-2, -1, part="one")], 0.95)) == NOT_ENOUGH
-    assert verdict(claim, decide([line(-2, -1, part="one"), line(-2, -1, part="two")], 0.95)) == HOLDS
-    assert verdict(claim, decide([line(1, 2, part="one")], 0.95)) == DOES_NOT_HOLD
+    claim = Claim(id="C0", statement="", test="", needs="", paper="", inequalities=lambda _: [], parts=("one", "two"))
+    assert verdict(claim, evaluate([inequality(-2, -1, part="one")], 0.95)) == NOT_ENOUGH
+    assert verdict(claim, evaluate([inequality(-2, -1, part="one"), inequality(-2, -1, part="two")], 0.95)) == HOLDS
+    assert verdict(claim, evaluate([inequality(1, 2, part="one")], 0.95)) == DOES_NOT_HOLD
 
 
 def test_the_level_of_all_together_is_bonferroni_s():
@@ -216,9 +216,9 @@ def test_the_level_of_all_together_is_bonferroni_s():
 
     def measure(level, least):
         seen.append((level, least))
-        return Reading(0, -1, 1)
+        return Measurement(0, -1, 1)
 
-    decide([replace(line(0, 0), measure=measure)] * 5, 0.9)
+    evaluate([replace(inequality(0, 0), measure=measure)] * 5, 0.9)
     assert np.array(seen) == pytest.approx(np.array([(0.9, 0.98), (0.98, 0.98)] * 5))
 
 
@@ -528,10 +528,10 @@ def rates(count, world=A, settings=15):
     """How often shuffled labels resolve a claim, one way or the other; C15 holds where all are alike."""
     base, rng, wrong = planted(world, settings=settings), np.random.default_rng(1), Counter()
     for _ in range(count):
-        material = Material(rows=shuffled(base, rng))
+        data = ClaimData(rows=shuffled(base, rng))
         for claim in CLAIMS:
             if claim.id in COMPARED:
-                found = verdict(claim, decide(claim.lines(material), 0.95))
+                found = verdict(claim, evaluate(claim.inequalities(data), 0.95))
                 wrong[claim.id] += found == DOES_NOT_HOLD or (found == HOLDS and claim.id != "C15")
     return {name: wrong[name] / count for name in COMPARED}
 

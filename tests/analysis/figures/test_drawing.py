@@ -6,8 +6,8 @@ import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing.axes import counting_axis, fitted, plain_numbers, score_axis
-from analysis.figures.drawing.pages import captioned, lay_out
+from analysis.figures.drawing.axes import fitted, plain_numbers, set_count_axis, set_score_axis
+from analysis.figures.drawing.pages import captioned_figure, lay_out
 from analysis.figures.drawing.style import PAGE
 
 RANGES = [(22, 95), (29, 52), (21, 190), (1.9, 51), (0.04, 3), (48, 52), (5, 5), (1e-4, 1e4), (0, 7), (-1, 0)]
@@ -35,7 +35,7 @@ def labels(ax, axis):
 @pytest.mark.parametrize("side", ["x", "y"])
 @pytest.mark.parametrize(("low", "high"), RANGES)
 def test_scores_have_ticks_that_do_not_touch(ax, side, low, high):
-    score_axis(ax, side, low, high)
+    set_score_axis(ax, side, low, high)
     texts, ends = labels(ax, getattr(ax, f"{side}axis"))
     assert len(texts) >= (1 if low == high else 2)
     assert all(before[1] < after[0] for before, after in itertools.pairwise(ends)), texts
@@ -54,7 +54,7 @@ def test_round_numbers_are_round_and_no_more_than_asked_for(ax, low, high):
     ("most", "expected"), [(1, ["1"]), (40, ["1", "2", "5", "10", "20"]), (2000, ["1", "10", "100", "1000"])]
 )
 def test_counts_are_whole_numbers(ax, most, expected):
-    counting_axis(ax, most)
+    set_count_axis(ax, most)
     assert labels(ax, ax.xaxis)[0] == expected
 
 
@@ -67,7 +67,7 @@ def test_a_long_score_name_is_no_longer_than_its_axis(ax, inches):
 
 
 def test_places_of_axes_have_no_last_bits_of_a_solver():
-    figure = captioned(4, 3, "a caption " * 20)
+    figure = captioned_figure(4, 3, "a caption " * 20)
     upper, lower = figure.subfigures(2, 1)
     axes = [*upper.subplots(1, 2), *lower.subplots(1, 2)]
     for number, ax in enumerate(axes):

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from analysis.figures import figures
-from analysis.frames.methods.overview import summary
+from analysis.frames.methods.overview import dataset_overview
 from analysis.frames.methods.typical import typical_trials
 from analysis.page import compose, write_html, write_markdown
-from analysis.page.document import Absent, Drawing, Facts, Gallery, Table, Text, sort_key
+from analysis.page.document import Absent, Drawing, Gallery, KeyNumbers, Table, Text, sort_key
 from analysis.page.html import html as render
 from analysis.page.markdown import markdown, plain
-from analysis.rows.coverage import coverage, left, troubles
+from analysis.rows.coverage import count_without_row, coverage, failure_reasons
 from analysis.rows.provenance import protocols, provenance
 from analysis.rows.scores import SETTINGS
 from analysis.rows.view import open_rows
@@ -110,7 +110,7 @@ def test_summary_names_the_leader_and_what_is_not_resolved(study, methods):
     study.add_many(methods["spectral_norm"], [float(score) for score in range(1, 61)])
     study.add_many(methods["dragan"], [float(score) for score in range(2, 62)])
     rows = open_rows(study.folder, fraction=0.2)
-    (row,) = summary(rows).to_dict("records")
+    (row,) = dataset_overview(rows).to_dict("records")
     assert (row["leader"], row["n"], row["k"], row["median"]) == ("SN", 60, 12, 6.5)
     assert (row["better_than"], row["not_resolved"]) == (("W/O",), ("DR",))
     assert row["level"] == pytest.approx(1 - 0.05 / 3)
@@ -147,9 +147,9 @@ def test_one_method_and_one_trial(study):
 
 def test_stopped_trials_count_in_no_pool(study, methods):
     study.add_many(methods["none"], [1.0, 2.0, STOPPED])
-    (row,) = summary(open_rows(study.folder)).to_dict("records")
+    (row,) = dataset_overview(open_rows(study.folder)).to_dict("records")
     assert (row["trials"], row["n"], row["stopped"]) == (3, 2, 1)
-    assert ("stopped early", "1") in items(compose(open_rows(study.folder)), Facts)[0].pairs
+    assert ("stopped early", "1") in items(compose(open_rows(study.folder)), KeyNumbers)[0].pairs
 
 
 def test_several_datasets_each_have_their_paragraph(study):
@@ -219,13 +219,13 @@ def test_coverage_tells_what_is_done_begun_missing_and_scored_otherwise(study, m
     }  # fmt: skip
     assert dict(found.loc[("again", "digits")])["finished"] == 1
     assert list(found.index) == [("mine", "digits"), ("again", "digits"), ("later", "cifar10")]
-    assert left(rows) == 2
+    assert count_without_row(rows) == 2
     page = compose(rows, at_work=["all trials, process 7 on here"])
     assert (
         "This study is not finished: 2 planned trials have no row yet. It is running now (all trials, process 7"
         in said(page)
     )
-    assert ("trials", "2 of 5") in items(page, Facts)[0].pairs
+    assert ("trials", "2 of 5") in items(page, KeyNumbers)[0].pairs
     table = section(page, "coverage").items[0]
     assert table.cells["done"][:2] == ["40 %", "100 %"]
 
@@ -258,7 +258,7 @@ def test_troubles_are_counted_by_reason_without_their_numbers(study, methods):
     wrong = rows.trials["status"] == DIVERGED
     rows.trials.loc[wrong, "reason"] = [f"D's loss is not finite at step {next(steps)}" for _ in range(7)]
     rows.trials.loc[rows.trials["status"] == FAILED, "reason"] = ["out of 12 bytes at 0xff", "out of 7.5 bytes at 0x1"]
-    found = troubles(rows).to_dict("records")
+    found = failure_reasons(rows).to_dict("records")
     assert [(row["status"], row["trials"], row["methods"]) for row in found] == [
         ("failed", 2, "W/O 2"),
         ("diverged", 7, "W/O 5, DR 2"),

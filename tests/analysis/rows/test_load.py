@@ -14,7 +14,7 @@ from upath import UPath
 from analysis import load, select
 from analysis.rows.load import load_checkpoints, positions
 from analysis.rows.scores import scored
-from analysis.rows.view import once, open_rows
+from analysis.rows.view import computed_once, open_rows
 from study.core.errors import InputError
 from study.core.evaluation import MetricProtocol
 from study.storage.files import DamagedFile
@@ -377,7 +377,7 @@ def test_what_several_show_is_computed_once_for_the_same_rows(study):
     study.add_many(None, [1.0, 2.0])
     calls = []
 
-    @once
+    @computed_once
     def work(rows):
         calls.append(rows)
         return len(rows.trials)

@@ -7,7 +7,7 @@ import pytest
 
 from analysis.figures import figures
 from analysis.paper import BOX, TABLES, box_n_dis, boxes, check, facts, load_paper, published
-from analysis.paper.comparison import beside_caption, boxes_beside, comparable
+from analysis.paper.comparison import comparable, paired_boxes, paper_caption
 from analysis.rows.load import load, select
 from analysis.rows.scores import HYPERPARAMETERS, labels, scored
 from analysis.rows.view import open_rows
@@ -161,7 +161,7 @@ def on_celeba(study):
 
 
 def test_boxes_find_the_method_of_ours_that_they_hold(on_celeba):
-    beside = boxes_beside(scored(select(load(on_celeba.folder))))
+    beside = paired_boxes(scored(select(load(on_celeba.folder))))
     assert len(beside) == 33 and set(beside["dataset"]) == {CELEBA}
     found = beside[beside["method_label"].notna()].set_index(["figure", "label"])["method_label"]
     assert found.to_dict() == {
@@ -181,8 +181,8 @@ def test_boxes_find_the_method_of_ours_that_they_hold(on_celeba):
 
 
 def test_captions_say_which_figures_how_certain_and_what_differs(on_celeba):
-    beside = boxes_beside(scored(select(load(on_celeba.folder))))
-    first, second = beside_caption(beside)
+    beside = paired_boxes(scored(select(load(on_celeba.folder))))
+    first, second = paper_caption(beside)
     assert first == (
         "The paper's boxes: Figure 1, 2, 3 (+-0.3 on celeba-hq-128) of Kurach et al. (2019), LIKELY, "
         "read off the plots."
@@ -233,6 +233,6 @@ def test_figures_draw_the_paper_beside_ours(on_celeba):
 
 def test_other_datasets_have_nothing_beside_them(small_study):
     rows = open_rows(small_study.folder)
-    beside = boxes_beside(rows.scored)
-    assert beside.empty and comparable(beside).empty and beside_caption(beside) == []
+    beside = paired_boxes(rows.scored)
+    assert beside.empty and comparable(beside).empty and paper_caption(beside) == []
     assert "paper" not in figures()["budget"].caption(rows, figures()["budget"].compute(rows))

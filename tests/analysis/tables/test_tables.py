@@ -149,7 +149,7 @@ def test_trials_of_searches_are_said_to_be_adaptive_and_are_not_compared_with_ot
     )
     study.search([[3.0, 4.0]], method=methods["spectral_norm"])
     among = open_rows(study.folder)
-    assert among.fair is among and computed("comparisons", among)["n_a"].tolist() == [2]
+    assert among.without_adaptive is among and computed("comparisons", among)["n_a"].tolist() == [2]
     study.add_many(methods["spectral_norm"], [5.0, 6.0, 7.0])
     study.add_many(methods["none"], [8.0])
     beside = open_rows(study.folder)

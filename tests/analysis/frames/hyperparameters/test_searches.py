@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from analysis import load, search_report, select
 from analysis.figures.hyperparameters.bo import round_figure
 from analysis.frames.hyperparameters.random_search import best_of
-from analysis.frames.hyperparameters.searches import searched
+from analysis.frames.hyperparameters.searches import search_trials
 from analysis.tables import plain_table, search_words
 from study.core.errors import InputError
 from study.storage.memberships import add_memberships
@@ -167,7 +167,7 @@ def test_random_pool_holds_only_what_is_alike(study, methods):
 
 
 def names(study):
-    return list(searched(select(load(study.folder)), study.folder)["search"].unique())
+    return list(search_trials(select(load(study.folder)), study.folder)["search"].unique())
 
 
 def test_settings_count_once_by_their_lowest_seed(study):

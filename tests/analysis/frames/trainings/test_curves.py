@@ -8,11 +8,11 @@ import pytest
 
 from analysis.figures import NotEnough, figures
 from analysis.figures.drawing.files import save
-from analysis.frames.trainings.curves import diagnostic_curve, outcomes, score_curve, shown_trainings
+from analysis.frames.trainings.curves import diagnostic_curve, highlighted_trainings, outcomes, score_curve
 from analysis.rows.load import load, load_checkpoints, select
 from analysis.rows.view import open_rows
 from analysis.statistics.intervals import quantile_interval
-from analysis.statistics.quartiles import median_places, summary
+from analysis.statistics.quartiles import group_quartiles, median_places
 from study.storage.schema import DIVERGED, FAILED, KEPT_GENERATOR, STOPPED
 
 STEPS = (10, 20, 30)
@@ -88,7 +88,7 @@ def test_the_best_training_is_shown_and_all_that_ended_early(study, methods):
     study.add(methods["spectral_norm"], [50], seed=7, status=FAILED)
     folder = study.compact()
 
-    shown = shown_trainings(select(load(folder)), load_checkpoints(folder))
+    shown = highlighted_trainings(select(load(folder)), load_checkpoints(folder))
 
     best = shown[shown["shown"] == "best"]
     assert list(best["frechet_distance"]) == [20, 8, 18]
@@ -137,7 +137,7 @@ def test_summaries_of_many_groups_are_those_of_each():
     rows = pd.DataFrame({"group": rng.integers(0, 7, 300), "value": rng.normal(size=300)})
     more = pd.Series([0, 3, 50, 200, 1, 0, 9], index=pd.MultiIndex.from_arrays([range(7)], names=["group"]))
 
-    table = summary(rows, ["group"], more, 0.9).set_index("group")
+    table = group_quartiles(rows, ["group"], more, 0.9).set_index("group")
 
     for group, values in rows.groupby("group")["value"]:
         padded = np.sort([*values, *[math.inf] * more.loc[group].item()])

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from analysis.figures import NotEnough, figures
-from analysis.frames.trainings.seeds import intraclass, pooled_sd, repeated, seed_table, setting_spread
+from analysis.frames.trainings.seeds import intraclass, pooled_sd, repeated_settings, seed_table, setting_spread
 from analysis.rows.view import open_rows
 from study.storage.schema import DIVERGED, FAILED
 
@@ -27,7 +27,7 @@ def seeded(study):
 
 
 def test_settings_are_in_the_order_of_their_medians(seeded):
-    rows = repeated(open_rows(seeded.folder).scored)
+    rows = repeated_settings(open_rows(seeded.folder).scored)
     assert len(rows) == 7, "the setting of one seed says nothing of seeds"
     order = rows.drop_duplicates("place").sort_values("place")
     assert order["learning_rate"].tolist() == [1e-4, 2e-4, 5e-4]
@@ -35,7 +35,7 @@ def test_settings_are_in_the_order_of_their_medians(seeded):
 
 
 def test_the_spread_of_each_setting_by_hand(seeded):
-    spread = setting_spread(repeated(open_rows(seeded.folder).scored)).sort_values("place").set_index("place")
+    spread = setting_spread(repeated_settings(open_rows(seeded.folder).scored)).sort_values("place").set_index("place")
     assert spread["seeds"].tolist() == [3, 2, 2]
     assert spread["scored"].tolist() == [3, 2, 1]
     assert spread.loc[1, ["lowest", "highest", "mean", "sd"]].tolist() == [10.0, 14.0, 12.0, 2.0]
@@ -44,7 +44,7 @@ def test_the_spread_of_each_setting_by_hand(seeded):
 
 
 def test_the_table_by_hand(seeded):
-    row = seed_table(repeated(open_rows(seeded.folder).scored), rng()).iloc[0]
+    row = seed_table(repeated_settings(open_rows(seeded.folder).scored), rng()).iloc[0]
     assert row[["method", "settings", "trainings", "partly", "unscored"]].tolist() == ["W/O", 3, 7, 1, 1]
     assert row["sd"] == pytest.approx(math.sqrt((2 * 4 + 8) / 3))
     assert row["cv"] == pytest.approx(math.sqrt((2 * 4 / 144 + 8 / 484) / 3))
@@ -83,7 +83,7 @@ def test_the_interval_of_a_pooled_sd_covers_what_it_says():
 
 
 def test_the_same_stream_gives_the_same_interval(seeded):
-    rows = repeated(open_rows(seeded.folder).scored)
+    rows = repeated_settings(open_rows(seeded.folder).scored)
     assert seed_table(rows, rng(5)).equals(seed_table(rows, rng(5)))
 
 
@@ -97,7 +97,7 @@ def test_equal_scores_have_no_variation_and_no_interval():
 def test_settings_without_any_score_stand_last_and_count(study):
     study.add_many(None, [5.0, 6.0], learning_rate=1e-4)
     study.add_many(None, [DIVERGED, FAILED], learning_rate=1e-3)
-    rows = repeated(open_rows(study.folder).scored)
+    rows = repeated_settings(open_rows(study.folder).scored)
     assert rows[rows["score"].isna()]["place"].tolist() == [2, 2]
     row = seed_table(rows, rng()).iloc[0]
     assert (row["settings"], row["partly"], row["unscored"]) == (2, 0, 2)
