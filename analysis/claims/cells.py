@@ -29,7 +29,7 @@ class CellKey(NamedTuple):
     loss: str = ""
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """For people; the loss of most of the paper's figures goes without saying."""
         loss = "" if self.loss == NS else self.loss.replace("_", " ")
         return " ".join(filter(None, (self.dataset, self.architecture, loss, self.training)))

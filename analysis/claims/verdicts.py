@@ -114,14 +114,14 @@ def evidence_words(evaluated: EvaluatedInequality) -> str:
     inequality, alone, together, _ = evaluated
     counts = f"n {inequality.n_a:,}" + (f" and {inequality.n_b:,}" if inequality.b else "")
     if alone is None or together is None:
-        return f"{inequality.cell_key.words}, {inequality.statistic}: too few for an interval ({counts})"
+        return f"{inequality.cell_key.description}, {inequality.statistic}: too few for an interval ({counts})"
     leans = alone.low > inequality.bound if inequality.below else alone.high < inequality.bound
     used = together if leans else alone  # against is decided by all together
     ends = f"[{inequality.show(used.low)}, {inequality.show(used.high)}]"
     best = f", best {100 * used.fraction:.3g} %" if math.isfinite(used.fraction) else ""
     asked = f"{'below' if inequality.below else 'above'} {inequality.show(inequality.bound) if inequality.bound else 0}"
     about = f"({counts}{best}{f'; {used.words}' if used.words else ''})"
-    return f"{inequality.cell_key.words}, {inequality.statistic}: {inequality.show(used.estimate)} {ends}, claimed {asked} {about}"
+    return f"{inequality.cell_key.description}, {inequality.statistic}: {inequality.show(used.estimate)} {ends}, claimed {asked} {about}"
 
 
 def _numbers(claim: Claim, found: str, evaluated: Sequence[EvaluatedInequality]) -> str:

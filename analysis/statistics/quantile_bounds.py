@@ -24,12 +24,12 @@ class QuantileBounds(NamedTuple):
     low: Weighted
     high: Weighted
 
-    def times(self, factor: float) -> "Belief":
+    def times(self, factor: float) -> "QuantileBounds":
         """The quantity times a factor other than 0."""
         low, high = ((values * factor, weights) for values, weights in self)
         return QuantileBounds(low, high) if factor > 0 else QuantileBounds(high, low)
 
-    def plus(self, other: "Belief") -> "Belief":
+    def plus(self, other: "QuantileBounds") -> "QuantileBounds":
         """The sum with an independent quantity; inf less inf is anything."""
         return QuantileBounds(_add(self.low, other.low, -math.inf), _add(self.high, other.high, math.inf))
 

@@ -37,11 +37,11 @@ class Study:
         steps: int = 250,
         learning_rate: float = 1e-3,
         status: str | None = None,
-        scoring_and_training: bool = False,
+        measured: bool = False,
     ) -> Trial:
         """A part for one trial: `score` is that of its checkpoints, or the status of a trial that has none.
 
-        A trial with checkpoints has finished, unless another `status` is given. Where `scoring_and_training`, its checkpoints have
+        A trial with checkpoints has finished, unless another `status` is given. Where `measured`, its checkpoints have
         a kernel distance and diagnostics, too.
         """
         method = method or Method(architecture="sndcgan")
@@ -65,7 +65,7 @@ class Study:
                 discriminator_loss=1.0,
                 generator_loss=1.0,
                 penalty=0.0,
-                **(_measured(step, float(value)) if scoring_and_training else {}),
+                **(_measured(step, float(value)) if measured else {}),
             )
             for step, value in enumerate(scores, 1)
         ]

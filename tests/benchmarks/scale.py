@@ -136,7 +136,7 @@ def table(schema: pa.Schema, n: int, own: dict[str, Any], same: dict[str, Any]) 
     return pa.table(columns, schema=schema)
 
 
-def timed_trainings(name: str, work: Callable[[], Any], each: bool) -> Any:
+def timed(name: str, work: Callable[[], Any], each: bool) -> Any:
     """The result; prints how long it took."""
     wall, busy = time.perf_counter(), time.process_time()
     result = work()
@@ -152,17 +152,15 @@ def everything(rows: Any, each: bool, draws: Path) -> None:
 
     for name, kind in figures().items():
         try:
-            frames = timed_trainings(f"{name}: computed", lambda kind=kind: kind.compute(rows), each)
+            frames = timed(f"{name}: computed", lambda kind=kind: kind.compute(rows), each)
             words = kind.caption(rows, frames)
-            figure = timed_trainings(
-                "    drawn", lambda kind=kind, frames=frames, words=words: kind.draw(frames, words), each
-            )
-            timed_trainings("    saved", lambda figure=figure, name=name: save(figure, draws / f"{name}.png"), each)
+            figure = timed("    drawn", lambda kind=kind, frames=frames, words=words: kind.draw(frames, words), each)
+            timed("    saved", lambda figure=figure, name=name: save(figure, draws / f"{name}.png"), each)
         except NotEnough as error:
             print(f"    {name}: {error}")
     for name, work in menu_of_tables(rows):
         try:
-            timed_trainings(f"table {name}", work, each)
+            timed(f"table {name}", work, each)
         except NotEnough as error:
             print(f"    {name}: {error}")
 
@@ -181,14 +179,14 @@ def measure(folder: Path, each: bool, load_only: bool) -> None:
 
     wall, busy = time.perf_counter(), time.process_time()
     if load_only:
-        frame = timed_trainings("load", lambda: select(load(folder)), each)
-        marked = timed_trainings("top_fraction", lambda: top_fraction(frame), each)
-        timed_trainings("top_table", lambda: top_table(marked), each)
+        frame = timed("load", lambda: select(load(folder)), each)
+        marked = timed("top_fraction", lambda: top_fraction(frame), each)
+        timed("top_table", lambda: top_table(marked), each)
         n = len(frame)
     else:
-        rows = timed_trainings("load", lambda: open_rows(folder), each)
-        timed_trainings("scored", lambda: rows.scored, each)
-        timed_trainings("checkpoints", lambda: rows.checkpoints, each)
+        rows = timed("load", lambda: open_rows(folder), each)
+        timed("scored", lambda: rows.scored, each)
+        timed("checkpoints", lambda: rows.checkpoints, each)
         everything(rows, each, folder)
         n = len(rows.trials)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

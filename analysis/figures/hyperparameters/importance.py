@@ -6,7 +6,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from analysis.figures.drawing.captions import common
 from analysis.figures.drawing.marks import forest_plot
-from analysis.figures.drawing.method_columns import dataset_parts
+from analysis.figures.drawing.method_panels import dataset_parts
 from analysis.figures.drawing.style import PAGE
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.hyperparameters.response import MOST, importance

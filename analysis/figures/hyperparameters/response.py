@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from analysis.figures.drawing.axes import set_score_axis
 from analysis.figures.drawing.captions import common
 from analysis.figures.drawing.marks import TEXT_COLOUR, marks_above
-from analysis.figures.drawing.method_columns import TITLE_LETTERS, dataset_parts, wrapped
+from analysis.figures.drawing.method_panels import TITLE_LETTERS, dataset_parts, wrapped
 from analysis.figures.drawing.pages import CLOUD
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from analysis.figures.drawing.axes import fitted, set_count_axis, set_score_axis, set_score_scale
 from analysis.figures.drawing.captions import common
 from analysis.figures.drawing.marks import joined_lines, label_line_ends
-from analysis.figures.drawing.method_columns import LINE, dataset_parts, method_panels, panels_height
+from analysis.figures.drawing.method_panels import LINE, dataset_parts, method_panels, panels_height
 from analysis.figures.drawing.pages import lay_out
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames

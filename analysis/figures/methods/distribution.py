@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.figures.drawing.axes import set_score_axis
 from analysis.figures.drawing.captions import common
 from analysis.figures.drawing.marks import TEXT_COLOUR, joined_lines
-from analysis.figures.drawing.method_columns import dataset_parts, method_panels, panels_height
+from analysis.figures.drawing.method_panels import dataset_parts, method_panels, panels_height
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.methods.distribution import distribution_table, ecdf

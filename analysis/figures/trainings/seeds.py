@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from analysis.figures.drawing.axes import fitted, set_score_axis
 from analysis.figures.drawing.captions import common
 from analysis.figures.drawing.marks import forest_plot, marks_above
-from analysis.figures.drawing.method_columns import dataset_parts, method_panels, panels_height
+from analysis.figures.drawing.method_panels import dataset_parts, method_panels, panels_height
 from analysis.figures.drawing.pages import CLOUD
 from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames

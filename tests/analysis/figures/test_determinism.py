@@ -46,7 +46,7 @@ def test_the_same_rows_are_the_same_bytes_in_every_process(study, methods, tmp_p
     for method in (methods["none"], methods["spectral_norm"], Method(architecture="sndcgan", loss="a_loss")):
         for rate in range(1, 5):
             scores = [[float(score), float(score) / 2] for score in rng.uniform(10, 100, 3)]
-            study.add_many(method, [*scores, DIVERGED], learning_rate=rate * 1e-3, scoring_and_training=True)
+            study.add_many(method, [*scores, DIVERGED], learning_rate=rate * 1e-3, measured=True)
     study.search([[50.0, DIVERGED], [30.0, FAILED]])
     study.random([40.0, 60.0, 20.0])
     folder = study.compact()

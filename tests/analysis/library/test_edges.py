@@ -122,9 +122,9 @@ def test_every_table_has_lines_or_says_what_it_takes(study, world, how):
     rows = opened(study, **how)
     for name, kind in tables().items():
         if (table := computed(kind, rows)) is not None:
-            dataset_parts = list(kind.words(table))
-            assert dataset_parts, name
-            for _, cells in dataset_parts:
+            blocks = list(kind.words(table))
+            assert blocks, name
+            for _, cells in blocks:
                 assert {len(column) for column in cells.values()} == {len(next(iter(cells.values())))} != {0}
                 assert all(isinstance(cell, str) and cell != "nan" for column in cells.values() for cell in column)
             assert kind.caption(rows, table)

@@ -15,7 +15,7 @@ from study.core.trial import Method
 from study.storage.schema import DIVERGED, FAILED, KEPT_GENERATOR
 
 
-def timed_trainings(study, seconds, **columns):
+def timed(study, seconds, **columns):
     """The rows of a study with seconds by method, in the order of seeds."""
     rows = select(load(study.compact())).sort_values(["method", "n_dis", "seed"], ignore_index=True)
     for method, values in seconds.items():
@@ -33,7 +33,7 @@ def test_the_ratio_is_that_of_medians_and_its_interval_that_of_their_logarithms(
     study.add_many(methods["spectral_norm"], [10] * 20)
     seconds = {"none": rng.uniform(1, 2, 20), "spectral_norm": rng.uniform(2, 3, 20)}
 
-    found = cost_of(timed_trainings(study, seconds))
+    found = cost_of(timed(study, seconds))
 
     base, other = found["W/O"], found["SN"]
     middle = {name: math.exp(np.median(np.log(4 * values))) for name, values in seconds.items()}  # 250 updates
@@ -51,7 +51,7 @@ def test_cost_is_compared_at_equal_n_dis_architecture_and_machine_only(study, me
     study.add_many(methods["spectral_norm"], [10] * 6, n_dis=5)
     study.add_many(Method(architecture="dcgan", normalizations=("spectral_norm",)), [10] * 6)
     study.add_many(methods["gradient_penalty"], [10] * 6)
-    rows = timed_trainings(study, {})
+    rows = timed(study, {})
     elsewhere = rows["host"].where(rows["penalty"] != "gradient_penalty", "there")
 
     found = cost_of(rows.assign(host=elsewhere))
@@ -70,7 +70,7 @@ def test_few_trainings_have_a_ratio_and_no_interval(study, methods):
     study.add_many(methods["none"], [10] * 6)
     study.add_many(methods["spectral_norm"], [10] * 5)
 
-    row = cost_of(timed_trainings(study, {}))["SN"]
+    row = cost_of(timed(study, {}))["SN"]
 
     assert row["ratio"] == pytest.approx(1) and row["verdict"] == "no interval"
     assert (row["low"], row["high"]) == (0, math.inf)
@@ -80,12 +80,12 @@ def test_the_level_is_shared_by_the_ratios_of_a_dataset(study, methods):
     for name in ("none", "spectral_norm", "dragan"):
         study.add_many(methods[name], [10] * 8)
     study.add_many(methods["gradient_penalty"], [10] * 2)
-    assert {row["level"] for row in cost_of(timed_trainings(study, {})).values()} == {1 - 0.05 / 2}
+    assert {row["level"] for row in cost_of(timed(study, {})).values()} == {1 - 0.05 / 2}
 
 
 def test_only_whole_trainings_of_one_machine_are_timed(study, methods):
     study.add_many(methods["none"], [10, 11, 12, 13, DIVERGED, FAILED])
-    rows = timed_trainings(study, {"none": range(1, 7)}).assign(
+    rows = timed(study, {"none": range(1, 7)}).assign(
         source=["training", None, KEPT_GENERATOR, "continued from x", "training", "training"],
         resumptions=[0, math.nan, 0, 0, 0, 1],
     )
@@ -100,7 +100,7 @@ def test_only_whole_trainings_of_one_machine_are_timed(study, methods):
 
 def test_versions_of_torch_are_machines_of_their_own(study, methods):
     study.add_many(methods["none"], [10, 11])
-    found = seconds_and_scores(timed_trainings(study, {}, torch=["2.11", "2.13"]))
+    found = seconds_and_scores(timed(study, {}, torch=["2.11", "2.13"]))
     assert found["machine"].to_list() == ["cpu of here, torch 2.11", "cpu of here, torch 2.13"]
 
 
@@ -108,9 +108,7 @@ def test_packs_of_another_size_are_machines_of_their_own(study, methods):
     """A trial of a pack has its share of the seconds, which are no measure of one that is trained alone."""
     study.add_many(methods["none"], [10] * 4)
     study.add_many(methods["spectral_norm"], [10] * 4)
-    rows = timed_trainings(study, {"none": [8, 8, 1, 1], "spectral_norm": [16, 16, 3, 3]}).assign(
-        pack=[math.nan, 1, 8, 8] * 2
-    )
+    rows = timed(study, {"none": [8, 8, 1, 1], "spectral_norm": [16, 16, 3, 3]}).assign(pack=[math.nan, 1, 8, 8] * 2)
     assert sorted(set(seconds_and_scores(rows)["machine"])) == ["cpu of here, alone", "cpu of here, packs of 8"]
     found = update_cost(rows)
     ratios = found[found["method"] == "SN"].set_index("machine")["ratio"]
