@@ -105,9 +105,9 @@ def samples(rows: Rows, images: Mapping[str, bytes | str]) -> Section:
     items: list[Item] = [
         Text(
             paragraphs=[
-                "The best trial of each method beside its median one: half of a method's trials score at least as well "
-                "as the latter, diverged and failed ones ranking last. Each grid is of the generator that was kept, "
-                "that of the trial's best checkpoint; all start from the same latents."
+                "The best and the median trial of each method; half of a method's trials score at least as well as the "
+                "median one (diverged and failed trials rank last). Each grid is from the generator that was kept, that "
+                "of the trial's best checkpoint; all grids use the same latents."
             ]
         )
     ]
@@ -138,7 +138,7 @@ def coverage_section(rows: Rows) -> Section:
     """What of the plan is there."""
     frame = coverage(rows)
     if frame.empty:
-        sentence = "No plan was recorded with these rows, so that what is missing of it is not known."
+        sentence = "No plan was recorded with these rows, so missing trials cannot be counted."
         return Section(name="coverage", title="Coverage", items=[Text(paragraphs=[sentence])])
     share = 1 - frame[[OTHER, BEGUN, MISSING]].sum(axis=1) / frame["planned"]
     shown = [name for name in ("planned", *PLACES) if frame[name].any() or name in ALWAYS]
@@ -149,11 +149,11 @@ def coverage_section(rows: Rows) -> Section:
         "done": [f"{100 * part:.4g} %" for part in share],
     }
     caption = (
-        "Planned: what was recorded before it ran (memberships.parquet); a trial that spaces share counts in each.\n"
-        "Begun: no row, but a training state: it runs, or was interrupted. Missing: nothing yet. "
+        "Planned: trials recorded before they ran (memberships.parquet); a trial that several spaces share counts in each.\n"
+        "Begun: a training state but no row (running or interrupted). Missing: not started. "
         "Other protocol: a row, but not under the protocol of this page."
     )
-    table = Table(title="What was planned, and what is there", cells=cells, caption=caption)
+    table = Table(title="Planned and completed trials", cells=cells, caption=caption)
     return Section(name="coverage", title="Coverage", items=[table])
 
 
@@ -177,7 +177,7 @@ def failures_section(rows: Rows) -> Section:
         if (frame["status"] == FAILED).any()
         else ("they count in every denominator, and rank last")
     )
-    caption = f"Reasons that differ in numbers alone are one; {counted}."
+    caption = f"Reasons that differ only in numbers are grouped; {counted}."
     return Section(name=name, title=title, items=[Table(title="By reason", cells=cells, caption=caption)])
 
 
@@ -198,7 +198,7 @@ def provenance_section(rows: Rows, command: Sequence[str]) -> Section:
     items: list[Item] = [
         _protocols(rows),
         Table(title="Images, versions and machines", cells=run, caption=_when(rows)),
-        Text(paragraphs=["This page is made again by"]),
+        Text(paragraphs=["To regenerate this page, run"]),
         Code(lines=[shlex.join(command)]),
         *_to_run(rows),
     ]
@@ -212,7 +212,7 @@ def _protocols(rows: Rows) -> Table:
     cells = {"field": [name.replace("_", " ") for name in said]}
     for row in found.rename(columns={"shown": "on_this_page", "score_label": "score"}).to_dict("records"):
         cells[f"{row['dataset']}, {row['protocol_id']}"] = [_text(row[name]) for name in said]
-    return Table(title="Metric protocols", cells=cells, caption="A score holds under its protocol only.")
+    return Table(title="Metric protocols", cells=cells, caption="Scores are comparable only under the same protocol.")
 
 
 def _to_run(rows: Rows) -> list[Item]:
@@ -221,8 +221,8 @@ def _to_run(rows: Rows) -> list[Item]:
     if not spaces or rows.folder is None:
         return []
     said = (
-        "What is missing of a space is run, and nothing twice, by the command that it was begun with. Options of a run "
-        "are not recorded, its trials are; without further options it is"
+        "To run the missing trials of a space (no trial is run twice), repeat the command that started it. The options "
+        "of a run are not recorded; without further options the command is"
     )
     told = rows.members[rows.members["space"].isin(spaces)].drop_duplicates(["space", "context"])
     lines = [

@@ -32,7 +32,7 @@ def summary_section(rows: Rows, at_work: Sequence[str]) -> Section:
     items: list[Item] = [*_unfinished(rows, at_work), KeyNumbers(pairs=_facts(rows, found))]
     for _, row in found.iterrows():
         items.append(Text(paragraphs=[*_of_dataset(row, rows)]))
-    judged = " Which method leads is judged without them." if rows.without_adaptive is not rows else ""
+    judged = " They are excluded from the comparison of methods." if rows.without_adaptive is not rows else ""
     items.append(Text(paragraphs=[*(f"{said}{judged}" for said in adaptive(rows)), _of_claims(rows)]))
     return Section(name="summary", title="Summary", items=items)
 
@@ -48,7 +48,7 @@ def _unfinished(rows: Rows, at_work: Sequence[str]) -> list[Item]:
         told.append(f"This study is not finished: {missing:,} planned {trials} {has} no row yet.")
     if at_work:
         told.append(f"It is running now ({'; '.join(at_work)}).")
-    told.append("All that follows is of the trials that have ended, and may change.")
+    told.append("The report covers the trials that have ended, and may change.")
     return [Text(paragraphs=[" ".join(told)], note=True)]
 
 
@@ -83,7 +83,7 @@ def _of_dataset(row: "pd.Series[Any]", rows: Rows) -> list[str]:
     return [
         f"{head} {leads} {_wider(row, rows, unit, confidence)}".strip(),
         f"{_against(row, confidence)} The best single trial is one of {row['best_method']}: {number(row['best'])} at "
-        f"{row['best_setting']} (trial {row['best_trial_id']}); the best of many noisy runs flatters itself.",
+        f"{row['best_setting']} (trial {row['best_trial_id']}); the best of many noisy trainings is optimistically biased.",
     ]
 
 
@@ -96,16 +96,16 @@ def _wider(row: "pd.Series[Any]", rows: Rows, unit: str, confidence: str) -> str
         return f"{few}, or of any."
     wider = f"{100 * row['interval_fraction']:.3g} %"
     value, bounds = number(row["interval_median"]), interval(row["low"], row["high"])
-    return f"{few}; of their best {wider} it is {value} {bounds} at {confidence}."
+    return f"{few}; for their best {wider} it is {value} {bounds} at {confidence}."
 
 
 def _against(row: "pd.Series[Any]", confidence: str) -> str:
     """Over which methods the leader is better for certain, and over which not."""
     if not (row["better_than"] or row["not_resolved"]):
-        return "One method only: there is nothing to compare it with."
+        return "There is only one method, so no comparison."
     better = f"better than {_listed(row['better_than'])}" if row["better_than"] else "better than no other method"
-    open_ = f". Not resolved are the comparisons with {_listed(row['not_resolved'])}" if row["not_resolved"] else ""
-    return f"At equal numbers of trainings it is {better}, all pairs together at {confidence}{open_}."
+    open_ = f". Not resolved: the comparisons with {_listed(row['not_resolved'])}" if row["not_resolved"] else ""
+    return f"At equal numbers of trainings it is {better}, simultaneously for all pairs at {confidence}{open_}."
 
 
 def _listed(labels: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ def protocol_difference(row: "pd.Series[Any]", images: float | None) -> str:
     Only where it is "" is a difference to the paper's FID taken: another protocol alone can change an FID by a tenth.
     """
     label = score_label(row)
-    said = [] if label == "FID" else [f"{label} is no FID"]
+    said = [] if label == "FID" else [f"{label} is not an FID"]
     for column, words in (("n_real", "real"), ("n_fake", "generated")):
         if images is not None and row[column] != images:
             said.append(f"{row[column]:,.0f} {words} images instead of {images:,.0f}")
@@ -82,7 +82,7 @@ def paper_caption(beside: pd.DataFrame) -> list[str]:
         figures = "; ".join(f"Figure {', '.join(numbers)} (+-{said})" for said, numbers in errors.items())
         sure = ", ".join(sorted(set(shown["certainty"])))
         lines.append(f"The paper's boxes: {figures} of Kurach et al. (2019), {sure}, read off the plots.")
-    for column, words in (("protocol", "not shown, since"), ("training", "trained otherwise:")):
+    for column, words in (("protocol", "not shown:"), ("training", "trained differently:")):
         for dataset, rows in (found if column == "protocol" else shown).groupby("dataset"):
             differences = sorted(set(rows[column]) - {""})
             if differences:

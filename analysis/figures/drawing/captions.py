@@ -84,13 +84,13 @@ def top_caption(marked: pd.DataFrame) -> str:
     One sentence per line.
     """
     first = marked.iloc[0]
-    split = "; but GP is n_dis 1, GP 5 is n_dis 5" if marked["penalty"].isin(SPLIT_BY_N_DIS).any() else ""
+    split = ", except GP (n_dis 1) and GP 5 (n_dis 5)" if marked["penalty"].isin(SPLIT_BY_N_DIS).any() else ""
     lines = [
         (
             f"Box: the best {100 * first['fraction']:g} % (k, rounded up) of a method's n trials, by {first['rule']}; "
             "diverged, failed and unscored trials rank last."
         ),
-        f"Pool: {first['pool']}, of a method, whatever their n_dis{split}.",
+        f"Pool: {first['pool']}; all n_dis of a method together{split}.",
     ]
     lines += dataset_sentences(marked)
     return "\n".join([*lines, abbreviations(marked["method"].unique()) + "."])
@@ -99,18 +99,19 @@ def top_caption(marked: pd.DataFrame) -> str:
 def round_caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
     """What a reader must know beside the figure or tables of `trials` and `random`; one sentence per line."""
     lines = [
-        "Best so far: over the trials of a search that have a row, as they were proposed; a round is proposed at once.",
-        "Bayesian trials are adaptive, not exchangeable: their spread is no error bar, and the best of many noisy runs "
-        "flatters itself.",
+        "Best so far: over the trials of a search that have a row, in the order in which they were proposed; all trials "
+        "of a round are proposed together.",
+        "Bayesian trials are adaptive, not exchangeable: their spread is not an error bar, and the best of many noisy "
+        "trainings is optimistically biased.",
     ]
     if len(random):
         sizes = sorted(random["pool"].unique())
         pool = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
         lines.append(
-            f"Random search: the best of as many settings drawn without replacement from {pool} random ones of the "
-            "same method, n_dis and training; median and 5-95 % band, exact. Diverged, failed and unscored ones rank "
-            "last: where the median falls on them there is no line, and a band whose end does is open above. "
-            "Towards the size of the pool the band closes, since all of it is drawn."
+            f"Random search: the best of the same number of settings, drawn without replacement from {pool} random "
+            "settings of the same method, n_dis and training; median and 5-95 % band, exact. Diverged, failed and "
+            "unscored settings rank last: there is no line where the median falls on one of them, and the band is open "
+            "above where its upper end does. The band narrows as the number of settings approaches the pool size."
         )
     for dataset, rows in trials.groupby("dataset"):
         counts = rows["outcome"].value_counts()

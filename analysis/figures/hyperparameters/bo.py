@@ -30,8 +30,8 @@ PANEL = 2.0  # inches
 STRIP = {DIVERGED: "x", FAILED: "+", UNSCORED: "+", STOPPED: "v", "above": "^"}
 """Marks of trials that have no place on the axis, in a strip above it."""
 LEGEND = (
-    "Dots on lines: ends of rounds. Faint: every trial; above the axis: x diverged, + failed or unscored, "
-    "▾ stopped early, ▴ scored beyond the axis."
+    "Dots on lines: ends of rounds. Faint: all trials; above the axis: x diverged, + failed or unscored, "
+    "▾ stopped early, ▴ score beyond the axis."
 )
 DASHES = ("-", (0, (5, 1.5)), (0, (5, 1, 1, 1)), (0, (8, 2)))
 DOTS: Any = (0, (1, 1.2))
@@ -147,8 +147,8 @@ def _handles(trials: pd.DataFrame, random: pd.DataFrame, dashes: dict[str, Any])
         for _, row in lines.iterrows()
     ]
     if len(random):
-        handles.append(Line2D([], [], color="0.4", ls=DOTS, lw=1.1, label="as many at random, median"))
-        handles.append(Patch(color="0.2", **BAND, label="and 5-95 %"))
+        handles.append(Line2D([], [], color="0.4", ls=DOTS, lw=1.1, label="random search, median"))
+        handles.append(Patch(color="0.2", **BAND, label="random search, 5-95 %"))
     return handles
 
 

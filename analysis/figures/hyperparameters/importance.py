@@ -33,18 +33,18 @@ def caption(rows: Rows, frames: Frames) -> str:
     for dataset, mine in shares[shares["tied_to"] != ""].groupby("dataset", sort=False):
         tied = [HYPERPARAMETER_LABELS[name] for name in HYPERPARAMETERS if (mine["hyperparameter"] == name).any()]
         lines.append(
-            f"{dataset}: {', '.join(tied)} were not varied in all combinations, so that what one of them explains may "
-            "be another's."
+            f"{dataset}: {', '.join(tied)} were not varied in all combinations, so that their effects cannot be "
+            "separated."
         )
     if (shares["n"] > MOST).any():
-        lines.append(f"Of more than {MOST:,} settings of a method as many are drawn at random for the interval.")
+        lines.append(f"For a method with more than {MOST:,} settings, the interval uses {MOST:,} drawn at random.")
     return common(
         rows,
-        "Dot: the share of the variance of a method's ranked scores that a hyperparameter explains by itself (main "
-        "effect of a functional analysis of variance); the rest to 1 is interactions and noise; settings by the median "
-        "over their seeds, their number beside the method, those without a score last.",
-        f"Bar: {100 * rows.level:g} % of bootstraps of settings, for each dot by itself; hollow: not resolved from 0; "
-        "unknown: too few settings; empty: the method has one value only.",
+        "Dot: share of the variance of a method's ranked scores that a hyperparameter explains by itself (main effect of "
+        "a functional analysis of variance); the remainder is interactions and noise. Each setting counts by the median "
+        "over its seeds; their number follows the method's name; settings without a score rank last.",
+        f"Bar: {100 * rows.level:g} % bootstrap interval over settings, for each dot separately; hollow: not resolved "
+        "from 0; unknown: too few settings; empty: the method has only one value.",
         *lines,
         HYPERPARAMETERS_IN_WORDS + ".",
     )

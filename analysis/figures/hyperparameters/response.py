@@ -48,12 +48,12 @@ def caption(rows: Rows, frames: Frames) -> str:
     some = int((points["drawn"] < points["pool"]).any())
     return common(
         rows,
-        "Points: trials; above the axis: x without a score, \N{BLACK UP-POINTING SMALL TRIANGLE} beyond it.",
-        f"Dots and bars, at up to {FEW_VALUES} values: the median and quartiles of all trials there, whatever their "
-        "other hyperparameters; line and band, over ranges: those of neighbours, in groups of about equal size. "
-        "Trials without a score rank last; a bar or band that ends above the axis ends among them or beyond.",
+        "Points: trials; above the axis: x without a score, \N{BLACK UP-POINTING SMALL TRIANGLE} beyond the axis.",
+        f"Dots and bars (up to {FEW_VALUES} values): median and quartiles of all trials with that value, over all "
+        "other hyperparameters. Line and band (ranges): median and quartiles of groups of neighbouring values of about "
+        "equal size. Trials without a score rank last; a bar or band may therefore end above the axis.",
         "\N{EN DASH}: one value, or none.",
-        *(["Of a method with many trials some are drawn at random as points; all other numbers are of all."] * some),
+        *(["For methods with many trials, the points are a random subset; all other numbers use all trials."] * some),
         HYPERPARAMETERS_IN_WORDS + ".",
     )
 

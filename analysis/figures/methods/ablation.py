@@ -48,11 +48,11 @@ def caption(rows: Rows, frames: Frames) -> str:
     )
     return common(
         replace(rows, pool=TRAININGS),
-        "Dot: median relative change of the score when one factor changes, over pairs (n) of trainings equal in all "
-        "else, seed and hyperparameters included; left is better. Line: its interval by order statistics, all of a "
-        f"dataset holding together at {100 * rows.level:g} % ({each}); to the edge where it has no end. Blue: lower; "
-        "red: higher; grey: not resolved; hollow: too few pairs for an interval.",
-        "A training without a score is worse than any, and a pair of two such is a tie.",
+        "Dot: median relative change of the score when one factor changes, over n pairs of trainings that are equal in "
+        "everything else, including seed and hyperparameters; left is better. Line: its interval by order statistics, "
+        f"simultaneous for all rows of a dataset at {100 * rows.level:g} % ({each}); an unbounded end reaches the edge. "
+        "Blue: lower; red: higher; grey: not resolved; hollow: too few pairs for an interval.",
+        "A training without a score ranks last; a pair of two such trainings is a tie.",
     )
 
 

@@ -21,7 +21,8 @@ from analysis.rows.scores import pools
 from analysis.rows.view import NotEnough, Rows
 
 PAPER_LEGEND = (
-    "Diamonds on the axis: the median of the paper's best 5 %, a figure of it each; of a pool, and so of no one budget."
+    "Diamonds on the axis: the median of the paper's best 5 %, one for each of its figures; a median of a whole pool, not "
+    "of a particular budget."
 )
 FAR = 10
 """The axis ends at this many times the lowest score, or above the ends of all lines where that is higher."""
@@ -55,11 +56,11 @@ def caption(rows: Rows, frames: Frames) -> str:
     """What the lines are."""
     return common(
         rows,
-        "Line: the lowest score of k trainings, its mean over all random orders of a method's pool, whose size stands "
-        "by its name (in the small panels, grey: the other methods'); band: 5 to 95 % of orders, which closes towards "
-        "the size of the pool, since all of it is drawn.",
-        "Trainings without a score count; an order that has none by then counts as the dataset's worst score, and the "
-        "band is open there.",
+        "Line: mean lowest score of k trainings, over all random orders of a method's pool, whose size follows the "
+        "method's name (small panels, grey: the other methods). Band: 5 to 95 % of orders; it narrows as k approaches "
+        "the pool size.",
+        "Trainings without a score are counted: an order that has no score within k trainings counts as the dataset's "
+        "worst score, and the band is open there.",
         *(
             f"{row.dataset}: no training of {row.method} has a score ({row.n})."
             for row in frames["without"].itertuples()

@@ -38,10 +38,10 @@ def caption(rows: Rows, frames: Frames) -> str:
     beyond = frames["curves"]["score"] > frames["curves"]["dataset"].map(ends)
     return common(
         rows,
-        "Curve: the share of all n trainings of a method that score at most so much; "
-        "grey: the other methods'. One that ends below 1 has unscored trainings, which count.",
-        f"Band: {level} for the whole curve (Dvoretzky, Kiefer and Wolfowitz).",
-        f"Dot and bar: the median and its {level} interval by order statistics, to the edge where it is open.",
+        "Curve: cumulative share of all n trainings of a method by score; grey: the other methods. A curve that ends "
+        "below 1 has unscored trainings, which are counted.",
+        f"Band: {level} confidence band for the whole curve (Dvoretzky, Kiefer and Wolfowitz).",
+        f"Dot and bar: the median and its {level} interval by order statistics; an unbounded end reaches the edge.",
         *(["The axis ends before the highest scores."] if beyond.any() else []),
     )
 

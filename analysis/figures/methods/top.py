@@ -23,10 +23,10 @@ from analysis.rows.view import Rows
 FEW = 5
 """A box of fewer trials than this is dashed and hollow, since it is no distribution."""
 LEGEND = (
-    f"Points: all trials, the k marked. Whiskers: 1.5 interquartile ranges; dashed: under {FEW} trials. "
-    "\N{UPWARDS ARROW}: trials above the axis."
+    f"Points: all trials; the top k are marked. Whiskers: 1.5 interquartile ranges; dashed: fewer than {FEW} trials. "
+    "\N{UPWARDS ARROW}: number of trials above the axis."
 )
-PAPER_LEGEND = "Narrow and hollow, on the right of ours: the paper's boxes, a figure of it each, in their order."
+PAPER_LEGEND = "Narrow, hollow boxes to the right of ours: the paper's, one for each of its figures, in order."
 PAPER_AT, PAPER_STEP = 0.39, 0.095
 """Where the paper's boxes of a method stand on its right: the first, and the next, in places of methods."""
 FACET_COLUMNS = 2

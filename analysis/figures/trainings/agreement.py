@@ -37,10 +37,11 @@ def caption(rows: Rows, frames: Frames) -> str:
     return common(
         rows,
         f"Above, left: the {len(frames['pairs'])} of {finished} finished trainings that have both distances, each at "
-        "its best checkpoint by the Frechet distance; right: the share of the K best by one distance that are among "
-        f"the K best by the other; grey: what unrelated rankings share, their mean and {level} of them.",
-        f"Below: Spearman's rank correlation of all and of each method's, with its {level} interval (Fisher's z, "
-        "with the larger error of normal laws and of the jackknife); the paper has 0.994 and 0.995.",
+        "its best checkpoint by the Frechet distance; right: share of the K best by one distance that are among "
+        f"the K best by the other; grey: the same for unrelated rankings, mean and {level} quantile.",
+        f"Below: Spearman's rank correlation over all trainings and over those of each method, with its {level} "
+        "interval (Fisher's z, with the larger of the normal-theory and jackknife errors); the paper reports 0.994 and "
+        "0.995.",
     )
 
 

@@ -46,12 +46,12 @@ def caption(rows: Rows, frames: Frames) -> str:
     return common(
         rows,
         f"Above: seconds of training, without scoring, of the {len(trainings)} trainings that ran on one machine "
-        "without interruption, coloured as below, W/O dark grey; over the axis: x diverged, + failed, | unscored.",
-        "Below: milliseconds per discriminator update, generator updates included, over those of W/O that is otherwise "
-        "alike; median of n trainings, with intervals that hold together at "
-        f"{100 * rows.level:g} % (order statistics; MOVER on logarithms); hollow: too few trainings for one.",
-        *([f"{alone} methods have no W/O that is alike, and no ratio."] if alone else []),
-        *([f"{more} more machines are in the table only."] if more > 0 else []),
+        "without interruption; colours as below, W/O dark grey; above the axis: x diverged, + failed, | unscored.",
+        "Below: milliseconds per discriminator update, including generator updates, relative to otherwise equal W/O "
+        f"trainings; median of n trainings, with simultaneous {100 * rows.level:g} % intervals (order statistics of "
+        "logarithms); hollow: too few trainings for an interval.",
+        *([f"{alone} methods have no ratio, since no W/O training is otherwise equal."] if alone else []),
+        *([f"{more} more machines are shown only in the table."] if more > 0 else []),
     )
 
 
@@ -109,12 +109,12 @@ def _logarithmic(ax: Axes) -> None:
 
 def _ratios(ax: Axes, table: pd.DataFrame) -> None:
     """A dot and an interval per method; an interval without an end goes to the edge of the axis."""
-    ax.set_xlabel("milliseconds per D update, over W/O")
+    ax.set_xlabel("milliseconds per D update, relative to W/O")
     if table.empty:
         ax.text(
             0.5,
             0.5,
-            "no method beside a W/O\nthat is otherwise alike",
+            "no method with an\notherwise equal W/O",
             transform=ax.transAxes,
             ha="center",
             va="center",

@@ -43,10 +43,10 @@ def caption(rows: Rows, frames: Frames) -> str:
     """What lines and bands are, and what a sigma is not."""
     return common(
         rows,
-        "Lines: medians over a method's trainings that have come to that checkpoint; bands: quartiles.",
+        "Lines: medians over the trainings of a method that reached the checkpoint; bands: quartiles.",
         "Upper panels: largest singular value of each layer's flattened weight; middle: the product over layers, which "
-        "bounds no Lipschitz constant; lower: mean norm of D's gradient at images in [0, 1].",
-        f"What is less than 1/{SPAN:,.0f} of the highest quartile of a kind of panel lies on their lower edge.",
+        "does not bound the Lipschitz constant; lower: mean norm of D's gradient at images in [0, 1].",
+        f"Values below 1/{SPAN:,.0f} of the highest quartile of a row of panels are drawn at the lower edge.",
     )
 
 

@@ -66,17 +66,17 @@ def caption(rows: Rows, frames: Frames) -> str:
     """What the points are, and what the numbers."""
     partly = int(frames["table"]["partly"].sum())
     fewer = int(frames["table"]["settings"].max()) > SHOWN
-    some = f" (in {partly} settings beside others that have one)" if partly else ""
+    some = f" (in {partly} settings that also have scored seeds)" if partly else ""
     return common(
         rows,
-        "Points: the seeds of each setting that was trained with several, settings in the order of their medians; "
-        f"line: from the lowest to the highest; above the axis: x seeds without a score{some}, "
-        "\N{BLACK UP-POINTING SMALL TRIANGLE} beyond it.",
-        *([f"Of a method with more than {SHOWN} settings as many are drawn, evenly by place."] if fewer else []),
-        "cv: the standard deviation within settings over their mean, pooled; bar: a studentised bootstrap of settings. "
-        "Between settings: the share of the variance of ranked scores that lies there, not between seeds of one "
-        "(intraclass correlation; below 0 where a seed does the same in all settings); bar: Searle's interval. Both "
-        f"bars {100 * rows.level:g} %; few settings, or few that vary most, make them wide.",
+        "Points: the seeds of each setting that was trained with several seeds, settings in the order of their medians; "
+        f"line: from the lowest to the highest score; above the axis: x seeds without a score{some}, "
+        "\N{BLACK UP-POINTING SMALL TRIANGLE} scores beyond the axis.",
+        *([f"Only {SHOWN} settings of a method are drawn, evenly spaced by rank."] if fewer else []),
+        "cv: standard deviation within settings over their mean, pooled; bar: studentised bootstrap over settings. "
+        "Between settings: share of the variance of ranked scores that is between settings, not between seeds of one "
+        "setting (intraclass correlation; below 0 if a seed has the same effect in all settings); bar: Searle's "
+        f"interval. Both intervals: {100 * rows.level:g} %; wide for few settings, or if few settings vary most.",
     )
 
 

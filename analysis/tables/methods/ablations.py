@@ -43,10 +43,10 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
     """What a pair is, and what the interval rests on."""
     return common(
         replace(rows, pool=TRAININGS),
-        "Pairs: trainings that are equal in all but the factor, seed and hyperparameters included; below 0 is "
-        "better, and improved is the share of pairs that are.",
-        f"Interval of the median change: order statistics; those of a dataset hold together at {100 * rows.level:g} % "
-        "(Bonferroni). A training without a score is worse than any, and a pair of two such is a tie.",
+        "Pairs: trainings that are equal in everything but the factor, including seed and hyperparameters; below 0 is "
+        "better; improved: the share of pairs below 0.",
+        f"Interval of the median change: order statistics, simultaneous for a dataset at {100 * rows.level:g} % "
+        "(Bonferroni). A training without a score ranks last; a pair of two such trainings is a tie.",
     )
 
 

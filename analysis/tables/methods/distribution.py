@@ -45,8 +45,8 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
     """What the intervals rest on."""
     return common(
         rows,
-        "Trainings without a score rank last and count in n; a dash stands where a quantile falls on one.",
-        "Within twice the best: the share of a method's trainings that score at most twice the dataset's best.",
+        "Trainings without a score rank last and count in n; a dash means that a quantile falls on one of them.",
+        "Within twice the best: share of a method's trainings with a score of at most twice the dataset's best.",
         f"Intervals of {100 * rows.level:g} %: order statistics for the median, Clopper and Pearson for the share.",
     )
 

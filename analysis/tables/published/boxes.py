@@ -38,7 +38,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     beside = paired_boxes(marked)
     if beside.empty:
         known = ", ".join(boxes()["dataset"].unique())
-        raise NotEnough(f"The paper's Figures 1 to 4 show {known}; these rows are of none of them.")
+        raise NotEnough(f"The paper's Figures 1 to 4 show {known}; none of them is in these rows.")
     ours = top_table(marked)[["dataset", "method", "trials", "k", "median"]].merge(_intervals(rows))
     table = beside.drop(columns="method").rename(columns={"method_label": "method"})
     table = table.merge(ours, on=["dataset", "method"], how="left", suffixes=("", "_ours"))
@@ -122,13 +122,13 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
     return common(
         rows,
         f"Paper: boxes of Figures 1 to 4 (Kurach et al., 2019), {', '.join(sorted(set(table['certainty'])))}: read off "
-        "the plots, to about +-; its pool is not known (120 to 264 settings). GP5 and the like are n_dis 5.",
+        "the plots, with an error of about +-; the pool size is not known (120 to 264 settings). GP5 etc.: n_dis 5.",
         f"Ours: the median of the best {100 * rows.fraction:g} % of a method's trials; interval: of that median, "
-        f"{100 * rows.level:g} % each, by order statistics; the paper's boxes have none, so that no verdict is given.",
-        "A difference is taken of FIDs under the paper's metric protocol alone. What we have not run is missing.",
+        f"{100 * rows.level:g} % each, by order statistics; the paper's boxes have no intervals, so there is no verdict.",
+        "A difference is given only for FIDs under the paper's metric protocol. Missing: we have no such trials.",
     )
 
 
 TABLE = TableKind(
-    name="paper", title="Beside the paper's Figures 1 to 4", compute=compute, words=words, caption=caption
+    name="paper", title="Comparison with the paper's Figures 1 to 4", compute=compute, words=words, caption=caption
 )

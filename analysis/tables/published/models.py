@@ -41,7 +41,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     here = models[models["dataset"].isin(rows.trials["dataset"].unique())]
     if here.empty:
         known = ", ".join(models["dataset"].unique())
-        raise NotEnough(f"The published models are of {known}; these rows are of none of them.")
+        raise NotEnough(f"The published models are of {known}; none of them is in these rows.")
     table = here.assign(steps=here["discriminator_steps"]).drop(columns="discriminator_steps")
     table = table.merge(_settings(rows, here[KEY].drop_duplicates()), on=KEY, how="left")
     lines, images = [row for _, row in table.iterrows()], facts("fid_images")
@@ -97,12 +97,14 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
     return common(
         rows,
         "Published: generate_tasks_lib.py and tfhub_models.ipynb of the released code (Kurach et al., 2019), CERTAIN; "
-        "each the best of many runs, by a rule that is not known.",
-        "Ours: the exact setting, the median over its seeds; over seeds: the lowest and highest score, no interval. "
-        "Twins, apart by a weight without a penalty, are one setting of ours.",
-        "A difference is taken of FIDs under the paper's metric protocol alone. What we have not run is missing.",
-        *([f"{elsewhere} more were published on datasets that are not among these rows."] if elsewhere else []),
+        "each the best of many runs, by an unknown selection rule.",
+        "Ours: the same setting, median over its seeds; over seeds: the lowest and highest score, not an interval. Models "
+        "that differ only in the weight of an absent penalty are one setting of ours.",
+        "A difference is given only for FIDs under the paper's metric protocol. Missing: we have no such trials.",
+        *([f"{elsewhere} more models were published on datasets that are not in these rows."] if elsewhere else []),
     )
 
 
-TABLE = TableKind(name="published", title="Beside the published models", compute=compute, words=words, caption=caption)
+TABLE = TableKind(
+    name="published", title="Comparison with the published models", compute=compute, words=words, caption=caption
+)

@@ -36,8 +36,8 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
     return common(
         rows,
         "Both distances at each training's best checkpoint by the Frechet distance.",
-        f"Intervals of {100 * rows.level:g} %: Fisher's z, with the larger error of normal laws and of the jackknife. "
-        "The paper has 0.994 on LSUN bedrooms and 0.995 on CelebA-HQ.",
+        f"Intervals of {100 * rows.level:g} %: Fisher's z, with the larger of the normal-theory and jackknife errors. "
+        "The paper reports 0.994 on LSUN bedrooms and 0.995 on CelebA-HQ.",
     )
 
 

@@ -42,11 +42,10 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
     """What was measured."""
     return common(
         rows,
-        "Seconds of training, without scoring, over discriminator updates, generator updates included; medians of "
+        "Seconds of training, without scoring, per discriminator update, including generator updates; medians of "
         "trainings that ran on one machine without interruption.",
-        "Over W/O: the ratio to trainings without any normalisation or penalty otherwise alike; intervals hold "
-        f"together at {100 * rows.level:g} % (order statistics of logarithms). What else the machine did is in "
-        "all of it.",
+        "Over W/O: the ratio to otherwise equal trainings without any normalisation or penalty; simultaneous intervals "
+        f"at {100 * rows.level:g} % (order statistics of logarithms). Other load on the machine affects all numbers.",
     )
 
 

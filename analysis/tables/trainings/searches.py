@@ -54,7 +54,7 @@ def search_words(rounds: pd.DataFrame, chosen: pd.DataFrame) -> Iterator[Block]:
         shown = [after for after in best.columns.astype(int) if after == last or after.bit_count() == 1]
         cells = {"search": names, **{f"{after}": [number(score) for score in best[after]] for after in shown}}
         if rows["pool"].any():
-            cells["as many at random [5, 95 %]"] = [_random(row) for _, row in rows.iterrows()]
+            cells["random search [5, 95 %]"] = [_random(row) for _, row in rows.iterrows()]
         yield f"{dataset}: best {rows['score_label'].iloc[0]} so far, by round", cells
         counts = ("trials", "diverged", "failed", *(["stopped"] if rows["stopped"].any() else []))
         cells = {"search": names, **{name: [f"{n}" for n in rows[name]] for name in counts}}
@@ -65,7 +65,7 @@ def search_words(rounds: pd.DataFrame, chosen: pd.DataFrame) -> Iterator[Block]:
 
 def _random(row: "pd.Series[Any]") -> str:
     if row["pool"] < row["trials"]:
-        return f"only {row['pool']} there" if row["pool"] else "-"
+        return f"only {row['pool']} settings" if row["pool"] else "-"
     low, median, high = (number(row[f"random_{name}"]) for name in ("low", "median", "high"))
     return f"{median} [{low}, {high}]"
 

@@ -48,10 +48,10 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
     return common(
         rows,
         "sd: standard deviation between seeds of a setting, pooled; cv: the same over the setting's mean; "
-        "range: highest less lowest over the median of a setting, its median over settings.",
-        "Between settings: the share of the variance of ranked scores that lies between settings, not seeds.",
-        f"Intervals of {100 * rows.level:g} %: studentised bootstraps of settings for sd and cv, order statistics for "
-        "the range, Searle's for the share.",
+        "range: (highest - lowest) / median of a setting, the median over settings.",
+        "Between settings: share of the variance of ranked scores between settings, not between seeds.",
+        f"Intervals of {100 * rows.level:g} %: studentised bootstraps over settings for sd and cv, order statistics "
+        "for the range, Searle's for the share.",
     )
 
 

@@ -83,8 +83,8 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
     return common(
         rows,
         f"The best {SHOWN} settings of each method, by the median over their seeds; seeds without a score rank last.",
-        "Over seeds: the lowest and highest score; spread: their difference; no confidence interval.",
-        "The best of many noisy settings flatters itself, the more so the fewer seeds it has.",
+        "Over seeds: the lowest and highest score; spread: their difference; not a confidence interval.",
+        "The best of many noisy settings is optimistically biased, more so with fewer seeds.",
     )
 
 
