@@ -121,7 +121,8 @@ def evidence_words(evaluated: EvaluatedInequality) -> str:
     best = f", best {100 * used.fraction:.3g} %" if math.isfinite(used.fraction) else ""
     asked = f"{'below' if inequality.below else 'above'} {inequality.show(inequality.bound) if inequality.bound else 0}"
     about = f"({counts}{best}{f'; {used.words}' if used.words else ''})"
-    return f"{inequality.cell_key.description}, {inequality.statistic}: {inequality.show(used.estimate)} {ends}, claimed {asked} {about}"
+    place = inequality.cell_key.description
+    return f"{place}, {inequality.statistic}: {inequality.show(used.estimate)} {ends}, claimed {asked} {about}"
 
 
 def _numbers(claim: Claim, found: str, evaluated: Sequence[EvaluatedInequality]) -> str:

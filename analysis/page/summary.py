@@ -82,8 +82,9 @@ def _of_dataset(row: "pd.Series[Any]", rows: Rows) -> list[str]:
     )
     return [
         f"{head} {leads} {_wider(row, rows, unit, confidence)}".strip(),
-        f"{_against(row, confidence)} The best single trial is one of {row['best_method']}: {number(row['best'])} at "
-        f"{row['best_setting']} (trial {row['best_trial_id']}); the best of many noisy trainings is optimistically biased.",
+        f"{_against(row, confidence)} The best single trial is one of {row['best_method']}: {number(row['best'])} "
+        f"at {row['best_setting']} (trial {row['best_trial_id']}); the best of many noisy trainings is "
+        "optimistically biased.",
     ]
 
 

@@ -126,8 +126,8 @@ def _most(dataset: str, extractor: str, pairs: dict[str, Array], protocols: int)
 C14 = Claim(
     id="C14",
     statement="FID and KID rank models alike.",
-    test=f"Spearman's correlation over best checkpoints above {LEAST_CORRELATION:g}; Fisher's transformation, with the error of "
-    "normal laws or of the jackknife, whichever is larger.",
+    test=f"Spearman's correlation over best checkpoints above {LEAST_CORRELATION:g}; Fisher's transformation, with the "
+    "error of normal laws or of the jackknife, whichever is larger.",
     needs=f"{LEAST_TRIALS} scored trials or more with a kernel distance; `--metrics kid`",
     paper="0.994 on LSUN and 0.995 on CelebA-HQ (section 2.4).",
     inequalities=_ranks,

@@ -99,8 +99,8 @@ def top_caption(marked: pd.DataFrame) -> str:
 def round_caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
     """What a reader must know beside the figure or tables of `trials` and `random`; one sentence per line."""
     lines = [
-        "Best so far: over the trials of a search that have a row, in the order in which they were proposed; all trials "
-        "of a round are proposed together.",
+        "Best so far: over the trials of a search that have a row, in the order in which they were proposed; all "
+        "trials of a round are proposed together.",
         "Bayesian trials are adaptive, not exchangeable: their spread is not an error bar, and the best of many noisy "
         "trainings is optimistically biased.",
     ]

@@ -40,9 +40,9 @@ def caption(rows: Rows, frames: Frames) -> str:
         lines.append(f"For a method with more than {MOST:,} settings, the interval uses {MOST:,} drawn at random.")
     return common(
         rows,
-        "Dot: share of the variance of a method's ranked scores that a hyperparameter explains by itself (main effect of "
-        "a functional analysis of variance); the remainder is interactions and noise. Each setting counts by the median "
-        "over its seeds; their number follows the method's name; settings without a score rank last.",
+        "Dot: share of the variance of a method's ranked scores that a hyperparameter explains by itself (main effect "
+        "of a functional analysis of variance); the remainder is interactions and noise. Each setting counts by the "
+        "median over its seeds; their number follows the method's name; settings without a score rank last.",
         f"Bar: {100 * rows.level:g} % bootstrap interval over settings, for each dot separately; hollow: not resolved "
         "from 0; unknown: too few settings; empty: the method has only one value.",
         *lines,

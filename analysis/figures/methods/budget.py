@@ -21,8 +21,8 @@ from analysis.rows.scores import pools
 from analysis.rows.view import NotEnough, Rows
 
 PAPER_LEGEND = (
-    "Diamonds on the axis: the median of the paper's best 5 %, one for each of its figures; a median of a whole pool, not "
-    "of a particular budget."
+    "Diamonds on the axis: the median of the paper's best 5 %, one for each of its figures; a median of a whole pool, "
+    "not of a particular budget."
 )
 FAR = 10
 """The axis ends at this many times the lowest score, or above the ends of all lines where that is higher."""

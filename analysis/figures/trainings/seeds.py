@@ -69,8 +69,8 @@ def caption(rows: Rows, frames: Frames) -> str:
     some = f" (in {partly} settings that also have scored seeds)" if partly else ""
     return common(
         rows,
-        "Points: the seeds of each setting that was trained with several seeds, settings in the order of their medians; "
-        f"line: from the lowest to the highest score; above the axis: x seeds without a score{some}, "
+        "Points: the seeds of each setting that was trained with several seeds, settings in the order of their "
+        f"medians; line: from the lowest to the highest score; above the axis: x seeds without a score{some}, "
         "\N{BLACK UP-POINTING SMALL TRIANGLE} scores beyond the axis.",
         *([f"Only {SHOWN} settings of a method are drawn, evenly spaced by rank."] if fewer else []),
         "cv: standard deviation within settings over their mean, pooled; bar: studentised bootstrap over settings. "

@@ -45,8 +45,8 @@ def caption(rows: Rows, frames: Frames) -> str:
         rows,
         "Line: median score of a method's trainings at each checkpoint; light band: their quartiles; dark band: "
         f"{100 * rows.level:g} % interval of the median (order statistics); grey: medians of the other methods.",
-        f"Dashed: the best training (by {rows.rule.words}). Thin: trainings that diverged (x) or failed (+), up to their "
-        "last score; afterwards they count as unscored and rank last.",
+        f"Dashed: the best training (by {rows.rule.words}). Thin: trainings that diverged (x) or failed (+), up to "
+        "their last score; afterwards they count as unscored and rank last.",
         *left_out,
     )
 

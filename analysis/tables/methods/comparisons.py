@@ -87,16 +87,16 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
     """How they are compared."""
     return common(
         rows,
-        f"n: {rows.pool.name} of a and of b. Raw: the median of the best {100 * rows.fraction:g} % of all of them.",
-        f"At equal budgets: the same of as many {rows.pool.name} of each as the smaller pool has, its mean over draws; "
-        f"best: of which share, the least of {100 * rows.fraction:g} % or more that has an interval there.",
-        "P(a better): the chance that one of a is lower than one of b.",
-        f"Intervals hold together with {100 * rows.level:g} % for all pairs of a dataset (Bonferroni), from "
-        "the ranks of both pools. Not resolved: the interval spans zero; no interval: too few for any.",
-        "Compared are methods of one architecture and training, and a method in two of them; of more than "
-        f"{MOST} pairs those of each method and the first of its architecture and training.",
+        f"n: number of {rows.pool.name} of a and of b. Raw: median of the best {100 * rows.fraction:g} % of all of them.",
+        f"At equal budgets: the same median for as many {rows.pool.name} of each method as the smaller pool has, mean "
+        f"over draws; best: the share used, the smallest of at least {100 * rows.fraction:g} % that has an interval.",
+        f"P(a better): probability that one of the {rows.pool.name} of a scores lower than one of b.",
+        f"Simultaneous intervals for all pairs of a dataset at {100 * rows.level:g} % (Bonferroni), from the ranks of "
+        "both pools. Not resolved: the interval contains zero; no interval: the pools are too small.",
+        "Compared: methods with the same architecture and training, and each method across two of them; beyond "
+        f"{MOST} pairs, each method is compared only with the first one of its architecture and training.",
         *(
-            ["Left out are trials that were chosen by the scores of others."]
+            ["Trials that were selected by the scores of other trials are excluded."]
             if rows.without_adaptive is not rows
             else []
         ),

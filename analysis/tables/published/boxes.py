@@ -124,7 +124,8 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
         f"Paper: boxes of Figures 1 to 4 (Kurach et al., 2019), {', '.join(sorted(set(table['certainty'])))}: read off "
         "the plots, with an error of about +-; the pool size is not known (120 to 264 settings). GP5 etc.: n_dis 5.",
         f"Ours: the median of the best {100 * rows.fraction:g} % of a method's trials; interval: of that median, "
-        f"{100 * rows.level:g} % each, by order statistics; the paper's boxes have no intervals, so there is no verdict.",
+        f"{100 * rows.level:g} % each, by order statistics; the paper's boxes have no intervals, so there is "
+        "no verdict.",
         "A difference is given only for FIDs under the paper's metric protocol. Missing: we have no such trials.",
     )
 

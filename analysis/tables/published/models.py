@@ -98,8 +98,8 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
         rows,
         "Published: generate_tasks_lib.py and tfhub_models.ipynb of the released code (Kurach et al., 2019), CERTAIN; "
         "each the best of many runs, by an unknown selection rule.",
-        "Ours: the same setting, median over its seeds; over seeds: the lowest and highest score, not an interval. Models "
-        "that differ only in the weight of an absent penalty are one setting of ours.",
+        "Ours: the same setting, median over its seeds; over seeds: the lowest and highest score, not an interval. "
+        "Models that differ only in the weight of an absent penalty are one setting of ours.",
         "A difference is given only for FIDs under the paper's metric protocol. Missing: we have no such trials.",
         *([f"{elsewhere} more models were published on datasets that are not in these rows."] if elsewhere else []),
     )
