@@ -105,9 +105,9 @@ def samples(rows: Rows, images: Mapping[str, bytes | str]) -> Section:
     items: list[Item] = [
         Text(
             paragraphs=[
-                "The best and the median trial of each method; half of a method's trials score at least as well as "
-                "the median one (diverged and failed trials rank last). Each grid is from the generator that was kept, that "
-                "of the trial's best checkpoint; all grids use the same latents."
+                "The best and the median trial of each method; half of a method's trials score at least as well "
+                "as the median one (diverged and failed trials rank last). Each grid is from the generator that was kept, "
+                "that of the trial's best checkpoint; all grids use the same latents."
             ]
         )
     ]
@@ -149,7 +149,8 @@ def coverage_section(rows: Rows) -> Section:
         "done": [f"{100 * part:.4g} %" for part in share],
     }
     caption = (
-        "Planned: trials recorded before they ran (memberships.parquet); a trial shared by several spaces counts in each.\n"
+        "Planned: trials recorded before they ran (memberships.parquet); a trial shared by several spaces counts in "
+        "each.\n"
         "Begun: a training state but no row (running or interrupted). Missing: not started. "
         "Other protocol: a row, but not under the protocol of this page."
     )

@@ -50,8 +50,8 @@ def caption(rows: Rows, frames: Frames) -> str:
         replace(rows, pool=TRAININGS),
         "Dot: median relative change of the score when one factor changes, over n pairs of trainings that are equal "
         "in everything else, including seed and hyperparameters; left is better. Line: its interval by order "
-        f"statistics, simultaneous for all rows of a dataset at {100 * rows.level:g} % ({each}); an unbounded end reaches "
-        "the edge. Blue: lower; red: higher; grey: not resolved; hollow: too few pairs for an interval.",
+        f"statistics, simultaneous for all rows of a dataset at {100 * rows.level:g} % ({each}); an unbounded end "
+        "reaches the edge. Blue: lower; red: higher; grey: not resolved; hollow: too few pairs for an interval.",
         "A training without a score ranks last; a pair of two such trainings is a tie.",
     )
 

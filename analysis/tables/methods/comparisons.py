@@ -87,7 +87,8 @@ def caption(rows: Rows, table: pd.DataFrame) -> str:
     """How they are compared."""
     return common(
         rows,
-        f"n: number of {rows.pool.name} of a and of b. Raw: median of the best {100 * rows.fraction:g} % of all of them.",
+        f"n: number of {rows.pool.name} of a and of b. Raw: median of the best {100 * rows.fraction:g} % of "
+        "all of them.",
         f"At equal budgets: the same median for as many {rows.pool.name} of each method as the smaller pool has, mean "
         f"over draws; best: the share used, the smallest of at least {100 * rows.fraction:g} % that has an interval.",
         f"P(a better): probability that one of the {rows.pool.name} of a scores lower than one of b.",
