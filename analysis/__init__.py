@@ -1,13 +1,13 @@
-"""Rows in, numbers out, ink last: what the trials of a study say, as plain frames, and the figures drawn from them.
+"""From the rows of a study to plain pandas frames, and from the frames to figures, tables and a report.
 
     from analysis import load, select, top_fraction, top_table
 
     trials = select(load("results"), dataset="digits")
     print(top_table(top_fraction(trials, 0.05)))
 
-`load` and `select` give rows that may be compared; a module each computes frames; `figures` and `tables` are menus that
-show them; `claims` tests what the paper says; `page` puts all of it in one document. README.md beside this file leads
-through it, and its examples are tested.
+`load` and `select` return rows that are comparable; the modules of `frames` compute frames from them; `figures` and
+`tables` display these frames; `claims` tests the claims of the paper; `page` combines everything in one document. README.md
+in this folder is the guide, and its examples are tested.
 """
 
 from analysis.claims import evidence, judge

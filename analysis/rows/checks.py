@@ -1,4 +1,4 @@
-"""The tables of a study as they are stored, each held against its schema before anything is made of it."""
+"""Read the parquet files of a study and check them against their schema."""
 
 from pathlib import Path
 
@@ -20,25 +20,25 @@ NEEDED = {
     "evaluations": KEYS["evaluations"],
     "memberships": KEYS["memberships"],
 }
-"""Columns without an empty cell."""
+"""Columns that must not have an empty cell."""
 DISTANCES = {
     "trials": ("final_frechet_distance", "best_frechet_distance"),
     "evaluations": ("frechet_distance",),
     "memberships": (),
 }
 LEAST_DISTANCE = -1e-3
-"""A Frechet distance of nearly equal images may be so much below 0 by rounding, but not more."""
+"""Lower bound of a distance: rounding can make the distance of nearly equal images slightly negative."""
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path means a results folder, which need not be there yet; else it means a parquet file."""
+    """Whether a path denotes a results folder (which need not exist), not a parquet file."""
     return path.is_dir() or not path.suffix
 
 
 def load_table(folder: Path, name: str, columns: list[str] | None = None) -> pa.Table:
-    """`trials`, `evaluations` or `memberships` of a folder, checked; empty where there is no such file.
+    """The checked table `trials`, `evaluations` or `memberships` of a folder; empty if there is no such file.
 
-    Of `columns`, if given, no more is read; they must hold those of `NEEDED` and `DISTANCES`.
+    Only `columns` are read, if given; they must include those of `NEEDED` and `DISTANCES`.
 
     Raises:
         InputError, DamagedFile: as `load`.
@@ -51,7 +51,7 @@ def load_table(folder: Path, name: str, columns: list[str] | None = None) -> pa.
 
 
 def read_file(path: Path, name: str, columns: list[str] | None = None) -> pa.Table:
-    """A parquet file of any name, held against the schema of one of a study's tables, or some columns of it."""
+    """Read a parquet file, or some of its columns, and check it against the schema of the table `name`."""
     schema = TABLES[name] if columns is None else pa.schema([TABLES[name].field(each) for each in columns])
     if path.is_dir():
         raise DamagedFile(path, "a folder, not a parquet file")
@@ -79,18 +79,18 @@ def read_file(path: Path, name: str, columns: list[str] | None = None) -> pa.Tab
 
 
 def _version(schema: pa.Schema) -> str:
-    """The schema that a file says its rows have."""
+    """The schema version that a file states."""
     return str((schema.metadata or {}).get(b"study-schema", b"not stated").decode(errors="replace"))
 
 
 def checked(path: Path, name: str, table: pa.Table) -> pa.Table:
-    """The table; raises InputError where a cell holds what no study writes."""
+    """The table unchanged; raises InputError if a cell has a value that no study writes."""
     for column in NEEDED[name]:
         empty = table[column].null_count
         if pa.types.is_floating(table[column].type):
             empty += pc.sum(pc.is_nan(table[column])).as_py() or 0
         if empty:
-            raise InputError(f"{path}: {column} is empty in {empty} of {len(table)} rows; leave them out.")
+            raise InputError(f"{path}: {column} is empty in {empty} of {len(table)} rows; remove these rows.")
     for status in pc.unique(table["status"]).to_pylist() if name == "trials" else ():
         if status not in STATUSES:
             raise unknown(f"{path}: status", status, STATUSES)
@@ -99,7 +99,7 @@ def checked(path: Path, name: str, table: pa.Table) -> pa.Table:
         if len(wrong):
             row = wrong.slice(0, 1).to_pylist()[0]
             raise InputError(
-                f"{path}: {column} {row[column]:g} of trial {row['trial_id']} ({len(wrong)} such rows): no distance is "
-                "negative; leave them out."
+                f"{path}: {column} {row[column]:g} of trial {row['trial_id']} ({len(wrong)} such rows): a distance cannot "
+                "be negative; remove these rows."
             )
     return table

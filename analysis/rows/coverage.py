@@ -1,4 +1,4 @@
-"""What of a study's plan is there, what is missing, and why trials have no score."""
+"""Planned, completed and missing trials of a study, and the reasons of divergences and failures."""
 
 import re
 
@@ -11,38 +11,39 @@ from study.storage.schema import DIVERGED, FAILED, STATUSES
 
 OTHER, BEGUN, MISSING = "other_protocol", "begun", "missing"
 PLACES = (*STATUSES, OTHER, BEGUN, MISSING)
-"""Where a planned trial can stand; each stands in one."""
+"""States of a planned trial; each trial has exactly one."""
 _STATE = re.compile(r"([0-9a-f]{16})-[0-9a-f]{12}\.pt")
 _STEP = r" at step (\d+)"
 _NUMBER = r"0x[0-9a-f]+|\d+(?:\.\d+)?"
 
 
 def coverage(rows: Rows) -> pd.DataFrame:
-    """How much of what each space planned has a row under the protocol that is looked at.
+    """How many planned trials of each space have a row under the selected protocol.
 
-    Contexts of datasets that `rows` leaves out are left out; those of datasets that have no row yet are not.
+    Contexts of datasets that `rows` excludes are excluded; contexts of datasets without any row are included.
 
     Returns:
-        One row per space and context (the dataset; in `bo` the search), as recorded: space, context, planned, and of
-        them those finished, diverged, failed, stopped; other_protocol (a row under another protocol only), begun (no
-        row, but a state: they run, or were interrupted) and missing (nothing yet). Empty where no plan was recorded.
+        One row per space and context (the dataset; in `bo` the search), in recorded order: space, context, planned
+        (number of trials), and how many of these are finished, diverged, failed, stopped, other_protocol (a row only
+        under another protocol), begun (a training state but no row: running or interrupted) and missing (not started).
+        Empty if no plan was recorded.
     """
     if rows.members.empty:
         return pd.DataFrame(columns=["space", "context", "planned", *PLACES])
-    left_out = set(rows.everything["dataset"]) - set(rows.trials["dataset"])
-    members = rows.members[~rows.members["context"].str.partition(" ")[0].isin(left_out)]
-    stands = members["trial_id"].map(rows.trials.set_index("trial_id")["status"]).astype(object)
+    excluded = set(rows.everything["dataset"]) - set(rows.trials["dataset"])
+    members = rows.members[~rows.members["context"].str.partition(" ")[0].isin(excluded)]
+    state_of = members["trial_id"].map(rows.trials.set_index("trial_id")["status"]).astype(object)
     elsewhere = members["trial_id"].isin(rows.everything["trial_id"])
     state = members["trial_id"].isin(_with_state(rows))
-    stands = stands.where(stands.notna() | ~elsewhere, OTHER)
-    stands = stands.where(stands.notna() | ~state, BEGUN).fillna(MISSING)
-    places = pd.DataFrame({place: stands == place for place in PLACES})
-    told = pd.concat([members[["space", "context"]].assign(planned=1), places], axis=1)
-    return told.groupby(["space", "context"], sort=False, as_index=False).sum()
+    state_of = state_of.where(state_of.notna() | ~elsewhere, OTHER)
+    state_of = state_of.where(state_of.notna() | ~state, BEGUN).fillna(MISSING)
+    places = pd.DataFrame({place: state_of == place for place in PLACES})
+    counts_by_state = pd.concat([members[["space", "context"]].assign(planned=1), places], axis=1)
+    return counts_by_state.groupby(["space", "context"], sort=False, as_index=False).sum()
 
 
 def count_without_row(rows: Rows) -> int:
-    """Planned trials, each once, that have no row under any protocol."""
+    """Number of distinct planned trials that have no row under any protocol."""
     return int((~rows.members["trial_id"].drop_duplicates().isin(rows.everything["trial_id"])).sum())
 
 
@@ -54,12 +55,12 @@ def _with_state(rows: Rows) -> set[str]:
 
 
 def failure_reasons(rows: Rows) -> pd.DataFrame:
-    """What diverged or failed, by reason; reasons that differ in numbers alone (bytes, steps, addresses) are one.
+    """Diverged and failed trials by reason; reasons that differ only in numbers (bytes, steps, addresses) are grouped.
 
     Returns:
-        dataset, status, reason (of the first; without its step where reasons name one), trials, first_step and
-        last_step (the range of those steps; NaN where none is named), methods (labels with their counts, the most
-        frequent first), trial_id (the first). Failures first, then by number. Empty where nothing went wrong.
+        dataset, status, reason (of the first trial, without its step), trials (number), first_step and last_step (range
+        of the steps in the reasons; NaN if none), methods (labels with counts, most frequent first), trial_id (the
+        first). Failures first, then by number. Empty if no trial diverged or failed.
     """
     wrong = rows.trials[rows.trials["status"].isin((DIVERGED, FAILED))]
     named = labels(rows.trials).reindex(wrong.index)

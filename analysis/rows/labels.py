@@ -21,25 +21,25 @@ TERMS = {
     "weight_clipping": "WC",
     "gradient_clipping": "GC",
 }
-"""Parts of a method's name -> the paper's abbreviations (its Figures 1 and 2) and ours. Other parts are written out."""
+"""Abbreviations of the parts of a method's name, from the paper (Figures 1 and 2) or ours. Other parts are spelled out."""
 
 
 PAPER_ORDER = ("W/O", "GP", "GP 5", "DR", "SN", "LN", "BN", "L2")
 """Labels in the order of the paper's Figure 1."""
 
 HYPERPARAMETER_LABELS = {"learning_rate": "lr", "beta1": "β1", "beta2": "β2", "n_dis": "n_dis", "penalty_weight": "λ"}
-"""As `setting` writes them."""
+"""The names that `analysis.frames.methods.top.setting` writes."""
 
 
 HYPERPARAMETERS_IN_WORDS = "lr: learning rate, β1, β2: Adam's, n_dis: updates of D per update of G, λ: penalty weight"
 
 
 CONTEXT = ", "
-"""Between a label and what tells its trials from others of the same method (`SN, resnet19`)."""
+"""Separates a method's label from the context that distinguishes it, such as the architecture (`SN, resnet19`)."""
 
 
 def method_label(name: str) -> str:
-    """The label of a method's name (`study.core.trial.Method.name`); generated where parts of it are not in TERMS.
+    """The label of a method's name (`study.core.trial.Method.name`); parts that are not in TERMS are spelled out.
 
     >>> method_label("least_squares+spectral_norm"), method_label("none[power_iterations=2]"), method_label("my_loss")
     ('LS+SN', 'W/O [power_iterations=2]', 'my loss')
@@ -50,7 +50,7 @@ def method_label(name: str) -> str:
 
 
 def abbreviations(names: Iterable[str]) -> str:
-    """What the abbreviations in these methods' labels stand for.
+    """The meaning of the abbreviations in these methods' labels.
 
     >>> abbreviations(["none", "spectral_norm", "spectral_norm+gradient_penalty"])
     'W/O: none, GP: gradient_penalty, SN: spectral_norm'
@@ -60,7 +60,7 @@ def abbreviations(names: Iterable[str]) -> str:
 
 
 def in_words(name: str) -> str:
-    """A name without underscores, but for n_dis, which is written so everywhere.
+    """A name with spaces instead of underscores, except n_dis, which keeps its underscore everywhere.
 
     >>> in_words("discriminator_steps"), in_words("n_dis")
     ('discriminator steps', 'n_dis')

@@ -1,4 +1,4 @@
-"""From a results folder or parquet files to rows that may be compared with each other."""
+"""Load the rows of a results folder or of parquet files, and select those that are comparable."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ SINGLE = {
     "dataset_sha256": ("--images HASH", "versions of its images"),
     "precision": ("--precision NAME", "precisions of training"),
 }
-"""What rows of one dataset have in common to be compared, with the option that chooses and in words."""
+"""Columns that must be equal in all rows of a dataset: the option that selects a value, and the name in errors."""
 OUTCOME = ["status", "best_frechet_distance", "final_frechet_distance", "dataset_sha256"]
 
 
@@ -33,18 +33,18 @@ def load(path: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """All trials of one or many results folders or parquet files, unfinished studies included.
 
     Args:
-        path: a results folder (its trials.parquet and the parts not yet merged into it), a parquet file of the same
-            schema, or several of either; each a path or an address such as s3://bucket/study.
+        path: a results folder (its trials.parquet and the parts that are not yet merged into it), a parquet file of the
+            same schema, or several of either; each a path or a URL such as s3://bucket/study.
 
     Returns:
-        One row per (trial_id, protocol_id) with the columns of trials.parquet; of two rows for one key the first
-        stays, but a failed or stopped one gives way to what came later. Where both had ended, with other outcomes, a
-        warning counts them.
+        One row per (trial_id, protocol_id) with the columns of trials.parquet. If there are two rows for one key, the
+        first is kept, unless it failed or was stopped; then the later one is kept. A warning counts the keys with two
+        different final outcomes.
 
     Raises:
-        InputError: nothing there, or no trials in it; rows of a newer schema, an unknown status, an empty cell where
-            there must be none, a negative distance.
-        DamagedFile: a file that is cut short or of another schema; nothing is touched.
+        InputError: the path does not exist or has no trials; rows have a newer schema, an unknown status, an empty cell
+            in a required column, or a negative distance.
+        DamagedFile: a file is truncated or has another schema. The file is not changed.
     """
     paths = [path] if isinstance(path, str | Path | UPath) else list(path)
     if not paths:
@@ -55,7 +55,7 @@ def load(path: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
 
 def _one_outcome(rows: pd.DataFrame) -> pd.DataFrame:
-    """The row that counts of each trial under each protocol."""
+    """One row per trial and protocol; see `load`."""
     keys = list(KEYS["trials"])
     if not rows.duplicated(keys).any():
         return rows
@@ -66,23 +66,23 @@ def _one_outcome(rows: pd.DataFrame) -> pd.DataFrame:
     if len(contradicted):
         first = contradicted["trial_id"].iloc[0]
         warnings.warn(
-            f"{len(contradicted)} trials stand twice, with different outcomes ({first} is one); of each the row that "
-            "was read first is kept.",
+            f"{len(contradicted)} trials occur twice with different outcomes (for example {first}); the row that was read "
+            "first is kept.",
             stacklevel=3,
         )
     return preferred.drop_duplicates(keys).sort_index().reset_index(drop=True)
 
 
 def load_checkpoints(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """All scored checkpoints of a results folder, parts included, or those beside a parquet file of trials.
+    """All scored checkpoints of a results folder, parts included, or of the folder of a parquet file of trials.
 
     Args:
         path: a results folder, or a parquet file in a folder with an evaluations.parquet.
-        columns: beside the three that name a checkpoint and its frechet_distance; all where None. The fewer the sooner.
+        columns: columns to read in addition to the key and frechet_distance; None: all. Fewer columns load faster.
 
     Returns:
-        One row per (trial_id, discriminator_step, protocol_id) with the columns of evaluations.parquet; those of a
-        trial are all of the one outcome that `load` shows. Empty where there are none.
+        One row per (trial_id, discriminator_step, protocol_id) with the columns of evaluations.parquet; all rows of a
+        trial belong to the outcome that `load` keeps. Empty if there are none.
 
     Raises:
         InputError, DamagedFile: as `load`.
@@ -107,18 +107,18 @@ def load_checkpoints(path: str | Path, columns: Sequence[str] | None = None) -> 
 
 
 def _checkpoint_frame(table: pa.Table) -> pd.DataFrame:
-    """The rows; lists stay Arrow's, since an array object for each would take more memory than all else."""
+    """The rows as a frame; lists stay Arrow arrays, since one numpy array per list would need most of the memory."""
     lists = {field.type: pd.ArrowDtype(field.type) for field in table.schema if pa.types.is_list(field.type)}
     frame: pd.DataFrame = table.to_pandas(types_mapper=lists.get)
     return frame
 
 
 def positions(checkpoints: pd.DataFrame, trials: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """[checkpoints]: in which row of `trials`, from 0, the trial of each checkpoint stands; -1 where it is in none.
+    """[checkpoints]: the row of `trials` (from 0) that each checkpoint belongs to; -1 if there is none.
 
     Args:
-        checkpoints: trial_id and protocol_id, of which each pair may come often.
-        trials: the same columns, of which each pair comes once.
+        checkpoints: with trial_id and protocol_id; pairs may repeat.
+        trials: with the same columns; each pair occurs once.
     """
     of_each, among = (
         pc.binary_join_element_wise(*(pa.array(frame[key], pa.string()) for key in KEYS["trials"]), " ")
@@ -137,19 +137,19 @@ def select(
     images: str | None = None,
     precision: str | None = None,
 ) -> pd.DataFrame:
-    """The rows of the named datasets and metric protocols, proven comparable within each dataset.
+    """The rows of the given datasets and metric protocols, checked to be comparable within each dataset.
 
     Args:
         frame: rows of `load`.
-        dataset: one name or several; all of them where None. Each dataset is a facet of figures.
-        protocol: one protocol id or several; needed where a dataset has scores under more than one.
-        semantics: only rows of this version of what training means; needed where a dataset has several.
-        images: only rows of the dataset whose hash (dataset_sha256) begins so; needed where it has several.
-        precision: only rows of trials that were trained in it; needed where a dataset has several.
+        dataset: one name or several; None: all. Each dataset is a facet of figures.
+        protocol: one protocol id or several; required if a dataset has scores under more than one.
+        semantics: only rows of this version of the training semantics; required if a dataset has several.
+        images: only rows whose dataset_sha256 starts with this prefix; required if a dataset has several.
+        precision: only rows of trials trained with this precision; required if a dataset has several.
 
     Raises:
-        InputError: no row of what was asked for; two protocols, two semantics or precisions of training or two versions
-            of the images (dataset_sha256) within one dataset. The message lists the groups.
+        InputError: no row matches, or a dataset has several protocols, semantics or precisions of training, or versions
+            of the images (dataset_sha256). The message lists the groups.
     """
     for option, column, wanted in (("--dataset", "dataset", dataset), ("--protocol", "protocol_id", protocol)):
         if wanted is None:
@@ -162,10 +162,10 @@ def select(
     for column, given in (("semantics", semantics), ("dataset_sha256", images), ("precision", precision)):
         if given is not None:
             texts = frame[column].astype(str)
-            alike = texts.str.startswith(str(given)) if column == "dataset_sha256" else texts == str(given)
-            if not alike.any():
+            matching = texts.str.startswith(str(given)) if column == "dataset_sha256" else texts == str(given)
+            if not matching.any():
                 raise unknown(SINGLE[column][0].split()[0], str(given), texts.unique())
-            frame = frame[alike]
+            frame = frame[matching]
     if frame.empty:
         raise InputError("select: the frame holds no trials.")
     kinds = frame.groupby("dataset")[["protocol_id", *SINGLE]].nunique()
@@ -175,7 +175,7 @@ def select(
 
 
 def describe_protocol(row: "pd.Series[Any]") -> str:
-    """What a reader must know of the metric protocol of a row: extractor, numbers of images, and what is unusual."""
+    """The metric protocol of a row in words: extractor, numbers of images, and deviations from the default."""
     split = "" if row["split"] == "test" else f" ({row['split']} split)"
     rounded = ", rounded to uint8" if row["quantize"] else ""
     rough = ", bf16 features" if row["feature_precision"] == BFLOAT16 else ""
@@ -183,14 +183,14 @@ def describe_protocol(row: "pd.Series[Any]") -> str:
 
 
 def _refuse_mixture(dataset: str, rows: pd.DataFrame) -> None:
-    """Raise InputError where rows of one dataset were not trained on, trained as, or scored by the same."""
+    """Raise InputError if the rows of one dataset differ in protocol, semantics, images or precision."""
     if rows["protocol_id"].nunique() > 1:
         groups = [
             f"{protocol} ({describe_protocol(group.iloc[0])}): {len(group)} rows"
             for protocol, group in rows.groupby("protocol_id")
         ]
         raise InputError(
-            f"{dataset} is scored under {len(groups)} metric protocols, which are never mixed: {'; '.join(groups)}. "
+            f"{dataset} is scored under {len(groups)} metric protocols, which cannot be mixed: {'; '.join(groups)}. "
             'Choose one with `--protocol ID`, in Python with protocol="ID".'
         )
     for column, (option, words) in SINGLE.items():
@@ -198,7 +198,7 @@ def _refuse_mixture(dataset: str, rows: pd.DataFrame) -> None:
         if len(sizes) > 1:
             groups = [f"{column} {value}: {size} rows" for value, size in sizes.items()]
             raise InputError(
-                f"{dataset} has rows of {len(groups)} {words}, which are never mixed: {'; '.join(groups)}. "
+                f"{dataset} has rows of {len(groups)} {words}, which cannot be mixed: {'; '.join(groups)}. "
                 f"Choose one with `{option}`."
             )
 
@@ -209,13 +209,13 @@ def _read(path: Path) -> pa.Table:
     elif exists(path):
         table = read_file(path, "trials")
     else:
-        raise InputError(f"{path}: no such file; `study run grid --results DIR` makes DIR/trials.parquet.")
+        raise InputError(f"{path}: no such file; `study run grid --results DIR` writes DIR/trials.parquet.")
     if not table.num_rows:
-        raise InputError(f"{path}: nothing has been run there; `study run grid --results DIR` does it.")
+        raise InputError(f"{path}: no trials; run some with `study run grid --results DIR`.")
     return table
 
 
 def _read_folder(folder: Path) -> pa.Table:
-    """Parts first: a study that runs meanwhile moves them into the table, and a row seen twice is kept once."""
+    """Read parts before the table: a running study merges parts into the table, and duplicates are removed later."""
     parts = pa.Table.from_pylist([row for _, row, _ in read_parts(folder)], schema=TRIALS)
     return pa.concat_tables([load_table(folder, "trials"), checked(folder / "parts", "trials", parts)])

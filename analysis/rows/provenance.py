@@ -1,4 +1,4 @@
-"""Under what scores were taken, and by what, where and when trials were run."""
+"""The metric protocols of the scores; the versions, machines and times of the trials."""
 
 import pandas as pd
 
@@ -22,10 +22,10 @@ RUN = ("study_version", "code_revision", "semantics", "torch", "python", "host",
 
 
 def protocols(rows: Rows) -> pd.DataFrame:
-    """The metric protocols of the folder, each as often as datasets are scored under it.
+    """The metric protocols of the folder, one row per protocol and dataset.
 
     Returns:
-        dataset, protocol_id, shown (whether these are the rows that figures and tables show), trials (rows under it),
+        dataset, protocol_id, shown (whether figures and tables show these rows), trials (number of rows),
         score_label, and the fields of the protocol.
     """
     keys = ["dataset", "protocol_id"]
@@ -38,10 +38,10 @@ def protocols(rows: Rows) -> pd.DataFrame:
 
 
 def provenance(rows: Rows) -> pd.DataFrame:
-    """By what trials were run: each value of each field, with the number of rows that have it.
+    """Images, versions and machines of the trials: each value of each field, with its number of rows.
 
     Returns:
-        field, value (text; "not recorded" where a row has none), trials; the images first (dataset and
+        field, value (text; "not recorded" if empty), trials; the images first (dataset and
         dataset_sha256), then versions and machines.
     """
     trials = rows.trials
@@ -49,18 +49,18 @@ def provenance(rows: Rows) -> pd.DataFrame:
     source = trials["source"].fillna("training")
     continued = source.str.startswith("continued from ")
     trials = trials.assign(source=source.where(~continued, "continued from a shorter trial"))
-    told = {name: trials[name].astype(object).fillna("not recorded").value_counts() for name in RUN}
+    values = {name: trials[name].astype(object).fillna("not recorded").value_counts() for name in RUN}
     return pd.DataFrame(
         [
             {"field": field, "value": str(value), "trials": int(count)}
-            for field, counts in {"images": images, **told}.items()
+            for field, counts in {"images": images, **values}.items()
             for value, count in counts.items()
         ]
     )
 
 
 def times(rows: Rows) -> dict[str, object]:
-    """started, ended (timestamps; NaT where none is known), training_seconds and scoring_seconds in all."""
+    """started, ended (timestamps; NaT if unknown), total training_seconds and scoring_seconds."""
     trials = rows.trials
     return {
         "started": trials["started_at"].min(),

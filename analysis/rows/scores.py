@@ -1,4 +1,4 @@
-"""Which score stands for a trial, what is pooled, and what each pool is called."""
+"""The score of a trial, pools of scores, and the label of each pool."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +12,20 @@ from study.core.trial import Training, field_names
 from study.storage.schema import FINISHED, STOPPED
 
 SPLIT_BY_N_DIS = ("gradient_penalty",)
-"""Penalties whose methods are one box per n_dis, as GP and GP5 in the paper's Figure 1. All others pool their n_dis;
-of the paper's other boxes it is not known whether they do, or show n_dis 1 only."""
+"""Penalties with one pool per n_dis, as GP and GP5 in the paper's Figure 1. All other methods pool their n_dis; it is
+not known whether the paper's other boxes do so, or show n_dis 1 only."""
 HYPERPARAMETERS = ("learning_rate", "beta1", "beta2", "n_dis", "penalty_weight")
 CELL = ("dataset", "method", "architecture", "options", *field_names(Training))
-"""What trials of one recipe have in common: all but hyperparameters and seed."""
+"""Columns that identify a method and its training: everything but hyperparameters and seed."""
 SETTING = (*CELL, *HYPERPARAMETERS)
-"""What trials have in common that differ in nothing but their seed."""
+"""Columns that identify a setting: everything but the seed."""
 LABELLED = ("dataset", "method", "penalty", "n_dis", "architecture", *field_names(Training))
-"""What `labels` goes by."""
+"""Columns that `labels` uses."""
 
 
 @dataclass(frozen=True)
 class SelectionRule:
-    """Which of a trial's scores stands for the trial."""
+    """Which of a trial's scores is the score of the trial."""
 
     name: str
     column: str
@@ -33,14 +33,14 @@ class SelectionRule:
 
 
 BEST = SelectionRule("best", "best_frechet_distance", "best scored checkpoint")
-"""As the study scored: the lowest score over a trial's checkpoints (LIKELY also in its figures)."""
+"""As in the study: the lowest score over a trial's checkpoints (LIKELY also in its figures)."""
 FINAL = SelectionRule("final", "final_frechet_distance", "final score")
 RULES = {rule.name: rule for rule in (BEST, FINAL)}
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What counts as one in n: every training, or every setting by the median over its seeds."""
+    """The unit that is counted in n: each training, or each setting with the median over its seeds."""
 
     name: str
     words: str
@@ -48,21 +48,21 @@ class Pool:
 
 TRAININGS = Pool("trainings", "trainings, each seed of a setting for itself")
 SETTINGS = Pool("settings", "settings, each by its median over seeds")
-"""As the paper reports its fixed grid (section 3); the seeds without a score rank last within a setting."""
+"""As the paper reports its fixed grid (section 3); seeds without a score rank last within a setting."""
 POOLS = {pool.name: pool for pool in (TRAININGS, SETTINGS)}
 
 
 def scored(frame: pd.DataFrame, rule: SelectionRule = BEST, pool: Pool = TRAININGS) -> pd.DataFrame:
     """The trials that count, each with its score and the label of its method.
 
-    Diverged and failed trials, and finished ones without a finite score, stay and have none: they rank last and count
-    in every denominator. Stopped trials are left out: they have no score because others did better.
+    Diverged and failed trials, and finished trials without a finite score, are kept without a score: they rank last and
+    count in every denominator. Stopped trials are excluded: they have no score because other trials did better.
 
     Args:
         frame: rows of `select`.
-        rule: which of its scores stands for a trial.
-        pool: SETTINGS makes one row of all seeds of a setting, with the median of their scores (none where that falls
-            on a seed without one) and the other columns of the seed nearest to it.
+        rule: which score of a trial counts.
+        pool: SETTINGS merges all seeds of a setting into one row, with the median of their scores (NaN if the median
+            falls on a seed without a score) and the other columns of the seed nearest to it.
 
     Returns:
         The rows with method_label, score (NaN: none), seeds (trainings in the row), rule and pool (in words).
@@ -77,7 +77,7 @@ def scored(frame: pd.DataFrame, rule: SelectionRule = BEST, pool: Pool = TRAININ
 
 
 def _settings(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per setting: that of the seed nearest to the median, with the median for its score."""
+    """One row per setting: the row of the seed nearest to the median, with the median as its score."""
     which = rows.groupby(list(SETTING), dropna=False, sort=False).ngroup()
     ranked = pd.DataFrame({"which": which, "score": rows["score"].fillna(np.inf), "trial_id": rows["trial_id"]})
     ranked = ranked.sort_values(["which", "score", "trial_id"])
@@ -89,9 +89,9 @@ def _settings(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def labels(frame: pd.DataFrame) -> "pd.Series[str]":
-    """The label of each row's method: what is pooled under it are hyperparameters and seeds, and nothing else.
+    """The label of each row's method; trials with the same label differ only in hyperparameters and seed.
 
-    Where trials of one dataset differ in architecture or training, their labels say in what (`with_context`).
+    If trials of one dataset differ in architecture or training, the labels contain the difference (`with_context`).
     """
     named = frame["method"].map({name: method_label(name) for name in frame["method"].unique()})
     split = frame["penalty"].isin(SPLIT_BY_N_DIS) & (frame["n_dis"] != 1)
@@ -132,6 +132,6 @@ def pools(rows: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def check_fraction(fraction: float) -> None:
-    """Raise InputError unless a share of trials is in (0, 1]."""
+    """Raise InputError unless a fraction of trials is in (0, 1]."""
     if not 0 < fraction <= 1:
-        raise InputError(f"fraction {fraction:g}: must be above 0 and at most 1; the paper takes 0.05.")
+        raise InputError(f"fraction {fraction:g}: must be above 0 and at most 1; the paper uses 0.05.")

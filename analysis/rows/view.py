@@ -1,4 +1,4 @@
-"""What all analyses of a results folder start from: its rows, and how they are to be looked at."""
+"""`Rows`: the trials of a study with the options of the analysis; the input of figures, tables and claims."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,25 +22,25 @@ CURVES = (
     *("frechet_distance", "kernel_distance", "sigmas", "sigma_product"),
     *("gradient_norm_train", "gradient_norm_fake", "gradient_norm_between"),
 )
-"""What figures and tables need of each checkpoint."""
+"""Columns of checkpoints that figures and tables use."""
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """The rows of a study, and how scores are chosen, pooled and compared.
+    """The rows of a study, and how scores are selected, pooled and compared.
 
     Attributes:
-        trials: of `select`: one protocol per dataset.
-        everything: of `load`: all protocols.
-        members: of memberships.parquet; empty where there is none.
-        folder: the results folder, or that of a parquet file of trials with others of the study beside it; None where
-            the file stands alone.
+        trials: rows of `select`, with one protocol per dataset.
+        everything: rows of `load`, with all protocols.
+        members: rows of memberships.parquet; empty if there is no such file.
+        folder: the results folder, or the folder of a parquet file of trials if it has other tables of the study; else
+            None.
         rule, pool: as `scored`.
         fraction: the share of a method's trials that counts as its best, in (0, 1].
-        level: of intervals.
-        seed: of what is resampled.
+        level: confidence level of intervals, in (0, 1).
+        seed: seed of resampling.
     """
 
     trials: pd.DataFrame
@@ -55,12 +55,12 @@ class Rows:
 
     @cached_property
     def scored(self) -> pd.DataFrame:
-        """The trials that count, with label and score."""
+        """The trials that count, with label and score; see `analysis.rows.scores.scored`."""
         return scored(self.trials, self.rule, self.pool)
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:
-        """The scored checkpoints of the trials, with CURVES; empty where there are none beside them."""
+        """The scored checkpoints of the trials, with the columns of CURVES; empty if there are none."""
         if self.folder is None:
             empty: pd.DataFrame = EVALUATIONS.empty_table().to_pandas()
             return empty
@@ -70,53 +70,53 @@ class Rows:
 
     @cached_property
     def adaptive(self) -> "pd.Series[bool]":
-        """Of the trials: whether they are only there for the scores of others, so that they are not exchangeable.
+        """[trials]: whether a trial was selected by the scores of other trials, so that it is not exchangeable.
 
-        Bayesian searches propose such trials, and spaces that repeat the best settings (`SearchSpace.choose`).
+        Bayesian searches propose such trials, and so do spaces that repeat the best settings (`SearchSpace.choose`).
         """
         proposed = self.members["space"].isin([BO, *(space.name for space in spaces().values() if space.choose)])
         own, others = self.members["trial_id"][proposed].unique(), self.members["trial_id"][~proposed]
-        # what is looked for is the costly side of isin, so that it is kept small
+        # the argument of isin determines its cost, so it is kept small
         return self.trials["trial_id"].isin(own) & ~self.trials["trial_id"].isin(others[others.isin(own)])
 
     @cached_property
     def without_adaptive(self) -> "Rows":
-        """The rows without the `adaptive` ones, for what they cannot show; a dataset that has no others keeps them."""
+        """The rows without the `adaptive` trials; a dataset that has only such trials keeps them."""
         alone = self.adaptive.groupby(self.trials["dataset"]).transform("all")
         kept = self.trials[~self.adaptive | alone]
         return self if len(kept) == len(self.trials) else replace(self, trials=kept.reset_index(drop=True))
 
     @cached_property
-    def made(self) -> dict[Any, Any]:
-        """What functions that are wrapped in `computed_once` have made of these rows."""
+    def cache(self) -> dict[Any, Any]:
+        """Results of the functions decorated with `computed_once`, by function."""
         return {}
 
     @cached_property
     def score_names(self) -> dict[str, str]:
-        """What the score of each dataset may be called."""
+        """The name of the score by dataset, such as FID."""
         first = self.trials.drop_duplicates("dataset")
         return {str(row["dataset"]): score_label(row) for _, row in first.iterrows()}
 
     def with_score_label(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table with score_label, what the score of each row's dataset may be called."""
+        """The table with the column score_label: the name of the score of the row's dataset."""
         return table.assign(score_label=table["dataset"].map(self.score_names))
 
     def rng(self) -> np.random.Generator:
-        """A fresh stream of random numbers, the same each time, so that no result depends on what was asked before."""
+        """A new generator with the same seed each time, so that no result depends on earlier calls."""
         return np.random.default_rng(self.seed)
 
 
-def computed_once(work: Callable[[Rows], Made]) -> Callable[[Rows], Made]:
-    """The function, computed once for the same rows, since several figures and tables show what it makes."""
+def computed_once(work: Callable[[Rows], Result]) -> Callable[[Rows], Result]:
+    """Decorator: cache the result per `Rows`, since several figures and tables use it."""
 
     @wraps(work)
-    def kept(rows: Rows) -> Made:
-        if work not in rows.made:
-            rows.made[work] = work(rows)
-        made: Made = rows.made[work]
-        return made
+    def cached(rows: Rows) -> Result:
+        if work not in rows.cache:
+            rows.cache[work] = work(rows)
+        result: Result = rows.cache[work]
+        return result
 
-    return kept
+    return cached
 
 
 def open_rows(
@@ -133,14 +133,14 @@ def open_rows(
     """The rows of a results folder or a parquet file of trials. Works on a study that is still running.
 
     Args:
-        path: a results folder, or a parquet file of trials; an evaluations.parquet or memberships.parquet beside it is
-            read as well. A path or an address.
-        space: only trials that belong to one of these search spaces, by memberships.parquet.
+        path: a results folder, or a parquet file of trials (evaluations.parquet and memberships.parquet in its folder
+            are read as well); a path or a URL.
+        space: only trials that belong to one of these search spaces, according to memberships.parquet.
         dataset, protocol, semantics, images, precision: as `select`.
-        how: of `Rows`: rule, pool, fraction, level, seed.
+        how: attributes of `Rows`: rule, pool, fraction, level, seed.
 
     Raises:
-        InputError, DamagedFile: as `load` and `select`; and a space to which no trial there belongs.
+        InputError, DamagedFile: as `load` and `select`; also if no trial belongs to a space.
     """
     path = place(path)
     everything = load(path)
@@ -148,13 +148,13 @@ def open_rows(
     members = (load_table(folder, "memberships") if folder else MEMBERSHIPS.empty_table()).to_pandas()
     if space is not None:
         everything, members = _of_spaces(everything, members, [space] if isinstance(space, str) else list(space))
-    asked = {"semantics": semantics, "images": images, "precision": precision}
-    trials = select(everything, dataset=dataset, protocol=protocol, **asked)  # type: ignore[arg-type]
+    filters = {"semantics": semantics, "images": images, "precision": precision}
+    trials = select(everything, dataset=dataset, protocol=protocol, **filters)  # type: ignore[arg-type]
     return Rows(trials=trials, everything=everything, members=members, folder=folder, **how)  # type: ignore[arg-type]
 
 
 def _of_spaces(everything: pd.DataFrame, members: pd.DataFrame, spaces: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows and memberships of these spaces alone."""
+    """The rows and memberships of these spaces only."""
     known = members["space"][members["trial_id"].isin(everything["trial_id"])].unique()
     for name in spaces:
         if name not in known:
@@ -164,7 +164,7 @@ def _of_spaces(everything: pd.DataFrame, members: pd.DataFrame, spaces: list[str
 
 
 def _folder(path: Path) -> Path | None:
-    """The results folder of what was given; None of a parquet file that stands alone."""
+    """The results folder of a path; None for a parquet file without other tables in its folder."""
     if is_folder(path):
         return path
     beside = any(exists(path.with_name(f"{name}.parquet")) for name in ("evaluations", "memberships"))
@@ -172,4 +172,4 @@ def _folder(path: Path) -> Path | None:
 
 
 class NotEnough(Exception):  # noqa: N818
-    """The rows hold nothing for a figure or table to show; the message says what it would take, as one sentence."""
+    """There are not enough rows for a figure or table; the message is one sentence that says what is needed."""

@@ -4,7 +4,7 @@ import math
 
 
 def number(value: float) -> str:
-    """A score with two decimals, or three digits below 1; a dash where there is none.
+    """A score with two decimals, or three digits below 1; a dash for a missing one.
 
     >>> number(41.499), number(0.01234), number(float("nan"))
     ('41.50', '0.0123', '-')
@@ -15,7 +15,7 @@ def number(value: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """An interval of scores; an end that is not bounded is an infinity, and two of them are a dash.
+    """An interval of scores; an unbounded end is inf, and a dash means that both ends are unbounded.
 
     >>> interval(1.5, 20), interval(float("-inf"), 20), interval(float("-inf"), float("inf"))
     ('[1.50, 20.00]', '[-inf, 20.00]', '-')
@@ -26,7 +26,7 @@ def interval(low: float, high: float) -> str:
 
 
 def percent(change: float) -> str:
-    """A relative change; an infinity where a training without a score is met, a dash where there is none.
+    """A relative change in per cent; infinite if a training has no score, a dash for a missing change.
 
     >>> percent(0.1234), percent(-2), percent(float("inf"))
     ('+12.3 %', '-200.0 %', 'inf')
@@ -35,7 +35,7 @@ def percent(change: float) -> str:
 
 
 def percents(low: float, high: float, *, sign: bool = True) -> str:
-    """An interval of relative changes, or of shares without a `sign`; two open ends are a dash.
+    """An interval of relative changes (with `sign`) or of shares; a dash if both ends are unbounded.
 
     >>> percents(-0.2, 0.05), percents(0.1, float("inf"), sign=False)
     ('[-20.0, +5.0] %', '[10.0, inf] %')
@@ -47,7 +47,7 @@ def percents(low: float, high: float, *, sign: bool = True) -> str:
 
 
 def bounded(value: str, ends: str) -> str:
-    """A value with its interval, where each is known.
+    """A value with its interval; parts that are unknown (a dash) are left out.
 
     >>> bounded("1.50", "[1.20, 1.90]"), bounded("1.50", "-"), bounded("-", "-")
     ('1.50 [1.20, 1.90]', '1.50', '-')
@@ -56,7 +56,7 @@ def bounded(value: str, ends: str) -> str:
 
 
 def count(value: float) -> str:
-    """A whole number; a dash where there is none.
+    """An integer; a dash for a missing one.
 
     >>> count(1200), count(float("nan"))
     ('1,200', '-')

@@ -1,10 +1,10 @@
-"""Intervals whose coverage is known: for quantiles, differences, shares, and one sample being better than another.
+"""Intervals with known coverage: for quantiles, differences, proportions, and the probability of improvement.
 
-What is resampled, or rather repeated: trainings, each a draw of a setting and a seed. The quantile of a method's scores
-is bounded by order statistics, whose coverage is exact for any law of the scores. Where the settings are those of a
-fixed grid and only seeds are drawn, the number of scores below a value is a sum of unequal Bernoulli draws, which
-scatters less than a binomial (Hoeffding, 1956), so that the intervals are then conservative. The plain bootstrap of the
-median of the best 5 % is not used: its lower end can only be a score that was seen, and it covers far less than it says
+The sampling unit is the training: one draw of a setting and a seed. The quantile of a method's scores is bounded by
+order statistics, whose coverage is exact for any distribution of the scores. If the settings are those of a fixed grid
+and only seeds are drawn, the number of scores below a value is a sum of unequal Bernoulli draws, which varies less than
+a binomial variable (Hoeffding, 1956), so the intervals are conservative. The plain bootstrap of the median of the best
+5 % is not used: its lower end can only be an observed score, and its coverage is far below its level
 (`tests/benchmarks/coverage.py` shows both).
 """
 
@@ -21,27 +21,27 @@ from study.core.errors import InputError
 Interval = tuple[float, float]
 Array = npt.NDArray[Any]
 ROUNDING = 1e-9
-"""Chances are equal within this; so `quantile_interval` has both ends at the very fraction of `resolved_fraction`."""
+"""Tolerance for probabilities, so that `quantile_interval` has both ends exactly at `resolved_fraction`."""
 
 
 def ranked(scores: Any) -> Array:
-    """The scores in ascending order, those that are missing or not finite as inf at the end: they rank last."""
+    """The scores in ascending order; missing and non-finite scores are inf and rank last."""
     values = np.asarray(scores, dtype=float)
     return np.sort(np.where(np.isfinite(values), values, math.inf))
 
 
 def quantile_interval(scores: Any, q: float, level: float = 0.95) -> Interval:
-    """The interval between two order statistics that holds the q-quantile of the law of the scores.
+    """A confidence interval for the q-quantile of the distribution of the scores, between two order statistics.
 
-    It covers with at least `level` whatever that law (Hahn and Meeker, 1991, section 5.2).
+    Its coverage is at least `level` for any distribution (Hahn and Meeker, 1991, section 5.2).
 
     Args:
         scores: [n]; NaN and inf rank last.
         q: in (0, 1).
-        level: in (0, 1); each side errs with at most half of the rest.
+        level: in (0, 1); the error on each side is at most (1 - level) / 2.
 
     Returns:
-        (low, high); -inf or inf where n is too small for an end, or where the end falls on a trial without a score.
+        (low, high); an end is -inf or inf if n is too small, or if it falls on a trial without a score.
 
     >>> quantile_interval(range(1, 21), 0.5)
     (6.0, 15.0)
@@ -51,16 +51,18 @@ def quantile_interval(scores: Any, q: float, level: float = 0.95) -> Interval:
         raise InputError(f"q {q:g}: must be between 0 and 1.")
     values, side = ranked(scores), (1 - level) / 2 * (1 + ROUNDING)
     n = len(values)
-    far = math.sqrt(n * math.log(1 / side) / 2) + 1  # no count is further from the mean with `side` (Hoeffding, 1963)
+    far = (
+        math.sqrt(n * math.log(1 / side) / 2) + 1
+    )  # counts further from the mean have probability < `side` (Hoeffding, 1963)
     first = max(0, math.floor(n * q - far))
     i = np.arange(first, min(n, math.ceil(n * q + far)) + 1)
-    low = first + int((stats.binom.cdf(i, n, q) <= side).sum())  # the low-th exceeds the quantile with at most `side`
-    high = first + int((stats.binom.sf(i, n, q) > side).sum()) + 1  # the high-th lies below it with at most `side`
+    low = first + int((stats.binom.cdf(i, n, q) <= side).sum())  # P(low-th score > quantile) <= side
+    high = first + int((stats.binom.sf(i, n, q) > side).sum()) + 1  # P(high-th score < quantile) <= side
     return (float(values[low - 1]) if low else -math.inf), (float(values[high - 1]) if high <= n else math.inf)
 
 
 def least_quantile(n: int, level: float = 0.95) -> float:
-    """The least q for which `quantile_interval` has a lower end with n scores; 146 scores are needed for 0.025.
+    """The smallest q for which `quantile_interval` has a finite lower end with n scores; q = 0.025 needs 146 scores.
 
     >>> least_quantile(146) <= 0.025 < least_quantile(145)
     True
@@ -70,24 +72,24 @@ def least_quantile(n: int, level: float = 0.95) -> float:
 
 
 def resolved_fraction(n: int, fraction: float = 0.05, level: float = 0.95) -> float | None:
-    """The fraction nearest to the wanted one, from above, whose median has an interval in a pool of n trainings.
+    """The smallest fraction >= `fraction` whose median has an interval in a pool of n trainings.
 
-    The median of the best `fraction` is the quantile at fraction / 2. None where no fraction has an interval, below six
-    trainings at 95 %.
+    The median of the best `fraction` is the quantile at fraction / 2. None if no fraction has an interval (fewer than
+    six trainings at 95 %).
 
     >>> [round(resolved_fraction(n), 3) for n in (12, 24, 60, 264)], resolved_fraction(5)
     ([0.529, 0.285, 0.119, 0.05], None)
     """
-    wanted = max(fraction, 2 * least_quantile(n, level))
-    return min(wanted, 1.0) if wanted <= 1 else None
+    resolved = max(fraction, 2 * least_quantile(n, level))
+    return min(resolved, 1.0) if resolved <= 1 else None
 
 
 def difference_interval(a: float, of_a: Interval, b: float, of_b: Interval) -> Interval:
     """An interval for a - b from those of two independent quantities (MOVER: Zou and Donner, 2008, equation 4).
 
-    For estimates that scatter as smoothly as a mean does. Not for quantiles, which jump where a method collapses: there
-    it covers as little as 74 % at 95 (`tests/benchmarks/coverage.py`); `analysis.statistics.quantile_bounds` is for those.
-    An end is infinite where it leans on one that is.
+    For estimates that vary smoothly, such as means. Not for quantiles, which jump if a method collapses: the coverage
+    can then be 74 % instead of 95 % (`tests/benchmarks/coverage.py`); use `analysis.statistics.quantile_bounds` instead.
+    An end is infinite if it depends on an infinite end.
     """
     if not (math.isfinite(a) and math.isfinite(b)):
         return -math.inf, math.inf
@@ -97,7 +99,7 @@ def difference_interval(a: float, of_a: Interval, b: float, of_b: Interval) -> I
 
 
 def share_interval(count: int, n: int, level: float = 0.95) -> Interval:
-    """The interval of Clopper and Pearson (1934) for a share of which `count` of n were seen; covers at least `level`.
+    """The Clopper-Pearson (1934) interval for a proportion, with `count` successes of n; coverage at least `level`.
 
     >>> [round(end, 4) for end in share_interval(0, 10)]
     [0.0, 0.3085]
@@ -109,9 +111,9 @@ def share_interval(count: int, n: int, level: float = 0.95) -> Interval:
 
 
 def improvement(a: Any, b: Any) -> float:
-    """P(a training of `a` scores lower than one of `b`), ties and pairs without any score as one half.
+    """P(a training of `a` scores lower than one of `b`); ties and pairs without any score count one half.
 
-    The Mann-Whitney statistic over the number of pairs; a score that is missing is worse than any.
+    The Mann-Whitney statistic divided by the number of pairs; missing scores rank last.
 
     >>> improvement([1, 2, 5], [3, 4])
     0.6666666666666667
@@ -125,7 +127,7 @@ def improvement(a: Any, b: Any) -> float:
 
 
 def improvement_interval(probability: float, n_a: int, n_b: int, level: float = 0.95) -> Interval:
-    """The score-type interval for `improvement` (Newcombe, 2006, part 2, method 5); of use at 0 and 1 as well."""
+    """The score-type interval for `improvement` (Newcombe, 2006, part 2, method 5); also valid at 0 and 1."""
     check_level(level)
     if not math.isfinite(probability):
         return 0.0, 1.0
@@ -136,7 +138,7 @@ def improvement_interval(probability: float, n_a: int, n_b: int, level: float = 
         return float((theta - probability) ** 2 - z2 * theta * (1 - theta) * shape / (n_a * n_b))
 
     def end(far: float) -> float:
-        """Between the probability, where `excess` is not positive, and `far`, where it is not negative."""
+        """The root of `excess` between the probability (where it is <= 0) and `far` (where it is >= 0)."""
         inside, outside = probability, far
         for _ in range(60):
             middle = (inside + outside) / 2
@@ -153,14 +155,14 @@ def bootstrap_interval(
     level: float = 0.95,
     resamples: int = 2000,
 ) -> Interval:
-    """The percentile interval of a smooth statistic (a mean, a correlation), over resampled rows.
+    """The percentile bootstrap interval of a smooth statistic, such as a mean or a correlation.
 
-    Not for extremes or small quantiles, of which it covers far too little: `quantile_interval` is for those.
+    Not for extremes or small quantiles, where its coverage is far too low; use `quantile_interval`.
 
     Args:
-        sample: [n, ...]; what is resampled, with replacement, are its rows.
+        sample: [n, ...]; its rows are resampled with replacement.
         statistic: from [resamples, n, ...] to [resamples].
-        rng: of the resampling; the same one gives the same interval.
+        rng: for resampling.
     """
     check_level(level)
     rows = np.asarray(sample)
@@ -172,7 +174,7 @@ def bootstrap_interval(
 
 
 def order_weights(n: int, budget: int, place: int) -> Array:
-    """[n]: the chance that the i-th best of a pool of n is the `place`-th best of `budget` drawn without replacement.
+    """[n]: the probability that the i-th best of n is the `place`-th best of `budget` draws without replacement.
 
     C(i - 1, place - 1) C(n - i, budget - place) / C(n, budget), for i from 1 to n.
     """
@@ -194,4 +196,4 @@ def _log_choose(n: Array, k: int) -> Array:
 def check_level(level: float) -> None:
     """Raise InputError unless a confidence level is between 0 and 1."""
     if not 0 < level < 1:
-        raise InputError(f"level {level:g}: must be between 0 and 1; 0.95 is usual.")
+        raise InputError(f"level {level:g}: must be between 0 and 1; for example 0.95.")

@@ -1,4 +1,4 @@
-"""Quartiles of many groups of numbers at once, and an interval for each median."""
+"""Quartiles of many groups of numbers at once, with an interval for each median."""
 
 import functools
 import math
@@ -15,17 +15,17 @@ QUARTILE_COLUMNS = ("n", "q1", "median", "q3", "low", "high")
 def group_quartiles(
     rows: pd.DataFrame, keys: list[str], unscored: "pd.Series[int] | None" = None, level: float = 0.95
 ) -> pd.DataFrame:
-    """Quartiles of groups of numbers, and an interval for their median; no loop over groups.
+    """Quartiles of groups of numbers, with an interval for each median; without a loop over groups.
 
     Args:
-        rows: `keys` and value, which may be infinite and is not NaN.
-        keys: what makes a group.
-        unscored: by group, how many more numbers it has that rank last.
+        rows: the columns `keys` and value; values may be infinite but not NaN.
+        keys: columns that identify a group.
+        unscored: by group, the number of further members, which rank last.
         level: of the interval.
 
     Returns:
-        One row per group: keys, scored (numbers), n (those and the unscored), q1, median, q3 (linear interpolation; inf
-        where it leans on an unscored one), low, high (order statistics; infinite where n is too small).
+        One row per group: keys, scored (count of numbers), n (count with unscored members), q1, median, q3 (linear
+        interpolation; inf if an unscored member is involved), low, high (order statistics; infinite if n is too small).
     """
     groups = rows.groupby(keys)
     code, values = groups.ngroup().to_numpy(), rows["value"].to_numpy(dtype=float)
@@ -38,7 +38,7 @@ def group_quartiles(
     start = np.cumsum(size) - size
 
     def at(place: Array) -> Array:
-        """The numbers at these places of their groups, counted from 0."""
+        """The numbers at these ranks of their groups, from 0."""
         inside = (place >= 0) & (place < size)
         return np.where(inside, values[np.where(inside, start + place, 0)], np.where(place < 0, -math.inf, math.inf))
 
@@ -55,13 +55,13 @@ def group_quartiles(
 
 
 def _least_integer(code: Array) -> Any:
-    """The type by which numpy sorts these group numbers fastest: those of two bytes it counts."""
+    """The integer type that numpy sorts fastest; it uses radix sort for two bytes."""
     return np.int16 if code.max(initial=0) < np.iinfo(np.int16).max else np.int64
 
 
 @functools.cache
 def median_places(n: int, level: float) -> tuple[int, int]:
-    """Where the ends of the interval of the median of n numbers stand among them, from 0; -1 and n: there is no end.
+    """The ranks (from 0) of the ends of the interval of the median of n numbers; -1 and n mean unbounded.
 
     >>> median_places(20, 0.95), median_places(5, 0.95)
     ((5, 14), (-1, 5))

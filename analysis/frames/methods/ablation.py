@@ -1,7 +1,7 @@
-"""What one change does to the score when nothing else differs: pairs of trainings, equal in all but one factor.
+"""Paired ablations: the change of the score between trainings that are equal in everything but one factor.
 
-What is repeated is the pair: a training whose setting is drawn at random from those that were run both ways, and its
-partner of the same setting and seed.
+The sampling unit is the pair: a training with a setting drawn at random from those that were run with both values of the
+factor, and its partner with the same setting and seed.
 """
 
 import itertools
@@ -20,44 +20,44 @@ from search_spaces.resnet_ablation import CODES
 from study.core.trial import NON_SATURATING, Training, field_names, option_word
 
 ADDED = ("normalizations", "penalty", "constraint")
-"""Factors that a method has or lacks: what changes is that one of them is added."""
+"""Factors that can be present or absent; the change is that one is added."""
 LEVELS = ("loss", "architecture", "n_dis", *(name for name in field_names(Training) if name != "data_seed"))
-"""Factors that have a value always: what changes is the value."""
+"""Factors that always have a value; the change is another value."""
 WITHOUT = "without"
 DEFAULT_OPTIONS = {"ablation": CODES[0]}
-"""What the default of an option is called; of others `default`. A row has no options that are at their defaults."""
+"""Names of the defaults of options; otherwise `default`. Rows contain only options that differ from their default."""
 EQUAL = (
     "dataset", "architecture", "loss", *ADDED, "options", *HYPERPARAMETERS, *field_names(Training), "seed"
 )  # fmt: skip
-"""All that decides how a trial trains."""
+"""All columns that determine the training of a trial."""
 
 
 def paired_ablations(
     trials: pd.DataFrame, rule: SelectionRule = BEST, level: float = 0.95, by: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """The relative change of the score when exactly one factor changes; seed, hyperparameters and all else are equal.
+    """The relative change of the score when exactly one factor changes; seed, hyperparameters and the rest are equal.
 
-    The factors: a normalisation, penalty or constraint that is added (with whatever weight a penalty has); the loss,
-    from non-saturating or else the commonest; the architecture, from the commonest; n_dis and what is of the training,
-    from the lowest or else the commonest; an option, from its default. A training with several partners, as it has
-    where a penalty of several weights is added, counts as one pair with the median of its changes, so that no training
-    is in two pairs of a row.
+    The factors: an added normalisation, penalty (of any weight) or constraint; the loss, from non-saturating or else the
+    most frequent one; the architecture, from the most frequent one; n_dis and fields of the training, from the lowest
+    value (of numbers) or the most frequent one; an option, from its default. A training with several partners, for
+    example with an added penalty of several weights, counts as one pair with the median of its changes, so that no
+    training is in two pairs of a row.
 
-    Trainings without a score rank last: from none to a score is a change of -inf, from a score to none one of inf, and
-    from none to none is a tie. Stopped trainings have no part in it.
+    Trainings without a score rank last: from no score to a score the change is -inf, in the other direction inf, and
+    between two trainings without a score it is 0. Stopped trainings are excluded.
 
     Args:
         trials: rows of `select`.
-        rule: which score stands for a trial.
-        level: of all intervals of a dataset together: each has 1 - (1 - level) / m (Bonferroni), where m are the rows
-            that have pairs enough for an interval at `level` itself, six at 95 %.
-        by: columns of `trials` that split the pairs, such as architecture; of the training that is changed from.
+        rule: the score of a trial.
+        level: simultaneous level of all intervals of a dataset: each has 1 - (1 - level) / m (Bonferroni), where m is
+            the number of rows with enough pairs for an interval at `level` (six at 95 %).
+        by: columns of `trials` that split the pairs, such as architecture; taken from the unchanged training.
 
     Returns:
-        One row per dataset, the columns of `by`, factor, from and to: pairs, unscored (pairs of which at least one side
-        has no score), median (of (to - from) / from; negative: lower, which is better), low, high (of the median, by
+        One row per dataset, the columns of `by`, factor, from and to: pairs, unscored (pairs with at least one side
+        without a score), median (of (to - from) / from; negative: lower, which is better), low, high (of the median, by
         order statistics), level, improved (share of pairs with a lower score), verdict (lower, higher, not resolved; no
-        interval where there are too few pairs). A factor without a pair has no row.
+        interval if there are too few pairs). A factor without a pair has no row.
     """
     keys = ["dataset", *by, "factor", "from", "to"]
     made = [_table(_independent(pairs, keys), keys, level) for pairs in _by_dataset(scored(trials, rule), by)]
@@ -66,7 +66,7 @@ def paired_ablations(
 
 
 def _by_dataset(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """All pairs of a dataset that has any: `by`, dataset, factor, from, to, first (a trial), change, unscored."""
+    """The pairs of each dataset that has any: `by`, dataset, factor, from, to, first (a trial), change, unscored."""
     rows = rows[[*EQUAL, "trial_id", "score"]].fillna(dict.fromkeys(ADDED, ""))
     rows = rows.assign(score=rows["score"].fillna(math.inf), penalty_weight=rows["penalty_weight"].fillna(0.0))
     for _, each in rows.groupby("dataset"):
@@ -79,8 +79,8 @@ def _by_dataset(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[pd.DataFrame]
 
 
 Changed = tuple[str, str, pd.DataFrame]
-"""A factor, the name of what it changes from, and trainings as they would be unchanged, with the name of what they
-changed `to`."""
+"""A factor, the name of its reference value, and the changed trainings with the reference value filled in and the name of
+their actual value in `to`."""
 
 
 def _added(rows: pd.DataFrame) -> Iterator[Changed]:
@@ -99,7 +99,7 @@ def _added(rows: pd.DataFrame) -> Iterator[Changed]:
 
 def _levels(rows: pd.DataFrame) -> Iterator[Changed]:
     for factor in LEVELS:
-        values = rows[factor].value_counts().sort_index()  # so that the first of equally common ones is taken
+        values = rows[factor].value_counts().sort_index()  # so that the first of equally frequent values is taken
         if len(values) > 1:
             numeric = pd.api.types.is_numeric_dtype(rows[factor])
             usual = values.index[0] if numeric else NON_SATURATING if NON_SATURATING in values else values.idxmax()
@@ -123,7 +123,7 @@ def _options(rows: pd.DataFrame) -> Iterator[Changed]:
 
 
 def _joined(rows: pd.DataFrame, factor: str, usual: str, changed: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Every pair of an unchanged and a changed training, found by all columns that must be equal."""
+    """All pairs of an unchanged and a changed training, joined on all columns that must be equal."""
     pairs = rows.merge(changed[[*EQUAL, "to", "score"]], on=list(EQUAL), suffixes=("", "_to"))
     first, second = pairs["score"].to_numpy(), pairs["score_to"].to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -142,14 +142,14 @@ def _with(rows: pd.DataFrame, column: str, values: Any) -> pd.DataFrame:
 
 
 def _independent(pairs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """One pair per unchanged training. A median of changes is never between -inf and inf: they share one end."""
+    """One pair per unchanged training. Its changes never contain both -inf and inf, so their median exists."""
     if not pairs.duplicated([*keys, "first"]).any():
         return pairs
     return pairs.groupby([*keys, "first"], sort=False).agg({"change": "median", "unscored": "any"}).reset_index()
 
 
 def _table(pairs: pd.DataFrame, keys: list[str], level: float) -> pd.DataFrame:
-    """The rows of a dataset: factors in the order in which they were found, what they change to by number or name."""
+    """The rows of a dataset: factors in the order in which they occur, their values by number or name."""
     groups = pairs.groupby(keys, sort=False)
     counted = groups.agg(pairs=("change", "size"), unscored=("unscored", "sum")).reset_index()
     counted["improved"] = groups["change"].agg(lambda change: float((change < 0).mean())).to_numpy()

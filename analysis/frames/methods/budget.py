@@ -1,4 +1,4 @@
-"""How good the best of k trainings is, for each budget k (section 3, item 2; the lower rows of Figures 1 to 3)."""
+"""Expected best score of k trainings, for each budget k (section 3, item 2; the lower rows of Figures 1 to 3)."""
 
 import math
 from typing import Any
@@ -12,22 +12,22 @@ from analysis.statistics.intervals import ranked
 
 BAND = (0.05, 0.95)
 POINTS = 120
-"""Budgets at which a curve of a large pool is taken, evenly spaced in their logarithm."""
+"""Maximum number of budgets per curve, evenly spaced in their logarithm."""
 
 
 def best_of_budget(scores: Any, budgets: Any, worst: float) -> pd.DataFrame:
-    """The lowest of k scores drawn without replacement from a pool of n: its mean and a band, exact.
+    """Exact mean and band of the lowest of k scores drawn without replacement from a pool of n.
 
-    In a random order of the pool the i-th lowest is the lowest of the first k with chance C(n - i, k - 1) / C(n, k).
-    The paper takes the average over 1,000 random orders (section 3, item 2); these are its limits for all orders.
+    In a random order of the pool, the i-th lowest score is the lowest of the first k with probability
+    C(n - i, k - 1) / C(n, k). The paper averages over 1,000 random orders (section 3, item 2); this is the exact limit.
 
     Args:
-        scores: [n]; NaN where a training has none.
-        budgets: whole numbers in [1, n].
-        worst: what a draw without any score counts as in the mean; the band has inf there.
+        scores: [n]; NaN for a training without a score.
+        budgets: integers in [1, n].
+        worst: the value of a draw without any score in the mean; the band is inf there.
 
     Returns:
-        k, mean, low and high (5 and 95 % of orders), unscored (share of orders that have no score by then).
+        k, mean, low and high (5 and 95 % quantiles over orders), unscored (share of orders without a score within k).
     """
     values = ranked(scores)
     n, k = len(values), np.asarray(budgets, dtype=int)[:, None]
@@ -49,16 +49,16 @@ def best_of_budget(scores: Any, budgets: Any, worst: float) -> pd.DataFrame:
 
 
 def budget_curve(rows: pd.DataFrame) -> pd.DataFrame:
-    """The best score that a budget of k trainings finds, for each method.
+    """The expected best score of k trainings, for each method.
 
     Args:
-        rows: of `scored`. Trainings without a score count in k; an order that has none by then counts
-            as the worst score of its dataset.
+        rows: of `scored`. Trainings without a score count in k; an order without any score within k counts as the worst
+            score of its dataset.
 
     Returns:
         One row per dataset, method and k: dataset, method (its label), n (the pool), and the columns of
-        `best_of_budget`; methods in the order of the paper's Figure 1. Of a pool of more than 120 the curve is taken at
-        budgets evenly spaced in their logarithm. A method without any score has no rows.
+        `best_of_budget`; methods in the order of the paper's Figure 1. A pool of more than 120 has budgets that
+        are evenly spaced in their logarithm. A method without any score has no rows.
     """
     worst = rows.groupby("dataset")["score"].max()
     curves = []

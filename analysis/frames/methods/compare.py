@@ -1,4 +1,4 @@
-"""Methods against each other: the median of the best few per cent, at equal numbers of trainings, with an interval."""
+"""Compare methods by the median of their best few per cent, at equal numbers of trainings, with an interval."""
 
 import itertools
 import math
@@ -15,11 +15,11 @@ from analysis.statistics.quantile_bounds import quantile_difference_interval
 
 LOWER, HIGHER, NOT_RESOLVED, NO_INTERVAL = "lower", "higher", "not resolved", "no interval"
 RARE = 1e-3
-"""Of all draws of a budget from a pool, the share that may fall on a training without a score and be left out."""
+"""Largest probability of draws without a score that may be ignored in an expected median."""
 
 
 def top_count(n: int, fraction: float) -> int:
-    """How many the best `fraction` of n are, rounded up; exact, since 0.07 * 100 is not 7 in floating point.
+    """ceil(fraction * n), exact, since 0.07 * 100 is not 7 in floating point.
 
     >>> top_count(100, 0.07), top_count(24, 0.05), top_count(1, 0.05)
     (7, 2, 1)
@@ -30,17 +30,17 @@ def top_count(n: int, fraction: float) -> int:
 
 
 def expected_top_median(scores: Any, fraction: float, budget: int | None = None) -> float:
-    """The median of the best `fraction` of `budget` trainings drawn from a pool without replacement; its mean, exact.
+    """The exact expected median of the best `fraction` of `budget` trainings drawn without replacement from a pool.
 
-    With the pool's own size for a budget it is the plain median of the best few. A smaller budget makes a larger pool
-    comparable with a smaller one: the best of more draws is lower by that alone. The weights are those of
-    `order_weights`, so that nothing is drawn.
+    If the budget is the pool size, this is the plain median of the best scores. A smaller budget makes a larger pool
+    comparable with a smaller one, since the best of more draws is lower. The expectation uses `order_weights`; nothing
+    is sampled.
 
     Args:
-        scores: [n] of the pool; NaN ranks last. Where more than one draw in a thousand falls on one the result is inf;
-            rarer ones are left out, since otherwise a mean over draws would have no value in most pools.
+        scores: [n] of the pool; NaN ranks last. If more than one draw in a thousand falls on NaN, the result is inf;
+            rarer cases are ignored, since otherwise most pools would have no finite expectation.
         fraction: in (0, 1].
-        budget: 1 to n; n where None.
+        budget: from 1 to n; None: n.
 
     >>> expected_top_median([3, 1, 2, 4], 0.5), expected_top_median([3, 1, 2, 4], 0.5, budget=2)
     (1.5, 1.6666666666666667)
@@ -59,16 +59,16 @@ def expected_top_median(scores: Any, fraction: float, budget: int | None = None)
 
 
 def compare_scores(a: Any, b: Any, fraction: float = 0.05, level: float = 0.95) -> dict[str, Any]:
-    """Whether the best of method `a` are lower than those of `b`: one row of `compare`, without names.
+    """Compare the best scores of methods `a` and `b`: one row of `compare`, without names.
 
-    The interval is that of the difference of the two quantiles at half the fraction, which depends on no pool's size;
-    where the medians expected at equal budgets differ by more, it is widened to hold their difference.
+    The interval is for the difference of the two quantiles at fraction / 2, which does not depend on pool sizes; it is
+    widened if necessary to contain the difference of the medians expected at equal budgets.
 
     Args:
-        a, b: [n_a], [n_b]; scores, NaN where there is none.
-        fraction: of which the median is taken; the least larger one that both pools give an interval for with half of
-            each side's error, where they are too small for this one (`intervals.resolved_fraction`). It is returned.
-        level: of the interval of the difference.
+        a, b: [n_a], [n_b]; scores, NaN for a missing one.
+        fraction: share of the best scores whose median is compared. If the pools are too small for an interval, the
+            smallest larger fraction that both resolve is used and returned (`intervals.resolved_fraction`).
+        level: of the interval of the difference, in (0, 1).
     """
     n_a, n_b = len(a), len(b)
     budget = min(n_a, n_b)
@@ -103,7 +103,7 @@ def compare_scores(a: Any, b: Any, fraction: float = 0.05, level: float = 0.95) 
 
 
 def verdict(low: float, high: float) -> str:
-    """What an interval of a difference says: LOWER, HIGHER, or NOT_RESOLVED where it spans zero."""
+    """The verdict of an interval of a difference: LOWER, HIGHER, or NOT_RESOLVED if it contains zero."""
     return LOWER if high < 0 else HIGHER if low > 0 else NOT_RESOLVED
 
 
@@ -113,24 +113,24 @@ def compare(
     level: float = 0.95,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> pd.DataFrame:
-    """Pairs of methods on each dataset, by the median of their best few per cent.
+    """Compare pairs of methods on each dataset by the median of their best few per cent.
 
-    The intervals hold together: with m pairs on a dataset each has the level 1 - (1 - level) / m (Bonferroni), so that
-    all of them are right with at least `level`. What is repeated, and when that is exact, `analysis.statistics.intervals` says.
+    The intervals of a dataset are simultaneous: with m pairs, each has the level 1 - (1 - level) / m (Bonferroni). See
+    `analysis.statistics.intervals` for the sampling unit and the coverage.
 
     Args:
         rows: of `scored`.
         fraction, level: as `compare_scores`.
-        pairs: of labels, (a, b); all pairs of a dataset's methods where None. A pair with a method that a dataset lacks
-            is left out there.
+        pairs: of labels, (a, b); None: all pairs of a dataset's methods. Pairs with a method that a dataset does not
+            have are skipped.
 
     Returns:
         One row per dataset and pair: dataset, a, b; n_a, n_b (trainings); raw_a, raw_b (medians of the best `fraction`
-        of all of them); fraction (that of what follows), budget (trainings compared: the smaller pool), equal_a,
-        equal_b (medians expected at that budget; NaN, as raw_a and raw_b, where a median falls on a training without a
-        score), difference (a - b; negative: a is better), low, high (may be infinite), level;
-        improvement (the chance that a training of a is better than one of b) with its interval; verdict (lower, higher,
-        not resolved; no interval where the pools are too small for any).
+        of each pool); fraction (used for the following columns), budget (size of the smaller pool), equal_a, equal_b
+        (expected medians at that budget; NaN, as raw_a and raw_b, if a median falls on a training without a score),
+        difference (a - b; negative: a is better), low, high (may be infinite), level; improvement (probability that a
+        training of a is better than one of b) with its interval; verdict (lower, higher, not resolved; no interval if
+        the pools are too small).
     """
     check_fraction(fraction)
     found = pools(rows)

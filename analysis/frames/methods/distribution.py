@@ -1,4 +1,4 @@
-"""How the scores of a method's trainings are distributed: ECDFs with a band, quantiles with an interval."""
+"""The distribution of a method's scores: ECDF with a confidence band, quantiles with an interval."""
 
 import math
 from typing import Any
@@ -11,20 +11,20 @@ from analysis.statistics.intervals import Array, check_level, quantile_interval,
 from study.storage.schema import DIVERGED, FAILED, NAMED_BY, score_label
 
 STEPS = 200
-"""Scores at which the curve of a larger pool is taken, evenly spaced in their rank."""
+"""Maximum number of points per curve, evenly spaced in rank."""
 CLOSE = 2
 """A score is close to the best one of its dataset within this factor."""
 
 
 def ecdf(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """The share of a method's trainings that score at most so much, with a band that holds for the whole curve.
+    """The empirical distribution function of a method's scores, with a confidence band for the whole curve.
 
     The band is that of Dvoretzky, Kiefer and Wolfowitz with Massart's constant (1990): share +- sqrt(log(2 / (1 -
-    level)) / 2n), within [0, 1]. It holds for all scores at once with at least `level`, whatever their law.
+    level)) / 2n), within [0, 1]. Its simultaneous coverage is at least `level` for any distribution.
 
     Args:
-        rows: of `scored`. Trainings without a score count in n, so that a curve ends below 1 where
-            there are some.
+        rows: of `scored`. Trainings without a score count in n, so a curve with such trainings ends
+            below 1.
         level: of the band, in (0, 1).
 
     Returns:
@@ -49,7 +49,7 @@ def ecdf(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
 
 def distribution_table(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """The distribution of each method's scores in numbers.
+    """Quantiles of each method's scores, and the share close to the best score.
 
     Args:
         rows: of `scored`. Trainings without a score rank last and count in n.
@@ -97,7 +97,7 @@ def _row(dataset: str, label: str, pool: pd.DataFrame, best: float, level: float
 
 
 def quantiles(scores: Any, shares: Any) -> Array:
-    """Quantiles as `numpy.quantile` interpolates them, but inf where they fall on missing scores, which rank last.
+    """Quantiles with the linear interpolation of `numpy.quantile`; inf if they fall on missing scores, which rank last.
 
     >>> quantiles([2, 1, math.nan], [0, 0.5, 0.75]).tolist()
     [1.0, 2.0, inf]
@@ -106,6 +106,6 @@ def quantiles(scores: Any, shares: Any) -> Array:
     place = np.asarray(shares, dtype=float) * (len(values) - 1)
     below, part = np.floor(place).astype(int), place % 1
     above = values[np.minimum(below + 1, len(values) - 1)]
-    with np.errstate(invalid="ignore"):  # inf times 0, which is not taken
+    with np.errstate(invalid="ignore"):  # inf * 0 in the branch that is not selected
         found: Array = np.where(part > 0, values[below] * (1 - part) + above * part, values[below])
     return found

@@ -1,4 +1,4 @@
-"""What a study found, in few numbers per dataset: how much was run, what leads, and over which others for certain."""
+"""A summary of each dataset: number of trials, the leading method, and the methods that it is certainly better than."""
 
 import math
 from typing import Any
@@ -16,17 +16,17 @@ from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED, score_labe
 def dataset_overview(rows: Rows) -> pd.DataFrame:
     """One row per dataset.
 
-    The leader is the method with the lowest median of its best `rows.fraction`, over its own pool of `rows.without_adaptive`. The
-    others are compared with it at equal numbers of trainings; since any method could have led, each comparison has the
-    level of one among all pairs (Bonferroni), so that all of them hold together in spite of the choice.
+    The leader is the method with the lowest median of its best `rows.fraction` among `rows.without_adaptive`. The other
+    methods are compared with it at equal numbers of trainings. Since the leader is selected by its score, each comparison
+    is corrected for all pairs (Bonferroni), so that all of them hold simultaneously.
 
     Returns:
         dataset, score_label, trials (rows), finished, diverged, failed, stopped, methods; best, best_method,
-        best_setting, best_trial_id (of the single best trial of all); leader, n (its pool), k, median (of its best
-        `rows.fraction`); interval_fraction (the least that its pool gives an interval for, at least `rows.fraction`),
-        interval_median, low, high (the median of its best `interval_fraction`, with the interval of `rows.level`; NaN
-        where there is none); better_than and not_resolved (tuples of the other methods' labels), level (of each
-        comparison). From best on empty where no trial has a score.
+        best_setting, best_trial_id (of the best trial of all); leader, n (its pool), k, median (of its best
+        `rows.fraction`); interval_fraction (the smallest fraction >= `rows.fraction` that its pool has an interval for),
+        interval_median, low, high (the median of its best `interval_fraction`, with its interval at `rows.level`; NaN if
+        there is none); better_than and not_resolved (tuples of the other methods' labels), level (of each comparison).
+        The columns from best on are empty if no trial has a score.
     """
     return pd.DataFrame([_of_dataset(rows, str(dataset), group) for dataset, group in rows.trials.groupby("dataset")])
 
@@ -36,7 +36,7 @@ def _of_dataset(rows: Rows, dataset: str, trials: pd.DataFrame) -> dict[str, Any
     every = rows.scored[rows.scored["dataset"] == dataset]
     found = pools(rows.without_adaptive.scored[rows.without_adaptive.scored["dataset"] == dataset])
     scores = {label: pool["score"].to_numpy() for (_, label), pool in found.items()}
-    told = {
+    counts = {
         "dataset": dataset,
         "score_label": score_label(first),
         "trials": len(trials),
@@ -45,11 +45,11 @@ def _of_dataset(rows: Rows, dataset: str, trials: pd.DataFrame) -> dict[str, Any
     }
     medians = {label: expected_top_median(each, rows.fraction) for label, each in scores.items()}
     if not any(map(math.isfinite, medians.values())):
-        return told
+        return counts
     leader = min(medians, key=lambda label: medians[label])
     best = every.sort_values(["score", "trial_id"]).iloc[0]
     return {
-        **told,
+        **counts,
         "best": best["score"],
         "best_method": best["method_label"],
         "best_setting": setting(best),

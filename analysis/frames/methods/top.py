@@ -20,7 +20,7 @@ from analysis.rows.view import Rows, computed_once
 from study.storage.schema import DIVERGED, FAILED, NAMED_BY, STOPPED, score_label
 
 ABOVE_AXIS = 3
-"""Scores beyond this many times the worst one in any top k are counted above the figure's axis, not drawn."""
+"""Scores above this multiple of the worst score in any top k are counted above the axis instead of drawn."""
 
 
 def top_fraction(
@@ -28,18 +28,18 @@ def top_fraction(
 ) -> pd.DataFrame:
     """Mark the best `fraction` of the trials of each method on each dataset.
 
-    Diverged and failed trials, and finished ones without a finite score, rank last and count in n. Stopped trials have
-    no score because others did better, not because of what they are: they come after all others and count nowhere.
+    Diverged and failed trials, and finished trials without a finite score, rank last and count in n. Stopped trials have
+    no score because other trials did better; they are sorted after all others and are not counted.
 
     Args:
         frame: rows of `select`.
         fraction: in (0, 1].
-        rule, pool: which score counts, and what is one in n; as `scored`.
+        rule, pool: the score of a trial, and the unit of n; as `scored`.
 
     Returns:
         The rows, best first within a dataset, with the columns of `scored`, rank (from 1, ties by trial id), n (of the
-        method, without those that were stopped), k = ceil(fraction n), top (among the k, and scored), above (the axis),
-        and the fraction that was used.
+        method, without stopped trials), k = ceil(fraction n), top (whether among the k, with a score), above (whether
+        above the axis), and fraction.
 
     Raises:
         InputError: fraction out of range.
@@ -63,7 +63,7 @@ def top_fraction(
 
 @computed_once
 def marked_top(rows: Rows) -> pd.DataFrame:
-    """`top_fraction` of these rows as they are to be looked at."""
+    """`top_fraction` with the options of these rows."""
     return top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool)
 
 
@@ -72,8 +72,8 @@ def top_table(marked: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         dataset, method (its label), trials (n), k, scored (trials of the top k that have a score), diverged, failed,
-        stopped (not in n), median, q1, q3 (of the top k, linear interpolation; NaN where scored is 0), best,
-        best_setting, best_trial_id (None where scored is 0), above (the figure's axis), score_label, fraction.
+        stopped (not in n), median, q1, q3 (of the top k, linear interpolation; NaN if scored is 0), best, best_setting,
+        best_trial_id (None if scored is 0), above (number above the figure's axis), score_label, fraction.
     """
     needed = ["dataset", "method_label", "n", "k", "top", "above", "score", "status", "trial_id", *HYPERPARAMETERS]
     needed += [*NAMED_BY, "fraction"]
@@ -106,7 +106,7 @@ def _summary(dataset: str, label: str, trials: pd.DataFrame) -> dict[str, Any]:
 
 
 def setting(trial: "pd.Series[Any]", digits: int = 3) -> str:
-    """The searched hyperparameters of a row, as text: `lr=1e-3 β=(0.5, 0.9) n_dis=5 λ=10`; so many digits of lr."""
+    """The searched hyperparameters of a row, as text: `lr=1e-3 β=(0.5, 0.9) n_dis=5 λ=10`; `digits` of lr."""
     mantissa, exponent = f"{trial['learning_rate']:.{digits - 1}e}".split("e")
     text = f"lr={float(mantissa):g}e{int(exponent)} β=({trial['beta1']:g}, {trial['beta2']:g}) n_dis={trial['n_dis']}"
     return text if pd.isna(trial["penalty_weight"]) else f"{text} λ={trial['penalty_weight']:g}"

@@ -1,4 +1,4 @@
-"""Which trials stand for a method: its best one, and its median one."""
+"""Representative trials of a method: the best one and the median one."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ BEST, MEDIAN = "best", "median"
 
 
 def typical_trials(rows: pd.DataFrame) -> pd.DataFrame:
-    """The best and the median trial of each method on each dataset, for looking at what they generate.
+    """The best and the median trial of each method on each dataset, whose generated images are shown.
 
-    The best alone flatters; half of a method's trials are at least as good as the median one, diverged and failed ones
-    ranking last.
+    The best trial alone is optimistically biased; half of a method's trials are at least as good as the median one
+    (diverged and failed trials rank last).
 
     Args:
         rows: of `scored`. Where settings are pooled, the trial is the seed nearest to the setting's
@@ -24,8 +24,8 @@ def typical_trials(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Two rows per dataset and method, in the order of the paper's Figure 1: dataset, method (its label), which (best,
         median), rank (from 1, ties by trial id; of an even n the lower middle one), n, trial_id, score, score_label,
-        setting (text), final_step and best_step. From trial_id on they are empty where the trial of that rank has no
-        score.
+        setting (text), final_step and best_step. The columns from trial_id on are empty if the trial of that rank
+        has no score.
     """
     columns = ["dataset", "method", "which", "rank", "n"]
     found = ["trial_id", "score", "score_label", "setting", "final_step", "best_step"]

@@ -1,4 +1,4 @@
-"""Whether two metrics rank trainings alike: Frechet and kernel distance (section 2.4 and appendix B)."""
+"""Agreement of two metrics in ranking trainings: Frechet and kernel distance (section 2.4 and appendix B)."""
 
 import math
 from typing import Any
@@ -13,9 +13,9 @@ from analysis.statistics.intervals import Array, Interval, check_level
 from study.storage.schema import FINISHED
 
 ALL = "all"
-"""In place of a method's label: the trainings of all methods of a dataset together."""
+"""Used instead of a method's label for the trainings of all methods of a dataset."""
 TOP = range(5, 101)
-"""How many of the best are compared (appendix B)."""
+"""Numbers K of best trainings that are compared (appendix B)."""
 
 
 def both_distances(trials: pd.DataFrame, checkpoints: pd.DataFrame) -> pd.DataFrame:
@@ -26,8 +26,8 @@ def both_distances(trials: pd.DataFrame, checkpoints: pd.DataFrame) -> pd.DataFr
         checkpoints: rows of `load_checkpoints`.
 
     Returns:
-        dataset, method (its label), trial_id, frechet, kernel; in the order of trial ids. Trainings that have only one
-        of the two, or none, are not among them.
+        dataset, method (its label), trial_id, frechet, kernel; in the order of trial ids. Trainings without both
+        distances are excluded.
     """
     rows = trials.assign(method=labels(trials), frechet=trials["best_frechet_distance"])[trials["status"] == FINISHED]
     rows = rows[["dataset", "method", "trial_id", "protocol_id", "best_step", "frechet"]]
@@ -42,7 +42,7 @@ def both_distances(trials: pd.DataFrame, checkpoints: pd.DataFrame) -> pd.DataFr
 
 
 def rank_correlation(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """Spearman's rank correlation of the two distances, of all trainings of a dataset and of each method's.
+    """Spearman's rank correlation of the two distances, over all trainings of a dataset and for each method.
 
     Args:
         pairs: of `both_distances`.
@@ -50,7 +50,7 @@ def rank_correlation(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
     Returns:
         One row per dataset and method (its label; `ALL` first, others in the order of the paper's Figure 1): n
-        (trainings), correlation (NaN where n is below two, or where all of one distance are equal), low, high, level.
+        (trainings), correlation (NaN if n is below two or one distance is constant), low, high, level.
     """
     check_level(level)
     made = []
@@ -65,7 +65,7 @@ def rank_correlation(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
 
 def spearman(a: Any, b: Any) -> float:
-    """The correlation of ranks, equal values sharing theirs.
+    """Spearman's rank correlation; equal values share the mean rank.
 
     >>> spearman([1, 2, 3, 4], [1, 2, 4, 3])
     0.8
@@ -77,16 +77,15 @@ def spearman(a: Any, b: Any) -> float:
 
 
 def spearman_interval(a: Any, b: Any, level: float = 0.95) -> Interval:
-    """An interval for Spearman's correlation of the law that pairs of (a, b) come from; what is repeated is the pair.
+    """A confidence interval for Spearman's correlation; the sampling unit is the pair.
 
     Fisher's z around the unbiased estimate ((n + 1) r - 3 tau) / (n - 2) (Kendall and Gibbons, 1990, section 9), since
-    r is too low near 1; at most half the way from r to 1, beyond which the formula would lose hold. The standard error
-    is the larger of that of normal laws, sqrt((1 + r^2 / 2) / (n - 3)) (Bonett and Wright, 2000), which is too small
-    where some pairs are far off, and that of each pair's influence (the infinitesimal jackknife of Efron, 1982), which
-    is too small where all ranks agree; with Student's t. Where all ranks are the same the correlation of two neighbours
-    changed over stands for 1, for which the formula has no value.
-    Simulated at correlations from 0.6 to 0.995 and n from 10 to 400 either end missed in 4 % or less; where a few pairs
-    far off make nearly all of the disagreement the lower end did in up to 17 %.
+    r is biased downwards near 1; at most halfway from r to 1, where the formula is unstable. The standard error is the
+    larger of two: sqrt((1 + r^2 / 2) / (n - 3)) for normal distributions (Bonett and Wright, 2000), which is too small
+    if there are outliers, and the infinitesimal jackknife (Efron, 1982), which is too small if all ranks agree. The
+    quantile is Student's t. If r is 1, where the formula is undefined, the correlation after swapping two neighbouring
+    ranks is used instead. In simulations with correlations from 0.6 to 0.995 and n from 10 to 400, each end missed in
+    at most 4 %; if a few outliers cause nearly all of the disagreement, the lower end missed in up to 17 %.
 
     >>> [round(end, 3) for end in spearman_interval(range(20), [*range(1, 20), 0])]
     [-0.236, 0.962]
@@ -107,15 +106,15 @@ def spearman_interval(a: Any, b: Any, level: float = 0.95) -> Interval:
 
 
 def _influence(a: Any, b: Any) -> Array:
-    """[n]: by how much each pair moves the correlation, times n: 12 of its product of ranks and what it adds to ranks.
+    """[n]: the influence of each pair on the correlation, times n: 12 (product of its ranks + its effect on ranks).
 
-    Ranks are in (-1/2, 1/2).
+    Ranks are scaled to (-1/2, 1/2).
     """
     n = len(a)
     x, y = ((stats.rankdata(values) - 0.5) / n - 0.5 for values in (a, b))
 
     def above(values: Array, others: Array) -> Array:
-        """The sum of `others` over the pairs that rank above each pair by `values`, and half of those beside it."""
+        """The sum of `others` over the pairs with higher `values`, plus half of the sum over ties."""
         group = np.unique(values, return_inverse=True)[1]
         sums = np.bincount(group, weights=others)
         return (np.cumsum(sums[::-1])[::-1] - sums / 2)[group] / n
@@ -124,15 +123,15 @@ def _influence(a: Any, b: Any) -> Array:
 
 
 def top_overlap(pairs: pd.DataFrame, counts: Any = TOP, level: float = 0.95) -> pd.DataFrame:
-    """How many of the K best trainings by one distance are among the K best by the other.
+    """The share of the K best trainings by one distance that are among the K best by the other.
 
-    It describes these trainings, and is no estimate of others: beside it stands what two rankings that have nothing to
-    do with each other would share (hypergeometric).
+    This is descriptive and not an estimate for other trainings; the overlap of two unrelated rankings (hypergeometric) is
+    given for comparison.
 
     Args:
-        pairs: of `both_distances`; of equal distances the lower trial id ranks first.
-        counts: values of K; those above a dataset's number of trainings are left out.
-        level: share of unrelated rankings that lie at or below chance_high.
+        pairs: of `both_distances`; ties are broken by trial id.
+        counts: values of K; values above a dataset's number of trainings are skipped.
+        level: the quantile chance_high of unrelated rankings.
 
     Returns:
         One row per dataset and K: dataset, k, n (trainings), overlap (share of the K), chance (its mean for unrelated

@@ -1,8 +1,8 @@
-"""What trainings cost in seconds: against their score, and per discriminator update beside no normalisation.
+"""The cost of trainings in seconds: by score, and per discriminator update relative to no normalisation.
 
-Seconds are those of training without scoring, as measured while other trainings may have run on the same machine. Those
-of different machines are never put together: of GPUs the name tells the kind, of CPUs only the host does. Nor are those
-of packs of different sizes: a trial's seconds are its share of what its pack took.
+Seconds are training time without scoring; other trainings may have run on the same machine at the same time. Different
+machines are never pooled: a GPU is identified by its model, a CPU only by its host. Neither are packs of different
+sizes: the seconds of a trial are its share of the time of its pack.
 """
 
 import math
@@ -21,24 +21,24 @@ from study.storage.schema import FINISHED, TRAINING
 
 CPU = "cpu"
 UNREGULARIZED = "none"
-"""The method that all others are measured by."""
+"""The reference method."""
 BASELINE, NO_BASELINE = "baseline", "no baseline"
 COMPARABLE = ["dataset", "machine", "n_dis", *(each for each in CELL if each not in ("dataset", "method", "options"))]
-"""What trainings must have in common for their seconds per update to be compared."""
+"""Columns that must be equal for seconds per update to be compared."""
 
 
 def timed_trainings(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
-    """The trainings whose seconds were measured on one machine, from the first update to the last.
+    """The trainings whose time was measured on one machine, from the first to the last update.
 
-    Left out are those that were interrupted, continued from another one, or stopped, and generators that were kept.
+    Excludes trainings that were interrupted, continued from another training or stopped, and kept generators.
 
     Args:
         trials: rows of `select`.
-        rule: which score stands for a trial.
+        rule: the score of a trial.
 
     Returns:
-        The rows of `scored` with machine (name of the GPU, or CPU and host; and the version of torch,
-        and the size of packs, where a machine had several) and method (its label).
+        The rows of `scored` with machine (name of the GPU, or CPU and host; also the version of torch
+        and the size of packs if a machine had several) and method (its label).
     """
     rows = scored(trials, rule)
     whole = (rows["source"].fillna(TRAINING) == TRAINING) & (rows["resumptions"].fillna(0) == 0)
@@ -56,20 +56,20 @@ def timed_trainings(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.Data
 
 
 def seconds_and_scores(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
-    """What each training took and came to.
+    """The seconds and the score of each training.
 
     Returns:
-        dataset, machine, method (its label), trial_id, status, seconds, score (NaN: none) of each training of `timed_trainings`.
+        dataset, machine, method (its label), trial_id, status, seconds, score (NaN: none); the rows of `timed_trainings`.
     """
     rows = timed_trainings(trials, rule).rename(columns={"training_seconds": "seconds"})
     return rows[["dataset", "machine", "method", "trial_id", "status", "seconds", "score"]]
 
 
 def update_cost(trials: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """Milliseconds per discriminator update of each method, and their ratio to those without any normalisation.
+    """Milliseconds per discriminator update of each method, and the ratio to trainings without normalisation.
 
-    Generator updates and data are part of it: seconds of training over discriminator updates. A ratio is of medians of
-    finished trainings that differ in nothing but the method, hyperparameters other than n_dis, and seed; its interval
+    Generator updates and data loading are included: training seconds / discriminator updates. A ratio compares medians
+    of finished trainings that differ only in the method, seed, and hyperparameters other than n_dis; its interval
     is that of the difference of their logarithms (`quantile_difference_interval`), widened to hold
     it. What is repeated is the training. Where methods were trained one after the other, a ratio also holds what else
     the machine did then.

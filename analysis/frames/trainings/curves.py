@@ -1,7 +1,7 @@
-"""How trainings go: score and diagnostics against discriminator updates, over the trainings of each method.
+"""Training curves: score and diagnostics by discriminator update, over the trainings of each method.
 
-A curve says how a method's trainings are spread at each checkpoint, and how well their median is known: what is
-repeated is the training, its setting drawn from those of the method (`analysis.statistics.intervals`).
+A curve gives the quartiles of a method's trainings at each checkpoint and an interval of their median; the sampling unit
+is the training, with a setting drawn from those of the method (`analysis.statistics.intervals`).
 """
 
 import math
@@ -24,13 +24,13 @@ GRADIENT_NORMS = ("gradient_norm_train", "gradient_norm_fake", "gradient_norm_be
 
 
 def trainings(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
-    """The trainings whose course is known from their first checkpoint to their end.
+    """The trainings whose checkpoints are known from the first to the last.
 
-    Left out are stopped ones, which are a selection, and kept generators, of which one checkpoint was scored.
+    Excludes stopped trainings, which are a selection, and kept generators, which have one scored checkpoint.
 
     Args:
         trials: rows of `select`.
-        rule: which score stands for a trial.
+        rule: the score of a trial.
 
     Returns:
         trial_id, protocol_id, dataset, method (its label), status, score (NaN: none).
@@ -42,9 +42,9 @@ def trainings(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
 
 
 def score_curve(trials: pd.DataFrame, checkpoints: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """The scores of a method's trainings at each checkpoint: quartiles, and an interval for the median.
+    """The scores of a method's trainings at each checkpoint: quartiles, and an interval of the median.
 
-    A training that diverged or failed counts at all later checkpoints of its method, without a score: it ranks last.
+    A diverged or failed training counts without a score, and so ranks last, at all later checkpoints of its method.
 
     Args:
         trials: rows of `select`.
@@ -53,9 +53,9 @@ def score_curve(trials: pd.DataFrame, checkpoints: pd.DataFrame, level: float = 
 
     Returns:
         One row per dataset, method (its label) and discriminator_step at which one of its trainings has a score: n
-        (trainings that came to it or ended before), scored (how many of them have one), q1, median, q3 (linear
-        interpolation; inf where that many have none), low and high (of the median, by order statistics; infinite where
-        there are too few trainings).
+        (trainings that reached it or ended before), scored (number with a score), q1, median, q3 (linear
+        interpolation; inf if they fall on trainings without a score), low and high (of the median, by order statistics;
+        infinite if there are too few trainings).
     """
     run, pools = _by_pool(trainings(trials))
     at = positions(checkpoints, run)
@@ -76,13 +76,13 @@ def score_curve(trials: pd.DataFrame, checkpoints: pd.DataFrame, level: float = 
 
 
 def _by_pool(run: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The trainings with the number of their pool, and the pools: pool, dataset, method."""
+    """The trainings with the index of their pool, and the pools: pool, dataset, method."""
     pools = run[POOL].drop_duplicates(ignore_index=True).reset_index(names="pool")
     return run.merge(pools, on=POOL, how="left"), pools
 
 
 def _unscored(rows: pd.DataFrame, ended: pd.DataFrame) -> "pd.Series[int]":
-    """By pool and step: how many trainings have no score there, most of them since they ended before."""
+    """By pool and step: the number of trainings without a score, mostly because they ended before."""
     keys = ["pool", STEP]
     counts = rows.assign(value=rows["value"].isna()).groupby(keys)["value"].sum().reset_index()
     ends = {pool: np.sort(last.to_numpy()) for pool, last in ended.groupby("pool")["last"]}
@@ -97,11 +97,11 @@ def _unscored(rows: pd.DataFrame, ended: pd.DataFrame) -> "pd.Series[int]":
 
 
 def highlighted_trainings(trials: pd.DataFrame, checkpoints: pd.DataFrame, rule: SelectionRule = BEST) -> pd.DataFrame:
-    """The scored checkpoints of the best training of each method, and of all that diverged or failed.
+    """The scored checkpoints of the best training of each method, and of all diverged or failed trainings.
 
     Returns:
         dataset, method (its label), trial_id, discriminator_step, frechet_distance, shown (best, diverged, failed), end
-        (whether it is the last one); in the order of trainings and steps.
+        (whether it is the last checkpoint); in the order of trainings and steps.
     """
     run = trainings(trials, rule).sort_values(["score", "trial_id"])
     best = run[run["score"].notna()].groupby(POOL).head(1).assign(shown="best")
@@ -117,7 +117,7 @@ def highlighted_trainings(trials: pd.DataFrame, checkpoints: pd.DataFrame, rule:
 
 
 def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
-    """How the trainings of each method ended: dataset, method (its label), trainings, diverged, failed, stopped.
+    """The outcomes of the trainings of each method: dataset, method (its label), trainings, diverged, failed, stopped.
 
     Stopped ones are not among the trainings.
     """
@@ -161,7 +161,7 @@ def diagnostic_curve(trials: pd.DataFrame, checkpoints: pd.DataFrame, level: flo
 
 
 def _layers(sigmas: "pd.Series[Any]") -> Array:
-    """[checkpoints, layers]: NaN where a discriminator has fewer layers or there are no diagnostics."""
+    """[checkpoints, layers]: NaN if a discriminator has fewer layers or no diagnostics."""
     lists = pa.array(sigmas, pa.list_(pa.float64()), from_pandas=True)
     lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
     sizes = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)

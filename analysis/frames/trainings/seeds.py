@@ -1,4 +1,4 @@
-"""How much a training's score varies with nothing but its seed."""
+"""The variation of scores between seeds of the same setting."""
 
 import math
 from typing import Any
@@ -12,21 +12,21 @@ from analysis.statistics.intervals import Array, Interval, check_level, quantile
 from study.storage.schema import NAMED_BY, score_label
 
 RESAMPLES, DRAWS = 2000, 2_000_000
-"""Of settings; fewer, but at least 200, where a method has so many settings that this were exceeded."""
+"""Bootstrap resamples, and the maximum of resamples * settings; at least 200 resamples are used."""
 LOST = 1e-13
-"""What is left of a sum of squares when less than this share of it stays is rounding, and taken for 0."""
+"""A difference of sums of squares below this share of them is rounding error and set to 0."""
 
 
 def repeated_settings(rows: pd.DataFrame) -> pd.DataFrame:
-    """The trainings whose setting was trained with more than one seed, and where each setting stands in its method.
+    """The trainings whose setting was trained with more than one seed, with the rank of the setting in its method.
 
     Args:
         rows: of `scored` with one row per training (its pool TRAININGS).
 
     Returns:
-        Its rows of such settings with setting (a number, in no order), place (from 1: of the setting among those of its
-        dataset and method, by the median over seeds, those without a score last) and median (inf where it falls on a
-        seed without a score).
+        The rows of such settings with setting (an arbitrary index), place (rank of the setting, from 1, in its dataset
+        and method, by the median over seeds; settings without a score last) and median (inf if it falls on a seed
+        without a score).
     """
     setting = rows.groupby(list(SETTING), dropna=False, sort=False).ngroup()
     several = rows.assign(setting=setting)[setting.map(setting.value_counts()) > 1]
@@ -46,7 +46,7 @@ def repeated_settings(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def setting_spread(rows: pd.DataFrame) -> pd.DataFrame:
-    """How the seeds of each setting scatter.
+    """The distribution of scores over the seeds of each setting.
 
     Args:
         rows: of `repeated_settings`.
@@ -64,33 +64,33 @@ def setting_spread(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95) -> pd.DataFrame:
-    """The variation between seeds of each method, over its settings with several.
+    """The variation between seeds for each method, over its settings with several seeds.
 
-    Four measures, each with an interval over settings, which are what is drawn at random:
+    Four measures, each with an interval; the sampling unit is the setting:
 
-    - sd: the root of the variances within settings, pooled by their degrees of freedom, in points of the score;
-    - cv: likewise of sd / mean of each setting;
+    - sd: standard deviation within settings, pooled by degrees of freedom, in units of the score;
+    - cv: the same for sd / mean of each setting;
     - range: (highest - lowest) / median over its seeds, the median over settings; grows with the number of seeds;
-    - between: the intraclass correlation of ranks, the share of their variance that lies between settings and not
-      between seeds of one; seeds without a score rank last. Below 0 where seeds of one setting differ more than
-      settings do, as where a seed does the same in all settings.
+    - between: intraclass correlation of ranks, the share of their variance that is between settings and not between
+      seeds of one setting; seeds without a score rank last. Below 0 if seeds of one setting differ more than settings,
+      for example if a seed has the same effect in all settings.
 
-    Intervals of sd and cv are studentised bootstraps of the logarithm of the pooled variance, settings resampled with
-    replacement: simulated with 12 settings of 3 seeds they cover 95 % where all settings vary alike, 89 % where their
-    sd has a standard deviation of 0.5 in logarithm, and 76 % where that is 1, since settings that vary most may not
-    have been seen (the percentile bootstrap: 90, 77 and 50 %). That of range is by order statistics, exact. That of
-    between is Searle's (1971), exact for normal effects, without resampling; simulated for ranks: 85 to 98 %.
+    Intervals of sd and cv are studentised bootstraps of the logarithm of the pooled variance over settings. Simulated
+    coverage with 12 settings of 3 seeds: 95 % if all settings have equal variance, 89 % if the logarithm of their sd has
+    a standard deviation of 0.5, and 76 % if it is 1, since the settings that vary most may be missing from the sample
+    (percentile bootstrap: 90, 77 and 50 %). The interval of range is by order statistics and exact. The interval of
+    between is Searle's (1971), exact for normal effects, without resampling; simulated coverage for ranks: 85 to 98 %.
 
     Args:
-        rows: of `repeated_settings`. Only scored seeds enter sd, cv and range; how many settings have others is told.
-        rng: of the resampling.
+        rows: of `repeated_settings`. Only scored seeds enter sd, cv and range; partly counts settings with other seeds.
+        rng: for resampling.
         level: of each interval, in (0, 1).
 
     Returns:
         One row per dataset and method, in the order of the paper's Figure 1: dataset, method (its label), settings
-        (with several seeds), trainings, partly (settings of which some, not all, seeds have a score), unscored
+        (with several seeds), trainings, partly (settings with both scored and unscored seeds), unscored
         (trainings), sd, sd_low, sd_high, cv, cv_low, cv_high, range, range_low, range_high, between, between_low,
-        between_high, score_label. NaN where a measure has nothing to go by; ends are 0, -1, 1 or inf where open.
+        between_high, score_label. A measure is NaN if it is undefined; unbounded ends are 0, -1, 1 or inf.
     """
     check_level(level)
     spread = setting_spread(rows)
@@ -139,7 +139,7 @@ NOTHING: tuple[float, Interval] = (math.nan, (0.0, math.inf))
 
 
 def typical(ranges: "pd.Series[float]", level: float) -> tuple[float, Interval]:
-    """The median of what cannot be negative, with its interval by order statistics."""
+    """The median of nonnegative values, with its interval by order statistics."""
     if ranges.empty:
         return NOTHING
     low, high = quantile_interval(ranges, 0.5, level)
@@ -149,14 +149,14 @@ def typical(ranges: "pd.Series[float]", level: float) -> tuple[float, Interval]:
 def pooled_sd(
     variances: Any, freedom: Any, rng: np.random.Generator, level: float = 0.95
 ) -> tuple[float, tuple[float, float]]:
-    """The root of variances pooled by their degrees of freedom, and a studentised bootstrap interval of it.
+    """The pooled standard deviation (weighted by degrees of freedom), with a studentised bootstrap interval.
 
     Args:
         variances, freedom: [settings].
-        rng: of the resampling of settings.
+        rng: for resampling settings.
 
     Returns:
-        (sd, (low, high)); the interval is open, 0 to inf, below three settings or where all variances are 0.
+        (sd, (low, high)); the interval is (0, inf) below three settings or if all variances are 0.
     """
     below = np.asarray(freedom, dtype=float)
     above, n = np.asarray(variances, dtype=float) * below, len(below)
@@ -170,9 +170,9 @@ def pooled_sd(
     drawn = rng.integers(0, n, (resamples, n)) + n * np.arange(resamples)[:, None]
     times = np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(float)
     means, errors = _log_ratio(times, above, below)
-    usable = errors > 0  # one setting drawn n times tells nothing of its error
+    usable = errors > 0  # a resample of one setting has no standard error
     ends = np.quantile((means[usable] - mean) / errors[usable], [(1 + level) / 2, (1 - level) / 2])
-    with np.errstate(over="ignore"):  # open, where few settings of very unlike variances say so
+    with np.errstate(over="ignore"):  # unbounded for few settings with very different variances
         low, high = np.exp((mean - ends * error) / 2)
     return sd, (float(low), float(high))
 
@@ -181,13 +181,13 @@ def _log_ratio(times: Array, above: Array, below: Array) -> tuple[Array, Array]:
     """[resamples]: the logarithm of the ratio of sums over settings, and its standard error.
 
     Args:
-        times: [resamples, settings], how often each setting was drawn.
-        above, below: [settings], what is summed; below is positive.
+        times: [resamples, settings], the number of draws of each setting.
+        above, below: [settings], the terms of the numerator and of the denominator; below is positive.
     """
     n, whole = len(below), above.sum() / below.sum()
-    rest = above - whole * below  # about the ratio of all, so that squares lose no digits when they are subtracted
+    rest = above - whole * below  # centred at the overall ratio, to avoid cancellation of squares
     sums = times @ np.stack([above, below, rest, rest**2, rest * below, below**2], axis=-1)
-    more = sums[:, 2] / sums[:, 1]  # the ratio of a resample, less that of all
+    more = sums[:, 2] / sums[:, 1]  # ratio of a resample minus the overall ratio
     parts = np.stack([sums[:, 3], -2 * more * sums[:, 4], more**2 * sums[:, 5]])
     squares = parts.sum(axis=0)
     squares = np.where(squares > LOST * np.abs(parts).sum(axis=0), squares, 0.0)
@@ -199,14 +199,14 @@ def _log_ratio(times: Array, above: Array, below: Array) -> tuple[Array, Array]:
 def intraclass(values: Any, groups: Any, level: float = 0.95) -> tuple[float, tuple[float, float]]:
     """The share of variance between groups: one-way random effects, ICC(1) (Shrout and Fleiss, 1979).
 
-    It can be negative, down to -1 / (size - 1), where groups are more alike than chance would have them.
+    It can be negative, down to -1 / (size - 1), if groups are more similar than by chance.
 
     Args:
         values: [n].
-        groups: [n]; of unequal sizes n_i the mean n_0 = (n - sum n_i^2 / n) / (groups - 1) stands for the size.
+        groups: [n]; for unequal sizes n_i the size is n_0 = (n - sum n_i^2 / n) / (groups - 1).
 
     Returns:
-        (share, (low, high)); NaN, -1 and 1 where there are fewer than two groups, or nothing varies. The interval is
+        (share, (low, high)); NaN, -1 and 1 for fewer than two groups or constant values. The interval is
         Searle's (1971, chapter 9), exact for normal effects and equal sizes.
     """
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
