@@ -6,8 +6,8 @@
     print(top_table(top_fraction(trials, 0.05)))
 
 `load` and `select` return rows that are comparable; the modules of `frames` compute frames from them; `figures` and
-`tables` display these frames; `claims` tests the claims of the paper; `page` combines everything in one document. README.md
-in this folder is the guide, and its examples are tested.
+`tables` display these frames; `claims` tests the claims of the paper; `page` combines everything in one document.
+README.md in this folder is the guide, and its examples are tested.
 """
 
 from analysis.claims import evidence, judge

@@ -62,7 +62,8 @@ def report(
 class SearchReport:
     """What searches found: their trials, rounds and chosen settings, the yardstick, and what all of it needs said.
 
-    `trials` are of `search_trials`, `rounds` of `round_table`, `chosen` of `chosen_settings`, `random` of `random_best`.
+    `trials` are of `search_trials`, `rounds` of `round_table`, `chosen` of `chosen_settings`, `random` of
+    `random_best`.
     """
 
     trials: pd.DataFrame

@@ -106,8 +106,8 @@ def samples(rows: Rows, images: Mapping[str, bytes | str]) -> Section:
         Text(
             paragraphs=[
                 "The best and the median trial of each method; half of a method's trials score at least as well "
-                "as the median one (diverged and failed trials rank last). Each grid is from the generator that was kept, "
-                "that of the trial's best checkpoint; all grids use the same latents."
+                "as the median one (diverged and failed trials rank last). Each grid is from the generator that was "
+                "kept, that of the trial's best checkpoint; all grids use the same latents."
             ]
         )
     ]

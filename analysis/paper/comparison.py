@@ -1,4 +1,4 @@
-"""The paper's numbers beside ours: which may be compared, and in what the others differ."""
+"""Compare our numbers with the paper's: which are comparable, and how the others differ."""
 
 from typing import Any
 
@@ -8,14 +8,18 @@ from analysis.paper import box_n_dis, boxes, facts
 from study.storage.schema import score_label
 
 FIXED = {"width": 64, "batch_size": 64, "latent_dim": 128}
-"""What the study held fixed for all its trials, but for their length (section 2)."""
+"""Fields of the training that the study held fixed in all trials (section 2); the number of updates varied."""
 BOX_KEY = ["dataset", "architecture", "method", "box"]
 
 
 def protocol_difference(row: "pd.Series[Any]", images: float | None) -> str:
-    """In what the metric protocol of a row differs from the paper's, so many images a side (section 4); "" for nothing.
+    """Differences between the metric protocol of a row and the paper's (section 4), in words; "" if there are none.
 
-    Only where it is "" is a difference to the paper's FID taken: another protocol alone can change an FID by a tenth.
+    Differences to the paper's FID are computed only if it is "": another protocol alone can change an FID by 10 %.
+
+    Args:
+        row: with the columns of a metric protocol.
+        images: the paper's number of images on each side; None if unknown.
     """
     label = score_label(row)
     said = [] if label == "FID" else [f"{label} is not an FID"]
@@ -28,24 +32,24 @@ def protocol_difference(row: "pd.Series[Any]", images: float | None) -> str:
 
 
 def training_difference(row: "pd.Series[Any]", steps: float | None) -> str:
-    """In what the training of a row differs from one of the study's with so many D updates; "" where in nothing."""
-    wanted = {**({} if steps is None else {"discriminator_steps": steps}), **FIXED}
+    """Differences between the training of a row and the paper's, with `steps` D updates, in words; "" if none."""
+    expected = {**({} if steps is None else {"discriminator_steps": steps}), **FIXED}
     return ", ".join(
         f"{column.replace('_', ' ')} {row[column]:,.0f} instead of {value:,.0f}"
-        for column, value in wanted.items()
+        for column, value in expected.items()
         if row[column] != value
     )
 
 
 def paired_boxes(rows: pd.DataFrame) -> pd.DataFrame:
-    """The boxes of the paper's Figures 1 to 4 on the datasets of these rows, each with what we have of it.
+    """The boxes of the paper's Figures 1 to 4 on the datasets of these rows, each with our corresponding method.
 
     Args:
         rows: of `scored` or `top_fraction`.
 
     Returns:
-        The columns of `boxes`, once for each method of ours that a box holds, with method_label (ours;
-        missing where the rows have none), protocol and training (in what they differ from the paper's; "" for nothing).
+        The columns of `boxes`, once for each method of ours in a box, with method_label (ours;
+        missing if the rows have none), protocol and training (differences to the paper's, in words; "" if none).
     """
     ours = rows.drop_duplicates(["dataset", "method_label"])
     ours = ours.assign(box=box_n_dis(ours).fillna(0), protocol="", training="")
@@ -53,25 +57,25 @@ def paired_boxes(rows: pd.DataFrame) -> pd.DataFrame:
     if len(ours):
         ours["protocol"] = [protocol_difference(row, images.get(row["dataset"])) for _, row in ours.iterrows()]
         ours["training"] = [training_difference(row, steps.get(row["dataset"])) for _, row in ours.iterrows()]
-    theirs = boxes()
-    theirs = theirs[theirs["dataset"].isin(rows["dataset"].unique())]
-    theirs = theirs.assign(box=box_n_dis(theirs).fillna(0))
-    merged = theirs.merge(ours[[*BOX_KEY, "method_label", "protocol", "training"]], on=BOX_KEY, how="left")
+    paper = boxes()
+    paper = paper[paper["dataset"].isin(rows["dataset"].unique())]
+    paper = paper.assign(box=box_n_dis(paper).fillna(0))
+    merged = paper.merge(ours[[*BOX_KEY, "method_label", "protocol", "training"]], on=BOX_KEY, how="left")
     return merged.drop(columns="box")
 
 
-def comparable(beside: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `paired_boxes` that a figure may show beside ours: found, on the plot, of the same protocol."""
-    return beside[beside["method_label"].notna() & (beside["protocol"] == "") & beside["median"].notna()]
+def comparable(paired: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `paired_boxes` that a figure can show with ours: with our method, a median, and the same protocol."""
+    return paired[paired["method_label"].notna() & (paired["protocol"] == "") & paired["median"].notna()]
 
 
-def paper_caption(beside: pd.DataFrame) -> list[str]:
-    """What a reader must know of the paper's boxes in a figure, and why some are not there; one sentence each.
+def paper_caption(paired: pd.DataFrame) -> list[str]:
+    """Sentences of the caption about the paper's boxes in a figure, and the reasons why others are not shown.
 
     Args:
-        beside: rows of `paired_boxes`.
+        paired: rows of `paired_boxes`.
     """
-    found, shown = beside[beside["method_label"].notna()], comparable(beside)
+    found, shown = paired[paired["method_label"].notna()], comparable(paired)
     lines = []
     if len(shown):
         errors: dict[str, list[str]] = {}

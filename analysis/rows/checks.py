@@ -99,7 +99,7 @@ def checked(path: Path, name: str, table: pa.Table) -> pa.Table:
         if len(wrong):
             row = wrong.slice(0, 1).to_pylist()[0]
             raise InputError(
-                f"{path}: {column} {row[column]:g} of trial {row['trial_id']} ({len(wrong)} such rows): a distance cannot "
-                "be negative; remove these rows."
+                f"{path}: {column} {row[column]:g} of trial {row['trial_id']} ({len(wrong)} such rows): a distance "
+                "cannot be negative; remove these rows."
             )
     return table

@@ -21,7 +21,7 @@ TERMS = {
     "weight_clipping": "WC",
     "gradient_clipping": "GC",
 }
-"""Abbreviations of the parts of a method's name, from the paper (Figures 1 and 2) or ours. Other parts are spelled out."""
+"""Abbreviations of parts of a method's name, from the paper (Figures 1 and 2) or ours. Other parts are spelled out."""
 
 
 PAPER_ORDER = ("W/O", "GP", "GP 5", "DR", "SN", "LN", "BN", "L2")

@@ -66,8 +66,8 @@ def _one_outcome(rows: pd.DataFrame) -> pd.DataFrame:
     if len(contradicted):
         first = contradicted["trial_id"].iloc[0]
         warnings.warn(
-            f"{len(contradicted)} trials occur twice with different outcomes (for example {first}); the row that was read "
-            "first is kept.",
+            f"{len(contradicted)} trials occur twice with different outcomes (for example {first}); the row that was "
+            "read first is kept.",
             stacklevel=3,
         )
     return preferred.drop_duplicates(keys).sort_index().reset_index(drop=True)

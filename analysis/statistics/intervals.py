@@ -88,8 +88,8 @@ def difference_interval(a: float, of_a: Interval, b: float, of_b: Interval) -> I
     """An interval for a - b from those of two independent quantities (MOVER: Zou and Donner, 2008, equation 4).
 
     For estimates that vary smoothly, such as means. Not for quantiles, which jump if a method collapses: the coverage
-    can then be 74 % instead of 95 % (`tests/benchmarks/coverage.py`); use `analysis.statistics.quantile_bounds` instead.
-    An end is infinite if it depends on an infinite end.
+    can then be 74 % instead of 95 % (`tests/benchmarks/coverage.py`); use `analysis.statistics.quantile_bounds`
+    instead. An end is infinite if it depends on an infinite end.
     """
     if not (math.isfinite(a) and math.isfinite(b)):
         return -math.inf, math.inf

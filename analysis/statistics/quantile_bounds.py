@@ -53,10 +53,10 @@ def bounds_of_quantile(scores: Any, q: float) -> QuantileBounds:
 def quantile_difference_interval(a: Any, b: Any, q: float, level: float = 0.95) -> Interval:
     """An interval for the difference of the q-quantiles of two distributions, a - b, from independent samples.
 
-    The number J of scores below a quantile is binomial, so the quantile lies between the J-th score and the next one. The
-    ends are quantiles of the difference of two such draws, each at the score that makes the interval wider. Neither a
-    distribution nor equal variances are assumed. In simulations the coverage was above the level for all distributions
-    and sizes (`tests/benchmarks/coverage.py`).
+    The number J of scores below a quantile is binomial, so the quantile lies between the J-th score and the next one.
+    The ends are quantiles of the difference of two such draws, each at the score that makes the interval wider.
+    Neither a distribution nor equal variances are assumed. In simulations the coverage was above the level for all
+    distributions and sizes (`tests/benchmarks/coverage.py`).
 
     Args:
         a, b: [n_a], [n_b]; NaN and inf rank last.
@@ -64,8 +64,8 @@ def quantile_difference_interval(a: Any, b: Any, q: float, level: float = 0.95) 
         level: in (0, 1).
 
     Returns:
-        (low, high); an end is infinite if a sample is too small, or if the end falls on trials without a score; (inf, inf)
-        if that holds for all bounds of `a` but not for `b`.
+        (low, high); an end is infinite if a sample is too small, or if it falls on trials without a score; (inf, inf) if
+        that holds for all bounds of `a` but not for `b`.
     """
     check_level(level)
     return bounds_of_quantile(a, q).plus(bounds_of_quantile(b, q).times(-1)).interval(level)

@@ -29,8 +29,8 @@ FAR = 10
 
 @computed_once
 def compute(rows: Rows) -> Frames:
-    """points: of `repeated_settings`, with far (the end of the dataset's axis) and best (its lowest score); settings: of
-    `setting_spread`; both of those settings that are drawn; table: of `seed_table`, which is of all. Of trainings,
+    """points: of `repeated_settings`, with far (the end of the dataset's axis) and best (its lowest score); settings:
+    of `setting_spread`; both of those settings that are drawn; table: of `seed_table`, which is of all. Of trainings,
     whatever the pool of the rows."""
     trainings = rows.scored if rows.pool == TRAININGS else scored(rows.trials, rows.rule, TRAININGS)
     points = repeated_settings(trainings)

@@ -1,4 +1,4 @@
-"""What random settings come to: the yardstick of a search, at the same number of trials."""
+"""Random search as the baseline of a search, at the same number of trials."""
 
 import bisect
 import math
@@ -16,31 +16,31 @@ from study.storage.schema import FINISHED, STOPPED
 from study.storage.tables import read_table
 
 RANDOM = "ranges"
-"""The space whose trials are random settings."""
+"""The search space whose trials are random settings."""
 NAME = re.compile(r" n_dis=\d+ (?P<sampler>\S+) seed=(?P<proposals>\d+)(?P<early> stop-early)? (?P<digest>\w{8})$")
 """How the name of a search ends (`study.driver.search.rounds.Search.name`)."""
 SEARCH_KEYS = ("dataset", "architecture", "method", "n_dis", *field_names(Training))
-"""What random settings have in common with the search that they are compared with."""
+"""Columns that must be equal for random settings to be compared with a search."""
 SETTING = ("learning_rate", "beta1", "beta2", "penalty_weight")
 QUANTILES = {"low": Fraction(5, 100), "median": Fraction(1, 2), "high": Fraction(95, 100)}
 
 
 def random_best(trials: pd.DataFrame, frame: pd.DataFrame, results: Path) -> pd.DataFrame:
-    """How good the best of k random settings is that are alike to those of a search, for each k up to its trials.
+    """The best of k comparable random settings, for each k up to the number of trials of a search.
 
-    Random settings are the trials of the space `ranges` and of searches whose sampler is `random` and that stop none
-    early; each setting counts once, by its lowest seed. What was not run to its end is not among them: trials without a
-    row and stopped ones. Diverged, failed and unscored ones are, and rank last. That the ranges are those of the search
-    is taken for granted: the paper's Table 2, unless a space of one's own has others.
+    Random settings are the trials of the space `ranges` and of searches with the sampler `random` without early
+    stopping; each setting counts once, by its lowest seed. Trials without a row and stopped trials are excluded;
+    diverged, failed and unscored trials are included and rank last. The ranges are assumed to be those of the search:
+    the paper's Table 2, unless a user-defined space has others.
 
     Args:
         trials: rows of `search_trials`.
-        frame: the rows of `select` that it was made of.
+        frame: the rows of `select` from which `trials` was computed.
         results: the folder.
 
     Returns:
         One row per dataset, label, n_dis and k, with pool (how many settings) and the quantiles of `best_of`; no rows
-        where there are no random settings.
+        if there are no random settings.
     """
     pools = dict(iter(_random_settings(frame, results).groupby(list(SEARCH_KEYS))))
     same = ["dataset", "label", "n_dis"]
@@ -57,26 +57,26 @@ def random_best(trials: pd.DataFrame, frame: pd.DataFrame, results: Path) -> pd.
 
 def _random_settings(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
     members = read_table(results, "memberships").to_pandas()
-    said = members["context"].str.extract(NAME)
-    searches = (members["space"] == BO) & (said["sampler"] == "random") & said["early"].isna()
+    names = members["context"].str.extract(NAME)
+    searches = (members["space"] == BO) & (names["sampler"] == "random") & names["early"].isna()
     drawn = members[searches | (members["space"] == RANDOM)]["trial_id"]
     rows = frame[frame["trial_id"].isin(drawn) & (frame["status"] != STOPPED)]
     return rows.sort_values("seed").drop_duplicates([*SEARCH_KEYS, *SETTING])
 
 
 def best_of(scores: Sequence[float], most: int) -> pd.DataFrame:
-    """Quantiles of the best (lowest) of k scores drawn without replacement from a pool of n; exact.
+    """Exact quantiles of the best (lowest) of k scores drawn without replacement from a pool of n.
 
-    The i lowest of the pool hold the best of k in C(n, k) - C(n - i, k) of C(n, k) draws, the sum of the
-    C(n - j, k - 1) in which it is the j-th. A quantile is the lowest score at which that share reaches a probability.
-    Unlike the mean, it is there when some of the pool have no score: these rank last.
+    The best of k is among the i lowest scores of the pool in C(n, k) - C(n - i, k) of C(n, k) draws. A quantile is the
+    lowest score at which that share reaches a probability. Unlike the mean, it exists if some of the pool have no
+    score: these rank last.
 
     Args:
-        scores: of the pool; NaN where there is none.
-        most: k goes from 1 to this, or to n where that is less.
+        scores: of the pool; NaN for a missing one.
+        most: k goes from 1 to min(most, n).
 
     Returns:
-        k, low (5 %), median (50 %), high (95 %); inf where the quantile falls on a trial without a score.
+        k, low (5 %), median (50 %), high (95 %); inf if the quantile falls on a trial without a score.
     """
     n = len(scores)
     ranked = sorted(math.inf if math.isnan(score) else score for score in scores)
@@ -88,6 +88,6 @@ def best_of(scores: Sequence[float], most: int) -> pd.DataFrame:
 
 
 def _place(n: int, k: int, share: Fraction) -> int:
-    """The first place (from 0) at which this share of the draws of k from n has its best."""
+    """The lowest rank (from 0) such that this share of the draws of k from n has its best at or below it."""
     draws = math.comb(n, k)
     return bisect.bisect_left(range(n), math.ceil(share * draws), key=lambda place: draws - math.comb(n - place - 1, k))

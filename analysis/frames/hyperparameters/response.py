@@ -1,4 +1,4 @@
-"""How scores answer to each hyperparameter, and how much of their variation each one explains."""
+"""The effect of each hyperparameter on the score, and the share of variance that it explains."""
 
 import math
 from collections.abc import Iterator
@@ -13,21 +13,21 @@ from analysis.rows.scores import HYPERPARAMETERS, pools
 from analysis.statistics.intervals import Array, Interval, check_level
 
 FEW_VALUES = 8
-"""Up to so many values of a hyperparameter are groups of their own, as on a grid; more are cut into neighbours."""
+"""Maximum number of values that are groups of their own, as on a grid; more values are binned."""
 GROUPS, IN_GROUP = 12, 6
-"""Neighbours in a range: at most so many groups, of at least so many trials."""
+"""Maximum number of bins, and minimum number of trials per bin."""
 MOST = 1000
-"""Settings of a method from which on as many are drawn at random for the intervals of importance."""
+"""Maximum number of settings for the intervals of importance; of more, a random subset is used."""
 RESAMPLES = 1000
 DRAWN = 400
-"""Trials of a method that are drawn as points."""
+"""Maximum number of trials of a method that are drawn as points."""
 
 
 def grouped(values: Any) -> Array | None:
-    """[n]: the group, from 0, of each value of a hyperparameter: equal values, or neighbours where there are many.
+    """[n]: the group (from 0) of each value of a hyperparameter: equal values, or bins if there are many values.
 
-    Up to 8 distinct values are a group each. More are cut into at most 12 groups of about equal size and at least 6;
-    equal values are never parted. None where there is one value only, or none.
+    Up to 8 distinct values are a group each. More values are cut into at most 12 bins of about equal size, of at least
+    6 trials; equal values are in the same bin. None if there is only one value, or a missing one.
 
     >>> grouped([5, 1, 5]).tolist(), grouped([1, 1])
     ([1, 0, 1], None)
@@ -44,7 +44,7 @@ def grouped(values: Any) -> Array | None:
 
 
 def response(rows: pd.DataFrame) -> pd.DataFrame:
-    """The scores of each method at the values of each hyperparameter.
+    """Quartiles of the scores of each method by value of each hyperparameter.
 
     Args:
         rows: of `scored`. Trainings without a score rank last in their group and count in n.
@@ -52,7 +52,7 @@ def response(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per dataset, method, hyperparameter that varies, and group of `grouped`, by value: dataset, method (its
         label), hyperparameter, value (the group's, or its median), lowest, highest (values in it), n, scored, q1,
-        median, q3 (of the scores, linear interpolation; inf where they fall on trainings without a score).
+        median, q3 (of the scores, linear interpolation; inf if they fall on trainings without a score).
     """
     made: list[dict[str, Any]] = []
     for key, pool, codes in _varying(rows):
@@ -69,29 +69,29 @@ def response(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def importance(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95) -> pd.DataFrame:
-    """The share of the variation of a method's scores that each hyperparameter explains by itself.
+    """The share of the variance of a method's ranked scores that each hyperparameter explains by itself.
 
-    Scores are replaced by their ranks, trials without a score last, so that neither outliers nor the unit matter. The
+    Scores are replaced by ranks (trials without a score last), so that outliers and the scale have no effect. The
     share is the main effect of a functional analysis of variance (Hutter, Hoos and Leyton-Brown, 2014, section 4),
-    here by the groups of `grouped`, without a model: (between - (groups - 1) within) / total, the sums of squares'
-    epsilon squared, which is unbiased about 0 (Kelley, 1935). What only acts together with others, and noise, is the
-    rest to 1. Hyperparameters that were not varied independently share what they explain; tied_to names them.
+    here by the groups of `grouped`, without a model: epsilon squared, (between - (groups - 1) within) / total in sums
+    of squares, which is unbiased near 0 (Kelley, 1935). The remainder is interactions and noise. The effects of
+    hyperparameters that were not varied independently cannot be separated; tied_to names them.
 
-    What is resampled: settings, with replacement, 1,000 times. Resampled groups scatter once more about their means,
-    so that the percentile interval takes the correction twice; it then covers 91 to 99 % where it says 95 % (simulated,
-    12 to 120 settings, three groups, three laws). Of more than 1,000 settings 1,000 are drawn at random for it, which
-    widens it.
+    Intervals: settings are resampled with replacement 1,000 times. Resampled groups have additional variance within
+    groups, so the correction is applied twice in the percentile interval; the simulated coverage is then 91 to 99 % at
+    95 % (12 to 120 settings, three groups, three distributions). For more than 1,000 settings a random subset of 1,000
+    is used, which widens the interval.
 
     Args:
-        rows: of `scored` with one row per setting (its pool SETTINGS): seeds of one setting have all
-            their hyperparameters in common and are no evidence of their own.
-        rng: of the resampling.
+        rows: of `scored` with one row per setting (its pool SETTINGS): seeds of one setting have
+            equal hyperparameters and are not independent evidence.
+        rng: for resampling.
         level: of each interval by itself, in (0, 1).
 
     Returns:
         One row per dataset, method and hyperparameter that varies: dataset, method (its label), hyperparameter, n
-        (settings), groups, share, share_low, share_high (all in [0, 1]; NaN, 0, 1 where there are not two settings more
-        than groups), resolved (whether share_low is above 0), tied_to (hyperparameters that do not come in all
+        (settings), groups, share, share_low, share_high (all in [0, 1]; NaN, 0, 1 if there are fewer than groups + 2
+        settings), resolved (whether share_low is above 0), tied_to (hyperparameters that do not come in all
         combinations with this one, separated by commas; empty for none).
     """
     check_level(level)
@@ -111,7 +111,7 @@ def importance(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
 
 
 def _varying(rows: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame, Array]]:
-    """(dataset, method and hyperparameter; the pool; its groups) wherever a hyperparameter varies."""
+    """(dataset, method and hyperparameter; the pool; its groups) for each hyperparameter that varies."""
     for (dataset, label), pool in pools(rows[["dataset", "method_label", "score", *HYPERPARAMETERS]]).items():
         for name in HYPERPARAMETERS:
             codes = grouped(pool[name])
@@ -120,7 +120,7 @@ def _varying(rows: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame,
 
 
 def _resampled(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """(which of n settings are resampled: all or 1,000 of them; [resamples, of them]: how often each one is drawn)."""
+    """(indices of the resampled settings, at most 1,000; [resamples, settings]: number of draws of each one)."""
     some = np.arange(n) if n <= MOST else np.sort(rng.choice(n, MOST, replace=False))
     size = len(some)
     drawn = rng.integers(0, size, (RESAMPLES, size)) + size * np.arange(RESAMPLES)[:, None]
@@ -129,7 +129,7 @@ def _resampled(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _share(ranks: Array, codes: Array, some: Array, times: Array, level: float) -> tuple[float, Interval]:
-    """Of one hyperparameter of one method, with its interval."""
+    """The explained share of one hyperparameter of one method, with its interval."""
     groups = int(codes.max()) + 1
     if len(ranks) < groups + 2 or ranks.min() == ranks.max():
         return math.nan, (0.0, 1.0)
@@ -144,7 +144,7 @@ def _epsilon_squared(times: Array, ranks: Array, member: Array, corrections: int
     """[resamples]: between - corrections (groups - 1) within, over total, in [0, 1].
 
     Args:
-        times: [resamples, n], how often each setting was drawn.
+        times: [resamples, n], the number of draws of each setting.
         ranks: [n].
         member: [n, groups], 1 where a setting is in the group.
     """
@@ -160,7 +160,7 @@ def _epsilon_squared(times: Array, ranks: Array, member: Array, corrections: int
 
 
 def _tied_to(pool: pd.DataFrame, name: str) -> list[str]:
-    """Hyperparameters with few values that do not come in all combinations with those of this one."""
+    """Hyperparameters with few values that do not occur in all combinations with the values of this one."""
     few = [each for each in HYPERPARAMETERS if 2 <= pool[each].nunique() <= FEW_VALUES]
     if name not in few:
         return []
@@ -170,15 +170,15 @@ def _tied_to(pool: pd.DataFrame, name: str) -> list[str]:
 
 
 def response_points(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """The trials behind `response`, to be drawn: of a method with more than 400 as many at random.
+    """The trials behind `response`, for drawing; at most 400 of a method, at random.
 
     Args:
         rows: of `scored`.
-        rng: of the choice.
+        rng: for the random subset.
 
     Returns:
         One row per trial and hyperparameter that varies in its method: dataset, method (its label), hyperparameter,
-        value, score (NaN: none), pool (trials of the method), drawn (of them).
+        value, score (NaN: none), pool (number of trials of the method), drawn (number of them that are drawn).
     """
     made = []
     chosen: dict[tuple[str, str], pd.DataFrame] = {}

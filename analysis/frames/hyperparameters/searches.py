@@ -1,4 +1,4 @@
-"""What the searches of `study bo` found, round by round."""
+"""The results of the searches of `study bo`, by round."""
 
 import math
 from collections.abc import Iterable
@@ -19,24 +19,24 @@ from study.storage.tables import read_table
 
 UNSCORED = "unscored"
 OUTCOMES = ("scored", DIVERGED, FAILED, STOPPED, UNSCORED)
-"""How a trial ended; unscored: it finished, and no score of it is finite."""
+"""Outcomes of a trial; unscored: finished without a finite score."""
 
 
 def search_trials(frame: pd.DataFrame, results: Path, names: Iterable[str] | None = None) -> pd.DataFrame:
-    """The trials of the searches of a results folder that have a row, each search's as they were proposed.
+    """The trials of the searches of a results folder that have a row, in the order in which they were proposed.
 
     Searches come in the order of the paper's Figure 1.
 
     Args:
         frame: rows of `select`.
         results: the folder.
-        names: only these searches; all of them where None.
+        names: only these searches; None: all.
 
     Returns:
         The rows, once for each search that proposed them, with search (its name), sampler, label (of the method), line
-        (what tells the search from others of its label), round, proposed (trials of the round, with a row or not),
-        number (of the trial in its search, from 1), score (NaN: none), outcome (scored, diverged, failed, stopped,
-        unscored), best_so_far (NaN before the first score) and above (the figure's axis).
+        (distinguishes the search from others of the same label), round, proposed (number of trials of the round, with
+        or without a row), number (of the trial in its search, from 1), score (NaN: none), outcome (scored, diverged,
+        failed, stopped, unscored), best_so_far (NaN before the first score) and above (whether above the axis).
 
     Raises:
         InputError: no search there has a trial among the rows, or a name is unknown.
@@ -52,7 +52,7 @@ def search_trials(frame: pd.DataFrame, results: Path, names: Iterable[str] | Non
     members = members.sort_values(["search", "round", "order"])[["search", "round", "proposed", "trial_id"]]
     trials = members.merge(frame, on="trial_id", how="inner")
     if trials.empty:
-        raise InputError(f"{results}: no search has a trial there yet; `study bo --results {results}` runs some.")
+        raise InputError(f"{results}: no search has a trial; run one with `study bo --results {results}`.")
     trials = _with_labels(trials)
     order = trials["label"].map(paper_order)
     trials = trials.assign(order=order).sort_values(["dataset", "order", "n_dis", "line", "search"], kind="stable")
@@ -69,16 +69,16 @@ def search_trials(frame: pd.DataFrame, results: Path, names: Iterable[str] | Non
 
 
 def _with_labels(trials: pd.DataFrame) -> pd.DataFrame:
-    """The rows with sampler, label and line; a line says of its search what it does not share with all others."""
-    said = trials["search"].str.extract(NAME)
+    """The rows with sampler, label and line; a line contains the properties in which searches differ."""
+    properties = trials["search"].str.extract(NAME)
     labels = trials["method"].map({name: method_label(name) for name in trials["method"].unique()})
     line = "n_dis " + trials["n_dis"].astype(str)
-    for words in (said["sampler"], "seed " + said["proposals"], said["early"].fillna("").str.strip()):
+    for words in (properties["sampler"], "seed " + properties["proposals"], properties["early"].fillna("").str.strip()):
         if words.nunique() > 1:
             line += (", " + words).where(words != "", "")
-    labelled = trials.assign(sampler=said["sampler"], label=with_context(labels, trials), line=line)
+    labelled = trials.assign(sampler=properties["sampler"], label=with_context(labels, trials), line=line)
     same = labelled.groupby(["dataset", "label", "line"])["search"].transform("nunique") > 1
-    labelled["line"] = labelled["line"].where(~same, labelled["line"] + ", " + said["digest"])
+    labelled["line"] = labelled["line"].where(~same, labelled["line"] + ", " + properties["digest"])
     return labelled
 
 
@@ -88,7 +88,7 @@ def round_table(trials: pd.DataFrame) -> pd.DataFrame:
     Returns:
         dataset, architecture, method, n_dis, sampler, label, line, search, round, proposed, trials (with a row),
         scored, diverged, failed, stopped, unscored (finished without a score), trials_so_far, best (of the round),
-        best_so_far; NaN where nothing was scored.
+        best_so_far; NaN without any score.
     """
     rounds = trials.groupby(["search", "round"], sort=False)
     same = ["dataset", "architecture", "method", "n_dis", "sampler", "label", "line", "proposed"]
@@ -109,7 +109,7 @@ def round_table(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def chosen_settings(trials: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
-    """One row per search: its best trial, the first of equals, and what as many random settings come to.
+    """One row per search: its best trial (the first one of ties), and the best of the same number of random settings.
 
     Args:
         trials: rows of `search_trials`.
@@ -118,20 +118,20 @@ def chosen_settings(trials: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
     Returns:
         dataset, architecture, method, n_dis, sampler, label, line, search, rounds, trials, scored, diverged, failed,
         stopped, unscored; score, score_label, setting (as text), learning_rate, beta1, beta2, penalty_weight, trial_id
-        and best_step of the best trial (empty where scored is 0); pool (random settings alike) and random_low,
-        random_median, random_high, the best of `trials` of them (NaN where there are fewer).
+        and best_step of the best trial (empty if scored is 0); pool (number of comparable random settings) and
+        random_low, random_median, random_high, the best of `trials` of them (NaN if there are fewer).
     """
-    alike = {key: rows.set_index("k") for key, rows in random.groupby(["dataset", "label", "n_dis"])}
+    comparable = {key: rows.set_index("k") for key, rows in random.groupby(["dataset", "label", "n_dis"])}
     searches = trials.groupby("search", sort=False)
     return pd.DataFrame(
-        [_chosen(rows, alike.get(tuple(rows.iloc[0][["dataset", "label", "n_dis"]]))) for _, rows in searches]
+        [_chosen(rows, comparable.get(tuple(rows.iloc[0][["dataset", "label", "n_dis"]]))) for _, rows in searches]
     )
 
 
 def _chosen(rows: pd.DataFrame, random: pd.DataFrame | None) -> dict[str, Any]:
     first, scored = rows.iloc[0], rows[rows["score"].notna()]
     best = scored.sort_values("score", kind="stable").iloc[0] if len(scored) else None
-    as_many = {} if random is None or len(rows) not in random.index else dict(random.loc[len(rows)])
+    random_best_row = {} if random is None or len(rows) not in random.index else dict(random.loc[len(rows)])
     found = ("score", "learning_rate", "beta1", "beta2", "penalty_weight", "trial_id", "best_step")
     return {
         **{name: first[name] for name in ("dataset", "architecture", "method", "n_dis", "sampler", "label", "line")},
@@ -143,5 +143,5 @@ def _chosen(rows: pd.DataFrame, random: pd.DataFrame | None) -> dict[str, Any]:
         "setting": None if best is None else setting(best),
         **{name: None if best is None else best[name] for name in found},
         "pool": 0 if random is None else int(random["pool"].iloc[0]),
-        **{f"random_{name}": as_many.get(name, math.nan) for name in QUANTILES},
+        **{f"random_{name}": random_best_row.get(name, math.nan) for name in QUANTILES},
     }

@@ -1,7 +1,7 @@
 """Paired ablations: the change of the score between trainings that are equal in everything but one factor.
 
-The sampling unit is the pair: a training with a setting drawn at random from those that were run with both values of the
-factor, and its partner with the same setting and seed.
+The sampling unit is the pair: a training with a setting drawn at random from those that were run with both values of
+the factor, and its partner with the same setting and seed.
 """
 
 import itertools
@@ -37,10 +37,10 @@ def paired_ablations(
 ) -> pd.DataFrame:
     """The relative change of the score when exactly one factor changes; seed, hyperparameters and the rest are equal.
 
-    The factors: an added normalisation, penalty (of any weight) or constraint; the loss, from non-saturating or else the
-    most frequent one; the architecture, from the most frequent one; n_dis and fields of the training, from the lowest
-    value (of numbers) or the most frequent one; an option, from its default. A training with several partners, for
-    example with an added penalty of several weights, counts as one pair with the median of its changes, so that no
+    The factors: an added normalisation, penalty (of any weight) or constraint; the loss, from non-saturating or else
+    the most frequent one; the architecture, from the most frequent one; n_dis and fields of the training, from the
+    lowest value (of numbers) or the most frequent one; an option, from its default. A training with several partners,
+    for example with an added penalty of several weights, counts as one pair with the median of its changes, so that no
     training is in two pairs of a row.
 
     Trainings without a score rank last: from no score to a score the change is -inf, in the other direction inf, and
@@ -79,8 +79,8 @@ def _by_dataset(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[pd.DataFrame]
 
 
 Changed = tuple[str, str, pd.DataFrame]
-"""A factor, the name of its reference value, and the changed trainings with the reference value filled in and the name of
-their actual value in `to`."""
+"""A factor, the name of its reference value, and the changed trainings with the reference value filled in and the name
+of their actual value in `to`."""
 
 
 def _added(rows: pd.DataFrame) -> Iterator[Changed]:

@@ -17,16 +17,16 @@ def dataset_overview(rows: Rows) -> pd.DataFrame:
     """One row per dataset.
 
     The leader is the method with the lowest median of its best `rows.fraction` among `rows.without_adaptive`. The other
-    methods are compared with it at equal numbers of trainings. Since the leader is selected by its score, each comparison
-    is corrected for all pairs (Bonferroni), so that all of them hold simultaneously.
+    methods are compared with it at equal numbers of trainings. Since the leader is selected by its score, each
+    comparison is corrected for all pairs (Bonferroni), so that all of them hold simultaneously.
 
     Returns:
         dataset, score_label, trials (rows), finished, diverged, failed, stopped, methods; best, best_method,
         best_setting, best_trial_id (of the best trial of all); leader, n (its pool), k, median (of its best
-        `rows.fraction`); interval_fraction (the smallest fraction >= `rows.fraction` that its pool has an interval for),
-        interval_median, low, high (the median of its best `interval_fraction`, with its interval at `rows.level`; NaN if
-        there is none); better_than and not_resolved (tuples of the other methods' labels), level (of each comparison).
-        The columns from best on are empty if no trial has a score.
+        `rows.fraction`); interval_fraction (the smallest fraction >= `rows.fraction` that its pool has an interval
+        for), interval_median, low, high (the median of its best `interval_fraction`, with its interval at
+        `rows.level`; NaN if there is none); better_than and not_resolved (tuples of the other methods' labels), level
+        (of each comparison). The columns from best on are empty if no trial has a score.
     """
     return pd.DataFrame([_of_dataset(rows, str(dataset), group) for dataset, group in rows.trials.groupby("dataset")])
 

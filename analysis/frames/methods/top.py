@@ -28,8 +28,8 @@ def top_fraction(
 ) -> pd.DataFrame:
     """Mark the best `fraction` of the trials of each method on each dataset.
 
-    Diverged and failed trials, and finished trials without a finite score, rank last and count in n. Stopped trials have
-    no score because other trials did better; they are sorted after all others and are not counted.
+    Diverged and failed trials, and finished trials without a finite score, rank last and count in n. Stopped trials
+    have no score because other trials did better; they are sorted after all others and are not counted.
 
     Args:
         frame: rows of `select`.

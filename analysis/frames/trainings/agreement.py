@@ -125,8 +125,8 @@ def _influence(a: Any, b: Any) -> Array:
 def top_overlap(pairs: pd.DataFrame, counts: Any = TOP, level: float = 0.95) -> pd.DataFrame:
     """The share of the K best trainings by one distance that are among the K best by the other.
 
-    This is descriptive and not an estimate for other trainings; the overlap of two unrelated rankings (hypergeometric) is
-    given for comparison.
+    This is descriptive and not an estimate for other trainings; the overlap of two unrelated rankings (hypergeometric)
+    is given for comparison.
 
     Args:
         pairs: of `both_distances`; ties are broken by trial id.

@@ -59,7 +59,8 @@ def seconds_and_scores(trials: pd.DataFrame, rule: SelectionRule = BEST) -> pd.D
     """The seconds and the score of each training.
 
     Returns:
-        dataset, machine, method (its label), trial_id, status, seconds, score (NaN: none); the rows of `timed_trainings`.
+        dataset, machine, method (its label), trial_id, status, seconds, score (NaN: none); the rows of
+        `timed_trainings`.
     """
     rows = timed_trainings(trials, rule).rename(columns={"training_seconds": "seconds"})
     return rows[["dataset", "machine", "method", "trial_id", "status", "seconds", "score"]]
@@ -70,19 +71,19 @@ def update_cost(trials: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
     Generator updates and data loading are included: training seconds / discriminator updates. A ratio compares medians
     of finished trainings that differ only in the method, seed, and hyperparameters other than n_dis; its interval
-    is that of the difference of their logarithms (`quantile_difference_interval`), widened to hold
-    it. What is repeated is the training. Where methods were trained one after the other, a ratio also holds what else
-    the machine did then.
+    is that of the difference of their logarithms (`quantile_difference_interval`), widened to contain
+    it. The sampling unit is the training. If methods were trained one after the other, the ratio is also affected by
+    other load on the machine.
 
     Args:
         trials: rows of `select`.
-        level: of all ratios of a dataset together: each interval has 1 - (1 - level) / m (Bonferroni), where m are the
-            methods beside a baseline, both with trainings enough for an interval at `level` itself.
+        level: simultaneous level of all ratios of a dataset: each interval has 1 - (1 - level) / m (Bonferroni), where
+            m is the number of methods that have, like their baseline, enough trainings for an interval at `level`.
 
     Returns:
-        One row per `COMPARABLE` and method: their columns; method (its label, with n_dis where a dataset has several); n
-        (trainings), milliseconds (median), milliseconds_low, milliseconds_high; ratio, low, high (NaN for the baseline
-        itself and where there is none); level; verdict (lower, higher, not resolved, no interval; baseline, no
+        One row per `COMPARABLE` and method: their columns; method (its label, with n_dis if a dataset has several);
+        n (trainings), milliseconds (median), milliseconds_low, milliseconds_high; ratio, low, high (NaN for the
+        baseline itself and where there is none); level; verdict (lower, higher, not resolved, no interval; baseline, no
         baseline).
     """
     rows = timed_trainings(trials)
@@ -131,7 +132,7 @@ def _of_dataset(rows: pd.DataFrame, level: float) -> pd.DataFrame:
 def _ratio(
     row: dict[Any, Any], base: dict[Any, Any] | None, samples: list[Array], level: float
 ) -> tuple[float, float, float, str]:
-    """Of two cells whose numbers are logarithms, as their samples are."""
+    """(ratio, low, high, verdict) of two cells; medians and samples are logarithms."""
     if base is None or row["recipe"] == UNREGULARIZED:
         return math.nan, math.nan, math.nan, NO_BASELINE if base is None else BASELINE
     difference = row["median"] - base["median"]

@@ -1,7 +1,7 @@
 """Training curves: score and diagnostics by discriminator update, over the trainings of each method.
 
-A curve gives the quartiles of a method's trainings at each checkpoint and an interval of their median; the sampling unit
-is the training, with a setting drawn from those of the method (`analysis.statistics.intervals`).
+A curve gives the quartiles of a method's trainings at each checkpoint and an interval of their median; the sampling
+unit is the training, with a setting drawn from those of the method (`analysis.statistics.intervals`).
 """
 
 import math

@@ -76,10 +76,11 @@ def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
       for example if a seed has the same effect in all settings.
 
     Intervals of sd and cv are studentised bootstraps of the logarithm of the pooled variance over settings. Simulated
-    coverage with 12 settings of 3 seeds: 95 % if all settings have equal variance, 89 % if the logarithm of their sd has
-    a standard deviation of 0.5, and 76 % if it is 1, since the settings that vary most may be missing from the sample
-    (percentile bootstrap: 90, 77 and 50 %). The interval of range is by order statistics and exact. The interval of
-    between is Searle's (1971), exact for normal effects, without resampling; simulated coverage for ranks: 85 to 98 %.
+    coverage with 12 settings of 3 seeds: 95 % if all settings have equal variance, 89 % if the logarithm of their sd
+    has a standard deviation of 0.5, and 76 % if it is 1, since the settings that vary most may be missing from the
+    sample (percentile bootstrap: 90, 77 and 50 %). The interval of range is by order statistics and exact. The
+    interval of between is Searle's (1971), exact for normal effects, without resampling; simulated coverage for ranks:
+    85 to 98 %.
 
     Args:
         rows: of `repeated_settings`. Only scored seeds enter sd, cv and range; partly counts settings with other seeds.
