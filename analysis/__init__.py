@@ -1,31 +1,31 @@
-"""Rows in, numbers out, ink last: what the trials of a study say, as plain frames, and the figures drawn from them.
+"""From the rows of a study to plain pandas frames, and from the frames to figures, tables and a report.
 
     from analysis import load, select, top_fraction, top_table
 
     trials = select(load("results"), dataset="digits")
     print(top_table(top_fraction(trials, 0.05)))
 
-`load` and `select` give rows that may be compared; a module each computes frames; `figures` and `tables` are menus that
-show them; `claims` tests what the paper says; `page` puts all of it in one document. README.md beside this file leads
-through it, and its examples are tested.
+`load` and `select` return rows that are comparable; the modules of `frames` compute frames from them; `figures` and
+`tables` display these frames; `claims` tests the claims of the paper; `page` combines everything in one document.
+README.md in this folder is the guide, and its examples are tested.
 """
 
-from analysis.ablation import paired_ablations
-from analysis.agreement import both_distances, rank_correlation, top_overlap
-from analysis.budget import budget_curve
 from analysis.claims import evidence, judge
-from analysis.compare import compare
-from analysis.cost import update_cost
-from analysis.curves import diagnostic_curve, score_curve
-from analysis.distribution import distribution_table, ecdf
 from analysis.figures import NotEnough, draw
-from analysis.load import load, load_checkpoints, select
-from analysis.report import Report, SearchReport, report, search_report
-from analysis.response import importance, response
-from analysis.rows import Rows, open_rows
-from analysis.scores import BEST, FINAL, SETTINGS, TRAININGS, Pool, SelectionRule, scored
-from analysis.seeds import seed_table
-from analysis.top import top_fraction, top_table
+from analysis.frames.hyperparameters.response import importance, response
+from analysis.frames.methods.ablation import paired_ablations
+from analysis.frames.methods.budget import budget_curve
+from analysis.frames.methods.compare import compare
+from analysis.frames.methods.distribution import distribution_table, ecdf
+from analysis.frames.methods.top import top_fraction, top_table
+from analysis.frames.trainings.agreement import both_distances, rank_correlation, top_overlap
+from analysis.frames.trainings.cost import update_cost
+from analysis.frames.trainings.curves import diagnostic_curve, score_curve
+from analysis.frames.trainings.seeds import seed_table
+from analysis.page.run_report import Report, SearchReport, report, search_report
+from analysis.rows.load import load, load_checkpoints, select
+from analysis.rows.scores import BEST, FINAL, SETTINGS, TRAININGS, Pool, SelectionRule, scored
+from analysis.rows.view import Rows, open_rows
 
 __all__ = [
     "BEST",

@@ -2,7 +2,7 @@
 
     from pathlib import Path
     from analysis.claims import judge
-    from analysis.rows import open_rows
+    from analysis.rows.view import open_rows
 
     print(judge(open_rows(Path("results")))[["id", "verdict", "numbers"]])
 
@@ -11,18 +11,18 @@ A claim is a list of inequalities, one for each cell that the study has; `verdic
 
 import pandas as pd
 
-from analysis.claims.across import C8, C9, C10, C15
-from analysis.claims.advice import C16
+from analysis.claims.cells import ClaimData
 from analysis.claims.claim import DOES_NOT_HOLD, HOLDS, NOT_ENOUGH, NOT_RESOLVED, Claim
-from analysis.claims.material import Material
-from analysis.claims.medians import C1, C2, C4, C11
-from analysis.claims.protocols import C14, C17, C18
-from analysis.claims.repeats import C7, C13, C19, C20
-from analysis.claims.tuning import C3, C5, C6, C12
-from analysis.claims.verdicts import EVIDENCE, JUDGED, decide, evidence_row, frame, judged_row
-from analysis.intervals import check_level
-from analysis.rows import Rows
-from analysis.scores import check_fraction
+from analysis.claims.statements.conclusion import C16
+from analysis.claims.statements.evaluation import C14, C17, C18
+from analysis.claims.statements.losses import C8, C9, C10, C15
+from analysis.claims.statements.methods import C1, C2, C4, C11
+from analysis.claims.statements.repeats import C7, C13, C19, C20
+from analysis.claims.statements.tuning import C3, C5, C6, C12
+from analysis.claims.verdicts import EVIDENCE_COLUMNS, VERDICT_COLUMNS, evaluate, evidence_row, frame, verdict_row
+from analysis.rows.scores import check_fraction
+from analysis.rows.view import Rows
+from analysis.statistics.intervals import check_level
 
 __all__ = ["CLAIMS", "DOES_NOT_HOLD", "HOLDS", "NOT_ENOUGH", "NOT_RESOLVED", "Claim", "evidence", "judge"]
 
@@ -41,8 +41,10 @@ def judge(rows: Rows) -> pd.DataFrame:
         (comparisons that could be made), against (of them resolved against the claim, all together), left_out (trials
         that scores of others chose), needs, paper (what its figures say, with the source) and test, all in words.
     """
-    material = _material(rows)
-    return frame([judged_row(claim, decide(claim.lines(material), rows.level), material) for claim in CLAIMS], JUDGED)
+    data = _claim_data(rows)
+    return frame(
+        [verdict_row(claim, evaluate(claim.inequalities(data), rows.level), data) for claim in CLAIMS], VERDICT_COLUMNS
+    )
 
 
 def evidence(rows: Rows) -> pd.DataFrame:
@@ -55,12 +57,12 @@ def evidence(rows: Rows) -> pd.DataFrame:
         claim hold together), outcome (for, against, not resolved, not enough data), words (all of it,
         for people).
     """
-    material = _material(rows)
-    found = [evidence_row(claim, each) for claim in CLAIMS for each in decide(claim.lines(material), rows.level)]
-    return frame(found, EVIDENCE)
+    data = _claim_data(rows)
+    found = [evidence_row(claim, each) for claim in CLAIMS for each in evaluate(claim.inequalities(data), rows.level)]
+    return frame(found, EVIDENCE_COLUMNS)
 
 
-def _material(rows: Rows) -> Material:
+def _claim_data(rows: Rows) -> ClaimData:
     check_level(rows.level)
     check_fraction(rows.fraction)
-    return Material(rows=rows)
+    return ClaimData(rows=rows)

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from analysis.claims.material import Material, Place
-from analysis.tables import number
+from analysis.claims.cells import CellKey, ClaimData
+from analysis.statistics.formatting import number
 
 HOLDS, DOES_NOT_HOLD, NOT_RESOLVED, NOT_ENOUGH = "holds", "does not hold", "not resolved", "not enough data"
 FOR, AGAINST = "for", "against"
 
 
-class Reading(NamedTuple):
+class Measurement(NamedTuple):
     """A quantity with its interval; the share of the best that it is about, or NaN; what it is made of, in words."""
 
     estimate: float
@@ -23,7 +23,7 @@ class Reading(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class Inequality:
     """One inequality of a claim in one cell: that a quantity is below a bound, or above it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Line:
     """
 
     part: str = ""
-    place: Place
+    cell_key: CellKey
     a: str = ""
     b: str = ""
     n_a: int
@@ -48,7 +48,7 @@ class Line:
     statistic: str
     below: bool
     bound: float = 0.0
-    measure: Callable[[float, float], Reading | None]
+    measure: Callable[[float, float], Measurement | None]
     show: Callable[[float], str] = number
 
 
@@ -71,7 +71,7 @@ class Claim:
     test: str
     needs: str
     paper: str
-    lines: Callable[[Material], list[Line]]
+    inequalities: Callable[[ClaimData], list[Inequality]]
     parts: tuple[str, ...] = ("",)
 
 

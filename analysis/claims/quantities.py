@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from analysis.beliefs import Belief, of_quantile, of_spread
-from analysis.intervals import (
+from analysis.statistics.intervals import (
     Array,
     difference_interval,
     least_quantile,
@@ -17,9 +16,10 @@ from analysis.intervals import (
     ranked,
     share_interval,
 )
+from analysis.statistics.quantile_bounds import QuantileBounds, bounds_of_quantile, bounds_of_spread
 
 
-class Estimate(NamedTuple):
+class QuantityEstimate(NamedTuple):
     """A value and its interval; inf where a quantile falls on trainings without a score."""
 
     value: float
@@ -27,7 +27,9 @@ class Estimate(NamedTuple):
     high: float
 
 
-def quantile_sum(terms: Sequence[tuple[float, Any, float]], level: float, value: float | None = None) -> Estimate:
+def quantile_sum(
+    terms: Sequence[tuple[float, Any, float]], level: float, value: float | None = None
+) -> QuantityEstimate:
     """The sum of factor * quantile over (factor, scores, q), of independent samples.
 
     Args:
@@ -37,22 +39,24 @@ def quantile_sum(terms: Sequence[tuple[float, Any, float]], level: float, value:
         with np.errstate(invalid="ignore"):
             value = float(np.sum([factor * sample_quantile(scores, q) for factor, scores, q in terms]))
     return widened(
-        value, reduce(Belief.plus, (of_quantile(scores, q).times(factor) for factor, scores, q in terms)), level
+        value,
+        reduce(QuantileBounds.plus, (bounds_of_quantile(scores, q).times(factor) for factor, scores, q in terms)),
+        level,
     )
 
 
-def spread_difference(a: Any, b: Any, low: float, high: float, level: float) -> Estimate:
+def spread_difference(a: Any, b: Any, low: float, high: float, level: float) -> QuantityEstimate:
     """How far two quantiles are apart in `a`, less how far they are in `b`."""
     values = [sample_quantile(scores, q) for scores in (a, b) for q in (high, low)]
     with np.errstate(invalid="ignore"):
         value = float(np.dot(values, [1, -1, -1, 1]))
-    return widened(value, of_spread(a, low, high).plus(of_spread(b, low, high).times(-1)), level)
+    return widened(value, bounds_of_spread(a, low, high).plus(bounds_of_spread(b, low, high).times(-1)), level)
 
 
-def widened(value: float, belief: Belief, level: float) -> Estimate:
+def widened(value: float, belief: QuantileBounds, level: float) -> QuantityEstimate:
     """A value with the interval of a belief, widened to hold it."""
     low, high = belief.interval(level)
-    return Estimate(value, float(np.fmin(low, value)), float(np.fmax(high, value)))
+    return QuantityEstimate(value, float(np.fmin(low, value)), float(np.fmax(high, value)))
 
 
 def sample_quantile(scores: Any, q: float) -> float:
@@ -60,12 +64,12 @@ def sample_quantile(scores: Any, q: float) -> float:
     return float(np.quantile(ranked(scores), q, method="inverted_cdf"))
 
 
-def quantile(scores: Any, q: float, level: float) -> Estimate:
+def quantile(scores: Any, q: float, level: float) -> QuantityEstimate:
     """The q-quantile of the law of the scores."""
-    return Estimate(sample_quantile(scores, q), *quantile_interval(scores, q, level))
+    return QuantityEstimate(sample_quantile(scores, q), *quantile_interval(scores, q, level))
 
 
-def resolving(level: float, terms: int = 2) -> float:
+def level_per_term(level: float, terms: int = 2) -> float:
     """The level at which each of several quantiles must have an interval, for their sum to have one at `level`."""
     return 1 - (1 - level) / (2 * max(terms - 1, 1))
 
@@ -76,31 +80,31 @@ def spread_fraction(n: int, fraction: float, level: float) -> float | None:
     return wanted if wanted <= 1 else None
 
 
-def share_difference(a: Array, b: Array, level: float) -> Estimate:
+def share_difference(a: Array, b: Array, level: float) -> QuantityEstimate:
     """The share of hits among a less that among b (Clopper and Pearson; MOVER)."""
     shares = [share(hits, level) for hits in (a, b)]
     ends = [(one.value, (one.low, one.high)) for one in shares]
-    return Estimate(shares[0].value - shares[1].value, *difference_interval(*ends[0], *ends[1]))
+    return QuantityEstimate(shares[0].value - shares[1].value, *difference_interval(*ends[0], *ends[1]))
 
 
-def share(hits: Array, level: float) -> Estimate:
+def share(hits: Array, level: float) -> QuantityEstimate:
     """Of a share of trainings."""
     count, n = int(hits.sum()), len(hits)
-    return Estimate(count / n, *share_interval(count, n, level))
+    return QuantityEstimate(count / n, *share_interval(count, n, level))
 
 
-def largest(estimates: Sequence[Estimate]) -> Estimate:
+def largest(estimates: Sequence[QuantityEstimate]) -> QuantityEstimate:
     """The largest of several quantities; to cover at a level, each of m must at 1 - (1 - level) / m (Bonferroni)."""
-    return Estimate(*(max(column) for column in zip(*estimates, strict=True)))
+    return QuantityEstimate(*(max(column) for column in zip(*estimates, strict=True)))
 
 
-def welch(a: Array, b: Array, level: float) -> Estimate:
+def welch(a: Array, b: Array, level: float) -> QuantityEstimate:
     """mean(a) - mean(b), of few repeats each, at least 2 (Welch, 1947)."""
     value = float(a.mean() - b.mean())
     parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
     error = float(parts.sum())
     if error == 0:
-        return Estimate(value, value, value)
+        return QuantityEstimate(value, value, value)
     freedom = error**2 / float((parts**2 / [len(a) - 1, len(b) - 1]).sum())
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(error)
-    return Estimate(value, value - half, value + half)
+    return QuantityEstimate(value, value - half, value + half)

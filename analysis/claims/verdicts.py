@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from analysis.claims.cells import ClaimData
 from analysis.claims.claim import (
     AGAINST,
     DOES_NOT_HOLD,
@@ -20,82 +21,83 @@ from analysis.claims.claim import (
     NOT_ENOUGH,
     NOT_RESOLVED,
     Claim,
-    Line,
-    Reading,
+    Inequality,
+    Measurement,
 )
-from analysis.claims.material import Material
 
-JUDGED = ("id", "claim", "verdict", "numbers", "cells", "against", "left_out", "needs", "paper", "test")
-EVIDENCE = (
+VERDICT_COLUMNS = ("id", "claim", "verdict", "numbers", "cells", "against", "left_out", "needs", "paper", "test")
+EVIDENCE_COLUMNS = (
     *("claim", "part", "dataset", "architecture", "loss", "training", "a", "b", "statistic", "n_a", "n_b", "fraction"),
     *("claimed", "bound", "estimate", "low", "high", "low_together", "high_together", "outcome", "words"),
 )
 
 
-class Decided(NamedTuple):
+class EvaluatedInequality(NamedTuple):
     """A line with its intervals, at the level and at that at which all lines of the claim hold together."""
 
-    line: Line
-    alone: Reading | None
-    together: Reading | None
+    inequality: Inequality
+    alone: Measurement | None
+    together: Measurement | None
     outcome: str
 
 
-def decide(lines: Sequence[Line], level: float) -> list[Decided]:
+def evaluate(inequalities: Sequence[Inequality], level: float) -> list[EvaluatedInequality]:
     """What the rows say of each line."""
-    least = 1 - (1 - level) / max(len(lines), 1)
-    decided = []
-    for line in lines:
+    least = 1 - (1 - level) / max(len(inequalities), 1)
+    evaluated = []
+    for inequality in inequalities:
         # small pools have an interval at the level by itself, of a larger share of the best than they would have else
-        alone, together = (line.measure(each, least) or line.measure(each, level) for each in (level, least))
+        alone, together = (
+            inequality.measure(each, least) or inequality.measure(each, level) for each in (level, least)
+        )
         if alone is None or together is None:
-            decided.append(Decided(line, None, None, NOT_ENOUGH))
+            evaluated.append(EvaluatedInequality(inequality, None, None, NOT_ENOUGH))
             continue
-        beyond = together.low > line.bound if line.below else together.high < line.bound
-        within = alone.high < line.bound if line.below else alone.low > line.bound
+        beyond = together.low > inequality.bound if inequality.below else together.high < inequality.bound
+        within = alone.high < inequality.bound if inequality.below else alone.low > inequality.bound
         outcome = AGAINST if beyond else FOR if within else NOT_RESOLVED
-        decided.append(Decided(line, alone, together, outcome))
-    return decided
+        evaluated.append(EvaluatedInequality(inequality, alone, together, outcome))
+    return evaluated
 
 
-def verdict(claim: Claim, decided: Sequence[Decided]) -> str:
+def verdict(claim: Claim, evaluated: Sequence[EvaluatedInequality]) -> str:
     """Of a claim, from its lines."""
-    tested = [each for each in decided if each.alone is not None]
+    tested = [each for each in evaluated if each.alone is not None]
     if any(each.outcome == AGAINST for each in tested):
         return DOES_NOT_HOLD
-    if any(part not in {each.line.part for each in tested} for part in claim.parts):
+    if any(part not in {each.inequality.part for each in tested} for part in claim.parts):
         return NOT_ENOUGH
     return HOLDS if all(each.outcome == FOR for each in tested) else NOT_RESOLVED
 
 
-def judged_row(claim: Claim, decided: Sequence[Decided], material: Material) -> dict[str, Any]:
+def verdict_row(claim: Claim, evaluated: Sequence[EvaluatedInequality], data: ClaimData) -> dict[str, Any]:
     """The row of `judge`."""
-    found = verdict(claim, decided)
+    found = verdict(claim, evaluated)
     return {
         "id": claim.id,
         "claim": claim.statement,
         "verdict": found,
-        "numbers": _numbers(claim, found, decided),
-        "cells": sum(each.alone is not None for each in decided),
-        "against": sum(each.outcome == AGAINST for each in decided),
-        "left_out": material.left_out,
+        "numbers": _numbers(claim, found, evaluated),
+        "cells": sum(each.alone is not None for each in evaluated),
+        "against": sum(each.outcome == AGAINST for each in evaluated),
+        "left_out": data.left_out,
         "needs": claim.needs,
         "paper": claim.paper,
         "test": claim.test,
     }
 
 
-def evidence_row(claim: Claim, decided: Decided) -> dict[str, Any]:
+def evidence_row(claim: Claim, evaluated: EvaluatedInequality) -> dict[str, Any]:
     """The row of `evidence`; without an interval its numbers are NaN."""
-    line, alone, together, outcome = decided
-    nothing = Reading(math.nan, math.nan, math.nan)
+    inequality, alone, together, outcome = evaluated
+    nothing = Measurement(math.nan, math.nan, math.nan)
     alone, together = alone or nothing, together or nothing
     names = ("part", "a", "b", "statistic", "n_a", "n_b", "bound")
     return {
         "claim": claim.id,
-        **line.place._asdict(),
-        **{name: getattr(line, name) for name in names},
-        "claimed": "below" if line.below else "above",
+        **inequality.cell_key._asdict(),
+        **{name: getattr(inequality, name) for name in names},
+        "claimed": "below" if inequality.below else "above",
         "fraction": alone.fraction,
         "estimate": alone.estimate,
         "low": alone.low,
@@ -103,29 +105,30 @@ def evidence_row(claim: Claim, decided: Decided) -> dict[str, Any]:
         "low_together": together.low,
         "high_together": together.high,
         "outcome": outcome,
-        "words": evidence_words(decided),
+        "words": evidence_words(evaluated),
     }
 
 
-def evidence_words(decided: Decided) -> str:
+def evidence_words(evaluated: EvaluatedInequality) -> str:
     """A line with its numbers, for people."""
-    line, alone, together, _ = decided
-    counts = f"n {line.n_a:,}" + (f" and {line.n_b:,}" if line.b else "")
+    inequality, alone, together, _ = evaluated
+    counts = f"n {inequality.n_a:,}" + (f" and {inequality.n_b:,}" if inequality.b else "")
     if alone is None or together is None:
-        return f"{line.place.words}, {line.statistic}: too few for an interval ({counts})"
-    leans = alone.low > line.bound if line.below else alone.high < line.bound
+        return f"{inequality.cell_key.description}, {inequality.statistic}: too few for an interval ({counts})"
+    leans = alone.low > inequality.bound if inequality.below else alone.high < inequality.bound
     used = together if leans else alone  # against is decided by all together
-    ends = f"[{line.show(used.low)}, {line.show(used.high)}]"
+    ends = f"[{inequality.show(used.low)}, {inequality.show(used.high)}]"
     best = f", best {100 * used.fraction:.3g} %" if math.isfinite(used.fraction) else ""
-    asked = f"{'below' if line.below else 'above'} {line.show(line.bound) if line.bound else 0}"
+    asked = f"{'below' if inequality.below else 'above'} {inequality.show(inequality.bound) if inequality.bound else 0}"
     about = f"({counts}{best}{f'; {used.words}' if used.words else ''})"
-    return f"{line.place.words}, {line.statistic}: {line.show(used.estimate)} {ends}, claimed {asked} {about}"
+    place = inequality.cell_key.description
+    return f"{place}, {inequality.statistic}: {inequality.show(used.estimate)} {ends}, claimed {asked} {about}"
 
 
-def _numbers(claim: Claim, found: str, decided: Sequence[Decided]) -> str:
+def _numbers(claim: Claim, found: str, evaluated: Sequence[EvaluatedInequality]) -> str:
     """How many lines are for and against, and the one that is least for the claim."""
-    tested = [each for each in decided if each.alone is not None]
-    few = len(decided) - len(tested)
+    tested = [each for each in evaluated if each.alone is not None]
+    few = len(evaluated) - len(tested)
     if not tested:
         return f"{few} comparison{'s' * (few > 1)} with too few trainings" if few else f"needs {claim.needs}"
     counts = [f"{sum(each.outcome == FOR for each in tested)} of {len(tested)} for"]
@@ -140,14 +143,17 @@ def _numbers(claim: Claim, found: str, decided: Sequence[Decided]) -> str:
     return f"{', '.join(counts)}; {which}{evidence_words(min(tested, key=_lean))}"
 
 
-def _lean(decided: Decided) -> tuple[bool, float]:
+def _lean(evaluated: EvaluatedInequality) -> tuple[bool, float]:
     """Sort key: the most against the claim first, by how many half-widths of its interval a value is from the bound."""
-    line, (estimate, low, high, *_) = decided.line, decided.alone or Reading(math.nan, -math.inf, math.inf)
-    inside = line.bound - estimate if line.below else estimate - line.bound
-    width = high - estimate if (inside > 0) == line.below else estimate - low
+    inequality, (estimate, low, high, *_) = (
+        evaluated.inequality,
+        evaluated.alone or Measurement(math.nan, -math.inf, math.inf),
+    )
+    inside = inequality.bound - estimate if inequality.below else estimate - inequality.bound
+    width = high - estimate if (inside > 0) == inequality.below else estimate - low
     if math.isnan(inside) or math.isnan(width):  # an infinite value: by the ends alone
-        return decided.outcome != AGAINST, 0.0
-    return decided.outcome != AGAINST, inside / width if width else math.copysign(math.inf, inside)
+        return evaluated.outcome != AGAINST, 0.0
+    return evaluated.outcome != AGAINST, inside / width if width else math.copysign(math.inf, inside)
 
 
 def frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:

@@ -5,8 +5,8 @@ import pkgutil
 
 from matplotlib.figure import Figure
 
-from analysis.figures.kind import FigureKind, Frames, NotEnough
-from analysis.rows import Rows
+from analysis.figures.figure import FigureKind, Frames
+from analysis.rows.view import NotEnough, Rows
 from study.core.errors import look_up
 
 ORDER = (
@@ -19,7 +19,8 @@ __all__ = ["FigureKind", "Frames", "NotEnough", "draw", "figures"]
 
 def figures() -> dict[str, FigureKind]:
     """The menu: figures by name."""
-    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    names = [module.name for module in pkgutil.walk_packages(__path__, f"{__name__}.")]
+    modules = [importlib.import_module(name) for name in names]
     kinds = {module.FIGURE.name: module.FIGURE for module in modules if hasattr(module, "FIGURE")}
     return {name: kinds[name] for name in sorted(kinds, key=lambda name: (_place(name), name))}
 

@@ -8,12 +8,21 @@ write_html(compose(open_rows(Path("results"))), Path("page.html"))
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from analysis.page.document import Document
 from analysis.page.html import write_html
 from analysis.page.markdown import write_markdown
-from analysis.page.opening import summarized
-from analysis.page.parts import Document
-from analysis.page.sections import all_claims, all_tables, covered, drawings, not_finished, origin, samples, searches
-from analysis.rows import Rows
+from analysis.page.sections import (
+    claims_section,
+    coverage_section,
+    failures_section,
+    figures_section,
+    provenance_section,
+    samples,
+    searches,
+    tables_section,
+)
+from analysis.page.summary import summary_section
+from analysis.rows.view import Rows
 
 __all__ = ["Document", "compose", "write_html", "write_markdown"]
 
@@ -29,8 +38,8 @@ def compose(
     """All that a page about these rows says. Works on a study that is still running, and says so.
 
     Args:
-        rows: of `analysis.rows.open_rows`.
-        images: of `analysis.typical.typical_trials` by trial id: the bytes of a PNG, or in words why there are none.
+        rows: of `open_rows`.
+        images: of `typical_trials` by trial id: the bytes of a PNG, or in words why there are none.
         command: that makes the page again.
         at_work: in words, who is running trials of the folder now.
         now: when the page is made, UTC; the time at which the last trial ended where None, so that the same rows give
@@ -42,14 +51,14 @@ def compose(
         title=f"GAN study: {datasets}",
         subtitle=f"As of {when:%Y-%m-%d %H:%M} UTC",
         sections=[
-            summarized(rows, at_work),
-            drawings(rows),
-            all_tables(rows),
-            all_claims(rows),
+            summary_section(rows, at_work),
+            figures_section(rows),
+            tables_section(rows),
+            claims_section(rows),
             samples(rows, images or {}),
             searches(rows),
-            covered(rows),
-            not_finished(rows),
-            origin(rows, command),
+            coverage_section(rows),
+            failures_section(rows),
+            provenance_section(rows, command),
         ],
     )

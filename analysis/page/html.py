@@ -6,8 +6,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 
-from analysis.page.parts import Document
-from analysis.page.picture import data_uri, figure_uri
+from analysis.page.document import Document
+from analysis.page.images import data_uri, figure_uri
 from study.core.errors import InputError
 from study.storage.files import replace
 
@@ -21,7 +21,7 @@ SHORT, PROSE = 18, 60
 
 def html(page: Document) -> str:
     """The page. Whatever names it holds are shown as text, and no script runs but the page's own."""
-    here = Path(__file__).parent
+    here = Path(__file__).with_name("templates")
     environment = Environment(loader=FileSystemLoader(here), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     script = (here / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

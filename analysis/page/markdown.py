@@ -4,8 +4,8 @@ import html
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.page.parts import Absent, Code, Document, Drawing, Facts, Gallery, Item, Section, Table, Text
-from analysis.page.picture import png
+from analysis.page.document import Absent, Code, Document, Drawing, Gallery, Item, KeyNumbers, Section, Table, Text
+from analysis.page.images import png
 from study.core.errors import InputError
 from study.storage.files import replace
 
@@ -55,7 +55,7 @@ def _block(item: Item, files: dict[str, bytes]) -> Iterator[str]:
     match item:
         case Text(paragraphs=paragraphs, note=note):
             yield from (f"{'> ' if note else ''}{prose(paragraph)}" for paragraph in paragraphs)
-        case Facts(pairs=pairs):
+        case KeyNumbers(pairs=pairs):
             yield "; ".join(f"{plain(name)}: **{plain(value)}**" for name, value in pairs)
         case Code(lines=lines):
             yield "\n".join(f"    {' '.join(line.splitlines())}" for line in lines)

@@ -6,15 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.captions import common
 from analysis.claims import judge
-from analysis.coverage import BEGUN, MISSING, OTHER, PLACES, coverage, troubles
 from analysis.figures import NotEnough, figures
-from analysis.page.parts import Absent, Code, Drawing, Gallery, Item, Sample, Section, Table, Text
-from analysis.provenance import PROTOCOL, protocols, provenance, times
-from analysis.rows import Rows
+from analysis.figures.drawing.captions import common
+from analysis.frames.methods.typical import typical_trials
+from analysis.page.document import Absent, Code, Drawing, Gallery, Item, SampleGrid, Section, Table, Text
+from analysis.rows.coverage import BEGUN, MISSING, OTHER, PLACES, coverage, failure_reasons
+from analysis.rows.provenance import PROTOCOL, protocols, provenance, times
+from analysis.rows.view import Rows
 from analysis.tables import number, tables
-from analysis.typical import typical_trials
 from search_spaces.ranges import BO
 from study.core.text import duration
 from study.storage.files import as_typed
@@ -29,7 +29,7 @@ ALWAYS = (FINISHED, DIVERGED, FAILED, MISSING)
 """Columns that coverage shows even where they hold nothing but zeros."""
 
 
-def drawings(rows: Rows) -> Section:
+def figures_section(rows: Rows) -> Section:
     """Every figure of the menu but those of sections of their own, or what it would take."""
     return Section(
         name="figures", title="Figures", items=[_drawing(rows, name) for name in figures() if name not in ELSEWHERE]
@@ -46,7 +46,7 @@ def _drawing(rows: Rows, name: str) -> Item:
     return Drawing(name=name, title=kind.title, caption=kind.caption(rows, frames), figure=figure)
 
 
-def all_tables(rows: Rows) -> Section:
+def tables_section(rows: Rows) -> Section:
     """Every table of the menu but those of sections of their own, or what it would take."""
     names = [name for name in tables() if name not in ELSEWHERE]
     return Section(name="tables", title="Tables", items=[item for name in names for item in _table(rows, name)])
@@ -82,7 +82,7 @@ def _above(first: Sequence[str], at: int) -> int:
     return next((line for line in range(at, -1, -1) if first[line]), at)
 
 
-def all_claims(rows: Rows) -> Section:
+def claims_section(rows: Rows) -> Section:
     """The paper's claims on these rows: what is said of each, and how it was tested."""
     judged = judge(rows)
     verdicts = Table(title="The paper's claims on these data", cells=_columns(judged, VERDICTS), caption=common(rows))
@@ -105,9 +105,9 @@ def samples(rows: Rows, images: Mapping[str, bytes | str]) -> Section:
     items: list[Item] = [
         Text(
             paragraphs=[
-                "The best trial of each method beside its median one: half of a method's trials score at least as well "
-                "as the latter, diverged and failed ones ranking last. Each grid is of the generator that was kept, "
-                "that of the trial's best checkpoint; all start from the same latents."
+                "The best and the median trial of each method; half of a method's trials score at least as well "
+                "as the median one (diverged and failed trials rank last). Each grid is from the generator that was "
+                "kept, that of the trial's best checkpoint; all grids use the same latents."
             ]
         )
     ]
@@ -117,14 +117,14 @@ def samples(rows: Rows, images: Mapping[str, bytes | str]) -> Section:
     return Section(name="samples", title="Samples", items=items)
 
 
-def _sample(trial: Mapping[Any, Any], images: Mapping[str, bytes | str]) -> Sample:
+def _sample(trial: Mapping[Any, Any], images: Mapping[str, bytes | str]) -> SampleGrid:
     title = f"{trial['method']}, {trial['which']}"
     place = f"rank {trial['rank']} of {trial['n']}"
     if not isinstance(trial["trial_id"], str):
-        return Sample(title=title, caption=place, trial_id="", image="The trial of this rank has no score.")
+        return SampleGrid(title=title, caption=place, trial_id="", image="The trial of this rank has no score.")
     image = images.get(trial["trial_id"], "No images were drawn.")
     caption = f"{trial['score_label']} {number(trial['score'])}, {place}; {trial['setting']}"
-    return Sample(title=title, caption=caption, trial_id=trial["trial_id"], image=image)
+    return SampleGrid(title=title, caption=caption, trial_id=trial["trial_id"], image=image)
 
 
 def searches(rows: Rows) -> Section:
@@ -134,11 +134,11 @@ def searches(rows: Rows) -> Section:
     return Section(name="searches", title="Searches", items=items)
 
 
-def covered(rows: Rows) -> Section:
+def coverage_section(rows: Rows) -> Section:
     """What of the plan is there."""
     frame = coverage(rows)
     if frame.empty:
-        sentence = "No plan was recorded with these rows, so that what is missing of it is not known."
+        sentence = "No plan was recorded with these rows, so missing trials cannot be counted."
         return Section(name="coverage", title="Coverage", items=[Text(paragraphs=[sentence])])
     share = 1 - frame[[OTHER, BEGUN, MISSING]].sum(axis=1) / frame["planned"]
     shown = [name for name in ("planned", *PLACES) if frame[name].any() or name in ALWAYS]
@@ -149,17 +149,18 @@ def covered(rows: Rows) -> Section:
         "done": [f"{100 * part:.4g} %" for part in share],
     }
     caption = (
-        "Planned: what was recorded before it ran (memberships.parquet); a trial that spaces share counts in each.\n"
-        "Begun: no row, but a training state: it runs, or was interrupted. Missing: nothing yet. "
+        "Planned: trials recorded before they ran (memberships.parquet); a trial shared by several spaces counts in "
+        "each.\n"
+        "Begun: a training state but no row (running or interrupted). Missing: not started. "
         "Other protocol: a row, but not under the protocol of this page."
     )
-    table = Table(title="What was planned, and what is there", cells=cells, caption=caption)
+    table = Table(title="Planned and completed trials", cells=cells, caption=caption)
     return Section(name="coverage", title="Coverage", items=[table])
 
 
-def not_finished(rows: Rows) -> Section:
+def failures_section(rows: Rows) -> Section:
     """What diverged or failed, and why."""
-    frame = troubles(rows)
+    frame = failure_reasons(rows)
     name, title = "failures", "Divergences and failures"
     if frame.empty:
         return Section(name=name, title=title, items=[Text(paragraphs=["No trial diverged, and none failed."])])
@@ -177,7 +178,7 @@ def not_finished(rows: Rows) -> Section:
         if (frame["status"] == FAILED).any()
         else ("they count in every denominator, and rank last")
     )
-    caption = f"Reasons that differ in numbers alone are one; {counted}."
+    caption = f"Reasons that differ only in numbers are grouped; {counted}."
     return Section(name=name, title=title, items=[Table(title="By reason", cells=cells, caption=caption)])
 
 
@@ -187,7 +188,7 @@ def _steps(first: float, last: float) -> str:
     return f"{first:.0f}" if first == last else f"{first:.0f} to {last:.0f}"
 
 
-def origin(rows: Rows, command: Sequence[str]) -> Section:
+def provenance_section(rows: Rows, command: Sequence[str]) -> Section:
     """Protocols, versions, machines and images, and how the page is made again."""
     by_what = provenance(rows)
     run = {
@@ -198,7 +199,7 @@ def origin(rows: Rows, command: Sequence[str]) -> Section:
     items: list[Item] = [
         _protocols(rows),
         Table(title="Images, versions and machines", cells=run, caption=_when(rows)),
-        Text(paragraphs=["This page is made again by"]),
+        Text(paragraphs=["To regenerate this page, run"]),
         Code(lines=[shlex.join(command)]),
         *_to_run(rows),
     ]
@@ -212,7 +213,7 @@ def _protocols(rows: Rows) -> Table:
     cells = {"field": [name.replace("_", " ") for name in said]}
     for row in found.rename(columns={"shown": "on_this_page", "score_label": "score"}).to_dict("records"):
         cells[f"{row['dataset']}, {row['protocol_id']}"] = [_text(row[name]) for name in said]
-    return Table(title="Metric protocols", cells=cells, caption="A score holds under its protocol only.")
+    return Table(title="Metric protocols", cells=cells, caption="Scores are comparable only under the same protocol.")
 
 
 def _to_run(rows: Rows) -> list[Item]:
@@ -221,8 +222,8 @@ def _to_run(rows: Rows) -> list[Item]:
     if not spaces or rows.folder is None:
         return []
     said = (
-        "What is missing of a space is run, and nothing twice, by the command that it was begun with. Options of a run "
-        "are not recorded, its trials are; without further options it is"
+        "To run the missing trials of a space (no trial is run twice), repeat the command that started it. The options "
+        "of a run are not recorded; without further options the command is"
     )
     told = rows.members[rows.members["space"].isin(spaces)].drop_duplicates(["space", "context"])
     lines = [

@@ -1,7 +1,7 @@
-"""The paper's published numbers: what its Figures 1 to 4 show, its best models, and the facts of its datasets.
+"""The paper's published numbers: the boxes of Figures 1 to 4, its best models, and quantities of its datasets.
 
-Each row of the CSV files beside this one says where its numbers are from, and how certain they are: CERTAIN was read in
-the source named, LIKELY was read off a plot, with an error of about `error`.
+Each row of the CSV files in this folder gives the source and the certainty of its numbers: CERTAIN was read in the
+named source, LIKELY was read off a plot, with an error of about `error`.
 """
 
 import io
@@ -12,7 +12,7 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
-from analysis.scores import SPLIT_BY_N_DIS
+from analysis.rows.scores import SPLIT_BY_N_DIS
 from study.core.errors import look_up
 from study.core.trial import Method
 
@@ -49,19 +49,19 @@ TABLES = {**{f"figure{number}": FIGURE for number in (1, 2, 3, 4)}, "published":
 
 
 def load_paper(name: str) -> pd.DataFrame:
-    """One of the files, typed and checked.
+    """Load one of the files, typed and checked.
 
     Args:
         name: `figure1` to `figure4`: the boxes of a figure's upper row, one per dataset and method, FID. `published`:
-            the 31 best models with their settings, FID, Inception Score and MS-SSIM. `facts`: of each dataset, the
-            quantities fid_train_test (the FID of its two splits), fid_images (on either side of an FID),
-            discriminator_steps (of a trial) and kid_fid_spearman (the rank correlation over trained models).
+            the 31 best models with their settings, FID, Inception Score and MS-SSIM. `facts`: by dataset, the
+            quantities fid_train_test (FID between its two splits), fid_images (number of images on each side of an
+            FID), discriminator_steps (of a trial) and kid_fid_spearman (rank correlation over trained models).
 
     Returns:
-        The rows; "" where there is no word, NaN where there is no number. Of the figures: n_dis is missing where the
-        paper does not say which a box holds; `outliers` are numbers with semicolons between them; `at_least` names
-        the number that leaves the plot, so that it is only a lower bound; `error` is that of reading the plot.
-        `seed` tells apart models that were published twice.
+        The rows; "" for a missing word, NaN for a missing number. In the figures, n_dis is missing if the paper does
+        not state it for a box; `outliers` are numbers separated by semicolons; `at_least` names the number that leaves
+        the plot, so that it is only a lower bound; `error` is the error of reading the plot. `seed` distinguishes
+        models that were published twice.
 
     Raises:
         InputError: there is no such file.
@@ -81,7 +81,7 @@ def _read(name: str) -> pd.DataFrame:
 
 
 def check(name: str, frame: pd.DataFrame) -> None:
-    """Raise ValueError where a file of the paper's numbers is not what `load_paper` says."""
+    """Raise ValueError if a file of the paper's numbers does not match the description in `load_paper`."""
     columns = TABLES[name]
     if list(frame.columns) != list(columns):
         raise ValueError(f"{name}.csv: its columns are {', '.join(frame.columns)}; they must be {', '.join(columns)}.")
@@ -126,6 +126,6 @@ def _name(architecture: str, loss: str, normalizations: str, penalty: str) -> st
 
 
 def box_n_dis(frame: pd.DataFrame) -> "pd.Series[float]":
-    """The n_dis of a row's box; NaN where a method is one box whatever its n_dis (see `analysis.scores.labels`)."""
+    """The n_dis of a row's box; NaN if a method has one box for all n_dis (see `labels`)."""
     split = frame["penalty"].isin(SPLIT_BY_N_DIS)
     return frame["n_dis"].astype(float).where(split, np.nan)

@@ -6,10 +6,11 @@ A file of this folder that ends in a `TABLE` is a table of `study table`; nothin
 import importlib
 import pkgutil
 
-from analysis.tables.best import words
-from analysis.tables.formats import LAYOUTS, csv, latex, markdown, number, plain, plain_table, terminal_table
-from analysis.tables.kind import Block, TableKind
-from analysis.tables.searches import search_words
+from analysis.statistics.formatting import number
+from analysis.tables.layouts import LAYOUTS, csv, latex, markdown, plain, plain_table, terminal_table
+from analysis.tables.methods.best import words
+from analysis.tables.table import Block, TableKind
+from analysis.tables.trainings.searches import search_words
 
 ORDER = (
     *("best", "settings", "comparisons", "distribution", "ablations", "seeds", "costs", "agreement"),
@@ -35,7 +36,8 @@ __all__ = [
 
 def tables() -> dict[str, TableKind]:
     """The menu: tables by name."""
-    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    names = [module.name for module in pkgutil.walk_packages(__path__, f"{__name__}.")]
+    modules = [importlib.import_module(name) for name in names]
     kinds = {module.TABLE.name: module.TABLE for module in modules if hasattr(module, "TABLE")}
     return {name: kinds[name] for name in sorted(kinds, key=lambda name: (_place(name), name))}
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.rows import Rows
+from analysis.rows.view import Rows
 from study.storage.schema import DIVERGED, EVALUATIONS, FINISHED, INCEPTION_SHA256, MEMBERSHIPS, TRIALS
 
 CODES = ("DEF", "RES", "CIN", "OPT", "CIN_OPT", "SUM", "TAN", "EPS", "ALL")
@@ -274,7 +274,7 @@ def rows_of(
     members: Mapping[str, Iterable[str]] | None = None,
     **how: Any,
 ) -> Rows:
-    """The trials as `analysis.rows.open_rows` would give them, with a checkpoint each that has a kernel distance.
+    """The trials as `open_rows` would give them, with a checkpoint each that has a kernel distance.
 
     `members`: of spaces, the ids of trials that belong to each.
     """

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-from analysis.compare import compare_scores, expected_top_median, top_count
-from analysis.intervals import difference_interval, quantile_interval, resolved_fraction
+from analysis.frames.methods.compare import compare_scores, expected_top_median, top_count
+from analysis.statistics.intervals import difference_interval, quantile_interval, resolved_fraction
 
 SIZES = (12, 24, 48, 72, 120, 264, 360)
 PAIRED = ((12, 12), (24, 24), (24, 72), (72, 24), (72, 72), (72, 264), (264, 264))

@@ -148,7 +148,7 @@ def timed(name: str, work: Callable[[], Any], each: bool) -> Any:
 def everything(rows: Any, each: bool, draws: Path) -> None:
     """All figures and tables of the menus."""
     from analysis.figures import NotEnough, figures
-    from analysis.ink import save
+    from analysis.figures.drawing.files import save
 
     for name, kind in figures().items():
         try:
@@ -175,7 +175,7 @@ def menu_of_tables(rows: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
 def measure(folder: Path, each: bool, load_only: bool) -> None:
     """In this process, whose peak memory is then that of the work."""
     from analysis import load, select, top_fraction, top_table
-    from analysis.rows import open_rows
+    from analysis.rows.view import open_rows
 
     wall, busy = time.perf_counter(), time.process_time()
     if load_only:

@@ -301,7 +301,7 @@ def test_rows_of_before_these_columns_are_read(folder):
     path = folder / "results" / "trials.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["source", "kid_subset", "feature_precision"]), path)
     assert [row["source"] for row in trials(folder)] == [None, None]
-    from analysis.load import load
+    from analysis.rows.load import load
 
     assert load(path)[["kid_subset", "feature_precision"]].isna().all(axis=None)
 

@@ -44,7 +44,7 @@ def export(
     The file contains one Optuna study per search of `study bo`. All other trials are grouped by dataset, architecture
     and method, with one Optuna study per group.
     """
-    from analysis.load import load, load_checkpoints, select
+    from analysis.rows.load import load, load_checkpoints, select
 
     path, results = optuna.absolute(), folder.results
     if path.exists():
@@ -62,14 +62,14 @@ def export(
 
 def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.DataFrame"]]:
     """The Optuna studies: for each a name and the rows of its trials, with column round (0 outside of searches)."""
-    from analysis.rounds import searched
-    from analysis.scores import with_context
+    from analysis.frames.hyperparameters.searches import search_trials
+    from analysis.rows.scores import with_context
     from search_spaces.ranges import BO
     from study.storage.tables import read_table
 
     others, members = frame, read_table(results, "memberships").to_pandas()
     if frame["trial_id"].isin(members["trial_id"][members["space"] == BO]).any():
-        trials = searched(frame, results)
+        trials = search_trials(frame, results)
         others = frame[~frame["trial_id"].isin(trials["trial_id"])]
         yield from ((str(name), rows) for name, rows in trials.groupby("search", sort=False))
     if len(others):
@@ -124,7 +124,7 @@ def _add_study(storage: "RDBStorage", name: str, rows: "pd.DataFrame", checkpoin
     """Add the trials of one group to the storage as a new Optuna study."""
     import optuna
 
-    from analysis.load import describe_protocol
+    from analysis.rows.load import describe_protocol
     from study.storage.schema import score_label
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

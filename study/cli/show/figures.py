@@ -45,7 +45,7 @@ def figures_command(
 ) -> None:
     """Draw figures of a study, each to a file with the name of the figure."""
     from analysis.figures import NotEnough, figures
-    from analysis.ink import FORMATS, save
+    from analysis.figures.drawing.files import FORMATS, save
 
     menu = figures()
     kinds = [look_up("NAME", name, menu) for name in dict.fromkeys(names or menu)]

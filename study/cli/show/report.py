@@ -13,7 +13,7 @@ from study.core.errors import InputError, look_up
 from study.driver.request import OUTPUT_PANEL, one_of
 
 if TYPE_CHECKING:
-    from analysis.rows import Rows
+    from analysis.rows.view import Rows
 
 HTML, MARKDOWN = "html", "markdown"
 SUFFIXES = {HTML: (".html", ".htm"), MARKDOWN: (".md", ".markdown")}
@@ -67,8 +67,8 @@ def report_command(
 
 def _print_best(rows: "Rows") -> None:
     """Print the table of the best trials of each method."""
+    from analysis.frames.methods.top import top_fraction, top_table
     from analysis.tables import words
-    from analysis.top import top_fraction, top_table
 
     terminal.print_tables(words(top_table(top_fraction(rows.trials, rows.fraction, rows.rule, rows.pool))))
 
@@ -120,7 +120,7 @@ def sample_grids(rows: "Rows", folder: Path) -> dict[str, bytes | str]:
     Returns:
         By trial id, the bytes of a PNG file; or a sentence that says why there are no images.
     """
-    from analysis.typical import typical_trials
+    from analysis.frames.methods.typical import typical_trials
 
     trial_ids = typical_trials(rows.scored)["trial_id"].dropna().unique()
     if rows.folder is None:

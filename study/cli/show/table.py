@@ -14,7 +14,7 @@ from study.driver.request import OUTPUT_PANEL, one_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.rows import Rows
+    from analysis.rows.view import Rows
     from analysis.tables import TableKind
 
 CSV, PLAIN = "csv", "plain"
@@ -47,7 +47,7 @@ def table(
     ] = None,
 ) -> None:
     """Show or write a table of a study with its caption. csv has all columns at full precision, without a caption."""
-    from analysis.figures.kind import NotEnough
+    from analysis.rows.view import NotEnough
     from analysis.tables import tables
 
     if name is None:

@@ -11,11 +11,11 @@ from study.core.trial import PRECISIONS
 from study.driver.request import ResultsFolder, one_of
 
 if TYPE_CHECKING:
-    from analysis.rows import Rows
+    from analysis.rows.view import Rows
 
 ROWS_PANEL, STATISTICS_PANEL = "Rows", "Statistics"
 RULE_NAMES, POOL_NAMES = ("best", "final"), ("trainings", "settings")
-"""The keys of `analysis.scores.RULES` and `POOLS`, which a help text must not import: pandas is slow to load."""
+"""The keys of `analysis.rows.scores.RULES` and `POOLS`, which a help text must not import: pandas is slow to load."""
 
 DatasetFilter = Annotated[
     str | None,
@@ -99,9 +99,9 @@ class View(ResultsFolder):
         Raises:
             InputError: an option is not valid, or no rows are left.
         """
-        from analysis.intervals import check_level
-        from analysis.rows import open_rows
-        from analysis.scores import POOLS, RULES, check_fraction
+        from analysis.rows.scores import POOLS, RULES, check_fraction
+        from analysis.rows.view import open_rows
+        from analysis.statistics.intervals import check_level
 
         check_fraction(self.fraction)
         check_level(self.level)

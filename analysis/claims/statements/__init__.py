@@ -1,0 +1,1 @@
+"""The paper's claims, several to a file by subject."""

@@ -1,0 +1,1 @@
+"""What the figures share: pages, axes, panels, colours, captions and files."""

@@ -1,0 +1,124 @@
+"""What a reader must know beside any figure or table: rule, pool, what did not finish, and the metric protocol."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.frames.hyperparameters.searches import UNSCORED
+from analysis.rows.labels import abbreviations, in_words
+from analysis.rows.load import describe_protocol
+from analysis.rows.scores import SPLIT_BY_N_DIS, usual_training
+from analysis.rows.view import Rows
+from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED, score_label
+
+OUTCOMES_IN_WORDS = {
+    DIVERGED: "diverged",
+    FAILED: "failed",
+    STOPPED: "stopped early and so without a score",
+    UNSCORED: "finished without a score",
+}
+
+
+def rule_and_pool(rows: Rows) -> str:
+    """Which score stands for a trial, and what counts as one."""
+    return f"Score: {rows.rule.words}; pool: {rows.pool.words}."
+
+
+def adaptive(rows: Rows) -> list[str]:
+    """A sentence, where some of the trials are there for the scores of others."""
+    count = int(rows.adaptive.sum())
+    return [f"{count} trials were chosen by the scores of others: adaptive, not exchangeable."] if count else []
+
+
+def dataset_sentences(trials: pd.DataFrame) -> list[str]:
+    """A sentence or two per dataset: trials by how they ended, score and protocol."""
+    lines = []
+    for dataset, rows in trials.groupby("dataset"):
+        status = rows["status"]
+        scored = np.isfinite(rows["best_frechet_distance"])
+        unscored, stopped = int(((status == FINISHED) & ~scored).sum()), int((status == STOPPED).sum())
+        lines.append(
+            f"{dataset}: {len(rows) - stopped} trials, {(status == DIVERGED).sum()} diverged, "
+            f"{(status == FAILED).sum()} failed{f', {unscored} finished without a score' if unscored else ''}; "
+            f"{scoring_and_training(rows)}"
+        )
+        if stopped:
+            lines.append(f"{stopped} more were stopped early and are left out, so that the others are a selection.")
+    return lines
+
+
+def scoring_and_training(rows: pd.DataFrame) -> str:
+    """How the trials of one dataset were scored, and trained where no label says otherwise; ends a sentence."""
+    row, (usual,) = rows.iloc[0], usual_training(rows).values()
+    return f"{score_label(row)}, protocol {row['protocol_id']} ({describe_protocol(row)}){training_defaults(usual)}."
+
+
+def training_defaults(values: Mapping[str, Any]) -> str:
+    """What goes for the trials of a dataset whose labels say nothing else; "" where labels have nothing to say.
+
+    >>> training_defaults({"discriminator_steps": 500}), training_defaults({})
+    ('; discriminator steps 500 unless a label says otherwise', '')
+    """
+    told = ", ".join(f"{in_words(column)} {value}" for column, value in values.items())
+    return f"; {told} unless a label says otherwise" if told else ""
+
+
+def common(rows: Rows, *first: str) -> str:
+    """The sentences `first`, which are the figure's own, and those that all figures of methods need; one per line."""
+    known = abbreviations(rows.trials["method"].unique())
+    lines = [
+        *first,
+        rule_and_pool(rows),
+        *adaptive(rows),
+        *dataset_sentences(rows.trials),
+        *([known + "."] if known else []),
+    ]
+    return "\n".join(lines)
+
+
+def top_caption(marked: pd.DataFrame) -> str:
+    """What a reader must know beside the figure or table of `marked`: rule, pool, protocol, and what did not finish.
+
+    One sentence per line.
+    """
+    first = marked.iloc[0]
+    split = ", except GP (n_dis 1) and GP 5 (n_dis 5)" if marked["penalty"].isin(SPLIT_BY_N_DIS).any() else ""
+    lines = [
+        (
+            f"Box: the best {100 * first['fraction']:g} % (k, rounded up) of a method's n trials, by {first['rule']}; "
+            "diverged, failed and unscored trials rank last."
+        ),
+        f"Pool: {first['pool']}; all n_dis of a method together{split}.",
+    ]
+    lines += dataset_sentences(marked)
+    return "\n".join([*lines, abbreviations(marked["method"].unique()) + "."])
+
+
+def round_caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
+    """What a reader must know beside the figure or tables of `trials` and `random`; one sentence per line."""
+    lines = [
+        "Best so far: over the trials of a search that have a row, in the order in which they were proposed; all "
+        "trials of a round are proposed together.",
+        "Bayesian trials are adaptive, not exchangeable: their spread is not an error bar, and the best of many noisy "
+        "trainings is optimistically biased.",
+    ]
+    if len(random):
+        sizes = sorted(random["pool"].unique())
+        pool = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        lines.append(
+            f"Random search: the best of the same number of settings, drawn without replacement from {pool} random "
+            "settings of the same method, n_dis and training; median and 5-95 % band, exact. Diverged, failed and "
+            "unscored settings rank last: there is no line where the median falls on one of them, and the band is open "
+            "above where its upper end does. The band narrows as the number of settings approaches the pool size."
+        )
+    for dataset, rows in trials.groupby("dataset"):
+        counts = rows["outcome"].value_counts()
+        told = [f"{counts[name]} {words}" for name, words in OUTCOMES_IN_WORDS.items() if name in counts]
+        lines.append(
+            f"{dataset}: {', '.join([f'{len(rows)} trials', *told])}; searches: {rows['search'].nunique()}; "
+            f"{scoring_and_training(rows)}"
+        )
+    known = abbreviations(trials["method"].unique())
+    return "\n".join([*lines, *([known + "."] if known else [])])

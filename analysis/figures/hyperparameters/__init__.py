@@ -1,0 +1,1 @@
+"""Figures of hyperparameters and searches, one file each."""

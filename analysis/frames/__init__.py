@@ -1,0 +1,1 @@
+"""What the analyses compute: functions from rows to pandas frames. Nothing here draws."""

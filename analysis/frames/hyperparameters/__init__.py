@@ -1,0 +1,1 @@
+"""Hyperparameters: their effect on the score, and the searches for the best ones."""

@@ -1,0 +1,1 @@
+"""Methods compared by the scores of their trainings."""

@@ -1,0 +1,1 @@
+"""Trainings: their course, seeds, cost, and the agreement of two metrics."""

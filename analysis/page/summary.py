@@ -1,0 +1,123 @@
+"""The summary of the page about a study: what was run, what leads, and what is not resolved."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.claims import judge
+from analysis.figures.drawing.captions import adaptive
+from analysis.frames.methods.overview import dataset_overview
+from analysis.page.document import Item, KeyNumbers, Section, Text
+from analysis.rows.coverage import count_without_row
+from analysis.rows.labels import CONTEXT
+from analysis.rows.provenance import times
+from analysis.rows.scores import TRAININGS
+from analysis.rows.view import Rows
+from analysis.statistics.formatting import interval, number
+from study.core.text import duration
+
+NAMED = 6
+"""Methods that a sentence names, at most."""
+
+
+def summary_section(rows: Rows, at_work: Sequence[str]) -> Section:
+    """What a reader takes away who reads no further.
+
+    Args:
+        rows: the rows.
+        at_work: in words, who is running trials of the folder now.
+    """
+    found = dataset_overview(rows)
+    items: list[Item] = [*_unfinished(rows, at_work), KeyNumbers(pairs=_facts(rows, found))]
+    for _, row in found.iterrows():
+        items.append(Text(paragraphs=[*_of_dataset(row, rows)]))
+    judged = " They are excluded from the comparison of methods." if rows.without_adaptive is not rows else ""
+    items.append(Text(paragraphs=[*(f"{said}{judged}" for said in adaptive(rows)), _of_claims(rows)]))
+    return Section(name="summary", title="Summary", items=items)
+
+
+def _unfinished(rows: Rows, at_work: Sequence[str]) -> list[Item]:
+    """That the study goes on, where it does."""
+    missing = count_without_row(rows)
+    if not missing and not at_work:
+        return []
+    told = []
+    if missing:
+        trials, has = ("trial", "has") if missing == 1 else ("trials", "have")
+        told.append(f"This study is not finished: {missing:,} planned {trials} {has} no row yet.")
+    if at_work:
+        told.append(f"It is running now ({'; '.join(at_work)}).")
+    told.append("The report covers the trials that have ended, and may change.")
+    return [Text(paragraphs=[" ".join(told)], note=True)]
+
+
+def _facts(rows: Rows, found: pd.DataFrame) -> list[tuple[str, str]]:
+    planned = rows.members["trial_id"].nunique()
+    trials = int(found["trials"].sum())
+    stopped = [("stopped early", f"{found['stopped'].sum():,}")] if found["stopped"].any() else []
+    return [
+        ("trials", f"{trials:,} of {planned:,}" if count_without_row(rows) else f"{trials:,}"),
+        ("methods" if len(found) == 1 else "methods a dataset", " / ".join(f"{n}" for n in found["methods"])),
+        ("datasets", f"{len(found)}"),
+        ("diverged", f"{found['diverged'].sum():,}"),
+        ("failed", f"{found['failed'].sum():,}"),
+        *stopped,
+        ("of training", duration(float(str(times(rows)["training_seconds"])))),
+    ]
+
+
+def _of_dataset(row: "pd.Series[Any]", rows: Rows) -> list[str]:
+    """A paragraph on what leads, and one on what that is worth."""
+    head = f"On {row['dataset']}, by {row['score_label']}:"
+    if pd.isna(row.get("leader")):
+        counts = f"{row['trials']:,} trials, {row['diverged']:,} diverged, {row['failed']:,} failed"
+        return [f"{head} no trial has a score ({counts})."]
+    unit = "trainings" if rows.pool == TRAININGS else "settings"
+    share, confidence = f"{100 * rows.fraction:g} %", f"{100 * rows.level:g} %"
+    bounds = f" {interval(row['low'], row['high'])}"
+    leads = (
+        f"{row['leader']} leads: the best {share} (k = {row['k']:.0f}) of its {row['n']:.0f} {unit} have the lowest "
+        f"median, {number(row['median'])}{bounds if row['interval_fraction'] == rows.fraction else ''}."
+    )
+    return [
+        f"{head} {leads} {_wider(row, rows, unit, confidence)}".strip(),
+        f"{_against(row, confidence)} The best single trial is one of {row['best_method']}: {number(row['best'])} "
+        f"at {row['best_setting']} (trial {row['best_trial_id']}); the best of many noisy trainings is "
+        "optimistically biased.",
+    ]
+
+
+def _wider(row: "pd.Series[Any]", rows: Rows, unit: str, confidence: str) -> str:
+    """The interval, where the pool is too small for one of the wanted share."""
+    if row["interval_fraction"] == rows.fraction:
+        return f"In brackets: the interval at {confidence}, by order statistics."
+    few = f"{row['n']:.0f} {unit} are too few for an interval of that median"
+    if pd.isna(row["interval_fraction"]):
+        return f"{few}, or of any."
+    wider = f"{100 * row['interval_fraction']:.3g} %"
+    value, bounds = number(row["interval_median"]), interval(row["low"], row["high"])
+    return f"{few}; for their best {wider} it is {value} {bounds} at {confidence}."
+
+
+def _against(row: "pd.Series[Any]", confidence: str) -> str:
+    """Over which methods the leader is better for certain, and over which not."""
+    if not (row["better_than"] or row["not_resolved"]):
+        return "There is only one method, so no comparison."
+    better = f"better than {_listed(row['better_than'])}" if row["better_than"] else "better than no other method"
+    open_ = f". Not resolved: the comparisons with {_listed(row['not_resolved'])}" if row["not_resolved"] else ""
+    return f"At equal numbers of trainings it is {better}, simultaneously for all pairs at {confidence}{open_}."
+
+
+def _listed(labels: Sequence[str]) -> str:
+    """Names in a sentence, of many the first few; a label may have commas of its own."""
+    if len(labels) > NAMED + 1:
+        return f"{'; '.join(labels[:NAMED])}; and {len(labels) - NAMED} more"
+    *first, last = labels
+    between = "; " if any(CONTEXT in label for label in labels) else ", "
+    return f"{between.join(first)} and {last}" if first else str(last)
+
+
+def _of_claims(rows: Rows) -> str:
+    counts = judge(rows)["verdict"].value_counts()
+    return f"The paper's claims: {'; '.join(f'{verdict} {n}' for verdict, n in counts.items())}."

@@ -1,0 +1,1 @@
+"""Rows of a study: loaded, checked, selected, scored and labelled."""

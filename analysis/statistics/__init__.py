@@ -1,0 +1,1 @@
+"""Intervals and quartiles of samples of scores; nothing here knows of trials."""

@@ -1,0 +1,154 @@
+"""The layouts of a table: for a terminal, as plain text, Markdown, LaTeX and CSV. Every word of it is there before."""
+
+import re
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+from rich import box
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from analysis.tables.table import Block
+
+WORDS = ("method", "best setting", "search", "chosen setting", "trial")
+"""Columns that start at the left whatever is in them; see `is_words`."""
+LONG = ("best setting", "chosen setting")
+"""Columns that wrap in a terminal, with those of words in which a cell has more letters than WRAP."""
+WRAP = 30
+NUMBER = re.compile(r"^\[?[-+<>]?([\d.]|inf\b)")
+LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "<": "$<$",
+    ">": "$>$",
+    "[": "{[}",  # after the end of a line it would be that line's option
+    "]": "{]}",
+    "\N{GREEK SMALL LETTER ALPHA}": r"$\alpha$",
+    "β": r"$\beta$",
+    "\N{GREEK SMALL LETTER GAMMA}": r"$\gamma$",
+    "λ": r"$\lambda$",
+    "\N{GREEK SMALL LETTER RHO}": r"$\rho$",
+    "\N{GREEK SMALL LETTER SIGMA}": r"$\sigma$",
+    "±": r"$\pm$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "∞": r"$\infty$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{EN DASH}": r"\textendash{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    '"': "''",
+    "`": r"\textasciigrave{}",  # else the left one of quotation marks
+}
+
+
+def is_words(column: str, cells: list[str]) -> bool:
+    """Whether a column starts at the left: named in WORDS, or without a single cell that begins like a number.
+
+    A column of nothing but dashes ends at the right, as the numbers would that are not there.
+    """
+    said = [cell for cell in cells if cell not in ("", "-")]
+    return column in WORDS or (bool(said) and not any(NUMBER.match(cell) for cell in said))
+
+
+def terminal_table(blocks: Iterable[Block]) -> Group:
+    """The blocks for a terminal; long settings wrap."""
+    tables = []
+    for title, cells in blocks:
+        table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
+        for column, below in cells.items():
+            words = is_words(column, below)
+            wraps = column in LONG or (column not in WORDS and words and max(map(len, below)) > WRAP)
+            table.add_column(escape(column), justify="left" if words else "right", no_wrap=not wraps)
+        for row in zip(*cells.values(), strict=True):
+            table.add_row(*map(escape, row))
+        tables.append(table)
+    return Group(*tables)
+
+
+def plain_table(blocks: Iterable[Block]) -> str:
+    """The same for a file or a pipe: plain text, never wrapped or cut to a width."""
+    texts = []
+    for title, cells in blocks:
+        columns = []
+        for column, below in cells.items():
+            column_texts, words = [column, *below], is_words(column, below)
+            width = max(map(len, column_texts))
+            columns.append([text.ljust(width) if words else text.rjust(width) for text in column_texts])
+        texts.append("\n".join([title, *("  ".join(line).rstrip() for line in zip(*columns, strict=True))]))
+    return "\n\n".join(texts)
+
+
+def plain(blocks: Iterable[Block], caption: str) -> str:
+    """The tables and their caption as plain text."""
+    return f"{plain_table(blocks)}\n\n{caption}\n"
+
+
+def markdown(blocks: Iterable[Block], caption: str) -> str:
+    """The tables and their caption as GitHub's Markdown."""
+    texts = []
+    for title, cells in blocks:
+        rule = [":--" if is_words(column, below) else "--:" for column, below in cells.items()]
+        rows = [list(map(_markdown_cell, row)) for row in (list(cells), *zip(*cells.values(), strict=True))]
+        lines = [f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:])]
+        texts.append("\n".join([f"**{_markdown_cell(title)}**", "", *lines]))
+    return (
+        "\n\n".join([*texts, "\n".join(f"{_markdown_cell(line)}  " for line in caption.splitlines())]).rstrip() + "\n"
+    )
+
+
+def _markdown_cell(text: str) -> str:
+    """An underscore within a word is one in GitHub's Markdown as well."""
+    return re.sub(r"([\\|*`<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def latex(blocks: Iterable[Block], caption: str) -> str:
+    """The tables as LaTeX, one `table` each, in need of booktabs; the caption stands above each."""
+    texts = ["% needs \\usepackage{booktabs}"]
+    below = latex_text(" ".join(caption.splitlines()))
+    for title, cells in blocks:
+        align = "".join("l" if is_words(column, cell) else "r" for column, cell in cells.items())
+        rows = [" & ".join(map(latex_text, row)) + r" \\" for row in zip(*cells.values(), strict=True)]
+        texts.append(
+            "\n".join(
+                [
+                    r"\begin{table}",
+                    r"\centering",
+                    rf"\caption{{{latex_text(title)}. {below}}}",
+                    rf"\begin{{tabular}}{{{align}}}",
+                    r"\toprule",
+                    " & ".join(map(latex_text, cells)) + r" \\",
+                    r"\midrule",
+                    *rows,
+                    r"\bottomrule",
+                    r"\end{tabular}",
+                    r"\end{table}",
+                ]
+            )
+        )
+    return "\n\n".join(texts) + "\n"
+
+
+def latex_text(text: str) -> str:
+    r"""The text with all that LaTeX reads otherwise escaped.
+
+    >>> print(latex_text("5 % of batch_norm, β=(0.5, 0.9) λ=10 & more"))
+    5 \% of batch\_norm, $\beta$=(0.5, 0.9) $\lambda$=10 \& more
+    """
+    escaped = "".join(LATEX.get(letter, letter) for letter in text)
+    return escaped.replace("--", "-{}-")  # of an option, and no dash
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """The frame itself at full precision, "" where there is no value."""
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+LAYOUTS: dict[str, Callable[[Iterable[Block], str], str]] = {"plain": plain, "markdown": markdown, "latex": latex}
+"""From blocks and a caption to a text, by name; `csv` is of the frame."""

@@ -1,0 +1,1 @@
+"""Tables that compare methods, one file each."""

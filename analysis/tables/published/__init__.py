@@ -1,0 +1,1 @@
+"""Tables that compare with the paper, one file each."""

@@ -1,0 +1,1 @@
+"""Tables of settings, seeds, cost, metrics and searches, one file each."""
