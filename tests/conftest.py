@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +15,18 @@ class Answer(NamedTuple):
     code: int
     out: str
     err: str
+
+
+def quick_only(cases: Iterable[Any], quick: Collection[Any]) -> list[Any]:
+    """Cases for `parametrize`: those in `quick` are in the quick tests, the others are marked `full`.
+
+    Raises ValueError if one of `quick` is not among the cases, since it would then be tested nowhere.
+    """
+    listed = list(cases)
+    if missing := [case for case in quick if case not in listed]:
+        raise ValueError(f"not among the cases: {missing}")
+    full = [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.full) for case in listed]
+    return [case if case in quick else marked for case, marked in zip(listed, full, strict=True)]
 
 
 @pytest.fixture
