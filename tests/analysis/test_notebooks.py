@@ -16,11 +16,13 @@ from study.driver.spaces.user_space import find
 from study.storage.memberships import add_memberships
 from study.storage.tables import compact
 from study.worker.execute import execute
+from tests.conftest import quick_only
 from tests.requests import make_request
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "analysis" / "notebooks").glob("*.ipynb"))
 PAGE = ROOT / "analysis" / "README.md"
+QUICK = ("bayesian-against-grid",)
 METHODS = "none,spectral_norm,gradient_penalty"
 
 
@@ -30,8 +32,9 @@ def parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("notebooks")
     (folder / "results").mkdir()
     options = {"results": folder / "results", "data_dir": folder / "data", "metrics": "kid,is"}
-    small = {"discriminator_steps": 20, "n_real": 100, "n_fake": 100, "methods": METHODS, "settings": 2, "seeds": 3}
-    grid = make_plan(make_request(datasets=["digits"], **options, **small), find("grid"))
+    small = {"discriminator_steps": 4, "width": 4, "n_real": 100, "n_fake": 100}
+    space = {"methods": METHODS, "settings": 2, "seeds": 3}
+    grid = make_plan(make_request(datasets=["digits"], **options, **small, **space), find("grid"))
     of_spectral_norm = next(one for one in grid if one.trial.method.name == "spectral_norm")
     search = [with_learning_rate(of_spectral_norm, rate) for rate in (3e-4, 7e-4)]
     add_memberships(options["results"], "grid", "digits", [one.trial for one in grid])
@@ -65,7 +68,9 @@ def test_a_notebook_is_short_clean_and_defines_no_function(path: Path) -> None:
     assert json.dumps(notebook).count("trials.parquet") == 1
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", quick_only(NOTEBOOKS, [path for path in NOTEBOOKS if path.stem in QUICK]), ids=lambda path: path.stem
+)
 def test_a_notebook_runs_on_a_real_study(path: Path, parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDY_RESULTS", str(parquet))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
