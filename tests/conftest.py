@@ -54,7 +54,7 @@ def study_process(*arguments: object, within: Sequence[str] = (), **options: obj
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread_for_each_process() -> None:
-    """PyTorch computes with one thread, since two processes share the cores; processes that tests start are not told."""
+    """PyTorch computes with one thread, since two processes share the cores; this does not reach their children."""
     import torch
 
     torch.set_num_threads(1)

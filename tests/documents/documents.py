@@ -75,7 +75,7 @@ def printed(command: str, code: str) -> str:
         data = stack.enter_context(tempfile.TemporaryDirectory())  # datasets on this machine are no part of a document
         stack.enter_context(mock.patch.dict(os.environ, {"COLUMNS": "120", "TERM": "dumb", "STUDY_DATA": data}))
         stack.enter_context(mock.patch.object(sys, "argv", shlex.split(command)))
-        # Usage lines name the program after argv only where the main module is of no package, unlike `python -m pytest`.
+        # Usage lines name the program after argv only if the main module is in no package, as `python -m pytest` is.
         stack.enter_context(mock.patch.object(sys.modules["__main__"], "__package__", None))
         stack.enter_context(contextlib.chdir(ROOT))
         stack.enter_context(contextlib.redirect_stdout(out))
