@@ -16,7 +16,7 @@ from study.gan.methods.menu import parse
 from study.gan.methods.normalizations import NORMALIZATIONS
 from study.gan.model import Gan, Settings, State, build, initial_state
 from tests.conftest import quick_only
-from tests.gan.menus import TRIPLES, covering_names, method_names
+from tests.gan.menus import covering_names, few_method_names, method_names
 
 
 class Setup(NamedTuple):
@@ -39,9 +39,9 @@ def always_one_thread(one_thread):
     """For all tests here."""
 
 
-@pytest.fixture(params=quick_only(method_names(), [*covering_names(), *TRIPLES]))
+@pytest.fixture(params=quick_only(method_names(), few_method_names()))
 def method_name(request) -> str:
-    """Every method; in the quick tests those that together have every member and option."""
+    """Every method; in the quick tests a few that together have every member."""
     return request.param
 
 
