@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +15,18 @@ class Answer(NamedTuple):
     code: int
     out: str
     err: str
+
+
+def quick_only(cases: Iterable[Any], quick: Iterable[Any]) -> list[Any]:
+    """Cases for `parametrize`: those in `quick` are in the quick tests, the others are marked `full`.
+
+    Raises ValueError if one of `quick` is not among the cases, since it would then be tested nowhere.
+    """
+    listed, chosen = list(cases), list(quick)
+    if missing := [case for case in chosen if case not in listed]:
+        raise ValueError(f"not among the cases: {missing}")
+    full = [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.full) for case in listed]
+    return [case if case in chosen else marked for case, marked in zip(listed, full, strict=True)]
 
 
 @pytest.fixture
@@ -38,6 +50,14 @@ def study_process(*arguments: object, within: Sequence[str] = (), **options: obj
     command = [*within, sys.executable, "-m", "study", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env={**os.environ, "COLUMNS": "80"}, **{**pipes, **options})  # type: ignore[call-overload]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_for_each_process() -> None:
+    """PyTorch computes with one thread, since two processes share the cores; this does not reach their children."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from analysis.figures import figures
 from study.storage.layout import generator_path
 from study.storage.schema import DIVERGED
 from study.storage.tables import compact
 from tests.analysis.conftest import NONE, SPECTRAL, Study
+
+
+@pytest.fixture
+def few_figures(monkeypatch):
+    """Pages with two figures of the menu, which is enough where figures are not what is tested, and quick."""
+    monkeypatch.setattr("analysis.page.sections.figures", lambda: {name: figures()[name] for name in ("top", "bo")})
 
 
 @pytest.fixture
@@ -50,6 +57,7 @@ def test_it_prints_the_best_trials_and_writes_a_page_beside_the_rows(study, rows
     assert files(rows.folder / "report") == ["index.html"]
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_the_page_does_not_say_where_on_the_machine_its_rows_are(study, rows, monkeypatch):
     """So that a copy elsewhere makes the same page."""
     rows.random([4.0, 5.0])
@@ -61,6 +69,7 @@ def test_the_page_does_not_say_where_on_the_machine_its_rows_are(study, rows, mo
     assert str(rows.folder) not in text
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_its_options_reach_the_page(study, rows, tmp_path):
     how = ["--fraction", 0.5, "--rule", "final", "--pool", "settings", "--level", 0.9]
     answer = study("report", "--results", rows.folder, "--output", tmp_path / "out" / "mine.html", *how)
@@ -71,6 +80,7 @@ def test_its_options_reach_the_page(study, rows, tmp_path):
     assert not (rows.folder / "report").exists()
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_markdown_by_its_name_or_the_suffix(study, rows, tmp_path):
     assert study("report", "--results", rows.folder, "--format", "markdown").code == 0
     text = (rows.folder / "report" / "index.md").read_text()
@@ -80,6 +90,7 @@ def test_markdown_by_its_name_or_the_suffix(study, rows, tmp_path):
     assert (tmp_path / "page.md").read_text().startswith("# GAN study: digits\n")
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_images_are_drawn_from_kept_generators_once(study, trained):
     assert study("report", "--results", trained).code == 0
     (grid,) = (trained / "report" / "samples").iterdir()
@@ -94,6 +105,7 @@ def test_images_are_drawn_from_kept_generators_once(study, trained):
     assert "not a readable generator" in (trained / "report" / "index.html").read_text()
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_without_torch_it_says_so(study, trained, monkeypatch):
     import builtins
 
@@ -109,6 +121,7 @@ def test_without_torch_it_says_so(study, trained, monkeypatch):
     assert "Images need PyTorch here (No module named" in (trained / "report" / "index.html").read_text()
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_table_alone_is_enough(study, rows, tmp_path):
     compact(rows.folder)
     alone = shutil.copy(rows.folder / "trials.parquet", tmp_path)
@@ -141,6 +154,7 @@ def test_bad_options_are_one_line_and_write_nothing(study, rows, options, words)
     assert files(rows.folder) == before
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_place_that_cannot_be_written(study, rows, tmp_path):
     (tmp_path / "file").touch()
     answer = study("report", "--results", rows.folder, "--output", tmp_path / "file" / "page.html")

@@ -12,21 +12,22 @@ committed, and write nothing.
 """
 
 import argparse
+import contextlib
 import difflib
+import io
 import os
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"<!-- (?P<command>study .+?|prints) -->\n(?P<body>.*?)<!-- end -->", re.DOTALL)
 CODE = re.compile(r"```python\n(?P<code>[^`]*)```\n\n?\Z")
-LAUNCH = "import sys; sys.argv[0] = 'study'; from study.cli.main import main; main()"
 
 
 class Block(NamedTuple):
@@ -57,18 +58,34 @@ def blocks(text: str) -> Iterator[Block]:
 
 def shown(block: Block) -> str:
     """What a block's body has to be; raises ValueError where the command or the code fails."""
-    arguments = ["-c", LAUNCH, *shlex.split(block.command)[1:]] if block.command else ["-c", block.code]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", "TERM": "dumb"}
-    with tempfile.TemporaryDirectory() as data:  # what a machine has of its own is no part of a document
-        environment["STUDY_DATA"] = data
-        run = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
-    if run.returncode:
-        raise ValueError(f"{block.command or block.code}: {run.stderr.strip()}")
+    output = printed(block.command, block.code)
     if "--format markdown" in block.command:
-        return run.stdout.strip("\n") + "\n"
-    lines = "\n".join(line.rstrip() for line in run.stdout.splitlines()).strip("\n")
+        return output.strip("\n") + "\n"
+    lines = "\n".join(line.rstrip() for line in output.splitlines()).strip("\n")
     command = f"$ {block.command}\n" if block.command else ""
     return f"```\n{command}{lines}\n```\n"
+
+
+def printed(command: str, code: str) -> str:
+    """What a command, or else code in Python, prints; in this process, since a new one would import all anew."""
+    from study.cli.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.ExitStack() as stack:
+        data = stack.enter_context(tempfile.TemporaryDirectory())  # datasets on this machine are no part of a document
+        stack.enter_context(mock.patch.dict(os.environ, {"COLUMNS": "120", "TERM": "dumb", "STUDY_DATA": data}))
+        stack.enter_context(mock.patch.object(sys, "argv", shlex.split(command)))
+        # Usage lines name the program after argv only if the main module is in no package, as `python -m pytest` is.
+        stack.enter_context(mock.patch.object(sys.modules["__main__"], "__package__", None))
+        stack.enter_context(contextlib.chdir(ROOT))
+        stack.enter_context(contextlib.redirect_stdout(out))
+        stack.enter_context(contextlib.redirect_stderr(err))
+        try:
+            main() if command else exec(compile(code, "<document>", "exec"), {"__name__": "__main__"})
+        except SystemExit as end:
+            if end.code:
+                raise ValueError(f"{command or code}: {err.getvalue().strip()}") from end
+    return out.getvalue()
 
 
 def written(text: str) -> str:

@@ -38,10 +38,13 @@ def bash(script, *arguments, cwd):
 
 
 @pytest.mark.parametrize(("folder", "line"), RUNS)
-def test_the_rows_are_all_that_a_command_asks_for(folder, line, tmp_path):
+def test_the_rows_are_all_that_a_command_asks_for(folder, line, tmp_path, monkeypatch, study):
     asked = next(each for each in (folder / "study.sh").read_text().splitlines() if each.startswith("asked="))
-    script = f'set -e; folder=$1\n{asked}\n{line} --data-dir "{tmp_path}" --dry-run'
-    assert ", 0 to run" in bash(script, folder, cwd=tmp_path).splitlines()[0]
+    words = bash(f"set -e; study() {{ printf '%s\\n' \"$@\"; }}; folder=$1\n{asked}\n{line}", folder, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    answer = study(*words.splitlines(), "--data-dir", tmp_path, "--dry-run")
+    assert answer.code == 0, answer.err
+    assert ", 0 to run" in answer.out.splitlines()[0]
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from typer.exceptions import TyperException
 
-from tests.conftest import Answer, study_process
+from tests.conftest import Answer, quick_only, study_process
 from tests.documents.documents import ROOT
 from tests.documents.written import in_document, parse
 from tests.parts import leave
@@ -52,6 +52,8 @@ SMALL = {
 }
 """What is put behind a command so that it takes seconds: of the first name that it begins with."""
 SLOW = ("study run", "study bo", "study bench", "study report", "study figures")
+FULL = "study plan"
+"""Of the other tests, those that count the operations of all networks of the paper; test_documents runs one of them."""
 ELSEWHERE = {"/shared/results": "results", "NAME": "smoke"}
 """Words of the pages that are not here, and what is."""
 MY_SPACE = """\
@@ -146,7 +148,9 @@ def typed(ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     return words
 
 
-@pytest.mark.parametrize("command", _cases(slow=False))
+@pytest.mark.parametrize(
+    "command", quick_only(cases := _cases(slow=False), [c for c in cases if not c.startswith(FULL)])
+)
 def test_a_quick_command_runs(command: str, typed: Callable[[str], list[str]], study: Callable[..., Answer]) -> None:
     answer = study(*typed(command))
     assert answer.code == 0, answer.err

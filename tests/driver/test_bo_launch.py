@@ -30,6 +30,7 @@ def rounds(folder: Path) -> dict[int, list[str]]:
     return found
 
 
+@pytest.mark.full
 def test_a_search_runs_to_its_end_on_one_tune_run_and_is_then_done(tmp_path: Path) -> None:
     options = (*ONE, "--rounds", 2, "--trials-per-round", 3, "--discriminator-steps", 4, "--results", tmp_path)
     answer = finish("bo", *options)

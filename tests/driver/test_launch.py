@@ -5,6 +5,7 @@ import os
 import pty
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,9 @@ def test_a_study_leaves_its_rows_memberships_generators_and_figure(results: Path
     assert not list(results.glob(".lock*"))
 
 
-def test_a_finished_study_runs_nothing_again(results: Path) -> None:
+def test_a_finished_study_runs_nothing_again(results: Path, study: Callable[..., Answer]) -> None:
     before = read_table(results, "trials")
-    answer = finish("run", "grid", *SMALL, "--results", results)
+    answer = study("run", "grid", *SMALL, "--results", results)
     assert answer.code == 0
     assert "all 4 trials are done" in answer.out
     assert read_table(results, "trials") == before
@@ -96,8 +97,8 @@ def test_what_is_left_of_a_pack_is_trained_by_its_program(results: Path) -> None
     assert sorted((row["pack"], row["compiled"]) for row in rows) == [(1, "eager")] * 4 + [(2, "eager")]
 
 
-def test_an_address_without_a_cluster_is_one_line(tmp_path: Path) -> None:
-    answer = finish("run", "grid", *SMALL, "--results", tmp_path / "results", "--address", "127.0.0.1:1")
+def test_an_address_without_a_cluster_is_one_line(tmp_path: Path, study: Callable[..., Answer]) -> None:
+    answer = study("run", "grid", *SMALL, "--results", tmp_path / "results", "--address", "127.0.0.1:1")
     assert answer.code == 2
     assert answer.err.startswith("--address 127.0.0.1:1: no Ray cluster")
     assert len(answer.err.strip().splitlines()) == 1

@@ -126,6 +126,7 @@ def test_the_papers_arithmetic(plan, ask, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.full
 def test_the_paper_on_another_dataset(plan, ask):
     answer = plan("--dataset", "digits")
     rows = table(answer)

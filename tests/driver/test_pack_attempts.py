@@ -179,7 +179,9 @@ class Ran:
         self.attempts = Counter((results / "attempts").read_text().splitlines())
 
 
-@pytest.mark.parametrize("kind", ["raise", pytest.param("die", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("raise", marks=pytest.mark.full), pytest.param("die", marks=pytest.mark.slow)]
+)
 def test_one_bad_trial_of_a_pack_takes_no_other_with_it(tmp_path: Path, kind: str) -> None:
     ran = Ran(tmp_path, kind)
     good, spoilt = ran.ids

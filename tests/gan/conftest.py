@@ -15,7 +15,8 @@ from study.gan.architectures import ARCHITECTURES
 from study.gan.methods.menu import parse
 from study.gan.methods.normalizations import NORMALIZATIONS
 from study.gan.model import Gan, HyperparameterTensors, State, build, initial_state
-from tests.gan.menus import covering_names, method_names
+from tests.conftest import quick_only
+from tests.gan.menus import covering_names, few_method_names, method_names
 
 
 class Setup(NamedTuple):
@@ -38,8 +39,9 @@ def always_one_thread(one_thread):
     """For all tests here."""
 
 
-@pytest.fixture(params=method_names())
+@pytest.fixture(params=quick_only(method_names(), few_method_names()))
 def method_name(request) -> str:
+    """Every method; in the quick tests a few that together have every member."""
     return request.param
 
 

@@ -70,6 +70,18 @@ def method_names() -> list[str]:
     return list(accepted([*pairs, *others, *changed, *TRIPLES]))
 
 
+def few_method_names() -> list[str]:
+    """Some of `method_names` that together have every member, whatever its options; `TRIPLES` and none among them."""
+    chosen, members = ["none", *TRIPLES], {name for menu in MENUS.values() for name in menu}
+    while missing := members.difference(*map(_members, chosen)):
+        chosen.append(max(method_names(), key=lambda name: len(missing & _members(name))))
+    return chosen
+
+
+def _members(name: str) -> set[str]:
+    return {part.partition("[")[0] for part in name.split("+")} | {NON_SATURATING}
+
+
 def covering_names() -> list[str]:
     """Few methods with every member, and every switch and word of an option, in at least one; and none."""
     together = map(joined, zip_longest(LOSSES, NORMALIZATIONS, PENALTIES, CONSTRAINTS))

@@ -12,7 +12,7 @@ from study.gan.methods.menu import parse
 from study.gan.methods.normalizations import NORMALIZATIONS
 from study.gan.methods.penalties import PENALTIES
 from study.gan.step import discriminator_step, generator_step
-from tests.gan.menus import combinations
+from tests.gan.menus import combinations, covering_names
 
 STEPS, N_DIS = 20, 2
 
@@ -72,6 +72,12 @@ def test_combinations_are_all_that_make_sense():
     assert set().union(*map(pairs, pairwise())) == set().union(*map(pairs, combinations()))
 
 
+@pytest.mark.parametrize("name", covering_names())
+def test_every_member_trains_to_finite_numbers_and_repeats_bit_for_bit(setup, name):
+    check(setup, name)
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("name", pairwise())
 def test_pairs_of_members_train_to_finite_numbers_and_repeat_bit_for_bit(setup, name):
     check(setup, name)

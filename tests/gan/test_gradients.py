@@ -68,6 +68,7 @@ def test_gradient_of_the_whole_objective_of_d(setup, method_name):
     check_discriminator(setup, method_name)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", SLOPES_OF_SLOPES)
 def test_gradient_of_a_gradient_penalty_on_an_output_that_is_a_gradient_itself(setup, name):
     check_discriminator(setup, name)

@@ -11,12 +11,14 @@ from study.gan.model import HyperparameterTensors
 from study.gan.optimizers import flat
 from study.gan.program import TracedFunction, programs
 from study.gan.step import discriminator_step, generator_step
+from tests.conftest import quick_only
 from tests.gan.menus import TRIPLES, covering_names
 
 SEVERAL = [name for name in covering_names() if "+" in name]
 """Methods of several members that together are all members."""
 COMPILED_WHOLE = SEVERAL[4]
-"""By aot_eager in the fast tests too, which takes several times as long; the others stop at the captured graph."""
+"""By aot_eager before the slow tests too, which takes several times as long; the others stop at the captured graph."""
+COMPILED_IN_QUICK_TESTS = "non_saturating+spectral_norm+gradient_penalty+weight_clipping"
 
 
 def both_steps(gan):
@@ -188,7 +190,7 @@ def check_compiled(setup, name, backend):
             assert_close(compiled(*arguments), one_of_each(trial.gan)(*arguments), 5e-4)
 
 
-@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("name", quick_only(SEVERAL, [COMPILED_IN_QUICK_TESTS]))
 def test_steps_are_one_graph_and_compiled_equal_eager(setup, name):
     check_compiled(setup, name, "aot_eager" if name == COMPILED_WHOLE else "eager")
 

@@ -38,6 +38,7 @@ def test_shipped_weights_are_as_good_as_recorded(digits):
     assert measured == pytest.approx(shipped.about["test_accuracy"], abs=1.5 / len(digits.test))
 
 
+@pytest.mark.full
 def test_the_command_makes_weights_as_good_as_the_shipped_ones(tmp_path, capsys):
     """Equal bytes on the machine that made them; elsewhere within one percent of the test images."""
     threads = torch.get_num_threads()

@@ -22,6 +22,7 @@ def apart(features, exact):
 
 
 @torch.inference_mode()
+@pytest.mark.full
 def test_inception_in_bfloat16_is_near_that_in_float32_and_is_not_it(random_inception, tmp_path):
     extractor = load_extractor("inception-v3-compat", dataset="digits", data_dir=tmp_path, weights=random_inception[0])
     images = random_images(3, 32)

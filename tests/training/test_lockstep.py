@@ -12,10 +12,13 @@ from study.gan.optimizers import flat
 from study.gan.program import COMPILERS, EAGER, programs
 from study.training.lockstep import Diverged
 from study.training.loop import train, train_pack
+from tests.conftest import quick_only
 from tests.gan.menus import covering_names
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+PACKED = ("non_saturating+spectral_norm+gradient_penalty+weight_clipping", "least_squares+batch_norm+l2", "began")
+"""In the quick tests, of which `tests/gan/test_programs.py` packs the step of every member."""
 SETTINGS = ((1e-3, 0.5, 0.9, 1.0), (2e-4, 0.0, 0.999, 10.0), (5e-4, 0.9, 0.999, 0.1))
 
 
@@ -78,7 +81,7 @@ def close(got, expected, learning_rate, updates):
             assert (off > 0.01 * learning_rate).float().mean() < 0.02
 
 
-@pytest.mark.parametrize("name", covering_names())
+@pytest.mark.parametrize("name", quick_only(covering_names(), PACKED))
 def test_a_packed_trial_comes_to_what_it_comes_to_alone(digits, scorer, name):
     trials = cell(name, n_dis=2, steps=3, seeds=(0, 1, 0))
     together = trained(trials, digits, scorer)
@@ -181,7 +184,7 @@ def counting(monkeypatch):
     programs.cache_clear()
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", quick_only([False, True], [False]))
 def test_the_second_trial_of_a_cell_compiles_nothing(digits, scorer, counting, packed):
     """Whatever its settings, seed and n_dis."""
     first, second, third = (
@@ -215,7 +218,11 @@ def test_want_of_memory_is_no_failure_of_the_compiler(digits, scorer, counting):
 
 
 @pytest.mark.parametrize(
-    "name", ["none", "spectral_norm+gradient_penalty", "layer_norm", "batch_norm", "gradient_norm"]
+    "name",
+    quick_only(
+        ["none", "spectral_norm+gradient_penalty", "layer_norm", "batch_norm", "gradient_norm"],
+        ["spectral_norm+gradient_penalty", "gradient_norm"],
+    ),
 )
 def test_bfloat16_trains_near_float32_and_keeps_float32_states(digits, scorer, name):
     (exact,) = train(cell(name, steps=3)[0], digits, scorer, checkpoint_every=3)
@@ -228,7 +235,7 @@ def test_bfloat16_trains_near_float32_and_keeps_float32_states(digits, scorer, n
     assert not torch.equal(exact.state.discriminator_adam.first, coarse.state.discriminator_adam.first)
 
 
-@pytest.mark.parametrize("name", ["spectral_norm+gradient_penalty", "batch_norm"])
+@pytest.mark.parametrize("name", quick_only(["spectral_norm+gradient_penalty", "batch_norm"], ["batch_norm"]))
 def test_a_pack_in_bfloat16_comes_near_to_trials_alone(digits, scorer, name):
     """Batch norm is float32 there, which alone it is not: losses to 2 %, in which bfloat16 has three digits."""
     trials = cell(name, steps=3, precision="bfloat16")

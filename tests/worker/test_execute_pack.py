@@ -15,6 +15,7 @@ from study.storage.parts import part_path, read_part
 from study.worker.checkpoint import load_generator, load_state
 from study.worker.execute import execute, execute_pack
 from study.worker.trial_run import Task
+from tests.conftest import quick_only
 from tests.parts import OWN
 from tests.requests import make_request
 
@@ -117,7 +118,7 @@ def test_each_trial_of_a_pack_ends_with_its_rows_and_its_generator(whole, tmp_pa
     assert not list((whole.context.results / "unfinished").glob("*")) and whole.lines == []
 
 
-@pytest.mark.parametrize("told", [1, 2, 4, 7])
+@pytest.mark.parametrize("told", quick_only([1, 2, 4, 7], [1, 7]))
 def test_wherever_a_pack_is_killed_it_ends_in_the_same_rows(whole, tmp_path, monkeypatch, told):
     killed = Study(tmp_path / "results")
     with monkeypatch.context() as patch:
@@ -202,7 +203,10 @@ def no_memory_in_python():
 
 @pytest.mark.parametrize(
     ("shortage", "told"),
-    [(no_memory_on_a_cpu, 0), (no_memory_on_a_gpu, 0), (no_memory_on_a_gpu, 5), (no_memory_in_python, 0)],
+    quick_only(
+        [(no_memory_on_a_cpu, 0), (no_memory_on_a_gpu, 0), (no_memory_on_a_gpu, 5), (no_memory_in_python, 0)],
+        [(no_memory_on_a_gpu, 5)],
+    ),
 )
 def test_a_pack_that_does_not_fit_goes_on_in_halves(whole, tmp_path, monkeypatch, shortage, told):
     """From its latest checkpoints: told of five, one trial stands at 8 and three stand at 4."""

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from study.worker.outcome import PartialResult, partial_result, record_stopped
 from study.worker.record import now
 from study.worker.resume import StateFile
 from study.worker.snapshot import Snapshot
-from tests.conftest import study_process
+from tests.conftest import quick_only, study_process
 from tests.parts import OWN
 from tests.requests import make_request
 
@@ -37,6 +38,7 @@ METHODS = {
     "began": {"loss": "began"},
     "batch_norm": {"normalizations": ("batch_norm",)},
 }
+QUICK = (("spectral_norm+gradient_penalty", 5), ("began", 1), ("batch_norm", 5))
 STEPS, EVERY, CHECK = 9, 4, 2
 """Checkpoints at 4, 8 and 9; states also at 2 and 6."""
 
@@ -127,8 +129,7 @@ def same(one, other):
     assert {k: v for k, v in row.items() if k not in OWN} == {k: v for k, v in other_row.items() if k not in OWN}
 
 
-@pytest.mark.parametrize("n_dis", [1, 5])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "n_dis"), quick_only(product(METHODS, [1, 5]), QUICK))
 def test_wherever_it_stops_it_ends_in_the_same_rows_and_generator(plan, method, n_dis):
     """Before any state, right after one between two checkpoints, within a span, at a checkpoint, before the last step.
 

@@ -188,12 +188,14 @@ def assert_told(results):
 SMALL = ("--methods", "none", "--logger", "tensorboard", "--n-real", "64", "--n-fake", "64")
 
 
+@pytest.mark.full
 def test_a_study_on_ray_tells_each_trial(tmp_path):
     """Packs and trials alone, in workers that are used again."""
     finish("run", "grid", *SMALL, "--settings", "4", "--discriminator-steps", "4", "--results", tmp_path)
     assert_told(tmp_path)
 
 
+@pytest.mark.full
 def test_a_search_that_stops_trials_early_tells_each(tmp_path):
     options = (
         "--rounds",

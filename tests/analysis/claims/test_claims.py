@@ -536,6 +536,7 @@ def rates(count, world=A, settings=15):
     return {name: wrong[name] / count for name in COMPARED}
 
 
+@pytest.mark.full
 def test_labels_without_meaning_seldom_resolve_a_claim():
     found = rates(40)
     assert max(found.values()) <= stats.binom.ppf(0.999, 40, 0.05) / 40, found

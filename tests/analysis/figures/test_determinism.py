@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from analysis.figures import figures
 from study.core.trial import Method
@@ -41,6 +42,7 @@ PLACES = (
 )
 
 
+@pytest.mark.full
 def test_the_same_rows_are_the_same_bytes_in_every_process(study, methods, tmp_path):
     rng = np.random.default_rng(0)
     for method in (methods["none"], methods["spectral_norm"], Method(architecture="sndcgan", loss="a_loss")):

@@ -55,6 +55,7 @@ def test_a_case_that_cannot_be_is_refused():
         measure_packs(Case(architecture="sndcgan", resolution=9), 1)
 
 
+@pytest.mark.full
 def test_the_command_puts_it_on_record(study, tmp_path, monkeypatch):
     monkeypatch.setattr(packing.measure_packs, "__defaults__", ((1, 2),))
     how = ("--architecture", "sndcgan", "--resolution", 8, "--width", 1, "--batch-size", 2, "--repeats", 1)

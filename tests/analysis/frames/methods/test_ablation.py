@@ -182,6 +182,7 @@ def test_by_splits_the_pairs(study):
     assert dict(zip(added["architecture"], added["median"], strict=True)) == {"sndcgan": -0.5, "dcgan": 1.0}
 
 
+@pytest.mark.full
 def test_shuffled_labels_give_a_verdict_no_more_often_than_the_level(study, methods):
     """Nothing changes anything: 100 tables of three rows each, of scores that all have one law."""
     rng = np.random.default_rng(0)
