@@ -1,6 +1,8 @@
 """Files that are whole or not there, in a folder and on object storage, which memory plays here."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -22,6 +24,13 @@ def test_a_place_is_an_absolute_path_or_an_address(tmp_path, monkeypatch):
     assert is_remote(parse_location("memory://bucket/study"))
     assert parse_location(parse_location("memory://bucket/study")) == parse_location("memory://bucket/study")
     assert str(parse_location("memory://bucket/study") / "parts" / "a.json") == "memory://bucket/study/parts/a.json"
+
+
+def test_object_storage_is_imported_only_for_its_addresses():
+    """It takes longer to import than the rest of the command line."""
+    code = "import sys, study.cli.main; from study.storage.files import parse_location; parse_location('results')"
+    code += "; sys.exit(bool({'upath', 'fsspec'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_new_file_stays(folder):

@@ -211,6 +211,14 @@ def test_a_process_number_in_use_again_does_not_pass_for_the_holder(folder):
         assert [held["started"] == "1" for held in claims(folder)] == [False]
 
 
+def test_a_holder_stays_the_holder_when_the_system_clock_is_set(tmp_path, monkeypatch):
+    with another_process(tmp_path) as process:
+        boot, start = lock.psutil.boot_time, lock.psutil.Process.create_time
+        monkeypatch.setattr(lock.psutil, "boot_time", lambda: boot() + 3600)
+        monkeypatch.setattr(lock.psutil.Process, "create_time", lambda process: start(process) + 3600)
+        assert [held["pid"] for held in holders(tmp_path)] == [process.pid]
+
+
 def test_a_claim_of_this_process_that_could_not_be_removed_holds_nothing(folder, monkeypatch):
     def away(*_, **__):
         raise OSError("storage is away")

@@ -251,6 +251,23 @@ def test_patience_ends_with_one_line(tmp_path: Path) -> None:
     assert "(No space left on device)" in str(stopped.value)
 
 
+def test_pauses_double_up_to_the_longest_and_the_last_attempt_is_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    now = [100.0]
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr("tenacity.nap.time.sleep", sleep)
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with pytest.raises(StudyStops):
+        write_with_retry(Failing(10**9, FULL), tmp_path, lambda _: None, 100)
+    assert pauses == pytest.approx([0.5, 1, 2, 4, 8, 16, 30, 30, 8.5])
+
+
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: out of memory"), ValueError("x")])
 def test_what_is_no_failure_of_storage_is_raised_at_once(tmp_path: Path, error: Exception) -> None:
