@@ -27,7 +27,8 @@ from study.driver.request import SearchBudget
 from study.gan.model import build, initial_state
 from study.storage.schema import DIVERGED
 from study.storage.tables import compact
-from study.training.loop import Checkpoint, stream
+from study.training.draws import stream
+from study.training.loop import Checkpoint
 from study.worker.checkpoint import Snapshot, generator_of, save_generator, save_state
 from tests.parts import PROTOCOL, leave
 from tests.requests import make_request

@@ -94,8 +94,8 @@ def test_scoring_has_a_row_of_its_own(study, tmp_path):
     [
         (["--device", "cuda"], "--device cuda: there is no GPU here"),
         (["--device", "tpu"], "--device tpu: must be cpu, cuda or cuda:N"),
-        (["--precision", "tf32"], "--precision tf32: this CPU has no instructions for it"),
-        (["--precision", "bfloat16"], "--precision bfloat16: this CPU has no instructions for it"),
+        (["--precision", "tf32"], "--precision tf32: this CPU does not support it"),
+        (["--precision", "bfloat16"], "--precision bfloat16: this CPU does not support it"),
         (["--precision", "float16"], "--precision float16: unknown; did you mean bfloat16?"),
         (["--architecture", "resnet"], "--architecture resnet: unknown"),
         (["--architecture", "resnet19", "--resolution", "32"], "--architecture resnet19: 32 px does not fit"),
