@@ -92,7 +92,7 @@ def test_scoring_has_a_row_of_its_own(study, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--device", "cuda"], "--device cuda: there is no GPU here"),
+        (["--device", "cuda"], "--device cuda: PyTorch finds no GPU"),
         (["--device", "tpu"], "--device tpu: must be cpu, cuda or cuda:N"),
         (["--precision", "tf32"], "--precision tf32: this CPU does not support it"),
         (["--precision", "bfloat16"], "--precision bfloat16: this CPU does not support it"),
@@ -108,7 +108,7 @@ def test_scoring_has_a_row_of_its_own(study, tmp_path):
         (["--repeats", "0"], "--repeats 0: must be 1 or more"),
         (["--all", "--batch-size", "8"], "--all: measures the rows of the table as they are"),
         (["--all", "--scoring"], "--all: measures the rows of the table as they are"),
-        (["--all", "--device", "cuda:1"], "--device cuda:1: there is no GPU here"),
+        (["--all", "--device", "cuda:1"], "--device cuda:1: PyTorch finds no GPU"),
         (["--dataset", "digits"], "--dataset: is for --scoring"),
         (["--extractor-weights", "x.npz"], "--extractor-weights: is for --scoring"),
         (["--scoring", "--pack", "2"], "--pack: has no meaning with --scoring"),
