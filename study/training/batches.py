@@ -48,20 +48,20 @@ def _resident(images: Images, device: str) -> Tensor:
 
 
 def prefetched(images: Images, training: Training, device: str) -> BatchReader:
-    """Batches of which the next one is read in a thread; pinned if the device is a GPU."""
+    """Batches that are read in a thread one step ahead, and pinned if the device is a GPU."""
     pin = device.startswith("cuda")
     threads = ThreadPoolExecutor(1)
-    ready: dict[int, Future[Tensor]] = {}
+    pending: dict[int, Future[Tensor]] = {}
 
     def read(step: int) -> Tensor:
         batch = _read(images, training, step)
         return batch.pin_memory() if pin else batch
 
     def batch(step: int) -> Tensor:
-        current = ready.pop(step, None) or threads.submit(read, step)
-        ready.clear()
+        current = pending.pop(step, None) or threads.submit(read, step)
+        pending.clear()
         if step < training.discriminator_steps:
-            ready[step + 1] = threads.submit(read, step + 1)
+            pending[step + 1] = threads.submit(read, step + 1)
         return _scaled(current.result().to(device, non_blocking=True))
 
     return batch

@@ -157,7 +157,7 @@ def train_pack(
 
 
 def check_same_cell(trials: Sequence[Trial]) -> Trial:
-    """The first trial, which stands for the properties of its cell; raises ValueError for trials of several cells."""
+    """The first trial, whose cell is that of all trials; raises ValueError for trials of several cells."""
     if (cells := len({trial.cell for trial in trials})) != 1:
         raise ValueError(f"trials of {cells} cells cannot be trained together")
     return trials[0]

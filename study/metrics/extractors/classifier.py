@@ -237,7 +237,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if options.output.exists():
             raise InputError(
-                f"--output {options.output}: already exists, and scores depend on it; remove it or choose another name."
+                f"--output {options.output}: already exists; remove it first, or choose another name."
             )
         classifier = train(options.dataset, data.load(options.dataset, options.data_dir))
         classifier.save(options.output)
