@@ -7,7 +7,7 @@ slot has no leading axis; it runs the plain step.
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from study.gan.model import Gan, HyperparameterTensors, State
 from study.gan.networks.layers import to_channels_last
 from study.gan.program import EAGER, CudaGraphFunction, Programs, programs
 from study.training.device import arithmetic
+
+Tree = TypeVar("Tree")
+"""A nested structure of tensors."""
 
 
 class Diverged(Exception):  # noqa: N818  an outcome, not an error
@@ -101,8 +104,12 @@ class Lockstep:
         self._counts = [(0, 0)] * self.slots
         self._now: Any = None
 
-    def _joined(self, parts: Sequence[Any]) -> Any:
-        return pytree.tree_map(_stacked, *parts) if self.slots > 1 else parts[0]
+    def _joined(self, parts: Sequence[Tree]) -> Tree:
+        """The parts of all slots with a leading axis; a single part unchanged."""
+        if self.slots == 1:
+            return parts[0]
+        joined: Tree = pytree.tree_map(_stacked, *parts)
+        return joined
 
     def load(self, slot: int, state: State, tally: LossTally) -> None:
         """Load a trial's state into a slot. The first call fills all slots with it."""

@@ -91,8 +91,9 @@ def train_pack(
     starts: Sequence[Position | None] | None = None,
     on_position: Callable[[int, Position], None] = lambda *_: None,
 ) -> Iterator[tuple[int, Checkpoint | Diverged]]:
-    """Trains trials of one cell; yields (slot, checkpoint) for each checkpoint, or (slot, Diverged) if a trial
-    diverges.
+    """Trains trials of one cell, and yields their checkpoints.
+
+    Yields (slot, checkpoint) for each checkpoint, and (slot, Diverged) once for a trial that diverges.
 
     Checkpoints come every `checkpoint_every` D updates and after the last one. Steps count D updates (section 2.6 of
     the paper); G is updated at steps 1, 1 + n_dis, 1 + 2 n_dis, ..., with the latents of that step; every step has a
@@ -178,8 +179,9 @@ def _starts(
 
 
 def _enter(lockstep: Lockstep, waiting: dict[int, Position], step: int) -> dict[int, Seconds]:
-    """Loads the trials that start at this step and removes them from `waiting`; returns the seconds spent on each so
-    far.
+    """Loads the trials that start at this step into their slots and removes them from `waiting`.
+
+    Returns the seconds spent so far, by slot.
     """
     entered = {}
     for slot in [slot for slot, start in waiting.items() if start.step == step]:

@@ -63,8 +63,9 @@ def flops_per_second(device: str, precision: str, threads: int) -> float:
 
 
 def clock(device: str, threads: int) -> float:
-    """CPU seconds of this process for one CPU thread, so that other processes do not matter; otherwise wall-clock
-    seconds.
+    """The time in seconds, for differences.
+
+    On one CPU thread, CPU time of this process, so that other processes do not matter; otherwise wall-clock time.
     """
     return time.process_time() if device == "cpu" and threads == 1 else wall_clock(device)
 

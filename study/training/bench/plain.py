@@ -1,5 +1,4 @@
-"""The plain loop that the step is compared with: what a careful engineer would write first from the papers, without
-tuning.
+"""The plain loop that the step is compared with: careful code written directly from the papers, without optimization.
 
 Generated images are detached for D's update, real and generated images pass through D separately, gradient penalties
 use `torch.autograd.grad` with a second derivative, spectral norm and Adam are PyTorch's. Nothing is rearranged, cached,
