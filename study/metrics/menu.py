@@ -95,19 +95,19 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def resolve_metrics(asked: str | None, extractor: Extractor, protocol: MetricProtocol) -> tuple[str, ...]:
-    """The metrics named in `asked`, in the order of the menu.
+def resolve_metrics(requested: str | None, extractor: Extractor, protocol: MetricProtocol) -> tuple[str, ...]:
+    """The metrics named in `requested`, in the order of the menu.
 
-    `asked` is a list of names separated by commas, `all` or `none`; None gives the default metrics that the extractor
-    supports, and `all` gives all that it supports. Raises InputError for an unknown name, and for a metric that the
-    extractor or the protocol does not support.
+    `requested` is a list of names separated by commas, `all` or `none`; None gives the default metrics that the
+    extractor supports, and `all` gives all that it supports. Raises InputError for an unknown name, and for a metric
+    that the extractor or the protocol does not support.
     """
     possible = tuple(name for name in METRICS if not _missing_requirement(name, extractor, protocol))
-    if asked is None:
+    if requested is None:
         return tuple(name for name in possible if METRICS[name].default)
-    if asked == "all":
+    if requested == "all":
         return possible
-    names = [name.strip() for name in asked.split(",")] if asked != "none" else []
+    names = [name.strip() for name in requested.split(",")] if requested != "none" else []
     for name in names:
         look_up("--metrics", name, METRICS)
         if problem := _missing_requirement(name, extractor, protocol):

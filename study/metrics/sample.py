@@ -37,7 +37,7 @@ Value = TypeVar("Value")
 
 
 def collected(value: Value | None) -> Value:
-    """The value of an attribute of `ImageStatistics` that a metric needs; raises ValueError where it is None."""
+    """The value of an attribute of `ImageStatistics` that a metric needs; raises ValueError if it is None."""
     if value is None:
         raise ValueError("not collected: a metric must name what it needs in Metric.real and Metric.fake")
     return value

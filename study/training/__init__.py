@@ -1,1 +1,1 @@
-"""Trains GANs in one process; it knows nothing of Ray or of results folders."""
+"""Trains GANs in one process; does not depend on Ray or on results folders."""

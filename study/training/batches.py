@@ -1,9 +1,9 @@
-"""The real images of each step: their order, and their way to the device.
+"""The real images of each step: their order, and how they reach the device.
 
-On a CPU a batch is read from the (memory-mapped) images when it is needed. On a GPU all training images lie on the
-device where they take at most a quarter of its memory, shared by the trials of a process; else the next batch is read
-and pinned while the device computes. What a step sees is the same to the bit in all three. The images of a batch lie
-anywhere in the file: the system is told of all of them before the first is read.
+On a CPU, a batch is read from the (memory-mapped) images when it is needed. On a GPU, all training images are kept on
+the device if they take at most a quarter of its memory, shared by the trials of a process; otherwise the next batch is
+read and pinned while the device computes. The batches are bit-identical in all three cases. The images of a batch are
+scattered over the file, so the operating system is asked for all of them before the first is read.
 """
 
 import mmap
@@ -20,7 +20,7 @@ from study.core.trial import Training
 from study.data import Images
 
 BatchReader = Callable[[int], Tensor]
-"""D's step, from 1 on -> float32 [batch_size, C, H, W] in [0, 1] on the device."""
+"""D's step, counted from 1 -> float32 [batch_size, C, H, W] in [0, 1] on the device."""
 
 
 def real_batches(images: Images, training: Training, device: str) -> BatchReader:
@@ -32,12 +32,12 @@ def real_batches(images: Images, training: Training, device: str) -> BatchReader
 
 
 def from_map(images: Images, training: Training, device: str = "cpu") -> BatchReader:
-    """BatchReader that are read when they are asked for."""
+    """Batches that are read from disk on demand."""
     return lambda step: _scaled(_read(images, training, step).to(device))
 
 
 def from_device(images: Images, training: Training, device: str) -> BatchReader:
-    """BatchReader gathered from training images that lie on the device."""
+    """Batches that are gathered from training images on the device."""
     resident = _resident(images, device)
     return lambda step: _scaled(resident[torch.from_numpy(_indices(images, training, step)).to(device)])
 
@@ -48,27 +48,27 @@ def _resident(images: Images, device: str) -> Tensor:
 
 
 def prefetched(images: Images, training: Training, device: str) -> BatchReader:
-    """BatchReader of which the next one is read in a thread, and pinned where the device is a GPU."""
+    """Batches that are read in a thread one step ahead, and pinned if the device is a GPU."""
     pin = device.startswith("cuda")
     threads = ThreadPoolExecutor(1)
-    ready: dict[int, Future[Tensor]] = {}
+    pending: dict[int, Future[Tensor]] = {}
 
     def read(step: int) -> Tensor:
         batch = _read(images, training, step)
         return batch.pin_memory() if pin else batch
 
     def batch(step: int) -> Tensor:
-        this = ready.pop(step, None) or threads.submit(read, step)
-        ready.clear()
+        current = pending.pop(step, None) or threads.submit(read, step)
+        pending.clear()
         if step < training.discriminator_steps:
-            ready[step + 1] = threads.submit(read, step + 1)
-        return _scaled(this.result().to(device, non_blocking=True))
+            pending[step + 1] = threads.submit(read, step + 1)
+        return _scaled(current.result().to(device, non_blocking=True))
 
     return batch
 
 
 def _read(images: Images, training: Training, step: int) -> Tensor:
-    """The batch as it is stored, uint8 [batch_size, C, H, W]."""
+    """The batch as stored, uint8 [batch_size, C, H, W]."""
     indices = _indices(images, training, step)
     if isinstance(images.train, np.memmap):
         _request(images.train, indices)
@@ -76,10 +76,10 @@ def _read(images: Images, training: Training, step: int) -> Tensor:
 
 
 def _request(stored: np.memmap, indices: np.ndarray) -> None:
-    """Ask the system for images of a mapped file [N, ...] at once; read one by one, each would wait for the disk."""
+    """Ask the system to read images of a mapped file [N, ...] in parallel; otherwise each read waits for the disk."""
     mapped = cast(mmap.mmap, stored.base)
     size = stored[0].nbytes
-    before = stored.offset % mmap.ALLOCATIONGRANULARITY  # of the map's bytes, those ahead of the first image
+    before = stored.offset % mmap.ALLOCATIONGRANULARITY  # bytes of the map before the first image
     for start in (before + indices * size).tolist():
         page = start - start % mmap.PAGESIZE
         mapped.madvise(mmap.MADV_WILLNEED, page, start + size - page)
@@ -94,10 +94,10 @@ def _indices(images: Images, training: Training, step: int) -> np.ndarray:
 
 
 def batch_indices(n: int, data_seed: int, batch_size: int, step: int) -> np.ndarray:
-    """Which of n images a step sees, int64 [batch_size].
+    """The indices of a step's images among n, int64 [batch_size].
 
-    The images pass by in epochs, each in its own order; a batch may reach over the end of an epoch. The order is the
-    same for all trials of a data seed, as in the study's released code.
+    Images are visited in epochs, each with its own order; a batch can cross the end of an epoch. The order is the same
+    for all trials with one data seed, as in the study's released code.
     """
     epochs, places = np.divmod(np.arange((step - 1) * batch_size, step * batch_size), n)
     return np.concatenate([_order(data_seed, int(epoch), n)[places[epochs == epoch]] for epoch in np.unique(epochs)])
@@ -105,5 +105,5 @@ def batch_indices(n: int, data_seed: int, batch_size: int, step: int) -> np.ndar
 
 @lru_cache(maxsize=4)
 def _order(data_seed: int, epoch: int, n: int) -> np.ndarray:
-    """The order in which n images pass by in an epoch."""
+    """The order of n images in an epoch."""
     return np.random.Generator(np.random.PCG64([data_seed, epoch])).permutation(n)

@@ -1,4 +1,4 @@
-"""How a process computes, and what its devices can."""
+"""Settings of a process for computing, and the capabilities of devices."""
 
 import contextlib
 import os
@@ -11,20 +11,22 @@ from study.core.trial import BFLOAT16, FLOAT32, TF32
 
 
 def prepare_process(*, deterministic: bool) -> None:
-    """Once before the trials of a process.
+    """Settings of a process; call once before its trials.
 
-    On a CPU it has one thread: rounding depends on their number, and a core belongs to one trial. On a GPU that thread
-    feeds the device, and another one reads batches where the images do not lie there. Products are exact to float32
-    but where a trial's precision says otherwise (`arithmetic`): by itself PyTorch takes TF32 for convolutions.
+    On a CPU, PyTorch uses one thread: rounding depends on the number of threads, and each core runs one trial. On a
+    GPU, one thread feeds the device, and another reads batches if the images are not on the device. Matrix products
+    have float32 precision unless a trial's precision says otherwise (`arithmetic`); PyTorch's default for convolutions
+    is TF32.
 
-    `deterministic`: a GPU takes the same algorithms each time, whose results are the same to the bit on one kind of
-    GPU.
-    What they cost in speed has not been measured. On a CPU trials are so anyway.
+    Args:
+        deterministic: whether a GPU uses only deterministic algorithms, so that results are bit-reproducible on one
+            GPU model; their cost in speed has not been measured. On a CPU, results are bit-reproducible in any
+            case.
     """
     torch.set_num_threads(1)
     _allow_tf32(False)
     if deterministic:
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when the first product is computed on a GPU
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read at the first matrix product on a GPU
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(deterministic)
@@ -32,7 +34,7 @@ def prepare_process(*, deterministic: bool) -> None:
 
 @contextlib.contextmanager
 def arithmetic(precision: str) -> Iterator[None]:
-    """Inside, products on a GPU are those of a precision of training."""
+    """Inside, matrix products on a GPU use the arithmetic of a precision of training."""
     if precision != TF32:
         yield
         return
@@ -49,14 +51,14 @@ def _allow_tf32(allowed: bool) -> None:
 
 
 def check_precision(precision: str, device: str) -> None:
-    """Raises InputError where a device does not compute in a precision of training, or only by emulating it."""
-    if precision not in (able := precisions(device)):
+    """Raises InputError if a device does not support a precision of training in hardware."""
+    if precision not in (supported := precisions(device)):
         name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "this CPU"
-        raise InputError(f"--precision {precision}: {name} has no instructions for it; it has {', '.join(able)}.")
+        raise InputError(f"--precision {precision}: {name} does not support it; choose one of {', '.join(supported)}.")
 
 
 def precisions(device: str) -> list[str]:
-    """The precisions of training that a device has instructions for."""
+    """The precisions of training that a device supports in hardware."""
     if device.startswith("cuda"):
         modern = torch.cuda.get_device_capability(device) >= (8, 0)
         return [FLOAT32, TF32, BFLOAT16] if modern else [FLOAT32]
@@ -64,8 +66,8 @@ def precisions(device: str) -> list[str]:
 
 
 def _cpu_has_bfloat16() -> bool:
-    """AVX-512 BF16 or AMX, or BF16 on ARM; older releases of PyTorch tell of the first only."""
+    """AVX-512 BF16 or AMX, or BF16 on ARM; older releases of PyTorch report only the first."""
     if hasattr(torch.cpu, "get_capabilities"):
-        able = torch.cpu.get_capabilities()
-        return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return bool(torch.cpu._is_avx512_bf16_supported())

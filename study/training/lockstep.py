@@ -1,13 +1,13 @@
-"""Trials of one cell (`Trial.cell`) that are trained together, each with its own numbers and seed.
+"""Trains several trials of one cell (`Trial.cell`) in lockstep, each with its own hyperparameters and seed.
 
-Each has a slot of one program, in which all compute the same operations on a leading axis of their tensors. A slot
-knows nothing of the others, so that one that has diverged, or has no trial, disturbs none. One trial in one slot has no
-such axis: it is the plain step.
+Every trial has a slot of one program, which applies the same operations to all slots, on a leading axis of the tensors.
+Slots do not affect each other: a diverged trial or an empty slot does not disturb the rest. A single trial in a single
+slot has no leading axis; it runs the plain step.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,13 +19,16 @@ from study.gan.networks.layers import to_channels_last
 from study.gan.program import EAGER, CudaGraphFunction, Programs, programs
 from study.training.device import arithmetic
 
+Tree = TypeVar("Tree")
+"""A nested structure of tensors."""
+
 
 class Diverged(Exception):  # noqa: N818  an outcome, not an error
-    """A loss, a parameter or a generated image is no finite number; the message says what and at which step."""
+    """A loss, a parameter or a generated image is not finite; the message says which, and at which step."""
 
 
 class MeanLosses(NamedTuple):
-    """Mean losses over the updates since the last checkpoint; G's is None where G was not updated."""
+    """Mean losses over the updates since the last checkpoint; G's is None if G was not updated."""
 
     discriminator_loss: float
     penalty: float
@@ -33,12 +36,12 @@ class MeanLosses(NamedTuple):
 
 
 class LossTally(NamedTuple):
-    """Sums of the losses since the last checkpoint and the first step at which one was not finite, on the device.
+    """Sums of the losses since the last checkpoint, on the device.
 
     Attributes:
         sums: of D's loss, the penalty and G's loss; float32 [3].
-        diverged_at: float32 scalar; 0 where all were finite.
-        steps, generator_steps: updates of D and of G that they are sums of.
+        diverged_at: the first step with a loss that is not finite, float32 scalar; 0 if all losses are finite.
+        steps, generator_steps: numbers of updates of D and of G in the sums.
     """
 
     sums: Tensor
@@ -51,7 +54,7 @@ class LossTally(NamedTuple):
         return cls(torch.zeros(3, device=device), torch.zeros((), device=device))
 
     def check(self) -> None:
-        """Raises Diverged where a loss was not finite."""
+        """Raises Diverged if a loss was not finite."""
         if step := int(self.diverged_at):
             raise Diverged(f"a loss is not finite at step {step}")
 
@@ -66,7 +69,7 @@ class LossTally(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where training stands after `step` D updates: all that it goes on from, and the seconds spent on it so far."""
+    """The progress of a trial after `step` D updates: all that is needed to continue, and the seconds spent so far."""
 
     step: int
     state: State
@@ -76,7 +79,7 @@ class Position(NamedTuple):
 
 
 class LockstepState(NamedTuple):
-    """What updates change, on a leading axis [slots, ...] where there are several."""
+    """All that updates change, with a leading axis [slots, ...] if there are several slots."""
 
     state: State
     sums: Tensor
@@ -84,12 +87,13 @@ class LockstepState(NamedTuple):
 
 
 class Lockstep:
-    """The slots, and the updates of all that is in them.
+    """The slots, and the updates of all trials in them.
 
     Args:
-        gan: of the cell.
-        trials: of the cell, one for each slot; two may be the same.
-        compiler: of `study.gan.program.COMPILERS`.
+        gan: the static structure of the cell.
+        trials: one trial of the cell per slot; a trial may fill several slots.
+        compiler: a key of `study.gan.program.COMPILERS`.
+        device: where the states are.
     """
 
     def __init__(self, gan: Gan, trials: Sequence[Trial], compiler: str, device: str) -> None:
@@ -100,25 +104,29 @@ class Lockstep:
         self._counts = [(0, 0)] * self.slots
         self._now: Any = None
 
-    def _joined(self, parts: Sequence[Any]) -> Any:
-        return pytree.tree_map(_stacked, *parts) if self.slots > 1 else parts[0]
+    def _joined(self, parts: Sequence[Tree]) -> Tree:
+        """The parts of all slots with a leading axis; a single part unchanged."""
+        if self.slots == 1:
+            return parts[0]
+        joined: Tree = pytree.tree_map(_stacked, *parts)
+        return joined
 
     def load(self, slot: int, state: State, tally: LossTally) -> None:
-        """What a slot goes on from; it is in all of them until they are entered."""
-        one = LockstepState(state, tally.sums, tally.diverged_at)
+        """Load a trial's state into a slot. The first call fills all slots with it."""
+        entering = LockstepState(state, tally.sums, tally.diverged_at)
         if self.slots == 1 or self._now is None:
-            self._now = self._joined([one] * self.slots)
+            self._now = self._joined([entering] * self.slots)
         else:
-            self._now = pytree.tree_map(partial(_with, slot), self._now, one)
+            self._now = pytree.tree_map(partial(_with_slot, slot), self._now, entering)
         self._counts[slot] = tally.steps, tally.generator_steps
 
     def state(self, slot: int) -> State:
-        """What the slot's trial has come to."""
+        """A copy of the state of the slot's trial."""
         state: State = self._now.state
-        return pytree.tree_map(lambda each: _alone(each[slot]), state) if self.slots > 1 else state
+        return pytree.tree_map(lambda stacked: _copy(stacked[slot]), state) if self.slots > 1 else state
 
     def sample(self, latents: Tensor) -> Tensor:
-        """The images [slots, N, C, H, W] in [0, 1] that the generators make of latents [N, latent_dim], for scores."""
+        """Images [slots, N, C, H, W] in [0, 1] from latents [N, latent_dim], as they are scored."""
         latents = latents.to(self._now.sums.device)
         networks = self._now.state.generator, self._now.state.generator_buffers
         if self.slots == 1:
@@ -126,42 +134,50 @@ class Lockstep:
         return torch.vmap(self.gan.sample, in_dims=(0, 0, None))(*networks, latents)
 
     def tally(self, slot: int) -> LossTally:
-        """Its losses."""
+        """The sums of the losses of the slot's trial."""
         _, sums, diverged_at = self._now
         if self.slots > 1:
             sums, diverged_at = sums[slot], diverged_at[slot]
         return LossTally(sums, diverged_at, *self._counts[slot])
 
     def reset_tally(self, slot: int) -> None:
-        """Its losses are summed anew."""
+        """Set the sums of the losses of the slot's trial to zero."""
         _, sums, diverged_at = self._now
         empty = LossTally.empty(sums.device)
-        put = partial(_with, slot) if self.slots > 1 else lambda _, one: one
-        self._now = self._now._replace(sums=put(sums, empty.sums), diverged_at=put(diverged_at, empty.diverged_at))
+        replace = partial(_with_slot, slot) if self.slots > 1 else lambda _, value: value
+        self._now = self._now._replace(
+            sums=replace(sums, empty.sums), diverged_at=replace(diverged_at, empty.diverged_at)
+        )
         self._counts[slot] = 0, 0
 
     def run(self, first: int, n_dis: int, reals: Tensor, latents: Tensor, noise: Tensor) -> None:
-        """The D updates `first`, `first` + 1, ..., one on each batch, and the update of G that follows one of them.
+        """The D updates `first`, `first` + 1, ..., one per batch, and the update of G if one of them is due.
 
-        Where a compiler serves a GPU, a whole cycle of n_dis updates of D and one of G is one launch.
+        On a GPU with a compiler, a whole cycle of n_dis updates of D and one of G is a single launch.
 
         Args:
-            reals: images in [0, 1], [n, N, C, H, W], at most to the end of a cycle.
-            latents, noise: [n, N, latent_dim], and the penalty's noise [n, ...]; behind the first axis one of the slots
-                where there are several.
+            first: number of the first D update, counted from 1.
+            n_dis: D updates per update of G.
+            reals: images in [0, 1], [n, N, C, H, W], not past the end of a cycle.
+            latents: [n, N, latent_dim], or [n, slots, N, latent_dim] for several slots.
+            noise: of the penalty, [n, ...], or [n, slots, ...] for several slots.
         """
         with_generator = (first - 1) % n_dis == 0
-        whole = with_generator and len(reals) == n_dis and reals.is_cuda and self.programs.compiler != EAGER
-        updates = _replayed(self.programs) if whole else partial(_updates, self.programs, with_generator)
+        full_cycle = with_generator and len(reals) == n_dis and reals.is_cuda and self.programs.compiler != EAGER
+        updates = _cycle_graph(self.programs) if full_cycle else partial(_updates, self.programs, with_generator)
         number = torch.full_like(self._now.diverged_at, first)
         with arithmetic(self._precision):
             self._now = updates(self._now, self._settings, number, reals, latents, noise)
-        self._counts = [(steps + len(reals), others + with_generator) for steps, others in self._counts]
+        self._counts = [
+            (steps + len(reals), generator_steps + with_generator) for steps, generator_steps in self._counts
+        ]
 
     @property
     def refused(self) -> str | None:
-        """Why no compiler serves the updates though one was asked for, in a line."""
-        return self.programs.refused or (_replayed(self.programs).refused if self.programs.compiler != EAGER else None)
+        """Why a requested compiler failed, in one line; None if it did not."""
+        return self.programs.refused or (
+            _cycle_graph(self.programs).refused if self.programs.compiler != EAGER else None
+        )
 
 
 def _updates(
@@ -174,7 +190,7 @@ def _updates(
     latents: Tensor,
     noise: Tensor,
 ) -> LockstepState:
-    """What `Lockstep.run` does: D updates from number `first` on, and after it one of G where asked for."""
+    """The updates of `Lockstep.run`: D updates from number `first` on, and one of G if requested."""
     state, sums, diverged_at = now
     for i, real in enumerate(reals):
         state, metrics = steps.discriminator(state, settings, real, latents[i], noise[i])
@@ -188,24 +204,24 @@ def _updates(
 
 
 @lru_cache(maxsize=1)
-def _replayed(steps: Programs) -> CudaGraphFunction:
-    """A cycle as one launch; one at a time, since what it holds of a GPU's memory is free only when it is gone."""
+def _cycle_graph(steps: Programs) -> CudaGraphFunction:
+    """A cycle as a CUDA graph. Only the last one is cached, because a graph holds GPU memory while it exists."""
     return CudaGraphFunction(partial(_updates, steps, True))
 
 
 def _stacked(*tensors: Tensor) -> Tensor:
-    """The tensors on a leading axis; kernels keep their layout, channels last."""
+    """The tensors on a leading axis; kernels stay channels last in memory."""
     stack = torch.stack([to_channels_last(tensor) for tensor in tensors])
     return stack.permute(0, 1, 4, 2, 3) if tensors[0].ndim == 4 else stack
 
 
-def _with(slot: int, all: Tensor, one: Tensor) -> Tensor:
-    """All slots, of which one is another."""
-    changed = all.clone()
-    changed[slot] = one
+def _with_slot(slot: int, slots: Tensor, value: Tensor) -> Tensor:
+    """A copy with one slot replaced."""
+    changed = slots.clone()
+    changed[slot] = value
     return changed
 
 
-def _alone(tensor: Tensor) -> Tensor:
-    """A copy that holds no neighbour's memory, kernels laid out as those of a single trial are."""
+def _copy(tensor: Tensor) -> Tensor:
+    """A copy that shares no memory with other slots; kernels are channels last, as in a single trial."""
     return tensor.clone(memory_format=torch.channels_last if tensor.ndim == 4 else torch.contiguous_format)

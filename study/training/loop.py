@@ -1,17 +1,15 @@
-"""Trains GANs and scores them on the way. Knows nothing of Ray or of files.
+"""Trains GANs and scores them at checkpoints. Does not depend on Ray or on files.
 
-All randomness is keyed by (seed, purpose, step), and the order of the real images by (data seed, epoch): what a step
-draws depends on nothing that happened before it.
+The random numbers of a step (`study.training.draws`) and its real images (`study.training.batches`) do not depend on
+earlier steps.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from study.core.evaluation import Evaluation
 from study.core.trial import Trial
@@ -21,21 +19,30 @@ from study.gan.model import Gan, State, build, initial_state
 from study.gan.program import EAGER
 from study.metrics.scoring import Scorer, ScoreResult
 from study.training.batches import real_batches
+from study.training.draws import diagnostic_batches, draws, stream
 from study.training.lockstep import Diverged, Lockstep, LossTally, Position
 
 CHECK_EVERY = 50
-"""D updates between looks at whether training has diverged: each look waits for the device."""
+"""D updates between checks for divergence; each check waits for the device."""
 
 
 class Seconds(NamedTuple):
-    """Spent on a trial."""
+    """Seconds spent on a trial."""
 
     training: float
     scoring: float
 
 
 class Checkpoint(NamedTuple):
-    """A scored moment of a trial: its evaluation, what was trained, the seconds spent on it so far, and by what."""
+    """A scored checkpoint of a trial.
+
+    Attributes:
+        evaluation: its scores, mean losses and diagnostics.
+        gan: the static structure.
+        state: the training state.
+        training_seconds, scoring_seconds: spent on the trial so far.
+        lockstep: the slots that it was trained in.
+    """
 
     evaluation: Evaluation
     gan: Gan
@@ -46,7 +53,7 @@ class Checkpoint(NamedTuple):
 
     @property
     def position(self) -> Position:
-        """Where training goes on: the losses are summed anew."""
+        """Where training continues, with empty sums of the losses."""
         tally = LossTally.empty(next(iter(self.state.generator.values())).device)
         step = self.evaluation.discriminator_step
         return Position(step, self.state, tally, self.training_seconds, self.scoring_seconds)
@@ -59,19 +66,19 @@ def train(
     *,
     start: Position | None = None,
     on_position: Callable[[Position], None] = lambda _: None,
-    **how: Any,
+    **options: Any,
 ) -> Iterator[Checkpoint]:
-    """`train_pack` of one trial, with its other arguments; raises Diverged where that does."""
+    """`train_pack` for one trial, with the same other arguments; raises Diverged if the trial diverges."""
     pack = train_pack(
-        [trial], images, scorer, starts=[start], on_position=lambda _, position: on_position(position), **how
+        [trial], images, scorer, starts=[start], on_position=lambda _, position: on_position(position), **options
     )
-    for _, reached in pack:
-        if isinstance(reached, Diverged):
-            raise reached
-        yield reached
+    for _, result in pack:
+        if isinstance(result, Diverged):
+            raise result
+        yield result
 
 
-@torch.no_grad()  # which leaves its callers as they are, between two checkpoints too
+@torch.no_grad()  # a decorated generator restores the caller's gradient mode at each yield
 def train_pack(
     trials: Sequence[Trial | None],
     images: Images,
@@ -84,28 +91,40 @@ def train_pack(
     starts: Sequence[Position | None] | None = None,
     on_position: Callable[[int, Position], None] = lambda *_: None,
 ) -> Iterator[tuple[int, Checkpoint | Diverged]]:
-    """Trains trials of one cell, and yields the slot of one with each checkpoint of it, or with how it diverged.
+    """Trains trials of one cell, and yields their checkpoints.
+
+    Yields (slot, checkpoint) for each checkpoint, and (slot, Diverged) once for a trial that diverges.
 
     Checkpoints come every `checkpoint_every` D updates and after the last one. Steps count D updates (section 2.6 of
-    the paper); G is updated on steps 1, 1 + n_dis, 1 + 2 n_dis, ..., on the latents of that step; every step takes a
-    fresh batch of real images. `operator_norms`: see `study.gan.diagnostics`.
+    the paper); G is updated at steps 1, 1 + n_dis, 1 + 2 n_dis, ..., with the latents of that step; every step has a
+    new batch of real images.
 
-    From its start, a position of this trial or of the same one with fewer steps, a trial goes on as if it had never
-    stopped: to the same bit, and with the seconds spent so far. It waits there until the others have come as far.
-    `between` is shown positions between checkpoints, about every CHECK_EVERY D updates, all losses up to which are
-    finite; the time that it takes counts for nothing.
+    A trial continues from its start (a position of the same trial, or of the same one with fewer steps) as if it had
+    never stopped: bit-identically, and with the seconds spent so far. It waits until the other trials reach its step.
 
-    Several trials are computed in one program, each in its slot; None is a slot that computes for nobody. Rounding
-    differs from that of a trial alone, with the number of slots, and with the slot: what is left of a pack has the bits
-    of the whole where each trial stands in its old slot of as many. Seconds are shared by those that train.
+    Several trials are computed in one program, each in its slot; None is an empty slot. Rounding depends on the number
+    of slots and on the slot, so an incomplete pack gives bit-identical results only if each trial keeps its slot and
+    the number of slots stays the same. Seconds are divided equally among the trials that train.
 
-    Raises InputError where the trials cannot be built for these images, ValueError where they are of several cells, and
-    OutOfMemoryError where so many do not fit.
+    Args:
+        trials: one per slot, or None.
+        images: the prepared dataset.
+        scorer: scores the checkpoints.
+        checkpoint_every: D updates between checkpoints.
+        device: cpu, cuda or cuda:N.
+        operator_norms: see `study.gan.diagnostics`.
+        compiler: a key of `study.gan.program.COMPILERS`.
+        starts: positions to continue from, one per slot; None begins at step 0.
+        on_position: called with (slot, position) about every CHECK_EVERY D updates between checkpoints, if all
+            losses so far are finite; its time is not counted.
+
+    Raises InputError if the trials cannot be built for these images, ValueError if they are of several cells, and
+    OutOfMemoryError if they do not fit in memory together.
     """
-    some = check_same_cell([trial for trial in trials if trial])
-    fixed, n_dis = some.training, some.hyperparameters.n_dis
-    gan = build(some, *images.train.shape[1:3])
-    slots = [trial or some for trial in trials]
+    first = check_same_cell([trial for trial in trials if trial])
+    fixed, n_dis = first.training, first.hyperparameters.n_dis
+    gan = build(first, *images.train.shape[1:3])
+    slots = [trial or first for trial in trials]
     batches = real_batches(images, fixed, device)
     lockstep = Lockstep(gan, slots, compiler, device)
     waiting = _starts(gan, trials, starts or [None] * len(trials), device)
@@ -123,10 +142,10 @@ def train_pack(
             lockstep.run(numbers[0], n_dis, reals, *draws(gan, slots, reals.shape[1:], numbers, device))
         step = stop
         at_checkpoint = step == fixed.discriminator_steps or step % checkpoint_every == 0
-        lost = _diverged(lockstep, training, step, parameters=at_checkpoint)
+        diverged = _diverged(lockstep, training, step, parameters=at_checkpoint)
         share = (time.perf_counter() - clock) / len(training)
         training = {slot: Seconds(spent.training + share, spent.scoring) for slot, spent in training.items()}
-        for slot, error in lost.items():
+        for slot, error in diverged.items():
             del training[slot]
             yield slot, error
         if not at_checkpoint:
@@ -139,7 +158,7 @@ def train_pack(
 
 
 def check_same_cell(trials: Sequence[Trial]) -> Trial:
-    """One of the trials, for all that those of a cell share; raises ValueError where they are of several."""
+    """The first trial, whose cell is that of all trials; raises ValueError for trials of several cells."""
     if (cells := len({trial.cell for trial in trials})) != 1:
         raise ValueError(f"trials of {cells} cells cannot be trained together")
     return trials[0]
@@ -148,19 +167,22 @@ def check_same_cell(trials: Sequence[Trial]) -> Trial:
 def _starts(
     gan: Gan, trials: Sequence[Trial | None], starts: Sequence[Position | None], device: str
 ) -> dict[int, Position]:
-    """Where trials go on or begin, by slot, but for those that are at their end."""
-    found = {}
+    """The start of each trial by slot, without trials that have reached their last step."""
+    positions = {}
     for slot, (trial, start) in enumerate(zip(trials, starts, strict=True)):
         if trial and start is None:
             state = initial_state(gan, stream(trial.seed, "initial", 0, device))
             start = Position(0, state, LossTally.empty(device), 0.0, 0.0)
         if trial and start and start.step < trial.training.discriminator_steps:
-            found[slot] = start
-    return found
+            positions[slot] = start
+    return positions
 
 
 def _enter(lockstep: Lockstep, waiting: dict[int, Position], step: int) -> dict[int, Seconds]:
-    """Those that waited for this step no longer do; the seconds spent on each so far."""
+    """Loads the trials that start at this step into their slots and removes them from `waiting`.
+
+    Returns the seconds spent so far, by slot.
+    """
     entered = {}
     for slot in [slot for slot, start in waiting.items() if start.step == step]:
         start = waiting.pop(slot)
@@ -170,7 +192,7 @@ def _enter(lockstep: Lockstep, waiting: dict[int, Position], step: int) -> dict[
 
 
 def _cycles(step: int, stop: int, n_dis: int) -> Iterator[range]:
-    """The D updates after `step` up to `stop`, those that belong to one update of G together."""
+    """The D updates after `step` up to `stop`, in groups that belong to one update of G."""
     while step < stop:
         end = min(step - step % n_dis + n_dis, stop)
         yield range(step + 1, end + 1)
@@ -186,9 +208,9 @@ def _checkpoints(
     *,
     operator_norms: bool,
 ) -> Iterator[tuple[int, Checkpoint | Diverged]]:
-    """Scores all that train, adds what that took to their seconds, and begins their tallies anew.
+    """Scores all training trials, adds the time to their seconds, and resets their sums of losses.
 
-    Those whose generator has diverged train no longer.
+    A trial whose generator has diverged is removed from `training`.
     """
     clock = time.perf_counter()
     scored = scorer.score_pack(lockstep.sample, lockstep.trials[0].training.latent_dim, len(lockstep.trials))
@@ -217,20 +239,20 @@ def _checkpoints(
 
 
 def _diverged(lockstep: Lockstep, slots: Iterable[int], step: int, *, parameters: bool) -> dict[int, Diverged]:
-    """Those of which a loss, or where asked for a parameter, is not finite."""
-    found = {}
+    """The trials with a loss, or on request a parameter, that is not finite."""
+    diverged = {}
     for slot in slots:
         try:
             lockstep.tally(slot).check()
             if parameters:
                 check_parameters(lockstep.state(slot), step)
         except Diverged as error:
-            found[slot] = error
-    return found
+            diverged[slot] = error
+    return diverged
 
 
 def make_evaluation(trial: Trial, step: int, scorer: Scorer, scored: ScoreResult | None) -> Evaluation:
-    """A generator's scores, without losses and diagnostics; raises Diverged where there are none."""
+    """A generator's scores, without losses and diagnostics; raises Diverged if `scored` is None."""
     if scored is None:
         raise Diverged(f"generated images are not finite at step {step}")
     return Evaluation(
@@ -246,44 +268,7 @@ def make_evaluation(trial: Trial, step: int, scorer: Scorer, scored: ScoreResult
 
 
 def check_parameters(state: State, step: int) -> None:
-    """Raises Diverged where a parameter of either network is not finite."""
+    """Raises Diverged if a parameter of either network is not finite."""
     for network, parameters in (("discriminator", state.discriminator), ("generator", state.generator)):
         if not all(bool(parameter.isfinite().all()) for parameter in parameters.values()):
             raise Diverged(f"a parameter of the {network} is not finite at step {step}")
-
-
-def stream(seed: int, purpose: str, step: int, device: str = "cpu") -> torch.Generator:
-    """The random numbers of one purpose at one step of one seed; those of no other key are related to them."""
-    digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little", signed=True))
-
-
-def draw(gan: Gan, trial: Trial, shape: torch.Size, step: int, device: str) -> tuple[Tensor, Tensor]:
-    """Latents [N, latent_dim], uniform in [-1, 1], and the penalty's noise, of one step."""
-    rng = stream(trial.seed, "latents", step, device)
-    latents = torch.rand(shape[0], trial.training.latent_dim, generator=rng, device=device) * 2 - 1
-    if gan.penalty is None:
-        return latents, latents.new_empty(0)
-    return latents, gan.penalty.draw_noise(shape, stream(trial.seed, "penalty", step, device))
-
-
-def draws(gan: Gan, slots: Sequence[Trial], shape: torch.Size, steps: Sequence[int], device: str) -> list[Tensor]:
-    """What `draw` gives, of n steps and the trials of all slots: [n, slots, ...], or [n, ...] where there is one."""
-    drawn = {}
-    for trial in slots:  # those of one seed draw the same
-        if trial.seed not in drawn:
-            each = (draw(gan, trial, shape, step, device) for step in steps)
-            drawn[trial.seed] = [torch.stack(kind) for kind in zip(*each, strict=True)]
-    if len(slots) == 1:
-        return drawn[slots[0].seed]
-    return [torch.stack(kind, dim=1) for kind in zip(*(drawn[trial.seed] for trial in slots), strict=True)]
-
-
-def diagnostic_batches(trial: Trial, images: Images, device: str) -> DiagnosticBatches:
-    """The first images of each split, and latents and places that are the same at all checkpoints of a trial."""
-    rng = stream(trial.seed, "diagnostics", 0, device)
-    splits = (split[: trial.training.batch_size] for split in (images.train, images.test))
-    train, test = (torch.from_numpy(split.copy()).to(device).float() / 255 for split in splits)
-    n = len(train)
-    latents = torch.rand(n, trial.training.latent_dim, generator=rng, device=device) * 2 - 1
-    return DiagnosticBatches(train, test, latents, torch.rand(n, 1, 1, 1, generator=rng, device=device))

@@ -26,7 +26,7 @@ from study.metrics.menu import resolve_metrics
 from study.metrics.protocols import resolve_protocol
 from study.metrics.scores.frechet import Moments, frechet_distance
 from study.metrics.scoring import BATCH_SIZE, Scorer
-from study.training.loop import stream
+from study.training.draws import stream
 
 DIMENSION = 2048
 

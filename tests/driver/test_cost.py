@@ -27,7 +27,8 @@ from study.driver.request import SearchBudget
 from study.gan.model import build, initial_state
 from study.storage.schema import DIVERGED
 from study.storage.tables import compact
-from study.training.loop import Checkpoint, stream
+from study.training.draws import stream
+from study.training.loop import Checkpoint
 from study.worker.checkpoint import save_generator, save_state
 from study.worker.snapshot import Snapshot, generator_of
 from tests.parts import PROTOCOL, leave

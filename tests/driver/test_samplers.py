@@ -15,6 +15,7 @@ from optuna.trial import TrialState, create_trial
 
 from search_spaces.draws import DIGITS, Range
 from study.core.errors import InputError
+from study.driver import request
 from study.driver.search import samplers
 from study.driver.search.gp_bucb import STARTUP, WIDTH, GpBucbSampler, SobolSampler, fit, from_unit, lowest, to_unit
 from study.driver.search.samplers import CAP, SAMPLERS, propose
@@ -59,6 +60,10 @@ def plain_posterior(kernel, noise, points, values, queries):
     half = np.linalg.solve(factor, covariance(points, queries))
     mean = half.T @ np.linalg.solve(factor, values)
     return mean, np.sqrt(amplitude - (half**2).sum(0))
+
+
+def test_the_options_offer_the_samplers_on_the_menu():
+    assert sorted(request.SAMPLERS) == sorted(SAMPLERS)
 
 
 def test_axes_go_to_the_unit_cube_and_back():

@@ -1,6 +1,8 @@
 """Protocols by name, the metrics that go with them, and what is refused."""
 
 import dataclasses
+import re
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from study import data
 from study.core.errors import InputError
 from study.core.evaluation import MetricProtocol, Scores
+from study.driver.request import ScoringOptions
 from study.metrics.extractors.extractor import Extractor
 from study.metrics.menu import METRICS, resolve_metrics
 from study.metrics.protocols import PROTOCOLS, resolve_protocol
@@ -111,6 +114,13 @@ def test_the_default_metrics_are_those_that_cost_nothing(digits):
 def test_metrics_that_cannot_be_are_refused(digits, asked, words):
     with pytest.raises(InputError, match=words):
         resolve_metrics(asked, PIXELS, resolve_protocol(digits, PIXELS))
+
+
+def test_the_option_completes_and_explains_the_names_on_the_menu():
+    (option,) = get_type_hints(ScoringOptions, include_extras=True)["metrics"].__metadata__
+    assert sorted(option.autocompletion("")) == sorted([*METRICS, "all", "none"])
+    words = re.findall(r"[a-z_]+", option.help)
+    assert [name for name in (*METRICS, "all", "none") if name not in words] == []
 
 
 def test_neighbours_need_images(digits):

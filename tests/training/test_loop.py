@@ -22,8 +22,9 @@ from study.gan.program import Programs
 from study.gan.step import discriminator_step, generator_step
 from study.metrics.scoring import ScoreResult
 from study.training.batches import from_map
+from study.training.draws import draw, stream
 from study.training.lockstep import Diverged
-from study.training.loop import CHECK_EVERY, check_parameters, draw, stream, train
+from study.training.loop import CHECK_EVERY, check_parameters, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,7 +11,8 @@ from study.core.errors import InputError
 from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.gan.model import build, empty_state, initial_state
 from study.gan.program import programs
-from study.training.loop import stream, train
+from study.training.draws import stream
+from study.training.loop import train
 from study.worker.checkpoint import load_state, save_state
 from study.worker.snapshot import Snapshot
 from tests.conftest import quick_only

@@ -1,6 +1,4 @@
-"""ResNet-CIFAR: the small residual networks of Miyato et al. (2018, table 4) as the study built them, and their
-ablation.
-"""
+"""ResNet-CIFAR: the small residual networks of Miyato et al. (2018, table 4) as in the study, and their ablation."""
 
 import torch
 from torch import Tensor, nn

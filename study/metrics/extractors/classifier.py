@@ -158,9 +158,7 @@ def _as_float(images: np.ndarray, device: str) -> Tensor:
 
 
 def _shift(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Moves a batch by up to an eighth of its size in each direction, with one offset for all images, filled with
-    black.
-    """
+    """Moves a batch by up to an eighth of its size, with one offset for all images; black fills the gap."""
     height, width = images.shape[2:]
     reach = max(1, min(height, width) // 8)
     top, left = torch.randint(2 * reach + 1, (2,), generator=rng).tolist()
@@ -212,8 +210,9 @@ def load(*, dataset: str, data_dir: Path, weights: Path | None = None, device: s
 
 
 def _train_once(dataset: str, images: data.Images, device: str) -> Classifier:
-    """Trains a classifier on one thread, so that it is the same on all CPUs of a model; prints progress, as it can take
-    minutes.
+    """Trains a classifier on one thread, so that the result is the same on all CPUs of one model.
+
+    Prints its progress to stderr, since it can take minutes.
     """
     print(f"training the classifier for {dataset}; this happens only once ...", file=sys.stderr, flush=True)
     threads = torch.get_num_threads()
@@ -236,9 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     try:
         if options.output.exists():
-            raise InputError(
-                f"--output {options.output}: already exists, and scores depend on it; remove it or choose another name."
-            )
+            raise InputError(f"--output {options.output}: already exists; remove it first, or choose another name.")
         classifier = train(options.dataset, data.load(options.dataset, options.data_dir))
         classifier.save(options.output)
     except InputError as error:

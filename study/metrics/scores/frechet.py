@@ -59,8 +59,9 @@ class Moments:
 
     @cached_property
     def covariance(self) -> Tensor:
-        """The unbiased covariance [d, d], divided by n - 1 as in the study's released code; raises ValueError for n <
-        2.
+        """The unbiased covariance [d, d], divided by n - 1 as in the study's released code.
+
+        Raises ValueError if n < 2.
         """
         if self.count < 2:
             raise ValueError(f"a covariance needs at least 2 features, not {self.count}")

@@ -8,9 +8,9 @@ SUBSETS, SUBSET_SIZE, SEED = 100, 1000, 2020
 """The defaults of torch-fidelity; with its seed, the subsets and thus the numbers are the same."""
 
 
-def subset_size(n_real: int, n_fake: int, asked: int | None = None) -> int:
-    """Number of features in a subset: `asked` if given, else at most 1,000 and the smaller set's size."""
-    return min(SUBSET_SIZE, n_real, n_fake) if asked is None else asked
+def subset_size(n_real: int, n_fake: int, requested: int | None = None) -> int:
+    """Number of features in a subset: `requested` if given, else at most 1,000 and the smaller set's size."""
+    return min(SUBSET_SIZE, n_real, n_fake) if requested is None else requested
 
 
 def kernel_distance(

@@ -1,1 +1,1 @@
-"""The speed of the training step, beside a plain PyTorch loop of the same networks in the same run."""
+"""Speed of the training step, compared with a plain PyTorch loop with the same networks in the same run."""

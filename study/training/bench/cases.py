@@ -1,4 +1,4 @@
-"""What is measured: a step of one method, sizes and precision on one device."""
+"""The cases that are measured: a training step of one method, with given sizes and precision, on one device."""
 
 import platform
 import re
@@ -26,12 +26,12 @@ class Case:
     """A row to be measured.
 
     Attributes:
-        architecture, method: names, the method's as in `--methods`.
+        architecture, method: names; the method as in `--methods`.
         resolution, channels: of the images.
         width, batch_size, latent_dim, n_dis, precision: as in a trial.
-        pack: trials that one program trains.
+        pack: number of trials in one program.
         device: cpu, cuda or cuda:N.
-        threads: of a CPU.
+        threads: number of CPU threads.
     """
 
     architecture: str = "resnet_cifar"
@@ -49,7 +49,7 @@ class Case:
 
     @cached_property
     def trial(self) -> Trial:
-        """A trial of it, as long as a cycle; raises InputError for what no trial can be."""
+        """A trial of one cycle; raises InputError for values that a trial cannot have."""
         method = parse(self.method, self.architecture, "--method")
         return Trial(
             dataset="noise",
@@ -72,12 +72,12 @@ class Case:
 
     @property
     def gan(self) -> Gan:
-        """Its networks and method; raises InputError where they do not fit."""
+        """Its networks and method; raises InputError if they do not fit together."""
         return build(self.trial, self.channels, self.resolution)
 
     @property
     def images_per_cycle(self) -> int:
-        """Real images in n_dis updates of D, counted for every trial of a pack."""
+        """Number of real images in n_dis updates of D, summed over the trials of a pack."""
         return self.n_dis * self.batch_size * self.pack
 
     @property
@@ -87,18 +87,18 @@ class Case:
 
     @property
     def name(self) -> str:
-        """It in a line."""
+        """A description in one line."""
         pack = f", {self.pack} trials" if self.pack > 1 else ""
         size = f"{self.resolution} px, width {self.width}, batch {self.batch_size}, n_dis {self.n_dis}"
         return f"{self.architecture} {self.method}, {size}, {self.precision}{pack}, {self.device}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values by name, with the device's own and PyTorch's version."""
+        """The fields by name, with the model of the device and the version of PyTorch."""
         fields = {("batch" if name == "batch_size" else name): value for name, value in asdict(self).items()}
         return {**fields, "device_name": device_name(self.device), "torch": torch.__version__}
 
     def check(self) -> None:
-        """Raises InputError where the case, or the device for it, is not there."""
+        """Raises InputError if the case is not valid or the device cannot run it."""
         check_device(self.device)
         for field, number in (("--threads", self.threads), ("--pack", self.pack)):
             if number < 1:
@@ -120,7 +120,7 @@ CASES: Sequence[Case] = (
     Case(architecture="resnet19", resolution=128, precision=BFLOAT16, device=CUDA),
     Case(architecture="sndcgan", pack=18, device=CUDA),
 )
-"""What `study bench --all` measures; the first is the default."""
+"""The cases of `study bench --all`; the first is the default."""
 
 
 PACKS: Sequence[Case] = (
@@ -130,23 +130,23 @@ PACKS: Sequence[Case] = (
     Case(architecture="sndcgan", device=CUDA),
     Case(architecture="resnet_cifar", device=CUDA),
 )
-"""The sizes that `study bench --pack auto` measures: those of the embedded images and, on a GPU, of 32 px."""
+"""The cases of `study bench --pack auto`: the sizes of the built-in images and, on a GPU, 32 px."""
 
 
 def check_device(device: str) -> None:
-    """Raises InputError where there is no such device."""
+    """Raises InputError if the device does not exist."""
     known = re.fullmatch(r"cpu|cuda(?::(?P<number>\d+))?", device)
     if not known:
         raise InputError(f"--device {device}: must be cpu, cuda or cuda:N.")
     if device != CPU and int(known["number"] or 0) >= (count := torch.cuda.device_count()):
-        there = f"there are {count} GPUs here" if count else "there is no GPU here that PyTorch can use"
-        raise InputError(f"--device {device}: {there}; choose another, or cpu.")
+        available = f"this machine has {count} GPUs" if count else "PyTorch finds no GPU on this machine"
+        raise InputError(f"--device {device}: {available}; choose another device, such as cpu.")
 
 
 def possible(cases: Sequence[Case]) -> list[Case]:
-    """Those whose device is here and has their precision."""
-    here = [case for case in cases if not case.on_gpu or torch.cuda.is_available()]
-    return [case for case in here if case.precision in precisions(case.device)]
+    """The cases whose device exists and supports their precision."""
+    available = [case for case in cases if not case.on_gpu or torch.cuda.is_available()]
+    return [case for case in available if case.precision in precisions(case.device)]
 
 
 def device_name(device: str) -> str:

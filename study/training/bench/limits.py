@@ -1,4 +1,4 @@
-"""What a step takes, and what the device could give: operations, memory, and operations per second."""
+"""Cost of a step and limits of the device: operations, memory, and operations per second."""
 
 import multiprocessing
 import statistics
@@ -20,20 +20,21 @@ from study.training.device import arithmetic, prepare_process
 
 META = "meta"
 PRODUCT_SIZES = {"cpu": 2048, "cuda": 8192}
-"""Rows and columns of the matrices whose product is the measure of a device."""
+"""Rows and columns of the matrices whose product measures a device."""
 PRODUCTS = 5
 
 
 def flops_per_image(case: Case) -> float:
-    """Floating-point operations per real image of a cycle, of the program that trials run: exact rewrites have counted.
+    """Floating-point operations per real image of a cycle, counted in the optimized program that trials run.
 
-    Those of convolutions and matrix products, a multiplication and an addition being two; products with padding count.
-    Nothing is computed. They depend neither on the precision nor on how many trials a program trains.
+    Counts convolutions and matrix products, with a multiplication and an addition as two operations; products with
+    padding count too. Nothing is computed. The result does not depend on the precision or on the number of trials in a
+    program.
     """
     case = replace(case, precision=FLOAT32, pack=1)
     loop = StudyLoop(case, empty_state(case.gan), META)
-    inputs = tree_map(lambda each: each.to(META), Inputs.draw(case, case.n_dis, torch.Generator()))
-    loop.run(*inputs)  # traces, which is not to be counted
+    inputs = tree_map(lambda tensor: tensor.to(META), Inputs.draw(case, case.n_dis, torch.Generator()))
+    loop.run(*inputs)  # tracing must not be counted
     with FlopCounterMode(display=False) as counter:
         loop.run(*inputs)
     counts = counter.get_flop_counts()["Global"]
@@ -45,9 +46,9 @@ def flops_per_image(case: Case) -> float:
 
 @cache
 def flops_per_second(device: str, precision: str, threads: int) -> float:
-    """The device's measured peak: the median rate of products of two large square matrices in a precision.
+    """The measured peak of a device: the median rate of products of two large square matrices in a precision.
 
-    `threads` are those that a CPU has been given; they are part of the key only.
+    `threads` is the number of CPU threads; it is only part of the cache key.
     """
     size = PRODUCT_SIZES[torch.device(device).type]
     dtype = torch.bfloat16 if precision == BFLOAT16 else torch.float32
@@ -62,22 +63,25 @@ def flops_per_second(device: str, precision: str, threads: int) -> float:
 
 
 def clock(device: str, threads: int) -> float:
-    """Seconds of this process on one thread of a CPU, so that it does not matter what else runs; else of the wall."""
+    """The time in seconds, for differences.
+
+    On one CPU thread, CPU time of this process, so that other processes do not matter; otherwise wall-clock time.
+    """
     return time.process_time() if device == "cpu" and threads == 1 else wall_clock(device)
 
 
 def wall_clock(device: str) -> float:
-    """Seconds, when a GPU has done what it was given."""
+    """Wall-clock seconds, after a GPU has finished its work."""
     if device != "cpu":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def memory_growth(case: Case) -> int | None:
-    """Bytes that training takes at its peak, the state and two updates' images included.
+    """Peak memory of training in bytes, including the state and the images of two updates.
 
-    On a GPU they are those allocated by PyTorch, on a CPU those by which the resident memory of a fresh process grows,
-    which only Linux tells; None elsewhere.
+    On a GPU: memory allocated by PyTorch. On a CPU: growth of the resident memory of a new process, which is only known
+    on Linux; None on other systems.
     """
     if case.on_gpu:
         return allocated_growth(case)
@@ -95,7 +99,7 @@ def allocated_growth(case: Case) -> int:
 
 
 def resident_growth(case: Case) -> int | None:
-    """`memory_growth` on a CPU; right only in a process that has not computed before."""
+    """`memory_growth` on a CPU; correct only in a process that has not computed anything before."""
     status = Path("/proc/self/status")
     if not status.exists():
         return None
@@ -107,13 +111,13 @@ def resident_growth(case: Case) -> int | None:
 
 
 def train_briefly(case: Case) -> None:
-    """The first updates: one of G among two of D, or among all of a cycle that is one launch."""
+    """The first updates: one of G and two of D, or a full cycle if a cycle is one launch."""
     updates = case.n_dis if case.on_gpu else min(2, case.n_dis)
     rng = torch.Generator(case.device).manual_seed(0)
     StudyLoop(case, fresh_state(case), case.device).run(*Inputs.draw(case, updates, rng))
 
 
 def status_bytes(status: Path, field: str) -> int:
-    """A size from Linux's account of a process, which is in kB."""
+    """A size from Linux's status file of a process, converted from kB to bytes."""
     (line,) = (line for line in status.read_text().splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) * 1024

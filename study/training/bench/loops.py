@@ -1,4 +1,4 @@
-"""The step as trials run it, and what it and the plain loop are given."""
+"""The study's training loop as it is measured, and the inputs of both loops."""
 
 from functools import partial
 from typing import NamedTuple
@@ -13,12 +13,12 @@ from study.training.lockstep import Lockstep, LossTally
 
 
 class Inputs(NamedTuple):
-    """What a cycle of one trial takes.
+    """The inputs of a cycle of one trial.
 
     Attributes:
         real: images [updates, N, C, H, W] in [0, 1].
         latents: [updates, N, latent_dim], uniform in [-1, 1].
-        noise: the penalty's random numbers [updates, ...]; [updates, 0] where it needs none.
+        noise: random numbers of the penalty [updates, ...]; [updates, 0] if it needs none.
     """
 
     real: Tensor
@@ -27,7 +27,7 @@ class Inputs(NamedTuple):
 
     @classmethod
     def draw(cls, case: Case, updates: int, rng: torch.Generator) -> "Inputs":
-        """Of so many updates of D, on the device of `rng`."""
+        """The inputs of a number of D updates, on the device of `rng`."""
         shape = torch.Size((case.batch_size, case.channels, case.resolution, case.resolution))
         uniform = partial(torch.rand, generator=rng, device=rng.device)
         latents = uniform(updates, case.batch_size, case.trial.training.latent_dim) * 2 - 1
@@ -37,7 +37,7 @@ class Inputs(NamedTuple):
 
 
 class StudyLoop:
-    """The step as trials run it, for a pack of equal trials where the case is one."""
+    """The training step as trials run it; for a pack, all trials are equal."""
 
     def __init__(self, case: Case, state: State, device: str) -> None:
         self.pack, self.n_dis = case.pack, case.n_dis
@@ -46,13 +46,13 @@ class StudyLoop:
 
     @torch.no_grad()
     def run(self, real: Tensor, latents: Tensor, noise: Tensor) -> None:
-        """A cycle on `Inputs`, which all trials of a pack share."""
+        """One cycle on `Inputs`, which all trials of a pack share."""
         if self.pack > 1:
-            latents, noise = (each[:, None].expand(-1, self.pack, *each.shape[1:]) for each in (latents, noise))
+            latents, noise = (tensor[:, None].expand(-1, self.pack, *tensor.shape[1:]) for tensor in (latents, noise))
         self.lockstep.run(1, self.n_dis, real, latents, noise)
 
 
 def fresh_state(case: Case) -> State:
-    """The state that both loops start from, on the case's device."""
+    """The initial state of both loops, on the case's device."""
     with torch.no_grad():
         return initial_state(case.gan, torch.Generator(case.device).manual_seed(0))

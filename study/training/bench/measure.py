@@ -1,4 +1,4 @@
-"""Both loops in turns, and the row that comes of it."""
+"""Measures both loops in turns, and makes the row of results."""
 
 import math
 import statistics
@@ -16,16 +16,18 @@ from study.training.bench.plain import PlainLoop
 from study.training.device import prepare_process
 
 TURN_SECONDS = 1.0
-"""A loop's turn is as many cycles as take so long, at least one."""
+"""A turn of a loop has as many cycles as take about this long, at least one."""
 WARM_UPS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Real images per second of each turn, of the plain loop and of ours, by turns; those of a pack for all its trials.
+    """Real images per second in each turn, for both loops; for a pack, summed over its trials.
 
-    The plain loop trains one trial; as many trials one after the other have the same speed. `refused` says why no
-    compiler serves our loop though one was asked for, and is None else.
+    Attributes:
+        plain: of the plain loop, which trains one trial; several trials one after another have the same speed.
+        study: of the study's loop.
+        refused: why a requested compiler failed; None if it did not.
     """
 
     plain: Sequence[float]
@@ -34,19 +36,20 @@ class Speed:
 
     @property
     def ratios(self) -> list[float]:
-        """Ours over the plain loop's, pair by pair."""
-        return [ours / theirs for ours, theirs in zip(self.study, self.plain, strict=True)]
+        """Speed of the study's loop divided by that of the plain loop, per turn."""
+        return [study / plain for study, plain in zip(self.study, self.plain, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRow:
-    """What was measured of a case.
+    """The results for a case.
 
     Attributes:
+        case: what was measured.
         speed: of both loops.
-        memory: bytes, see `memory_growth`.
-        flops: per real image, see `flops_per_image`.
-        peak: the device's measured floating-point operations per second, see `flops_per_second`.
+        memory: bytes; see `memory_growth`.
+        flops: per real image; see `flops_per_image`.
+        peak: measured floating-point operations per second of the device; see `flops_per_second`.
     """
 
     case: Case
@@ -79,9 +82,9 @@ class BenchRow:
 
 
 def measure(case: Case, repeats: int) -> BenchRow:
-    """The row of a case, from so many turns of each loop; raises InputError where it cannot be measured here.
+    """The results for a case, from `repeats` turns of each loop; raises InputError if the machine cannot run it.
 
-    An update of D's time includes its share of G's.
+    The time of a D update includes its share of the G update.
     """
     case.check()
     threads = torch.get_num_threads()
@@ -90,7 +93,7 @@ def measure(case: Case, repeats: int) -> BenchRow:
     try:
         return BenchRow(
             case=case,
-            memory=memory_growth(case),  # while there is nothing else on a GPU
+            memory=memory_growth(case),  # first, while the GPU memory is empty
             speed=measure_speed(case, repeats),
             flops=flops_per_image(case),
             peak=flops_per_second(case.device, case.precision, case.threads),
@@ -100,40 +103,40 @@ def measure(case: Case, repeats: int) -> BenchRow:
 
 
 def plain_precision(precision: str) -> str:
-    """What the plain loop computes in beside a step of this precision."""
+    """The precision of the plain loop that a step of this precision is compared with."""
     return FLOAT32 if precision == BFLOAT16 else precision
 
 
 def measure_speed(case: Case, repeats: int) -> Speed:
-    """Both loops in turns on the same inputs; what they do before is not counted.
+    """Measures both loops in turns on the same inputs, after a warm-up that is not counted.
 
-    Before, each makes WARM_UPS times an update of D and one of G on a CPU, or a whole cycle on a GPU, where a cycle is
-    what is recorded. The last of them tells how many cycles a turn is.
+    The warm-up has WARM_UPS times one update of D and one of G on a CPU, or a whole cycle on a GPU, where a cycle is
+    recorded as a CUDA graph. The last warm-up sets the number of cycles of a turn.
     """
     state = fresh_state(case)
     rng = torch.Generator(case.device).manual_seed(1)
-    plain = PlainLoop(case.trial, (case.channels, case.resolution), state)
-    ours = StudyLoop(case, state, case.device)
+    plain_loop = PlainLoop(case.trial, (case.channels, case.resolution), state)
+    study_loop = StudyLoop(case, state, case.device)
 
     def turns(updates: int, cycles: Sequence[int]) -> list[float]:
         inputs = Inputs.draw(case, updates, rng)
-        return [seconds(case, plain, inputs, cycles[0]), seconds(case, ours, inputs, cycles[1])]
+        return [seconds(case, plain_loop, inputs, cycles[0]), seconds(case, study_loop, inputs, cycles[1])]
 
     updates = case.n_dis if case.on_gpu else 1
     for _ in range(WARM_UPS):
-        warm = turns(updates, (1, 1))
-    cycles = [math.ceil(TURN_SECONDS * updates / (case.n_dis * once)) for once in warm]
-    taken = [turns(case.n_dis, cycles) for _ in range(repeats)]
+        warm_up = turns(updates, (1, 1))
+    cycles = [math.ceil(TURN_SECONDS * updates / (case.n_dis * duration)) for duration in warm_up]
+    durations = [turns(case.n_dis, cycles) for _ in range(repeats)]
     images = case.n_dis * case.batch_size
     return Speed(
-        plain=[images * cycles[0] / theirs for theirs, _ in taken],
-        study=[images * cycles[1] * case.pack / own for _, own in taken],
-        refused=ours.lockstep.refused,
+        plain=[images * cycles[0] / duration for duration, _ in durations],
+        study=[images * cycles[1] * case.pack / duration for _, duration in durations],
+        refused=study_loop.lockstep.refused,
     )
 
 
 def seconds(case: Case, loop: PlainLoop | StudyLoop, inputs: Inputs, cycles: int) -> float:
-    """What so many cycles take."""
+    """Seconds that a number of cycles takes."""
     start = clock(case.device, case.threads)
     for _ in range(cycles):
         loop.run(*inputs)

@@ -1,7 +1,7 @@
-"""The study's networks as one would first write them from the layer tables: torch's own modules, one per layer.
+"""The study's networks in the plainest form: PyTorch's own modules, one per layer of the papers' tables.
 
-Unpooling and pooling are layers of their own, and nothing is laid out otherwise than PyTorch does. Parameters stand in
-the order of those in `study.gan.architectures`; a residual block's shortcut comes before its main path.
+Unpooling and pooling are separate layers, and all tensors have PyTorch's default layout. Parameters have the same order
+as in `study.gan.architectures`: in a residual block, those of the shortcut come first.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from functools import partial
 from torch import Tensor, nn
 
 PlainNormFactory = Callable[[int], nn.Module]
-"""(channels) -> what stands in D where the tables have its normalisation."""
+"""(channels) -> the normalization of a layer of D."""
 
 
 class Residual(nn.Module):
@@ -26,7 +26,7 @@ class Residual(nn.Module):
 
 
 class Unpool(nn.Module):
-    """Twice the size: each value at an even row and column, zeros elsewhere."""
+    """Doubles the size: each value moves to an even row and column, with zeros elsewhere."""
 
     def forward(self, maps: Tensor) -> Tensor:
         n, channels, height, width = maps.shape
@@ -36,14 +36,14 @@ class Unpool(nn.Module):
 
 
 class Crop(nn.Module):
-    """Without the last row and column."""
+    """Removes the last row and column."""
 
     def forward(self, maps: Tensor) -> Tensor:
         return maps[:, :, :-1, :-1]
 
 
 class Rescale(nn.Module):
-    """All values times a scale, plus an offset."""
+    """Multiplies by a scale and adds an offset."""
 
     def __init__(self, scale: float, offset: float) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def conv(inputs: int, outputs: int) -> nn.Module:
 
 
 def project(latent_dim: int, features: int, size: int) -> tuple[nn.Module, nn.Module]:
-    """A linear layer, and its output as maps [N, features, size, size]."""
+    """A linear layer, and its output reshaped to maps [N, features, size, size]."""
     return nn.Linear(latent_dim, features * size * size), nn.Unflatten(1, (features, size, size))
 
 
@@ -105,7 +105,7 @@ def dcgan_discriminator(*, width: int, resolution: int, channels: int, norm: Pla
     inputs = channels
     for multiple in (1, 2, 4, 8):
         outputs = multiple * width
-        layers += [nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(inputs, outputs, 5, stride=2)]  # as TensorFlow pads
+        layers += [nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(inputs, outputs, 5, stride=2)]  # padding as in TensorFlow
         layers += [norm(outputs)] if multiple > 1 else []
         layers += [nn.LeakyReLU(0.2)]
         inputs = outputs
@@ -116,7 +116,7 @@ def dcgan_discriminator(*, width: int, resolution: int, channels: int, norm: Pla
 def residual_generator(
     latent_dim: int, seed: tuple[int, int], blocks: list[tuple[int, bool]], channels: int
 ) -> nn.Module:
-    """The residual networks' G: `seed` is (channels, size), `blocks` have their channels and whether they double it."""
+    """The residual G: `seed` is (channels, size); each block is (channels, whether it doubles the size)."""
     layers: list[nn.Module] = [*project(latent_dim, *seed)]
     inputs = seed[0]
     for outputs, up in blocks:
@@ -129,7 +129,7 @@ def residual_generator(
 
 
 def residual_discriminator(channels: int, blocks: list[tuple[int, bool]], norm: PlainNormFactory) -> nn.Module:
-    """The residual networks' D: `blocks` have their channels and whether they halve the size."""
+    """The residual D: each block is (channels, whether it halves the size)."""
     layers: list[nn.Module] = []
     inputs = channels
     for outputs, down in blocks:
@@ -177,4 +177,4 @@ NORMS: Mapping[str, PlainNormFactory] = {
     "layer_norm": lambda channels: nn.GroupNorm(1, channels, eps=1e-12),
     "batch_norm": partial(nn.BatchNorm2d, track_running_stats=False),
 }
-"""Normalisations of D's layers."""
+"""Normalizations of D's layers, by name."""

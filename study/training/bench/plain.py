@@ -1,9 +1,9 @@
-"""The loop that the step is measured against: what a careful engineer would first write, eagerly, from the papers.
+"""The plain loop that the step is compared with: careful code written directly from the papers, without optimization.
 
-Generated images are detached for D's update, D passes over real and generated images separately, gradient penalties are
-differentiated twice by `torch.autograd.grad`, spectral norm and Adam are torch's. Nothing is rearranged, cached, frozen
-or compiled. It computes in float32, on a GPU without TF32 (which PyTorch by itself takes for convolutions) unless the
-trial is a tf32 one.
+Generated images are detached for D's update, real and generated images pass through D separately, gradient penalties
+use `torch.autograd.grad` with a second derivative, spectral norm and Adam are PyTorch's. Nothing is rearranged, cached,
+traced or compiled. It computes in float32; on a GPU without TF32 (PyTorch's default for convolutions) unless the
+trial's precision is tf32.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ SPECTRAL_NORM = "spectral_norm"
 
 
 def slope_penalty(network: nn.Module, images: Tensor) -> Tensor:
-    """Mean of (slope - 1)^2, as `study.gan.methods.penalties.slopes` has the slope of D at an image."""
+    """Mean of (slope - 1)^2; the slope of D at an image is defined in `study.gan.methods.penalties.slopes`."""
     images.requires_grad_()
     (gradients,) = torch.autograd.grad(network(images).sum(), images, create_graph=True)
     slopes = torch.sqrt(1e-4 + gradients.square().sum(dim=(1, 2, 3)))
@@ -31,17 +31,17 @@ def slope_penalty(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def gradient_penalty(network: nn.Module, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
-    """Between real and generated images; noise is U[0, 1), [N, 1, 1, 1]."""
+    """Between real and generated images; the noise is U[0, 1), [N, 1, 1, 1]."""
     return slope_penalty(network, real + noise * (fake - real))
 
 
 def dragan(network: nn.Module, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
-    """Around real images; noise is U[0, 1) per pixel."""
+    """Near real images; the noise is U[0, 1) per pixel."""
     return slope_penalty(network, (real + real.std(correction=0) * (noise - 0.5)).clamp(0, 1))
 
 
 def l2(network: nn.Module, real: Tensor, fake: Tensor, noise: Tensor) -> Tensor:
-    """Mean over layers of half the squared weights."""
+    """Mean over layers of half the squared norm of the weights."""
     weights = [parameter for parameter in network.parameters() if parameter.ndim >= 2]
     return torch.stack([weight.square().sum() / 2 for weight in weights]).mean()
 
@@ -54,22 +54,22 @@ PENALTIES: Mapping[str, Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]] =
 
 
 def check_supported(method: Method) -> None:
-    """Raises InputError where the plain loop has no such method."""
+    """Raises InputError if the plain loop does not support the method."""
     parts = (method.architecture, *method.normalizations, *filter(None, (method.penalty, method.constraint)))
     known = [*NETWORKS, SPECTRAL_NORM, *NORMS, *PENALTIES]
     loss = members(method).loss
-    strange = [part for part in parts if part not in known]
-    strange += [method.loss] if loss.network or loss.state else []
-    strange += [name for name, _ in method.options]
-    if strange:
+    unsupported = [part for part in parts if part not in known]
+    unsupported += [method.loss] if loss.network or loss.state else []
+    unsupported += [name for name, _ in method.options]
+    if unsupported:
         raise InputError(
-            f"--method {method.name}: there is no plain loop with {', '.join(strange)} to measure against; it has"
-            f" {', '.join(known)}, losses without a state, and options at their defaults."
+            f"--method {method.name}: there is no plain loop with {', '.join(unsupported)} to compare with; it supports"
+            f" {', '.join(known)}, losses without a state, and default options."
         )
 
 
 class PlainLoop:
-    """Trains the networks of a trial that `check_supported` lets pass, from the same parameters as `state`.
+    """Trains the networks of a trial that `check_supported` accepts, with the same initial parameters as `state`.
 
     Attributes:
         generator, discriminator: the networks.
@@ -95,7 +95,7 @@ class PlainLoop:
         )
 
     def run(self, real: Tensor, latents: Tensor, noise: Tensor) -> None:
-        """One cycle on real images [updates, N, C, H, W], latents [updates, N, latent_dim] and the penalty's noise."""
+        """One cycle on real images [updates, N, C, H, W], latents [updates, N, latent_dim] and noise of the penalty."""
         with arithmetic(self.precision):
             for step in range(len(real)):
                 self.update_discriminator(real[step], latents[step], noise[step])
@@ -125,7 +125,7 @@ def minimize(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
 
 
 def fill(network: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
-    """The plain network with the values of ours, where they are: both have their parameters in the same order."""
+    """The plain network with the parameters of the study's network; both have the same order of parameters."""
     network.to(next(iter(values.values())))
     with torch.no_grad():
         for parameter, value in zip(network.parameters(), values.values(), strict=True):

@@ -1,4 +1,4 @@
-"""What scoring costs beside training: the seconds of one checkpoint against those of training up to it."""
+"""Cost of scoring compared with training: seconds per checkpoint and seconds of training up to it."""
 
 import statistics
 from dataclasses import dataclass
@@ -15,14 +15,15 @@ from study.training.device import prepare_process
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringRow:
-    """Scoring beside training.
+    """The results for scoring.
 
     Attributes:
         case: what was trained.
-        dataset: whose images were scored against.
+        dataset: the dataset whose images were scored against.
         scorer: with its protocol, extractor and metrics.
         checkpoint_every: D updates between scored checkpoints.
-        scoring, update: seconds of scoring once, and of one update of D with its share of G's; medians.
+        scoring: median seconds of scoring once.
+        update: median seconds of one D update, with its share of the G update.
     """
 
     case: Case
@@ -50,7 +51,10 @@ class ScoringRow:
 
 
 def measure_scoring(case: Case, dataset: str, scorer: Scorer, checkpoint_every: int, repeats: int) -> ScoringRow:
-    """The row of a trial of `dataset`, in seconds of the wall; a first score and a first cycle are not counted."""
+    """The results for a trial of `dataset`, in wall-clock seconds; the first score and the first cycle are not counted.
+
+    Raises InputError if the machine cannot run the case.
+    """
     case.check()
     prepare_process(deterministic=False)
     state, latent_dim = fresh_state(case), case.trial.training.latent_dim

@@ -92,10 +92,10 @@ def test_scoring_has_a_row_of_its_own(study, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--device", "cuda"], "--device cuda: there is no GPU here"),
+        (["--device", "cuda"], "--device cuda: PyTorch finds no GPU"),
         (["--device", "tpu"], "--device tpu: must be cpu, cuda or cuda:N"),
-        (["--precision", "tf32"], "--precision tf32: this CPU has no instructions for it"),
-        (["--precision", "bfloat16"], "--precision bfloat16: this CPU has no instructions for it"),
+        (["--precision", "tf32"], "--precision tf32: this CPU does not support it"),
+        (["--precision", "bfloat16"], "--precision bfloat16: this CPU does not support it"),
         (["--precision", "float16"], "--precision float16: unknown; did you mean bfloat16?"),
         (["--architecture", "resnet"], "--architecture resnet: unknown"),
         (["--architecture", "resnet19", "--resolution", "32"], "--architecture resnet19: 32 px does not fit"),
@@ -108,7 +108,7 @@ def test_scoring_has_a_row_of_its_own(study, tmp_path):
         (["--repeats", "0"], "--repeats 0: must be 1 or more"),
         (["--all", "--batch-size", "8"], "--all: measures the rows of the standard table"),
         (["--all", "--scoring"], "--all: measures the rows of the standard table"),
-        (["--all", "--device", "cuda:1"], "--device cuda:1: there is no GPU here"),
+        (["--all", "--device", "cuda:1"], "--device cuda:1: PyTorch finds no GPU"),
         (["--dataset", "digits"], "--dataset: has an effect only with --scoring"),
         (["--extractor-weights", "x.npz"], "--extractor-weights: has an effect only with --scoring"),
         (["--scoring", "--pack", "2"], "--pack: has no effect with --scoring"),
