@@ -129,14 +129,10 @@ def _node_lines(nodes: Sequence[Node]) -> list[str]:
 
 def _trouble_line(trouble: Trouble, folder: Path, everything: bool) -> str:
     (first, *_), count = trouble.trial_ids, len(trouble.trial_ids)
-    where = ""
-    if trouble.steps:
-        low, high = trouble.steps
-        where = f" at step {low}" if low == high else f" at steps {low} to {high}"
     ids = ", ".join(trouble.trial_ids) if everything or count == 1 else f"for one {first}"
     report = trial_folder(folder, first) / "traceback.txt"
     trace = f"; traceback in {report}" if trouble.status == FAILED and report.is_file() else ""
-    return f"{count} {trouble.status}{where}: {trouble.reason} ({ids}){trace}"
+    return f"{count} {trouble.status}: {trouble.reason} ({ids}){trace}"
 
 
 def _holder(holder: Any) -> str:

@@ -50,11 +50,16 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """Trials that ended alike: how, the reason of the first, at which steps where reasons name one, and their ids."""
+    """Trials that ended with the same status and with reasons that differ in numbers only.
+
+    Attributes:
+        status: of all of them.
+        reason: their reason, with the range of each number that differs: "... at step 7 to 900".
+        trial_ids: their ids.
+    """
 
     status: str
     reason: str
-    steps: tuple[int, int] | None
     trial_ids: tuple[str, ...]
 
 
@@ -164,14 +169,14 @@ def _defined(member: Mapping[str, Any]) -> Trial | None:
         return None  # which only the time left would have needed
 
 
-_STEP = re.compile(r" at step (\d+)")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?")
 
 
 def troubles(rows: Iterable[Mapping[str, Any]]) -> list[Trouble]:
-    """What did not finish and was not stopped, by reason: failures first, then by number.
+    """The trials that diverged or failed, by reason: failures first, then by number of trials.
 
-    Reasons that differ in numbers alone (bytes, steps, addresses) are one.
+    Reasons that differ in numbers only (bytes, steps, addresses) are one. A reason is text for people: nothing but
+    such numbers is looked for in it.
     """
     alike = defaultdict(list)
     for row in rows:
@@ -183,10 +188,17 @@ def troubles(rows: Iterable[Mapping[str, Any]]) -> list[Trouble]:
 
 def _trouble(status: str, rows: Sequence[Mapping[str, Any]]) -> Trouble:
     reasons = [row["reason"] or "" for row in rows]
-    steps = [int(match[1]) for reason in reasons if (match := _STEP.search(reason))]
-    return Trouble(
-        status=status,
-        reason=_STEP.sub("", reasons[0]) if steps else reasons[0],
-        steps=(min(steps), max(steps)) if steps else None,
-        trial_ids=tuple(row["trial_id"] for row in rows),
-    )
+    return Trouble(status=status, reason=_merged(reasons), trial_ids=tuple(row["trial_id"] for row in rows))
+
+
+def _merged(reasons: Sequence[str]) -> str:
+    """One reason for several that differ in numbers only: a range of each decimal number that differs."""
+    numbers = zip(*([match[0] for match in _NUMBER.finditer(reason)] for reason in reasons), strict=True)
+    ranges = iter([_range(each) for each in numbers])
+    return _NUMBER.sub(lambda _: next(ranges), reasons[0])
+
+
+def _range(numbers: Sequence[str]) -> str:
+    if len(set(numbers)) == 1 or any(number.startswith("0x") for number in numbers):
+        return numbers[0]
+    return f"{min(numbers, key=float)} to {max(numbers, key=float)}"
