@@ -14,8 +14,9 @@ from study.worker.outcome import Outcome
 class Work(Protocol):
     """Trials to run, some of which may become known only when others have ended."""
 
-    contexts: Sequence[Context]
-    """The contexts of all trials."""
+    @property
+    def contexts(self) -> Sequence[Context]:
+        """The contexts of all trials."""
 
     def take(self) -> Pack | None:
         """The next pack; None if there is none at present. The work is over if then no trial is running either."""
