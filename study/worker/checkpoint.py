@@ -2,7 +2,7 @@
 
 import errno
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from study.core.trial import Trial
 from study.gan.model import Gan, State, build, empty_state
 from study.gan.optimizers import AdamState
 from study.storage.files import is_remote, replace
+from study.storage.layout import generator_path
 from study.storage.parts import read_evaluation
 from study.training.lockstep import LossTally, Position
 from study.training.loop import check_parameters
@@ -37,6 +38,32 @@ def save_generator(path: Path, generator: KeptGenerator, shape: tuple[int, int])
         "buffers": generator.buffers,
     }
     _save(path, content)
+
+
+def resolve_trial(results: Path, prefix: str, trial_ids: Collection[str]) -> str:
+    """The trial with a kept generator whose id starts with `prefix`.
+
+    Args:
+        results: the results folder.
+        prefix: first digits of the id, as the user gave them.
+        trial_ids: all trials of the folder.
+
+    Raises:
+        InputError: no trial or several trials have such an id, or the trial kept no generator.
+    """
+    matches = [trial_id for trial_id in trial_ids if prefix and trial_id.startswith(prefix)]
+    if not matches:
+        table = results / "trials.parquet"
+        raise InputError(f"TRIAL_ID {prefix}: no such trial in {results}; the column trial_id of {table} has the ids.")
+    if len(matches) > 1:
+        raise InputError(f"TRIAL_ID {prefix}: {len(matches)} trials in {results} have such an id; give more digits.")
+    path = generator_path(results, matches[0])
+    if not path.is_file():
+        raise InputError(
+            f"TRIAL_ID {prefix}: no generator is kept in {path.parent}; one is kept when a trial finishes with a score;"
+            " train it again."
+        )
+    return matches[0]
 
 
 def load_generator(path: Path, *, peek: bool = False) -> KeptGenerator:

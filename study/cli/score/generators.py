@@ -83,10 +83,10 @@ def kept_generators(results: Path, trial_ids: list[str] | None) -> Iterator["Kep
     """
     from study.storage.layout import generator_path
     from study.storage.tables import statuses
-    from study.worker.checkpoint import load_generator
+    from study.worker.checkpoint import load_generator, resolve_trial
 
     known = sorted({trial_id for trial_id, _ in statuses(results)})
-    chosen = known if trial_ids is None else [_whole_id(asked, known, results) for asked in trial_ids]
+    chosen = known if trial_ids is None else [resolve_trial(results, prefix, known) for prefix in trial_ids]
     kept = [trial_id for trial_id in dict.fromkeys(chosen) if generator_path(results, trial_id).is_file()]
     if trial_ids is None and len(kept) < len(known):
         print(f"{len(known) - len(kept)} trials have no saved generator and are left out", file=sys.stderr)
@@ -98,21 +98,6 @@ def kept_generators(results: Path, trial_ids: list[str] | None) -> Iterator["Kep
         if generator.trial.id != trial_id:
             raise InputError(f"{path}: contains the generator of trial {generator.trial.id}; train {trial_id} again.")
         yield generator
-
-
-def _whole_id(asked: str, known: list[str], results: Path) -> str:
-    from study.storage.layout import generator_path
-
-    found = [trial_id for trial_id in known if asked and trial_id.startswith(asked)]
-    if len(found) != 1:
-        what = f"{len(found)} trials begin so" if found else "no such trial"
-        raise InputError(f"TRIAL_ID {asked}: {what} in {results}; ids stand in {results / 'trials.parquet'}.")
-    if not generator_path(results, found[0]).is_file():
-        why = "one is kept when a trial finishes with a score; train it again"
-        raise InputError(
-            f"TRIAL_ID {asked}: no generator is kept in {generator_path(results, found[0]).parent}; {why}."
-        )
-    return found[0]
 
 
 def planned_of(request: "Request", generators: Iterator["KeptGenerator"]) -> list["Planned"]:

@@ -30,17 +30,16 @@ def sample(
 ) -> None:
     """Draw images from the best saved generator of a trial, as one grid."""
     results = folder.results
-    found = sorted(results.glob(f"states/{trial_id[:2]}/{trial_id}*/generator.pt")) if trial_id.isalnum() else []
-    if len(found) != 1:
-        what = f"{len(found)} generators are kept under this id" if found else "no generator is kept under this id"
-        raise InputError(f"TRIAL_ID {trial_id}: {what} in {results}; ids stand in {results / 'trials.parquet'}.")
     if n < 1:
         raise InputError(f"--n {n}: must be 1 or more.")
-    from study.worker.checkpoint import load_generator
+    from study.storage.layout import generator_path
+    from study.storage.tables import statuses
+    from study.worker.checkpoint import load_generator, resolve_trial
     from study.worker.image_grid import fixed_latents, save_grid
 
-    generator = load_generator(found[0])
-    path = output or found[0].with_name("samples.png")
+    kept = generator_path(results, resolve_trial(results, trial_id, {known for known, _ in statuses(results)}))
+    generator = load_generator(kept)
+    path = output or kept.with_name("samples.png")
     try:
         save_grid(path, generator(fixed_latents(n, generator.trial.training.latent_dim, seed)))
     except OSError as error:

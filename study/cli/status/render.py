@@ -137,14 +137,10 @@ def _node_lines(nodes: Sequence[NodeThroughput]) -> list[str]:
 
 def _problem_line(problem: Problem, folder: Path, show_all: bool) -> str:
     (first, *_), count = problem.trial_ids, len(problem.trial_ids)
-    where = ""
-    if problem.steps:
-        low, high = problem.steps
-        where = f" at step {low}" if low == high else f" at steps {low} to {high}"
     ids = ", ".join(problem.trial_ids) if show_all or count == 1 else f"for example {first}"
     report = trial_folder(folder, first) / "traceback.txt"
     traceback = f"; traceback in {report}" if problem.status == FAILED and report.is_file() else ""
-    return f"{count} {problem.status}{where}: {problem.reason} ({ids}){traceback}"
+    return f"{count} {problem.status}: {problem.reason} ({ids}){traceback}"
 
 
 def _holder(holder: Mapping[str, Any]) -> str:

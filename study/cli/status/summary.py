@@ -59,18 +59,16 @@ class GroupProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Failed or diverged trials with the same reason.
+    """Trials that ended with the same status and with reasons that differ in numbers only.
 
     Attributes:
-        status: "failed" or "diverged".
-        reason: the reason of the first trial, without the step.
-        steps: first and last step that the reasons name; None if they name none.
-        trial_ids: the trials.
+        status: of all of them.
+        reason: their reason, with the range of each number that differs: "... at step 7 to 900".
+        trial_ids: their ids.
     """
 
     status: str
     reason: str
-    steps: tuple[int, int] | None
     trial_ids: tuple[str, ...]
 
 
@@ -201,14 +199,14 @@ def _trial_of(member: Mapping[str, Any]) -> Trial | None:
         return None  # the time left is estimated without it
 
 
-_STEP = re.compile(r" at step (\d+)")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?")
 
 
 def group_problems(rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
-    """Group the failed and diverged trials by reason: failures first, then the largest groups.
+    """The trials that diverged or failed, by reason: failures first, then by number of trials.
 
-    Reasons that differ only in numbers (bytes, steps, addresses) count as equal.
+    Reasons that differ in numbers only (bytes, steps, addresses) are one. A reason is text for people: nothing but
+    such numbers is looked for in it.
     """
     groups = defaultdict(list)
     for row in rows:
@@ -220,10 +218,17 @@ def group_problems(rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
 
 def _problem(status: str, rows: Sequence[Mapping[str, Any]]) -> Problem:
     reasons = [row["reason"] or "" for row in rows]
-    steps = [int(match[1]) for reason in reasons if (match := _STEP.search(reason))]
-    return Problem(
-        status=status,
-        reason=_STEP.sub("", reasons[0]) if steps else reasons[0],
-        steps=(min(steps), max(steps)) if steps else None,
-        trial_ids=tuple(row["trial_id"] for row in rows),
-    )
+    return Problem(status=status, reason=_merged(reasons), trial_ids=tuple(row["trial_id"] for row in rows))
+
+
+def _merged(reasons: Sequence[str]) -> str:
+    """One reason for several that differ in numbers only: a range of each decimal number that differs."""
+    numbers = zip(*([match[0] for match in _NUMBER.finditer(reason)] for reason in reasons), strict=True)
+    ranges = iter([_range(each) for each in numbers])
+    return _NUMBER.sub(lambda _: next(ranges), reasons[0])
+
+
+def _range(numbers: Sequence[str]) -> str:
+    if len(set(numbers)) == 1 or any(number.startswith("0x") for number in numbers):
+        return numbers[0]
+    return f"{min(numbers, key=float)} to {max(numbers, key=float)}"

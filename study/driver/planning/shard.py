@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from typing import final
 
 from study.core.errors import InputError
 
 
+@final
 @dataclass(frozen=True)
 class Shard:
     """Part `index` of `count`, counted from 1. The id of a trial, or of a pack's first trial, decides its shard."""
