@@ -141,7 +141,7 @@ def _hinge(data: ClaimData) -> list[Inequality]:
         if (other := others.get(cell.across_losses)) is None:
             continue
         for variant in (NONE, SN, GP):
-            seen = noise[(noise["place"] == cell.across_losses) & (noise["variant"] == variant)]["variance"]
+            seen = noise[(noise["cell_key"] == cell.across_losses) & (noise["variant"] == variant)]["variance"]
             if variant in cell.pools and variant in other.pools and len(seen) >= LEAST_SETTINGS:
                 factor = math.exp(2 * math.sqrt(seen.median()))
                 inequalities += _within(cell, other, variant, factor, fraction)
