@@ -54,8 +54,9 @@ def evidence(rows: Rows) -> pd.DataFrame:
     Returns:
         One row per claim and inequality: claim, part, dataset, architecture, loss, training (fields that differ within
         a dataset), a, b, statistic, n_a, n_b (trainings, settings or pairs), fraction (share of the best), claimed
-        (below or above), bound, estimate, low, high (at the level), low_together, high_together (simultaneous for all inequalities of
-        the claim), outcome (for, against, not resolved, not enough data), words (the row as text).
+        (below or above), bound, estimate, low, high (at the level), low_together, high_together (simultaneous
+        for all inequalities of the claim), outcome (for, against, not resolved, not enough data), words (the row as
+        text).
     """
     data = _claim_data(rows)
     found = [evidence_row(claim, each) for claim in CLAIMS for each in evaluate(claim.inequalities(data), rows.level)]
