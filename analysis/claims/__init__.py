@@ -1,4 +1,4 @@
-"""The paper's claims, each with a test that can say no.
+"""The paper's claims, each with a test that can reject it.
 
     from pathlib import Path
     from analysis.claims import judge
@@ -6,7 +6,7 @@
 
     print(judge(open_rows(Path("results")))[["id", "verdict", "numbers"]])
 
-A claim is a list of inequalities, one for each cell that the study has; `verdicts` says how they become a verdict.
+A claim is a list of inequalities, one for each cell of the study; `verdicts` combines them into a verdict.
 """
 
 import pandas as pd
@@ -30,16 +30,17 @@ CLAIMS = (C1, C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12, C13, C14, C15, C16,
 
 
 def judge(rows: Rows) -> pd.DataFrame:
-    """What a study says of each claim.
+    """The verdict of each claim on the rows of a study.
 
-    Of trainings that only a Bayesian search proposed none counts. Each wrong verdict, holds or does not hold, has a
-    chance of at most 1 - rows.level for its claim.
+    Trainings that were selected by the scores of other trials are excluded. For each claim, the probability of a wrong
+    verdict (holds or does not hold) is at most 1 - rows.level.
 
     Returns:
         One row per claim, in order: id, claim (its statement), verdict (holds, does not hold, not resolved, not enough
-        data), numbers (how many comparisons are for and against, and the one that decides, with its interval), cells
-        (comparisons that could be made), against (of them resolved against the claim, all together), left_out (trials
-        that scores of others chose), needs, paper (what its figures say, with the source) and test, all in words.
+        data), numbers (counts of comparisons for and against, and the decisive one with its interval), cells (number of
+        comparisons with an interval), against (number resolved against the claim, simultaneously), left_out (number of
+        trials selected by the scores of others), needs, paper (the paper's numbers, with the source) and test, in
+        words.
     """
     data = _claim_data(rows)
     return frame(
@@ -51,11 +52,11 @@ def evidence(rows: Rows) -> pd.DataFrame:
     """The comparisons behind `judge`.
 
     Returns:
-        One row per claim and inequality: claim, part, dataset, architecture, loss, training (what differs within a
-        dataset), a, b, statistic, n_a, n_b (trainings, settings or pairs), fraction (share of the best), claimed (below
-        or above), bound, estimate, low, high (at the level), low_together, high_together (at that at which all of a
-        claim hold together), outcome (for, against, not resolved, not enough data), words (all of it,
-        for people).
+        One row per claim and inequality: claim, part, dataset, architecture, loss, training (fields that differ within
+        a dataset), a, b, statistic, n_a, n_b (trainings, settings or pairs), fraction (share of the best), claimed
+        (below or above), bound, estimate, low, high (at the level), low_together, high_together (simultaneous
+        for all inequalities of the claim), outcome (for, against, not resolved, not enough data), words (the row as
+        text).
     """
     data = _claim_data(rows)
     found = [evidence_row(claim, each) for claim in CLAIMS for each in evaluate(claim.inequalities(data), rows.level)]

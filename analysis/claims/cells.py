@@ -1,4 +1,4 @@
-"""The rows of a study, sorted into what claims compare: pools of scores by cell and method."""
+"""Pools of scores by cell and method, which claims compare."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ PLAIN = "{}"
 
 
 class CellKey(NamedTuple):
-    """Where something is compared; "" where that is across several. `training` is what differs within a dataset."""
+    """The key of a cell; "" for a field that is pooled. `training`: fields that differ within a dataset, in words."""
 
     dataset: str
     architecture: str = ""
@@ -30,45 +30,45 @@ class CellKey(NamedTuple):
 
     @property
     def description(self) -> str:
-        """For people; the loss of most of the paper's figures goes without saying."""
+        """The key as text; the non-saturating loss is omitted."""
         loss = "" if self.loss == NS else self.loss.replace("_", " ")
         return " ".join(filter(None, (self.dataset, self.architecture, loss, self.training)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A place and the scores of its methods, NaN where a training has none."""
+    """The scores of each method in a cell, NaN for a training without a score."""
 
     cell_key: CellKey
     pools: Mapping[str, Array]
 
     @property
     def across_losses(self) -> CellKey:
-        """The place of whatever its loss."""
+        """The key of the cell for all losses."""
         return self.cell_key._replace(loss="")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimData:
-    """What claims are judged by.
+    """The trials on which claims are tested.
 
-    Trials that were only chosen by the scores of others, by a Bayesian search or as the best ones to be repeated, are
-    left out: they are no sample of a method's settings.
+    Trials that were selected by the scores of others (by a Bayesian search, or as best settings to repeat) are
+    excluded: they are not a random sample of a method's settings.
     """
 
     rows: Rows
 
     @cached_property
     def left_out(self) -> int:
-        """Trials that were only chosen by the scores of others."""
+        """Number of trials that were selected by the scores of others."""
         return int(self.rows.adaptive.sum())
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """The trials that are left, with `training` in words (what differs within a dataset) and `variant`.
+        """The remaining trials, with `training` (fields that differ within a dataset, in words) and `variant`.
 
-        A variant is what is normalised and penalised; NaN for methods with a constraint or with options, of which the
-        paper says nothing.
+        A variant is the normalisation and penalty; NaN for methods with a constraint or with options, which the paper
+        does not have.
         """
         frame = self.rows.trials[~self.rows.adaptive]
         parts = frame[["normalizations", "penalty", "constraint"]].fillna("")
@@ -78,12 +78,12 @@ class ClaimData:
 
     @cached_property
     def trainings(self) -> pd.DataFrame:
-        """One row per training with its score, whatever the pool."""
+        """One row per training with its score, for any pool of the rows."""
         return scored(self.trials, self.rows.rule, TRAININGS)
 
     @cached_property
     def pooled(self) -> pd.DataFrame:
-        """One row per training, or per setting, as the rows are pooled; with its score."""
+        """One row per training or per setting, according to the pool of the rows, with its score."""
         pool = self.rows.pool
         return self.trainings if pool == TRAININGS else scored(self.trials, self.rows.rule, pool)
 
@@ -97,17 +97,17 @@ class ClaimData:
         ]
 
     def of_loss(self, *losses: str) -> list[Cell]:
-        """The cells of these losses; of the non-saturating one, which most of the paper's figures show, where none."""
+        """The cells of these losses; default: the non-saturating loss, as in most figures of the paper."""
         return [cell for cell in self.cells if cell.cell_key.loss in (losses or (NS,))]
 
     @cached_property
     def is_fid(self) -> dict[str, bool]:
-        """Of each dataset, whether its scores may be called FID."""
+        """By dataset, whether its score is an FID."""
         return {dataset: name == "FID" for dataset, name in self.rows.score_names.items()}
 
 
 def label(variant: str) -> str:
-    """What figures call a variant.
+    """The label of a variant in figures.
 
     >>> label("none"), label("gradient_penalty 5"), label("spectral_norm+gradient_penalty")
     ('W/O', 'GP 5', 'SN+GP')
@@ -130,7 +130,7 @@ def _pools(group: pd.DataFrame) -> Iterator[tuple[str, Array]]:
 
 
 def _training(frame: pd.DataFrame) -> "pd.Series[str]":
-    """Of each row, the fields of its training that differ within a dataset, in words."""
+    """For each row, the fields of its training that differ within a dataset, in words."""
     words = pd.Series("", index=frame.index)
     for field in field_names(Training):
         if frame.groupby("dataset")[field].nunique().max() > 1:

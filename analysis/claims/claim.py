@@ -1,4 +1,4 @@
-"""What a claim of the paper is: inequalities that it asserts, each in one cell of the study."""
+"""A claim of the paper as inequalities, each in one cell of the study."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ FOR, AGAINST = "for", "against"
 
 
 class Measurement(NamedTuple):
-    """A quantity with its interval; the share of the best that it is about, or NaN; what it is made of, in words."""
+    """A quantity with its interval; the fraction of best scores (NaN if none) and its components as text."""
 
     estimate: float
     low: float
@@ -24,19 +24,20 @@ class Measurement(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Inequality:
-    """One inequality of a claim in one cell: that a quantity is below a bound, or above it.
+    """One inequality of a claim in one cell: a quantity is below, or above, a bound.
 
     Attributes:
-        part: which part of the claim it belongs to; a claim of one part has "".
-        place: where.
-        a, b: what is compared, in the labels of figures; "" where nothing is.
-        n_a, n_b: trainings (or settings, pairs) behind each.
-        statistic: the quantity, in words.
-        below: whether the claim has it below the bound, or above.
-        bound: in the quantity's unit.
-        measure: (level, least level) -> its interval at `level`, of a share of the best that has an interval at the
-            least level, too, so that both are about one quantity; None where the trainings are too few for any.
-        show: how the quantity is written.
+        part: the part of the claim it belongs to; "" for a claim with one part.
+        cell_key: the cell.
+        a, b: the labels of the compared methods, as in figures; "" if none.
+        n_a, n_b: number of trainings (or settings, or pairs) of each.
+        statistic: the name of the quantity.
+        below: whether the claim is that the quantity is below the bound; else above.
+        bound: in the unit of the quantity.
+        measure: (level, corrected level) -> the interval at `level`, for a fraction of best scores that also has an
+            interval at the corrected level, so that both measure the same quantity; None if there are too few
+            trainings.
+        show: formats the quantity.
     """
 
     part: str = ""
@@ -57,13 +58,13 @@ class Claim:
     """A claim of the paper.
 
     Attributes:
-        id: as the house numbers them.
+        id: C1 to C20.
         statement: the claim.
-        test: how it is tested.
-        needs: the data without which it is not.
-        paper: what the paper's own figures say, with the source.
-        lines: the inequalities that it asserts, in every cell that has the methods for it.
-        parts: each must have a line that can be tested for the claim to hold.
+        test: the test, in words.
+        needs: the required data.
+        paper: the paper's own result, with the source.
+        inequalities: the inequalities of the claim in every cell that has the required methods.
+        parts: names of parts; the claim can hold only if each part has an inequality with an interval.
     """
 
     id: str
@@ -76,7 +77,7 @@ class Claim:
 
 
 def percent(value: float) -> str:
-    """A share as per cent, in three digits.
+    """A share in per cent, with three digits.
 
     >>> percent(0.1234), percent(-0.5), percent(float("inf"))
     ('12.3 %', '-50 %', 'no score')

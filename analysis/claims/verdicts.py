@@ -1,9 +1,8 @@
-"""From the inequalities of a claim to its verdict, without more wrong ones than the level allows.
+"""From the inequalities of a claim to its verdict, with a bounded probability of error.
 
-A claim holds where every inequality that can be tested holds at the level (an intersection-union test: the chance that
-all do although one is wrong is at most that of the wrong one). It does not hold where some inequality is resolved
-against it at 1 - (1 - level) / m, m being how many there are (Bonferroni). So either wrong verdict comes with a chance
-of at most 1 - level for each claim by itself; over all claims they add up.
+A claim holds if every inequality with an interval holds at the level (an intersection-union test). It does not hold if
+some inequality is resolved against it at 1 - (1 - level) / m, where m is the number of inequalities (Bonferroni). So
+the probability of a wrong verdict is at most 1 - level for each claim; there is no correction over all claims.
 """
 
 import math
@@ -33,7 +32,7 @@ EVIDENCE_COLUMNS = (
 
 
 class EvaluatedInequality(NamedTuple):
-    """A line with its intervals, at the level and at that at which all lines of the claim hold together."""
+    """An inequality with its intervals: at the level, and simultaneous for all inequalities of the claim."""
 
     inequality: Inequality
     alone: Measurement | None
@@ -42,11 +41,11 @@ class EvaluatedInequality(NamedTuple):
 
 
 def evaluate(inequalities: Sequence[Inequality], level: float) -> list[EvaluatedInequality]:
-    """What the rows say of each line."""
+    """The intervals and the outcome of each inequality."""
     least = 1 - (1 - level) / max(len(inequalities), 1)
     evaluated = []
     for inequality in inequalities:
-        # small pools have an interval at the level by itself, of a larger share of the best than they would have else
+        # small pools may have an interval only at the uncorrected level, for a larger fraction of best scores
         alone, together = (
             inequality.measure(each, least) or inequality.measure(each, level) for each in (level, least)
         )
@@ -61,7 +60,7 @@ def evaluate(inequalities: Sequence[Inequality], level: float) -> list[Evaluated
 
 
 def verdict(claim: Claim, evaluated: Sequence[EvaluatedInequality]) -> str:
-    """Of a claim, from its lines."""
+    """The verdict of a claim from its inequalities."""
     tested = [each for each in evaluated if each.alone is not None]
     if any(each.outcome == AGAINST for each in tested):
         return DOES_NOT_HOLD
@@ -71,13 +70,13 @@ def verdict(claim: Claim, evaluated: Sequence[EvaluatedInequality]) -> str:
 
 
 def verdict_row(claim: Claim, evaluated: Sequence[EvaluatedInequality], data: ClaimData) -> dict[str, Any]:
-    """The row of `judge`."""
-    found = verdict(claim, evaluated)
+    """One row of `judge`."""
+    outcome_of_claim = verdict(claim, evaluated)
     return {
         "id": claim.id,
         "claim": claim.statement,
-        "verdict": found,
-        "numbers": _numbers(claim, found, evaluated),
+        "verdict": outcome_of_claim,
+        "numbers": _numbers(claim, outcome_of_claim, evaluated),
         "cells": sum(each.alone is not None for each in evaluated),
         "against": sum(each.outcome == AGAINST for each in evaluated),
         "left_out": data.left_out,
@@ -88,7 +87,7 @@ def verdict_row(claim: Claim, evaluated: Sequence[EvaluatedInequality], data: Cl
 
 
 def evidence_row(claim: Claim, evaluated: EvaluatedInequality) -> dict[str, Any]:
-    """The row of `evidence`; without an interval its numbers are NaN."""
+    """One row of `evidence`; the numbers are NaN if there is no interval."""
     inequality, alone, together, outcome = evaluated
     nothing = Measurement(math.nan, math.nan, math.nan)
     alone, together = alone or nothing, together or nothing
@@ -110,13 +109,13 @@ def evidence_row(claim: Claim, evaluated: EvaluatedInequality) -> dict[str, Any]
 
 
 def evidence_words(evaluated: EvaluatedInequality) -> str:
-    """A line with its numbers, for people."""
+    """An inequality with its numbers, as text."""
     inequality, alone, together, _ = evaluated
     counts = f"n {inequality.n_a:,}" + (f" and {inequality.n_b:,}" if inequality.b else "")
     if alone is None or together is None:
         return f"{inequality.cell_key.description}, {inequality.statistic}: too few for an interval ({counts})"
     leans = alone.low > inequality.bound if inequality.below else alone.high < inequality.bound
-    used = together if leans else alone  # against is decided by all together
+    used = together if leans else alone  # `against` uses the simultaneous interval
     ends = f"[{inequality.show(used.low)}, {inequality.show(used.high)}]"
     best = f", best {100 * used.fraction:.3g} %" if math.isfinite(used.fraction) else ""
     asked = f"{'below' if inequality.below else 'above'} {inequality.show(inequality.bound) if inequality.bound else 0}"
@@ -125,8 +124,8 @@ def evidence_words(evaluated: EvaluatedInequality) -> str:
     return f"{place}, {inequality.statistic}: {inequality.show(used.estimate)} {ends}, claimed {asked} {about}"
 
 
-def _numbers(claim: Claim, found: str, evaluated: Sequence[EvaluatedInequality]) -> str:
-    """How many lines are for and against, and the one that is least for the claim."""
+def _numbers(claim: Claim, outcome_of_claim: str, evaluated: Sequence[EvaluatedInequality]) -> str:
+    """The numbers of inequalities for and against, and the one that supports the claim least."""
     tested = [each for each in evaluated if each.alone is not None]
     few = len(evaluated) - len(tested)
     if not tested:
@@ -136,26 +135,26 @@ def _numbers(claim: Claim, found: str, evaluated: Sequence[EvaluatedInequality])
         counts.append(f"{against} against")
     if few:
         counts.append(f"{few} more with too few trainings")
-    if found == NOT_ENOUGH and not few:
+    if outcome_of_claim == NOT_ENOUGH and not few:
         counts.append(f"the rest needs {claim.needs}")
-    least = "strongest against" if found == DOES_NOT_HOLD else "least for"
+    least = "strongest against" if outcome_of_claim == DOES_NOT_HOLD else "least for"
     which = f"{least}: " if len(tested) > 1 else ""
     return f"{', '.join(counts)}; {which}{evidence_words(min(tested, key=_lean))}"
 
 
 def _lean(evaluated: EvaluatedInequality) -> tuple[bool, float]:
-    """Sort key: the most against the claim first, by how many half-widths of its interval a value is from the bound."""
+    """Sort key, most against the claim first: distance from the bound in half-widths of the interval."""
     inequality, (estimate, low, high, *_) = (
         evaluated.inequality,
         evaluated.alone or Measurement(math.nan, -math.inf, math.inf),
     )
     inside = inequality.bound - estimate if inequality.below else estimate - inequality.bound
     width = high - estimate if (inside > 0) == inequality.below else estimate - low
-    if math.isnan(inside) or math.isnan(width):  # an infinite value: by the ends alone
+    if math.isnan(inside) or math.isnan(width):  # an infinite value is judged only by the ends
         return evaluated.outcome != AGAINST, 0.0
     return evaluated.outcome != AGAINST, inside / width if width else math.copysign(math.inf, inside)
 
 
 def frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
-    """A frame with all columns, also where there are no rows."""
+    """A frame with all columns, even without rows."""
     return pd.DataFrame(rows, columns=list(columns))

@@ -1,4 +1,4 @@
-"""The figures, one file each: the folder listing is the menu, in the order of `ORDER`, others after them."""
+"""The figures: every file in a subfolder that defines FIGURE, in the order of `ORDER`; others follow."""
 
 import importlib
 import pkgutil
@@ -18,7 +18,7 @@ __all__ = ["FigureKind", "Frames", "NotEnough", "draw", "figures"]
 
 
 def figures() -> dict[str, FigureKind]:
-    """The menu: figures by name."""
+    """All figures by name."""
     names = [module.name for module in pkgutil.walk_packages(__path__, f"{__name__}.")]
     modules = [importlib.import_module(name) for name in names]
     kinds = {module.FIGURE.name: module.FIGURE for module in modules if hasattr(module, "FIGURE")}
@@ -30,7 +30,7 @@ def draw(name: str, rows: Rows) -> Figure:
 
     Raises:
         InputError: there is no such figure.
-        NotEnough: the rows hold nothing for it to show.
+        NotEnough: there are not enough rows for the figure.
     """
     kind = look_up("figure", name, figures())
     frames = kind.compute(rows)

@@ -1,4 +1,4 @@
-"""What a figure of the study is: frames computed from rows, and how they are drawn."""
+"""The definition of a figure: frames computed from rows, a caption, and a drawing function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ Frames = dict[str, pd.DataFrame]
 
 @dataclass(frozen=True, kw_only=True)
 class FigureKind:
-    """A figure by name. Numbers before ink: `draw` shows the frames of `compute`, and computes nothing.
+    """A figure of the menu. `draw` only draws the frames of `compute`; it computes no numbers.
 
     Attributes:
-        name: of its files and on the command line.
+        name: on the command line and of its files.
         title: its heading in a report.
-        compute: from rows to frames; raises NotEnough where there is nothing to show.
-        caption: what a reader must know, one sentence per line.
+        compute: from rows to frames; raises NotEnough if there are not enough rows.
+        caption: from rows and frames to the caption, one sentence per line.
         draw: from frames and caption to the figure.
     """
 

@@ -64,8 +64,8 @@ def quantile_difference_interval(a: Any, b: Any, q: float, level: float = 0.95) 
         level: in (0, 1).
 
     Returns:
-        (low, high); an end is infinite if a sample is too small, or if it falls on trials without a score; (inf, inf)
-        if that holds for all bounds of `a` but not for `b`.
+        (low, high); an end is infinite if a sample is too small, or if it falls on trials without a score;
+        (inf, inf) if that holds for all bounds of `a` but not for `b`.
     """
     check_level(level)
     return bounds_of_quantile(a, q).plus(bounds_of_quantile(b, q).times(-1)).interval(level)

@@ -1,6 +1,6 @@
-"""The tables, one file each: the folder listing is the menu, in the order of `ORDER`, others after them.
+"""The tables: every file in a subfolder that defines TABLE, in the order of `ORDER`; others follow.
 
-A file of this folder that ends in a `TABLE` is a table of `study table`; nothing else needs to know of it.
+Such a file is available in `study table` and in the report without further registration.
 """
 
 import importlib
@@ -35,7 +35,7 @@ __all__ = [
 
 
 def tables() -> dict[str, TableKind]:
-    """The menu: tables by name."""
+    """All tables by name."""
     names = [module.name for module in pkgutil.walk_packages(__path__, f"{__name__}.")]
     modules = [importlib.import_module(name) for name in names]
     kinds = {module.TABLE.name: module.TABLE for module in modules if hasattr(module, "TABLE")}

@@ -1,4 +1,4 @@
-"""The layouts of a table: for a terminal, as plain text, Markdown, LaTeX and CSV. Every word of it is there before."""
+"""Layouts of tables: for a terminal, as plain text, Markdown, LaTeX and CSV."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -12,9 +12,9 @@ from rich.table import Table
 from analysis.tables.table import Block
 
 WORDS = ("method", "best setting", "search", "chosen setting", "trial")
-"""Columns that start at the left whatever is in them; see `is_words`."""
+"""Columns that are always left-aligned; see `is_words`."""
 LONG = ("best setting", "chosen setting")
-"""Columns that wrap in a terminal, with those of words in which a cell has more letters than WRAP."""
+"""Columns that wrap in a terminal, like text columns with a cell longer than WRAP."""
 WRAP = 30
 NUMBER = re.compile(r"^\[?[-+<>]?([\d.]|inf\b)")
 LATEX = {
@@ -25,7 +25,7 @@ LATEX = {
     "|": r"\textbar{}",
     "<": "$<$",
     ">": "$>$",
-    "[": "{[}",  # after the end of a line it would be that line's option
+    "[": "{[}",  # after \\\\ it would be read as an optional argument
     "]": "{]}",
     "\N{GREEK SMALL LETTER ALPHA}": r"$\alpha$",
     "β": r"$\beta$",
@@ -43,17 +43,17 @@ LATEX = {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     '"': "''",
-    "`": r"\textasciigrave{}",  # else the left one of quotation marks
+    "`": r"\textasciigrave{}",  # otherwise a left quotation mark
 }
 
 
 def is_words(column: str, cells: list[str]) -> bool:
-    """Whether a column starts at the left: named in WORDS, or without a single cell that begins like a number.
+    """Whether a column is left-aligned: in WORDS, or with text and no cell that starts like a number.
 
-    A column of nothing but dashes ends at the right, as the numbers would that are not there.
+    A column of dashes only is right-aligned, like the missing numbers.
     """
-    said = [cell for cell in cells if cell not in ("", "-")]
-    return column in WORDS or (bool(said) and not any(NUMBER.match(cell) for cell in said))
+    texts = [cell for cell in cells if cell not in ("", "-")]
+    return column in WORDS or (bool(texts) and not any(NUMBER.match(cell) for cell in texts))
 
 
 def terminal_table(blocks: Iterable[Block]) -> Group:
@@ -72,7 +72,7 @@ def terminal_table(blocks: Iterable[Block]) -> Group:
 
 
 def plain_table(blocks: Iterable[Block]) -> str:
-    """The same for a file or a pipe: plain text, never wrapped or cut to a width."""
+    """The blocks for a file or a pipe: plain text, never wrapped or truncated."""
     texts = []
     for title, cells in blocks:
         columns = []
@@ -90,7 +90,7 @@ def plain(blocks: Iterable[Block], caption: str) -> str:
 
 
 def markdown(blocks: Iterable[Block], caption: str) -> str:
-    """The tables and their caption as GitHub's Markdown."""
+    """The tables and their caption as GitHub-flavoured Markdown."""
     texts = []
     for title, cells in blocks:
         rule = [":--" if is_words(column, below) else "--:" for column, below in cells.items()]
@@ -103,12 +103,12 @@ def markdown(blocks: Iterable[Block], caption: str) -> str:
 
 
 def _markdown_cell(text: str) -> str:
-    """An underscore within a word is one in GitHub's Markdown as well."""
+    """Escape a cell; underscores within a word need no escape in GitHub-flavoured Markdown."""
     return re.sub(r"([\\|*`<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def latex(blocks: Iterable[Block], caption: str) -> str:
-    """The tables as LaTeX, one `table` each, in need of booktabs; the caption stands above each."""
+    """The tables as LaTeX, one `table` environment each (requires booktabs), with the caption above."""
     texts = ["% needs \\usepackage{booktabs}"]
     below = latex_text(" ".join(caption.splitlines()))
     for title, cells in blocks:
@@ -135,20 +135,20 @@ def latex(blocks: Iterable[Block], caption: str) -> str:
 
 
 def latex_text(text: str) -> str:
-    r"""The text with all that LaTeX reads otherwise escaped.
+    r"""The text with LaTeX special characters escaped.
 
     >>> print(latex_text("5 % of batch_norm, β=(0.5, 0.9) λ=10 & more"))
     5 \% of batch\_norm, $\beta$=(0.5, 0.9) $\lambda$=10 \& more
     """
     escaped = "".join(LATEX.get(letter, letter) for letter in text)
-    return escaped.replace("--", "-{}-")  # of an option, and no dash
+    return escaped.replace("--", "-{}-")  # keep -- of options, which LaTeX would turn into a dash
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """The frame itself at full precision, "" where there is no value."""
+    """The frame at full precision; "" for a missing value."""
     text: str = frame.to_csv(index=False, lineterminator="\n")
     return text
 
 
 LAYOUTS: dict[str, Callable[[Iterable[Block], str], str]] = {"plain": plain, "markdown": markdown, "latex": latex}
-"""From blocks and a caption to a text, by name; `csv` is of the frame."""
+"""Layouts by name: from blocks and a caption to text; `csv` takes the frame instead."""

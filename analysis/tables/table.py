@@ -1,4 +1,4 @@
-"""What a table of the study is: a frame computed from rows, and how a person reads it."""
+"""The definition of a table: a frame computed from rows, its text, and a caption."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ Block = tuple[str, dict[str, list[str]]]
 
 @dataclass(frozen=True, kw_only=True)
 class TableKind:
-    """A table by name. `words` decides every word that is printed; `analysis.tables.layouts` only lays them out.
+    """A table of the menu. `words` formats all cells as text; `analysis.tables.layouts` only arranges them.
 
     Attributes:
         name: on the command line.
         title: its heading in a report.
-        compute: from rows to a frame at full precision; raises NotEnough where there is nothing to show.
-        words: from that frame to what is printed, usually a block per dataset.
-        caption: what a reader must know, one sentence per line.
+        compute: from rows to a frame at full precision; raises NotEnough if there are not enough rows.
+        words: from that frame to blocks of text cells, usually one block per dataset.
+        caption: from rows and frame to the caption, one sentence per line.
     """
 
     name: str

@@ -93,7 +93,7 @@ def test_what_cannot_be_used_is_one_line_and_code_2(study, folder, arguments, sa
 
 def test_nothing_there_and_two_protocols(study, tmp_path, folder):
     answer = study("claims", "--results", tmp_path / "none")
-    assert answer.code == 2 and "nothing has been run there" in answer.err
+    assert answer.code == 2 and "no trials; run some" in answer.err
     from dataclasses import replace
 
     other = replace(CLASSIFIER, n_fake=100)

@@ -166,4 +166,4 @@ def test_two_protocols_need_one(study, results):
 
 def test_an_empty_folder_says_so(study, tmp_path):
     answer = study("table", "best", "--results", tmp_path / "none")
-    assert answer.code == 2 and "nothing has been run there" in answer.err
+    assert answer.code == 2 and "no trials; run some" in answer.err

@@ -1,4 +1,4 @@
-"""The paper's conclusion, which stands on other claims."""
+"""The paper's conclusion, which follows from other claims."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ GROUNDS = (C1, C5, C7, C10)
 
 
 def _grounds(data: ClaimData) -> list[Inequality]:
-    """The lines of all claims that it stands on."""
+    """The inequalities of all claims that it follows from."""
     return [
         replace(inequality, part=_part(claim, inequality.part))
         for claim in GROUNDS

@@ -1,4 +1,4 @@
-"""Claims about the score itself: what it agrees with, what it is of real images, and what changes it."""
+"""Claims about the metric: agreement of FID and KID, the baseline on real images, effect of the definition."""
 
 import itertools
 import math
@@ -15,19 +15,19 @@ from study.storage.baselines import read_baselines
 from study.storage.schema import FINISHED, score_label
 
 LEAST_CORRELATION = 0.99
-"""Spearman's correlation from which on two scores rank alike; the paper has 0.994 and 0.995."""
+"""Spearman's correlation above which two scores rank equally; the paper reports 0.994 and 0.995."""
 LEAST_TRIALS = 30
 PAPER = {"cifar10": (5.19, 10_000), "celeba-hq-128": (12.6, 3_000), "lsun-bedroom-128": (3.8, 10_000)}
-"""FID between the splits (section 2.5), and of how many images on either side (section 4)."""
+"""FID between the splits (section 2.5), and the number of images on each side (section 4)."""
 NEAR = 0.05
-"""How far a baseline may be from the paper's: the members of its random split are not known."""
+"""Relative tolerance of a baseline; the members of the paper's random split are not known."""
 MUCH = 0.1
-"""By how much definitions of FID may differ, as the paper says (section 4)."""
+"""Relative difference between definitions of FID, according to the paper (section 4)."""
 LEAST_PROTOCOLS = 3
 
 
 def _ranks(data: ClaimData) -> list[Inequality]:
-    """Both scores of the best checkpoint of every trial."""
+    """Both scores at the best checkpoint of every trial."""
     found = both_distances(data.trials, data.rows.checkpoints)
     return [_correlation(str(dataset), group) for dataset, group in found.groupby("dataset")]
 
@@ -50,7 +50,7 @@ def _correlation(dataset: str, found: pd.DataFrame) -> Inequality:
 
 
 def _baselines(data: ClaimData) -> list[Inequality]:
-    """Recorded distances between the splits, of datasets that the paper gives one of, under FID's weights."""
+    """Recorded distances between the splits, for datasets with a value in the paper, under the weights of FID."""
     folder = data.rows.folder
     images = set(zip(data.rows.trials["dataset"], data.rows.trials["dataset_sha256"], strict=True))
     inequalities = []
@@ -81,7 +81,7 @@ def _baseline(dataset: str, distance: float, paper: float, n: int, *, below: boo
 
 
 def _definitions(data: ClaimData) -> list[Inequality]:
-    """The same generators under several protocols of one extractor: of all pairs, that which differs most."""
+    """The same generators under several protocols of one extractor: the pair that differs most."""
     kept, trials = data.trials, data.rows.everything
     keys = ["trial_id", "dataset_sha256", "semantics"]
     trials = trials[(trials["status"] == FINISHED) & (trials["best_frechet_distance"] > 0)]
@@ -108,7 +108,7 @@ def _most(dataset: str, extractor: str, pairs: dict[str, Array], protocols: int)
         found = {name: QuantityEstimate(*quantile(values, 0.5, each)) for name, values in used.items()}
         most = max(found, key=lambda name: found[name].value)
         value, low, high = largest(list(found.values()))
-        few = protocols < LEAST_PROTOCOLS  # some can show that they differ, but not that no others do
+        few = protocols < LEAST_PROTOCOLS  # few protocols can support the claim but not reject it
         return Measurement(value, low, math.inf if few else high, words=f"protocols {most}")
 
     return Inequality(

@@ -19,11 +19,11 @@ from analysis.statistics.intervals import resolved_fraction
 MARGINAL = 0.1
 """A gain of less than a tenth is marginal; the paper gives no number."""
 LEAST_SETTINGS = 3
-"""With two seeds or more, for the noise between seeds to be known."""
+"""Minimum number of settings with several seeds, to estimate the noise between seeds."""
 
 
 def _losses(data: ClaimData) -> list[Inequality]:
-    """Of the boxes of Figure 2: SN gains under other losses, too, and LS with GP5 is the highest, so none of NS is."""
+    """For the boxes of Figure 2: SN gains under other losses too, and LS with GP5 is worst, so no box of NS is."""
     fraction, inequalities = data.rows.fraction, []
     places = {cell.across_losses for cell in data.of_loss()}
     cells = [cell for cell in data.of_loss(NS, LS, WGAN) if cell.across_losses in places]
@@ -38,7 +38,7 @@ def _losses(data: ClaimData) -> list[Inequality]:
 
 
 def _worst(cell: Cell, other: Cell, variant: str, fraction: float) -> Inequality:
-    """That LS with GP5 scores higher than a variant under some loss."""
+    """LS with GP5 scores higher than a variant under another loss."""
     own, name = (f"{loss_label(loss)} {label(box)}" for loss, box in ((LS, GP5), (other.cell_key.loss, variant)))
     terms = [Term(own, 1, cell.pools[GP5]), Term(name, -1, other.pools[variant])]
     part, cell_key = "LS with GP5 is worst", cell.across_losses
@@ -46,7 +46,7 @@ def _worst(cell: Cell, other: Cell, variant: str, fraction: float) -> Inequality
 
 
 def loss_label(loss: str) -> str:
-    """What the paper calls a loss.
+    """The paper's abbreviation of a loss.
 
     >>> loss_label("non_saturating"), loss_label("least_squares")
     ('NS', 'LS')
@@ -55,7 +55,7 @@ def loss_label(loss: str) -> str:
 
 
 def _architectures(data: ClaimData) -> list[Inequality]:
-    """Each gains from SN, and the gap between two under SN is below either gain.
+    """Each architecture gains from SN, and the gap between two with SN is below either gain.
 
     |s1 - s2| < min(w1 - s1, w2 - s2) is s1 < w2, s2 < w1, 2 s1 < s2 + w1 and 2 s2 < s1 + w2.
     """
@@ -96,7 +96,7 @@ def _combinations(data: ClaimData) -> list[Inequality]:
 
 
 def _marginal(cell: Cell, pair: str, singles: list[str], fraction: float) -> Inequality:
-    """That the pair is above 0.9 of the best single method: of the differences from each, the largest is above 0."""
+    """The pair is above 0.9 of the best single method: the largest difference from a single method is above 0."""
     scores = cell.pools[pair]
     budget = min(len(cell.pools[variant]) for variant in (pair, *singles))
 
@@ -131,7 +131,7 @@ def _marginal(cell: Cell, pair: str, singles: list[str], fraction: float) -> Ine
 
 
 def _hinge(data: ClaimData) -> list[Inequality]:
-    """Equivalence: m(hinge) within the factor exp(2 s) of m(NS), s being how far seeds of one setting are apart."""
+    """Equivalence: m(hinge) within the factor exp(2 s) of m(NS), where s is the spread of log scores over seeds."""
     fraction, inequalities = data.rows.fraction, []
     if not data.of_loss(HINGE):
         return []
@@ -141,7 +141,7 @@ def _hinge(data: ClaimData) -> list[Inequality]:
         if (other := others.get(cell.across_losses)) is None:
             continue
         for variant in (NONE, SN, GP):
-            seen = noise[(noise["place"] == cell.across_losses) & (noise["variant"] == variant)]["variance"]
+            seen = noise[(noise["cell_key"] == cell.across_losses) & (noise["variant"] == variant)]["variance"]
             if variant in cell.pools and variant in other.pools and len(seen) >= LEAST_SETTINGS:
                 factor = math.exp(2 * math.sqrt(seen.median()))
                 inequalities += _within(cell, other, variant, factor, fraction)
@@ -165,9 +165,10 @@ def _within(cell: Cell, other: Cell, variant: str, factor: float, fraction: floa
 
 
 def _seed_noise(trainings: pd.DataFrame) -> pd.DataFrame:
-    """Of each setting under NS or hinge with two seeds or more: its place, variant and variance of the log score.
+    """By setting under NS or hinge with two seeds or more: cell_key, variant and variance of the log score.
 
-    Each is over the median of its law for normal scores, so that their median is right for few seeds as well.
+    Variances are divided by the median of their distribution for normal scores, so that their median is unbiased for
+    few seeds.
     """
     rows = trainings[trainings["loss"].isin([NS, HINGE]) & (trainings["score"] > 0) & trainings["variant"].notna()]
     groups = rows.assign(log=np.log(rows["score"])).groupby([*SETTING, "training", "variant"], dropna=False)["log"]

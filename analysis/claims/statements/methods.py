@@ -18,7 +18,7 @@ TEST = (
 
 
 class Term(NamedTuple):
-    """A factor times the median of the best of a pool, and what it is called."""
+    """A factor times the median of the best scores of a pool, with its name."""
 
     name: str
     factor: float
@@ -28,12 +28,12 @@ class Term(NamedTuple):
 def weighted_inequality(
     cell_key: CellKey, terms: Sequence[Term], fraction: float, *, statistic: str, below: bool, part: str = ""
 ) -> Inequality:
-    """The line that a sum of terms is below 0, or above.
+    """The inequality that a sum of terms is below 0, or above.
 
     Args:
-        place, statistic, below, part: of the line.
+        cell_key, statistic, below, part: of the inequality.
         terms: the first is a, the others are b.
-        fraction: the share of the best that is wanted; the least larger one that all pools resolve is used.
+        fraction: the fraction of best scores; the smallest larger one that all pools resolve is used.
     """
     first, *others = terms
     budget = min(len(term.scores) for term in terms)
@@ -60,7 +60,7 @@ def weighted_inequality(
 
 
 def weighted_sum(terms: Sequence[Term], medians: Sequence[float], fraction: float, level: float) -> QuantityEstimate:
-    """Of the terms, with the interval of the quantiles at half the fraction, as `compare_scores`."""
+    """The sum of the terms, with the interval of the quantiles at fraction / 2, as `compare_scores`."""
     quantiles = [(term.factor, term.scores, fraction / 2) for term in terms]
     value = sum(
         term.factor * median if math.isfinite(median) else math.nan for term, median in zip(terms, medians, strict=True)
@@ -69,7 +69,7 @@ def weighted_sum(terms: Sequence[Term], medians: Sequence[float], fraction: floa
 
 
 def difference(cell: Cell, a: str, b: str, fraction: float, *, below: bool, part: str = "") -> list[Inequality]:
-    """That m(a) is below m(b), or above; no line where the cell lacks one of the methods."""
+    """The inequality m(a) < m(b) or m(a) > m(b); none if the cell does not have both methods."""
     if a not in cell.pools or b not in cell.pools:
         return []
     terms = [Term(label(a), 1, cell.pools[a]), Term(label(b), -1, cell.pools[b])]

@@ -1,4 +1,4 @@
-"""Claims about the same setting again: longer, on other networks, at what cost, and with another seed."""
+"""Claims about paired settings: training length, network variants, cost and seeds."""
 
 import itertools
 import json
@@ -16,17 +16,17 @@ from study.storage.schema import FINISHED
 
 CELL = list(CellKey._fields)
 TWICE = (1.5, 2.5)
-"""How many times as long the longer of two trials is; twice in the paper."""
+"""Range of the ratio of training lengths of a pair; 2 in the paper."""
 CODES = ("DEF", "RES", "OPT", "CIN_OPT", "SUM", "TAN", "EPS", "ALL")
-"""Of the ablation, all but CIN (appendix D; study/gan/architectures/resnet_cifar.py)."""
+"""Ablation codes except CIN (appendix D; study/gan/architectures/resnet_cifar.py)."""
 LITTLE = 0.1
-"""Variants that differ by less than a tenth matter little; the paper gives no number."""
+"""A relative difference below this matters little; the paper gives no number."""
 NOTHING = 1e-6
-"""Relative ranges below a millionth are rounding."""
+"""A relative range below this is rounding error."""
 
 
 def _longer(data: ClaimData) -> list[Inequality]:
-    """Pairs of one trial and the same but about twice as long, by their final scores."""
+    """Pairs of a trial and the same trial with about twice the length, by final scores."""
     rows = scored(data.trials[data.trials["variant"] == GP], FINAL).assign(
         ranked=lambda frame: frame["score"].fillna(math.inf)
     )
@@ -45,8 +45,8 @@ def _longer(data: ClaimData) -> list[Inequality]:
 def symmetric_change(before: Array, after: Array) -> Array:
     """(after - before) / (after + before), in [-1, 1], of scores that may be inf.
 
-    It is 1 where only `before` has a score, -1 where only `after`, 0 where neither has. It rises with the ratio of the
-    two, so that their medians go together.
+    It is 1 if only `before` has a score, -1 if only `after` has one, and 0 if neither has. It is monotonic in after /
+    before, so medians of both correspond.
 
     >>> symmetric_change(np.array([1.0, math.inf, 2.0]), np.array([3.0, 2.0, math.inf])).tolist()
     [0.5, -1.0, 1.0]
@@ -60,7 +60,7 @@ def symmetric_change(before: Array, after: Array) -> Array:
 
 
 def _relative(value: float) -> float:
-    """From a balance to the relative change; inf at 1."""
+    """The relative change of a symmetric change; inf at 1."""
     return 2 * value / (1 - value) if value < 1 else math.inf
 
 
@@ -87,7 +87,7 @@ def _change(cell_key: CellKey, before: Array, after: Array) -> Inequality:
 
 
 def _ablation(data: ClaimData) -> list[Inequality]:
-    """CIN against each other code, and each other code within a tenth of DEF; repeats of one setting over seeds."""
+    """CIN against each other code, and each other code within 10 % of DEF; repeats of one setting over seeds."""
     rows = data.trainings
     rows = rows[(rows["architecture"] == "resnet_cifar") & (rows["loss"] == NS) & (rows["normalizations"] == SN)]
     rows = rows[rows["penalty"].isna() & rows["constraint"].isna()]
@@ -114,7 +114,7 @@ def _ablation(data: ClaimData) -> list[Inequality]:
 
 
 def _code(options: str) -> str | None:
-    """The ablation code of a trial's options; None where there are others."""
+    """The ablation code of a trial's options; None if there are other options."""
     found = {"ablation": "DEF", **json.loads(options)}
     return str(found["ablation"]) if len(found) == 1 else None
 
@@ -145,7 +145,7 @@ def _repeats(
 
 
 def _cost(data: ClaimData) -> list[Inequality]:
-    """Seconds per D update of whole trainings, by what they ran on."""
+    """Seconds per D update of complete trainings, by machine."""
     rows = timed_trainings(data.trials)
     rows = rows[(rows["status"] == FINISHED) & rows["variant"].isin([SN, GP])]
     rows = rows[(rows["training_seconds"] > 0) & (rows["loss"] == NS)]
@@ -184,7 +184,7 @@ def _cheaper(cell_key: CellKey, a: Array, b: Array, on: str) -> Inequality:
 
 
 def _seeds(data: ClaimData) -> list[Inequality]:
-    """The relative range of a setting over its seeds; inf where some of them have no score, left out where none has."""
+    """The relative range of a setting over its seeds; inf if some seeds have no score, excluded if all have none."""
     rows = data.trainings
     groups = rows.groupby([*SETTING, "training"], dropna=False)["score"]
     found = groups.agg(["size", "count", "min", "median", "max"]).reset_index()

@@ -1,4 +1,4 @@
-"""Claims about how good one training or a few are: what a method costs to tune, and how it scatters."""
+"""Claims about single trainings or a few of them: tuning effort, spread and stability of a method."""
 
 import math
 
@@ -24,9 +24,9 @@ BUDGETS = range(1, 11)
 TARGETS = {"celeba-hq-128": 100.0}
 """FID of the paper's example (section 3.1); elsewhere the target is the pooled median of both methods."""
 TOLERANCE = 0.05
-"""Of a method that has solved stability fewer trainings than that fail; the paper gives no number."""
+"""A method has solved stability if fewer trainings than this share fail; the paper gives no number."""
 FAR = 2.0
-"""A score of more than twice the median of a method's best few per cent counts as failed."""
+"""A score above this multiple of the median of a method's best few per cent counts as failed."""
 LEAST_POOL = 12
 
 
@@ -40,7 +40,7 @@ def _spread(data: ClaimData) -> list[Inequality]:
 
 
 def _scatter(cell: Cell, fraction: float) -> Inequality:
-    """That the best of GP scatter more than the best of SN."""
+    """The best scores of GP vary more than the best of SN."""
     a, b = cell.pools[GP1], cell.pools[SN]
 
     def measure(level: float, least: float) -> Measurement | None:
@@ -66,7 +66,7 @@ def _scatter(cell: Cell, fraction: float) -> Inequality:
 
 
 def _budgets(data: ClaimData) -> list[Inequality]:
-    """One line and part per budget that both pools resolve; the smallest budget also where it is not."""
+    """One inequality and part per budget that both pools resolve, and always one for budget 1."""
     cells = [cell for cell in data.of_loss() if SN in cell.pools and GP1 in cell.pools]
     least = 1 - (1 - data.rows.level) / (len(BUDGETS) * max(len(cells), 1))
     inequalities = []
@@ -78,7 +78,7 @@ def _budgets(data: ClaimData) -> list[Inequality]:
 
 
 def quantile_of_best(k: int) -> float:
-    """The quantile of single trainings that is the median of the best of k.
+    """The quantile of single trainings that equals the median of the best of k.
 
     >>> round(quantile_of_best(1), 3), round(quantile_of_best(10), 3)
     (0.5, 0.067)
@@ -128,7 +128,7 @@ def _targets(data: ClaimData) -> list[Inequality]:
 
 
 def _target(cell: Cell, a: Array, b: Array, target: float) -> Inequality:
-    """That more trainings of SN than of GP score at or below the target."""
+    """A larger share of SN than of GP scores at or below the target."""
 
     def measure(level: float, least: float) -> Measurement | None:
         if not math.isfinite(target):
@@ -154,7 +154,7 @@ def _target(cell: Cell, a: Array, b: Array, target: float) -> Inequality:
 
 
 def trainings_needed(hit: float) -> str:
-    """How many trainings it takes for one to hit with a chance of one half.
+    """The number of trainings after which the probability of a hit is one half.
 
     >>> trainings_needed(0.5), trainings_needed(0.1), trainings_needed(0.0)
     ('1', '7', 'none suffice')
@@ -165,7 +165,7 @@ def trainings_needed(hit: float) -> str:
 
 
 def _stability(data: ClaimData) -> list[Inequality]:
-    """A line per method, in every cell."""
+    """One inequality per method and cell."""
     return [
         _unstable(cell, variant, scores, data.rows.fraction)
         for cell in data.cells
@@ -175,7 +175,7 @@ def _stability(data: ClaimData) -> list[Inequality]:
 
 
 def _unstable(cell: Cell, variant: str, scores: Array, fraction: float) -> Inequality:
-    """That more than the tolerance of a method's trainings have no score, or one far from its best."""
+    """More than TOLERANCE of a method's trainings have no score, or a score far from its best."""
     worst = FAR * expected_top_median(scores, fraction)
     failed = ~np.isfinite(scores) | (scores > worst)
 

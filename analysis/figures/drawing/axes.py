@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
-LABEL_LETTER = 0.065  # inches of a letter of an axis' label
+LABEL_LETTER = 0.065  # width of a letter of an axis label, in inches
 
 
 ROUND = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
-"""First digits of numbers about evenly apart on a logarithmic axis, from many to few."""
+"""Leading digits of ticks that are about evenly spaced on a logarithmic axis, from many to few."""
 
 
 def set_score_scale(ax: Axes, shown: "pd.Series[float]", most: int = 7) -> None:
-    """A logarithmic axis with at most so many plain numbers for these scores; linear where some are 0 or below."""
+    """Set a logarithmic y axis with at most `most` plain numbers; linear if a score is <= 0."""
     ax.yaxis.grid(visible=True, color="0.92", lw=0.5)
     ax.set_axisbelow(True)
     if shown.min() <= 0:
@@ -27,21 +27,21 @@ def set_score_scale(ax: Axes, shown: "pd.Series[float]", most: int = 7) -> None:
 
 
 class RoundNumbers(Locator):
-    """At most so many ticks on a logarithmic axis, at round numbers.
+    """At most `most` ticks on a logarithmic axis, at round numbers.
 
-    matplotlib's own, where one of its numbers at most is in sight, takes as many as it likes of any.
+    The locator of matplotlib returns an arbitrary number of ticks if at most one of its numbers is visible.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
 
     def __call__(self) -> list[float]:
-        """The ticks of what the axis shows."""
-        assert self.axis is not None  # which a locator has once it is set
+        """The ticks of the visible interval."""
+        assert self.axis is not None  # set by matplotlib
         return self.tick_values(*self.axis.get_view_interval())
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:
-        """The ticks from vmin to vmax, both above 0, of which either may be the larger.
+        """The ticks between vmin and vmax, both above 0, in any order.
 
         >>> [RoundNumbers(4).tick_values(*ends) for ends in ((22, 95), (0.04, 3), (29, 52))]
         [[30.0, 50.0, 70.0], [0.1, 0.3, 1.0, 3.0], [32.0, 40.0, 48.0]]
@@ -53,21 +53,21 @@ class RoundNumbers(Locator):
             ticks = [tick for tick in ticks if low <= tick <= high]
             if len(ticks) <= self._most:
                 break
-        if len(ticks) < (2 if high > 3 * low else 3):  # a short stretch is about linear
+        if len(ticks) < (2 if high > 3 * low else 3):  # a short interval is nearly linear
             evenly = MaxNLocator(self._most - 1).tick_values(low, high)
             ticks = [float(tick) for tick in evenly if low <= tick <= high]
         return ticks[:: max(1, math.ceil(len(ticks) / self._most))]
 
 
 def plain_numbers(axis: Axis, most: int) -> None:
-    """Let a logarithmic axis have at most so many ticks, at round numbers that are written out."""
+    """Set at most `most` ticks on a logarithmic axis, at round numbers without exponents."""
     axis.set_major_locator(RoundNumbers(most))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 
 
 def fitted(label: str, inches: float) -> str:
-    """The label of an axis on as many lines as it takes for none to be longer than so many inches.
+    """The label of an axis, wrapped so that no line is longer than `inches`.
 
     >>> fitted("FD (inception-v3-compat, bf16 features)", 1.5)
     'FD (inception-v3-compat,\\nbf16 features)'
@@ -76,7 +76,7 @@ def fitted(label: str, inches: float) -> str:
 
 
 def set_count_axis(ax: Axes, most: int) -> None:
-    """A logarithmic x axis for whole numbers from 1 to `most`, ticked 1, 2, 5, 10, ..., or 1, 10, 100, ... if many."""
+    """Set a logarithmic x axis for integers from 1 to `most`, with ticks 1, 2, 5, 10, ... or 1, 10, 100, ... if many."""
     ax.set_xscale("log")
     ax.set_xlim(0.9, 1.1 * most)
     counts = [digit * 10**power for power in range(len(str(most))) for digit in ((1, 2, 5) if most <= 500 else (1,))]
@@ -86,9 +86,9 @@ def set_count_axis(ax: Axes, most: int) -> None:
 
 
 def set_score_axis(ax: Axes, side: str, low: float, high: float, most: int = 4) -> None:
-    """The x or y axis (`side`) of small panels, from a little below the lowest score to a little above the highest.
+    """Set the x or y axis (`side`) of small panels, from slightly below the lowest to slightly above the highest score.
 
-    Logarithmic with at most so many plain numbers, where both are above 0.
+    Logarithmic with at most `most` plain numbers if both are above 0.
     """
     axis: Axis = ax.xaxis if side == "x" else ax.yaxis
     if not (np.isfinite(low) and np.isfinite(high)):

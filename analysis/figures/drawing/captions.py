@@ -1,4 +1,4 @@
-"""What a reader must know beside any figure or table: rule, pool, what did not finish, and the metric protocol."""
+"""Captions of figures and tables: selection rule, pool, unfinished trials, and the metric protocol."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,18 +22,18 @@ OUTCOMES_IN_WORDS = {
 
 
 def rule_and_pool(rows: Rows) -> str:
-    """Which score stands for a trial, and what counts as one."""
+    """The selection rule and the pool, as a sentence."""
     return f"Score: {rows.rule.words}; pool: {rows.pool.words}."
 
 
 def adaptive(rows: Rows) -> list[str]:
-    """A sentence, where some of the trials are there for the scores of others."""
+    """A sentence if some trials were selected by the scores of others; else none."""
     count = int(rows.adaptive.sum())
     return [f"{count} trials were chosen by the scores of others: adaptive, not exchangeable."] if count else []
 
 
 def dataset_sentences(trials: pd.DataFrame) -> list[str]:
-    """A sentence or two per dataset: trials by how they ended, score and protocol."""
+    """One or two sentences per dataset: outcomes of trials, score and protocol."""
     lines = []
     for dataset, rows in trials.groupby("dataset"):
         status = rows["status"]
@@ -50,23 +50,23 @@ def dataset_sentences(trials: pd.DataFrame) -> list[str]:
 
 
 def scoring_and_training(rows: pd.DataFrame) -> str:
-    """How the trials of one dataset were scored, and trained where no label says otherwise; ends a sentence."""
+    """The score, protocol and default training of the trials of one dataset; the end of a sentence."""
     row, (usual,) = rows.iloc[0], usual_training(rows).values()
     return f"{score_label(row)}, protocol {row['protocol_id']} ({describe_protocol(row)}){training_defaults(usual)}."
 
 
 def training_defaults(values: Mapping[str, Any]) -> str:
-    """What goes for the trials of a dataset whose labels say nothing else; "" where labels have nothing to say.
+    """The training of the trials of a dataset whose labels do not state another one; "" if training does not vary.
 
     >>> training_defaults({"discriminator_steps": 500}), training_defaults({})
     ('; discriminator steps 500 unless a label says otherwise', '')
     """
-    told = ", ".join(f"{in_words(column)} {value}" for column, value in values.items())
-    return f"; {told} unless a label says otherwise" if told else ""
+    parts = ", ".join(f"{in_words(column)} {value}" for column, value in values.items())
+    return f"; {parts} unless a label says otherwise" if parts else ""
 
 
 def common(rows: Rows, *first: str) -> str:
-    """The sentences `first`, which are the figure's own, and those that all figures of methods need; one per line."""
+    """The figure's own sentences `first`, followed by those that all figures of methods need; one per line."""
     known = abbreviations(rows.trials["method"].unique())
     lines = [
         *first,
@@ -79,7 +79,7 @@ def common(rows: Rows, *first: str) -> str:
 
 
 def top_caption(marked: pd.DataFrame) -> str:
-    """What a reader must know beside the figure or table of `marked`: rule, pool, protocol, and what did not finish.
+    """The caption of the figure or table of `marked`: rule, pool, protocol, and unfinished trials.
 
     One sentence per line.
     """
@@ -97,7 +97,7 @@ def top_caption(marked: pd.DataFrame) -> str:
 
 
 def round_caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
-    """What a reader must know beside the figure or tables of `trials` and `random`; one sentence per line."""
+    """The caption of the figure or tables of `trials` and `random`; one sentence per line."""
     lines = [
         "Best so far: over the trials of a search that have a row, in the order in which they were proposed; all "
         "trials of a round are proposed together.",
@@ -115,9 +115,9 @@ def round_caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
         )
     for dataset, rows in trials.groupby("dataset"):
         counts = rows["outcome"].value_counts()
-        told = [f"{counts[name]} {words}" for name, words in OUTCOMES_IN_WORDS.items() if name in counts]
+        parts = [f"{counts[name]} {words}" for name, words in OUTCOMES_IN_WORDS.items() if name in counts]
         lines.append(
-            f"{dataset}: {', '.join([f'{len(rows)} trials', *told])}; searches: {rows['search'].nunique()}; "
+            f"{dataset}: {', '.join([f'{len(rows)} trials', *parts])}; searches: {rows['search'].nunique()}; "
             f"{scoring_and_training(rows)}"
         )
     known = abbreviations(trials["method"].unique())

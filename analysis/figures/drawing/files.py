@@ -11,41 +11,41 @@ from study.core.errors import InputError
 from study.storage.files import replace
 
 PNG_LEVEL = 3
-"""Of 9: files a little larger than at the usual 6, in half the time."""
+"""Compression level: files are slightly larger than at the usual 6, in half the time."""
 
 
 TIMELESS: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-"""Formats, each with what matplotlib would write into it of the moment, left out."""
+"""Formats, with the metadata that removes timestamps."""
 
 
 FORMATS = tuple(f".{kind}" for kind in TIMELESS)
 
 
 def _leave_empty_labels(figure: Figure) -> None:
-    """Fix the place of labels without a text, for which all ticks would be measured twice as often."""
+    """Fix the position of empty labels; otherwise all ticks would be measured twice as often."""
     for axis in (axis for ax in figure.get_axes() for axis in (ax.xaxis, ax.yaxis)):
         if not axis.get_label_text():
             axis.set_label_coords(0, 0)
 
 
 def write(figure: Figure, file: IO[bytes], kind: str, **how: Any) -> None:
-    """Write the figure as `kind` (png, svg or pdf): the same figure is the same bytes, in any process, at any time.
+    """Write the figure as `kind` (png, svg or pdf); equal figures give equal bytes in any process.
 
     Args:
-        figure: is laid out anew, unless it has no layout engine.
-        file: to which it is written.
-        kind: of TIMELESS.
-        how: of `Figure.savefig`.
+        figure: its layout is computed again, unless it has no layout engine.
+        file: the file to write to.
+        kind: a key of TIMELESS.
+        how: arguments of `Figure.savefig`.
     """
     with mpl.rc_context({**PAGE, "svg.hashsalt": "figure"}):  # without a salt the ids in an SVG are random
         figure.savefig(file, format=kind, metadata=TIMELESS[kind], **how)
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write the figure under `path`, all of it or nothing, in the format of its suffix; makes the folder.
+    """Write the figure to `path` atomically, in the format of its suffix; creates the folder.
 
     Raises:
-        InputError: a suffix other than .png, .svg or .pdf, or a place that cannot be written to.
+        InputError: the suffix is not .png, .svg or .pdf, or the path is not writable.
     """
     check_format(path)
     kind = path.suffix[1:]
@@ -61,4 +61,4 @@ def save(figure: Figure, path: Path) -> Path:
 def check_format(path: Path) -> None:
     """Raise InputError unless the suffix of `path` is one of FORMATS."""
     if path.suffix not in FORMATS:
-        raise InputError(f"{path}: no figure has this suffix. Known: {', '.join(FORMATS)}.")
+        raise InputError(f"{path}: unknown figure format. Known suffixes: {', '.join(FORMATS)}.")

@@ -11,31 +11,31 @@ from analysis.figures.drawing.pages import CLOUD
 from analysis.figures.drawing.style import colour
 from analysis.statistics.intervals import Array
 
-TEXT_COLOUR = "0.15"  # of names: the lighter colours are hard to read as letters
+TEXT_COLOUR = "0.15"  # text colour; lighter colours are hard to read
 
 
 def joined_lines(x: Iterable[Any], y: Iterable[Any]) -> tuple[Array, Array]:
-    """Several lines as one, broken between them: drawn at once they cost what one costs."""
+    """Several lines joined into one with gaps (NaN), which is faster to draw."""
     broken = [np.concatenate([np.append(np.asarray(each, dtype=float), np.nan) for each in ends]) for ends in (x, y)]
     return broken[0], broken[1]
 
 
 def marks_above(ax: Axes, x: Any, mark: str, shade: str) -> None:
-    """Marks above the axis, for what has no place on it."""
+    """Draw marks above the axes, for points that are not on the scale."""
     if len(x):
         look: dict[str, Any] = {"ms": 2.2, "mew": 0.5 if mark == "x" else 0, "color": shade, "clip_on": False}
         ax.plot(x, [1.07] * len(x), mark, transform=ax.get_xaxis_transform(), rasterized=len(x) > CLOUD, **look)
 
 
 def forest_plot(ax: Axes, rows: pd.DataFrame, value: str, methods: list[str], filled: str | None = None) -> None:
-    """A line per method with a dot at `value` and a bar from `value`_low to `value`_high, clipped to the axis.
+    """A forest plot: per method a dot at `value` and a bar from `value`_low to `value`_high, clipped to the axis.
 
     Args:
-        ax: whose x axis has its limits.
-        rows: at most one per method: method (its label) and those columns; a value that is NaN is said to be unknown.
+        ax: with the limits of the x axis set.
+        rows: at most one per method, with method (its label) and these columns; NaN is shown as unknown.
         value: a column.
-        methods: their labels, from the top.
-        filled: a column that says whether a dot is filled; all are where None.
+        methods: labels, from the top.
+        filled: a boolean column, whether a dot is filled; None: all are filled.
     """
     left, right = ax.get_xlim()
     known = rows.set_index("method")
@@ -61,9 +61,9 @@ def forest_plot(ax: Axes, rows: pd.DataFrame, value: str, methods: list[str], fi
 
 
 def label_line_ends(ax: Axes, ends: pd.DataFrame, size: float = 6.5) -> None:
-    """Names to the right of the axes, each joined to the end of its line, moved apart where they would overlap.
+    """Names to the right of the axes, each joined to the end of its line, moved apart if they would overlap.
 
-    To be called when limits and the figure's size stand.
+    Call this after the limits and the size of the figure are final.
 
     Args:
         ends: method (its label), text, x, y: where each line ends, in data coordinates.
@@ -91,13 +91,13 @@ def label_line_ends(ax: Axes, ends: pd.DataFrame, size: float = 6.5) -> None:
                 "lw": 0.6,
                 "shrinkA": 1,
                 "shrinkB": 1,
-                "relpos": (0, 0.5),  # to the left of the name, however steep
+                "relpos": (0, 0.5),  # always to the left of the name
             },
         )
 
 
 def _apart(places: list[float], step: float) -> list[float]:
-    """Ascending places moved as little as it takes to be `step` apart: clusters stay centred where they were wanted."""
+    """Ascending positions, moved as little as possible to be `step` apart; clusters keep their centre."""
     clusters: list[tuple[float, int]] = []  # centre, size
     for place in places:
         clusters.append((place, 1))

@@ -1,4 +1,4 @@
-"""A stack of small panels for each method: what figures share that show more of a method than one line."""
+"""A column of small panels for each method, for figures with several quantities per method."""
 
 import math
 import textwrap
@@ -21,19 +21,19 @@ Pool = tuple[str, str]
 def method_columns(
     pools: Iterable[Pool], heights: tuple[float, ...], caption: str, pad: float = 4
 ) -> tuple[Figure, dict[Pool, list[Axes]]]:
-    """A captioned figure with a stack of panels for each method, four abreast at most; datasets start on new lines.
+    """A captioned figure with a column of panels for each method, at most four per row; datasets start on new rows.
 
     Args:
-        pools: each once or more often; methods come in the order of the paper's Figure 1.
-        heights: of the panels of a stack, in inches; their vertical axes are those of all methods of the dataset.
-        caption: under the figure.
+        pools: may repeat; methods are in the order of the paper's Figure 1.
+        heights: heights of the panels of a column, in inches; methods of a dataset share the vertical axes.
+        caption: below the figure.
         pad: points between a title and its panel.
     """
     pools = sorted(set(pools), key=lambda pool: (pool[0], paper_order(pool[1])))
     datasets = list(dict.fromkeys(dataset for dataset, _ in pools))
     of = {dataset: [pool for pool in pools if pool[0] == dataset] for dataset in datasets}
     most = max(map(len, of.values()))
-    columns = math.ceil(most / math.ceil(most / COLUMNS))  # no last line of one method where others have four
+    columns = math.ceil(most / math.ceil(most / COLUMNS))  # balanced rows
     lines = [group[at : at + columns] for group in of.values() for at in range(0, len(group), columns)]
     stack = len(heights)
     figure = captioned_figure(COLUMN if columns < 3 else PAPER, sum(heights) * len(lines) + 0.3, caption)
@@ -54,7 +54,7 @@ def method_columns(
 
 
 def short(label: str) -> str:
-    """A method's label where there is little room: only discriminator updates are called steps in this house.
+    """A short form of a method's label: steps are always discriminator updates in this project.
 
     >>> short("SN, resnet19, discriminator steps 200")
     'SN, resnet19, steps\\xa0200'
@@ -65,13 +65,13 @@ def short(label: str) -> str:
 def _prepare(
     mine: list[Axes], first: list[Axes], pool: Pool, leftmost: bool, lowest: bool, several: bool, pad: float
 ) -> None:
-    """Axes shared within a dataset; numbers at the left and at the foot only."""
+    """Share axes within a dataset; numbers only at the left and at the bottom."""
     for ax, other in zip(mine, first, strict=True):
         if ax is not other:
             ax.sharey(other)
             ax.sharex(other)
         ax.tick_params(labelleft=leftmost, labelbottom=lowest and ax is mine[-1])
-        ax.xaxis.set_visible(lowest and ax is mine[-1])  # it has neither ticks nor a grid to show, but costs as much
+        ax.xaxis.set_visible(lowest and ax is mine[-1])  # an invisible axis saves time
         ax.xaxis.set_major_locator(MaxNLocator(3, integer=True, steps=[1, 2, 5, 10]))
         ax.xaxis.set_major_formatter(
             FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")

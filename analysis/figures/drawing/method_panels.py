@@ -1,4 +1,4 @@
-"""Small multiples, a panel per method and a block per dataset, and names at the ends of lines. Nothing is computed."""
+"""Small multiples: a block per dataset with a panel per method."""
 
 import math
 import textwrap
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from analysis.figures.drawing.marks import TEXT_COLOUR
 from analysis.figures.drawing.pages import COLUMN, PAPER, captioned_figure
 
-COLUMNS = 3  # panels in a paper's column
+COLUMNS = 3  # panels in a column of a paper
 TITLE_LETTERS = 18
 LETTER, LINE = 0.055, 0.11  # inches
 
@@ -19,14 +19,13 @@ LETTER, LINE = 0.055, 0.11  # inches
 def dataset_parts(
     datasets: Iterable[str], inches: Iterable[float], caption: str, longest: int = 0
 ) -> tuple[Figure, list[tuple[str, SubFigure | Figure]]]:
-    """A captioned figure with a titled part per dataset: one as wide as a paper's column, or two abreast.
+    """A captioned figure with a titled part per dataset, in one column of a paper or in two.
 
     Args:
-        datasets: their names.
-        inches: the height of each one's part.
-        caption: under the figure.
-        longest: letters of the longest name on a line of its own beside the panels; what is more than usual widens
-            the figure.
+        datasets: names.
+        inches: the height of each part.
+        caption: below the figure.
+        longest: number of letters of the longest name to the right of the panels; long names widen the figure.
     """
     names, heights = list(datasets), list(inches)
     columns = min(2, len(names))
@@ -40,12 +39,12 @@ def dataset_parts(
 
 
 def rows_of(methods: int) -> int:
-    """Rows of panels that so many methods take."""
+    """Number of rows of panels for this number of methods."""
     return math.ceil(methods / COLUMNS)
 
 
 def panels_height(methods: Iterable[str], inches: float) -> float:
-    """Inches of the panels of these methods: `inches` a row, and more where names take several lines."""
+    """Height of the panels of these methods in inches: `inches` per row, and more if names have several lines."""
     names = list(methods)
     lines = max(wrapped(name, TITLE_LETTERS).count("\n") for name in names)
     return rows_of(len(names)) * (inches + LINE * lines)
@@ -58,16 +57,16 @@ def method_panels(
     notes: dict[str, str] | None = None,
     grid_x: bool = False,
 ) -> dict[str, Axes]:
-    """A panel per method under its name, with room for a strip of marks; tick labels at the outer edges only.
+    """A panel per method under its name, with room for marks above the axes; tick labels only at the outer edges.
 
-    Limits are each panel's own to set, before anything is drawn: axes that share or seek theirs cost seconds.
+    The limits of each panel must be set before drawing: sharing or autoscaling axes costs seconds.
 
     Args:
-        part: of a figure, all of it free unless `grid` is given.
-        methods: their labels.
-        grid: a subplot specification in the part, to be divided.
-        notes: by method, a line between its name and the panel.
-        grid_x: whether panels show a grid of their horizontal axes.
+        part: an empty part of a figure, unless `grid` is given.
+        methods: labels.
+        grid: a subplot specification in the part, which is divided.
+        notes: by method, a line between its name and its panel.
+        grid_x: whether panels have vertical grid lines.
     """
     lines, columns = rows_of(len(methods)), min(COLUMNS, len(methods))
     spec = part.add_gridspec(lines, columns) if grid is None else grid.subgridspec(lines, columns)
@@ -81,13 +80,13 @@ def method_panels(
             ax.text(0, 1.04, notes[method], transform=ax.transAxes, fontsize=6, color="0.35", va="bottom")
         lowest = at + columns >= len(methods)
         ax.tick_params(labelsize=6, labelleft=at % columns == 0, labelbottom=lowest)
-        ax.xaxis.set_visible(lowest or grid_x)  # without numbers and grid it shows nothing, but costs as much
+        ax.xaxis.set_visible(lowest or grid_x)  # an invisible axis saves time
         axes[method] = ax
     return axes
 
 
 def wrapped(label: str, letters: int) -> str:
-    """The label on lines of at most so many letters, parted at blanks and after plus signs.
+    """The label on lines of at most `letters` letters, split at blanks and after plus signs.
 
     >>> wrapped("WGAN+SN+GP 5", 9)
     'WGAN+SN+\\nGP 5'

@@ -1,4 +1,4 @@
-"""What all figures share: a page with its caption, logarithmic axes with plain numbers, and files."""
+"""Pages of figures: sizes, captions, and panels per dataset."""
 
 import textwrap
 from collections.abc import Iterable
@@ -14,34 +14,34 @@ from analysis.figures.drawing.files import _leave_empty_labels
 COLUMN, PAPER = 3.4, 6.9
 """Inches: a paper's column, and its page."""
 CLOUD = 2000
-"""Points in one panel from which on they are drawn as pixels, also in PDF and SVG."""
-CAPTION_LETTERS = 20  # at most on a line, per inch
+"""Panels with more points than this are rasterized, also in PDF and SVG."""
+CAPTION_LETTERS = 20  # maximum per inch of a line
 CAPTION_SIZE, CAPTION_LINE = 6.5, 0.115  # points; inches
-KEPT = "\N{NO-BREAK SPACE}%"  # a number and its sign stay on one line
+KEPT = "\N{NO-BREAK SPACE}%"  # no line break between a number and %
 
 
 class RoundedLayout(ConstrainedLayoutEngine):
-    """matplotlib's constrained layout with its places rounded: the last bits of its solver differ between processes."""
+    """Constrained layout with rounded positions, since the last bits of its solver differ between processes."""
 
     def execute(self, fig: Any) -> Any:
-        """Gives the axes and the parts of a figure their places."""
+        """Set the positions of the axes and subfigures."""
         grids = super().execute(fig)
         for part in fig.subfigs:
             part.bbox_relative.set(_rounded(part.bbox_relative))
         for ax in fig.get_axes():
             placed = ax.get_in_layout()
             ax.set_position(_rounded(ax.get_position(original=True)), which="original")
-            ax.set_in_layout(placed)  # which a place that is set takes away
+            ax.set_in_layout(placed)  # set_position removes the axes from the layout
         return grids
 
 
 def _rounded(place: Bbox) -> Bbox:
-    """A place in shares of a figure, to a billionth."""
+    """A position in figure fractions, rounded to 9 digits."""
     return Bbox.from_extents(*(round(end, 9) for end in place.extents))
 
 
 def captioned_figure(width: float, height: float, caption: str) -> Figure:
-    """An empty figure of so many inches, and below them the caption."""
+    """An empty figure of the given size in inches, plus the caption below it."""
     wrapped = textwrap.wrap(caption.replace(" %", KEPT), int(width * CAPTION_LETTERS))
     text = [line.replace(KEPT, " %") for line in wrapped]
     figure = Figure(figsize=(width, height + CAPTION_LINE * len(text) + 0.1), layout=RoundedLayout())
@@ -52,12 +52,13 @@ def captioned_figure(width: float, height: float, caption: str) -> Figure:
 def dataset_axes(
     datasets: Iterable[str], height: float, caption: str, width: float = COLUMN
 ) -> tuple[Figure, dict[str, Axes]]:
-    """A captioned figure with a panel per dataset, at most two abreast: one of `width`, two of the page's.
+    """A captioned figure with a panel per dataset, in at most two columns.
 
     Args:
-        datasets: their names; titles of the panels.
-        height: of a panel, in inches.
-        caption: under the figure.
+        datasets: names, the titles of the panels.
+        height: height of a panel, in inches.
+        caption: below the figure.
+        width: width of a single column, in inches; two columns have at least the width of a page.
     """
     names = list(dict.fromkeys(datasets))
     columns = min(2, len(names))
@@ -72,7 +73,7 @@ def dataset_axes(
 
 
 def lay_out(figure: Figure) -> None:
-    """Give everything in the figure its place, as saving it will, without the cost of drawing it."""
+    """Compute the layout of the figure, as saving it does, without the cost of drawing."""
     _leave_empty_labels(figure)
     engine = figure.get_layout_engine()
     if engine is not None:

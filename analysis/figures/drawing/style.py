@@ -1,4 +1,4 @@
-"""One label, one colour and one place in the order for each term, in every figure and table."""
+"""Colours of methods and matplotlib settings, the same in every figure."""
 
 import hashlib
 from typing import Any
@@ -21,7 +21,7 @@ OTHER_COLOURS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#DDCC77", "#CC6677
 """Tol's muted set, for methods that the paper's Figure 1 does not show."""
 
 N_DIS_COLOURS = {1: "#332288", 5: "#CC6677"}
-"""Of Tol's muted set, one dark and one light: they tell lines apart in print without colour as well."""
+"""From Tol's muted set, one dark and one light, so that lines differ in greyscale print as well."""
 
 
 PAGE: dict[Any, Any] = {
@@ -43,12 +43,12 @@ PAGE: dict[Any, Any] = {
 
 
 def colour(label: str) -> str:
-    """The method's colour, whatever else a figure shows."""
+    """The colour of the method, the same in every figure."""
     method = label.partition(CONTEXT)[0]
     digest = hashlib.sha256(method.encode()).digest()
     return COLOURS.get(method, OTHER_COLOURS[digest[0] % len(OTHER_COLOURS)])
 
 
 def n_dis_colour(n_dis: int) -> str:
-    """The colour of what was trained at this n_dis, where a figure tells lines apart by it."""
+    """The colour of an n_dis, in figures that distinguish lines by n_dis."""
     return N_DIS_COLOURS.get(n_dis, OTHER_COLOURS[n_dis % len(OTHER_COLOURS)])

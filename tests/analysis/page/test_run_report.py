@@ -132,7 +132,7 @@ def test_damaged_results_write_and_change_nothing(study):
 
 
 def test_output_that_cannot_be_written(small_study, tmp_path):
-    with pytest.raises(InputError, match=r"no figure has this suffix. Known: .png"):
+    with pytest.raises(InputError, match=r"unknown figure format. Known suffixes: .png"):
         report(small_study.folder, output=tmp_path / "figure.docx")
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="the figure cannot be written"):

@@ -68,7 +68,7 @@ def test_first_of_two_finished_outcomes_stays_with_its_checkpoints(study):
     study.add(score=[9.0])
     study.compact()
     study.add(score=[5.0, 4.0])
-    with pytest.warns(UserWarning, match=r"^1 trials stand twice, with different outcomes \(.*\); .* is kept\.$"):
+    with pytest.warns(UserWarning, match=r"^1 trials occur twice with different outcomes \(.*\); .* is kept\.$"):
         assert list(load(study.folder)["best_frechet_distance"]) == [9.0]
     assert list(load_checkpoints(study.folder)["frechet_distance"]) == [9.0]
 
@@ -81,7 +81,7 @@ def test_nothing_there_names_the_remedy(tmp_path, name):
 
 def test_empty_table_and_no_path_are_refused(tmp_path):
     pq.write_table(TRIALS.empty_table(), tmp_path / "trials.parquet")
-    with pytest.raises(InputError, match="nothing has been run there"):
+    with pytest.raises(InputError, match="no trials; run some"):
         load(tmp_path)
     with pytest.raises(InputError, match="no path"):
         load([])
@@ -304,9 +304,9 @@ def test_same_row_twice_is_no_contradiction(folder, tmp_path):
 def test_two_files_with_other_outcomes_of_a_trial_are_said(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     path = changed(copy, best_frechet_distance=1.0)
-    with pytest.warns(UserWarning, match="1 trials stand twice"):
+    with pytest.warns(UserWarning, match="1 trials occur twice"):
         assert sorted(load([folder, path])["best_frechet_distance"]) == [3.0, 4.0]
-    with pytest.warns(UserWarning, match="1 trials stand twice"):
+    with pytest.warns(UserWarning, match="1 trials occur twice"):
         assert 1.0 in set(load([path, folder])["best_frechet_distance"])
 
 

@@ -188,7 +188,7 @@ def test_captions_say_which_figures_how_certain_and_what_differs(on_celeba):
         "read off the plots."
     )
     assert second == (
-        "The paper's boxes of celeba-hq-128 are trained otherwise: discriminator steps 250 instead of 100,000, "
+        "The paper's boxes of celeba-hq-128 are trained differently: discriminator steps 250 instead of 100,000, "
         "width 16 instead of 64."
     )
 

@@ -79,7 +79,7 @@ def test_comparisons_are_those_of_compare_with_both_statistics(study, methods):
     cells = next(iter(tables()["comparisons"].words(frame)))[1]
     assert cells["verdict"] == ["a lower", "b lower", "b lower"]
     assert cells["n"] == ["60 : 60"] * 3
-    assert "hold together with 95 %" in printed("comparisons", rows)
+    assert "Simultaneous intervals for all pairs of a dataset at 95 %" in printed("comparisons", rows)
 
 
 def test_pairs_differ_in_one_thing():

@@ -201,5 +201,5 @@ def test_cifar_has_published_models_and_no_box(folder):
     add(folder, SN, TWINS, [27.0], steps=200_000, protocol=protocol, dataset="cifar10")
     (row,) = computed("published", folder).dropna(subset=["ours"]).to_dict("records")
     assert (row["fid"], row["status"], row["training"]) == (26.16, "compared", "")
-    with pytest.raises(NotEnough, match="these rows are of none of them"):
+    with pytest.raises(NotEnough, match="none of them is in these rows"):
         computed("paper", folder)

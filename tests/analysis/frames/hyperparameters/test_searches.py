@@ -248,7 +248,7 @@ def test_searches_of_any_outcome_are_drawn(study, rounds):
 
 def test_no_search_and_unknown_search_are_refused(study):
     study.add(score=1.0)
-    with pytest.raises(InputError, match="no search has a trial there yet; `study bo --results"):
+    with pytest.raises(InputError, match="no search has a trial; run one with `study bo --results"):
         search_report(study.folder)
     assert not (study.folder / "figures").exists()
     study.search([[1.0]])
