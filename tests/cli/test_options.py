@@ -5,7 +5,7 @@ from typing import Annotated
 
 import pytest
 import typer
-from analysis.scores import POOLS, RULES
+from analysis.rows.scores import POOLS, RULES
 from typer.testing import CliRunner
 
 from analysis.figures.drawing.files import FORMATS
