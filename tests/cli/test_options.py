@@ -5,10 +5,10 @@ from typing import Annotated
 
 import pytest
 import typer
-from analysis.rows.scores import POOLS, RULES
 from typer.testing import CliRunner
 
 from analysis.figures.drawing.files import FORMATS
+from analysis.rows.scores import POOLS, RULES
 from study.cli import main
 from study.cli.options import spread
 from study.cli.show import figures, view

@@ -61,7 +61,8 @@ class NetworkOptions:
     width: Annotated[
         int | None,
         typer.Option(
-            help="Base number of channels of the networks; 64 in the paper.  [default: from the dataset]", metavar="N"
+            help="Base number of channels of the networks; 64 in the paper.  [default: from the space or the dataset]",
+            metavar="N",
         ),
     ] = None
     batch_size: Annotated[
