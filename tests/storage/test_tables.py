@@ -232,7 +232,7 @@ def test_a_damaged_table_is_named_and_set_aside(tmp_path, name):
         (lambda: path.write_bytes(whole[: len(whole) // 2]), "not a readable parquet file"),
         (lambda: path.write_bytes(b""), "not a readable parquet file"),
         (lambda: spoiled_table(tmp_path, name, table.drop_columns(["trial_id"])), "has no column trial_id"),
-        (lambda: spoiled_table(tmp_path, name, words), "has columns of other types"),
+        (lambda: spoiled_table(tmp_path, name, words), "has columns of wrong types"),
     ):
         spoil()
         damaged = path.read_bytes()
