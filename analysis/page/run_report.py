@@ -19,7 +19,7 @@ from analysis.rows.scores import BEST, SelectionRule
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The marked rows (`top_fraction`), their summary (`top_table`), the caption of both, and the path of the figure."""
+    """The marked rows (`top_fraction`), their summary (`top_table`), their caption, and the path of the figure."""
 
     frame: pd.DataFrame
     table: pd.DataFrame

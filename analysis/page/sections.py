@@ -85,8 +85,10 @@ def _above(first: Sequence[str], at: int) -> int:
 def claims_section(rows: Rows) -> Section:
     """The verdicts of the paper's claims on these rows, and their tests."""
     verdict_rows = judge(rows)
-    verdicts = Table(title="The paper's claims on these data", cells=_columns(verdict_rows, VERDICTS),
-    caption=common(rows)) tests = Table(title="How each claim is tested", cells=_columns(verdict_rows, TESTS))
+    verdicts = Table(
+        title="The paper's claims on these data", cells=_columns(verdict_rows, VERDICTS), caption=common(rows)
+    )
+    tests = Table(title="How each claim is tested", cells=_columns(verdict_rows, TESTS))
     return Section(name="claims", title="Claims", items=[verdicts, tests])
 
 

@@ -104,10 +104,13 @@ def _against(row: "pd.Series[Any]", confidence: str) -> str:
     """A sentence about the methods that the leader is significantly better than, and the unresolved ones."""
     if not (row["better_than"] or row["not_resolved"]):
         return "There is only one method, so no comparison."
-    better = f"better than {_list_in_words(row['better_than'])}" if row["better_than"] else "better than no other
-    method" open_ = f". Not resolved: the comparisons with {_list_in_words(row['not_resolved'])}" if
-    row["not_resolved"] else "" return f"At equal numbers of trainings it is {better}, simultaneously for all pairs at
-    {confidence}{open_}."
+    better = (
+        f"better than {_list_in_words(row['better_than'])}" if row["better_than"] else "better than no other method"
+    )
+    unresolved = ""
+    if row["not_resolved"]:
+        unresolved = f". Not resolved: the comparisons with {_list_in_words(row['not_resolved'])}"
+    return f"At equal numbers of trainings it is {better}, simultaneously for all pairs at {confidence}{unresolved}."
 
 
 def _list_in_words(labels: Sequence[str]) -> str:

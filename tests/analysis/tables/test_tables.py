@@ -13,7 +13,7 @@ from analysis.rows.scores import SETTINGS
 from analysis.rows.view import NotEnough, open_rows
 from analysis.tables import LAYOUTS, ORDER, csv, latex, markdown, plain, search_words, tables, words
 from analysis.tables.layouts import is_words, latex_text
-from analysis.tables.methods.comparisons import MOST, compared
+from analysis.tables.methods.comparisons import MOST, compared_pairs
 from study.core.trial import Method
 from study.storage.memberships import add_memberships
 from study.storage.schema import DIVERGED
