@@ -1,4 +1,4 @@
-"""A page about a study: what it says is decided in `compose`, how it looks in `html` and `markdown`.
+"""The report on a study: `compose` decides its content, `html` and `markdown` its format.
 
 from analysis.page import compose, write_html
 
@@ -35,15 +35,14 @@ def compose(
     at_work: Sequence[str] = (),
     now: datetime | None = None,
 ) -> Document:
-    """All that a page about these rows says. Works on a study that is still running, and says so.
+    """The content of the report on these rows. Works on a running study, and states that it is running.
 
     Args:
         rows: of `open_rows`.
-        images: of `typical_trials` by trial id: the bytes of a PNG, or in words why there are none.
-        command: that makes the page again.
-        at_work: in words, who is running trials of the folder now.
-        now: when the page is made, UTC; the time at which the last trial ended where None, so that the same rows give
-            the same page.
+        images: of `typical_trials` by trial id: the bytes of a PNG, or the reason in words if there are no images.
+        command: the command that regenerates the report.
+        at_work: descriptions of processes that are running trials of the folder.
+        now: the time of the report, UTC; None: the end of the last trial, so that equal rows give an equal report.
     """
     datasets = ", ".join(sorted(rows.trials["dataset"].unique()))
     when = rows.trials["finished_at"].max() if now is None else now

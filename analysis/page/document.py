@@ -1,4 +1,4 @@
-"""What a page about a study is made of, whatever it is written as."""
+"""The elements of a report, independent of its format."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,18 +8,18 @@ from typing import ClassVar
 from matplotlib.figure import Figure
 
 MISSING = ("", "-", "nan")
-"""Cells that hold nothing; they sort last."""
+"""Empty cells; they sort last."""
 _NUMBER = re.compile(
     r"[\[<>]? ?(?P<sign>[-+\N{MINUS SIGN}]?)"
     r"(?P<size>\d+(,\d{3})*(\.\d+)?([eE][-+]?\d+)?|inf|∞)"
     r"(?=$|[\s%(\[\],])"
 )
-"""A cell's leading number, which may open an interval; not the start of a word or of an id."""
+"""The leading number of a cell, which may open an interval; not the start of a word or of an id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """Paragraphs; `note` is what a reader must not miss."""
+    """Paragraphs; `note` marks an important notice."""
 
     kind: ClassVar[str] = "text"
     paragraphs: Sequence[str]
@@ -44,9 +44,9 @@ class Code:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Cells as text, by column; captions are one sentence per line.
+    """Cells as text, by column; captions have one sentence per line.
 
-    Of a table in several blocks the first has the title, and each a heading.
+    If a table has several blocks, only the first has the title; each has a heading.
     """
 
     kind: ClassVar[str] = "table"
@@ -57,11 +57,11 @@ class Table:
 
     @property
     def numeric(self) -> dict[str, bool]:
-        """Whether each column holds numbers, which end at the right and sort by their size."""
+        """Whether each column has numbers, which are right-aligned and sorted by value."""
         return {column: _holds_numbers(texts) for column, texts in self.cells.items()}
 
     def lines(self) -> Iterator[list[tuple[str, str, bool]]]:
-        """The rows: of each cell its text, what it sorts by ("" for a missing one) and whether it is a number."""
+        """The rows: for each cell its text, its sort key ("" if empty) and whether it is a number."""
         numeric = self.numeric
         for row in zip(*self.cells.values(), strict=True):
             yield [
@@ -72,7 +72,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A figure of the menu, drawn without its caption, which stands below it."""
+    """A figure of the menu, drawn without its caption, which is placed below it."""
 
     kind: ClassVar[str] = "drawing"
     name: str
@@ -83,7 +83,7 @@ class Drawing:
 
 @dataclass(frozen=True, kw_only=True)
 class Absent:
-    """A figure or table that the rows do not allow, and what it would take."""
+    """A figure or table without enough rows, with the sentence that says what is needed."""
 
     kind: ClassVar[str] = "absent"
     title: str
@@ -92,7 +92,7 @@ class Absent:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleGrid:
-    """Images of one trial as the bytes of a PNG, or in words why there are none."""
+    """Generated images of one trial as the bytes of a PNG, or the reason in words if there are none."""
 
     title: str
     caption: str
@@ -102,7 +102,7 @@ class SampleGrid:
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """Sample grids, those of a method beside each other."""
+    """Sample grids; those of a method are side by side."""
 
     kind: ClassVar[str] = "gallery"
     title: str
@@ -114,7 +114,7 @@ Item = Text | KeyNumbers | Code | Table | Drawing | Absent | Gallery
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of the page; `name` is its anchor."""
+    """A section of the report; `name` is its anchor."""
 
     name: str
     title: str
@@ -123,7 +123,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A page."""
+    """A report."""
 
     title: str
     subtitle: str
@@ -136,7 +136,7 @@ def _holds_numbers(texts: Sequence[str]) -> bool:
 
 
 def sort_key(text: str, *, number: bool) -> str:
-    """What a cell sorts by: its leading number or the text itself; "" where it holds nothing.
+    """The sort key of a cell: its leading number or its text; "" if it is empty.
 
     >>> [sort_key(text, number=True) for text in ("1,200", "40.86 [40.74, 40.98]", "5 %", "-", "2e-4")]
     ['1200.0', '40.86', '5.0', '', '0.0002']

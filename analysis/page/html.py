@@ -1,4 +1,4 @@
-"""A page as one HTML file that needs nothing else: no network, no other file."""
+"""A report as one self-contained HTML file: no network access, no other files."""
 
 import base64
 import hashlib
@@ -12,15 +12,15 @@ from study.core.errors import InputError
 from study.storage.files import replace
 
 PIXELS, LEAST = 140, 88
-"""Of a figure's inch on the page, so that its 7-point letters are as large as captions; and on a narrow screen."""
+"""Pixels per inch of a figure, so that its 7-point text is as large as captions; and the minimum on narrow screens."""
 LONG, WIDE = 24, 9
-"""Rows of a table beyond which it scrolls within the page, but not in print; columns beyond which print is small."""
+"""Number of rows above which a table scrolls (not in print), and of columns above which it is printed smaller."""
 SHORT, PROSE = 18, 60
-"""Letters up to which a cell stays on one line, and from which on it is given room for sentences."""
+"""Number of letters up to which a cell is not wrapped, and above which it gets the width of prose."""
 
 
 def html(page: Document) -> str:
-    """The page. Whatever names it holds are shown as text, and no script runs but the page's own."""
+    """The report as HTML. All names are escaped, and only the report's own script can run."""
     here = Path(__file__).with_name("templates")
     environment = Environment(loader=FileSystemLoader(here), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     script = (here / "report.js").read_text(encoding="utf-8")
@@ -41,7 +41,7 @@ def html(page: Document) -> str:
 
 
 def _cell(text: str, number: bool) -> str:
-    """The class of a cell: how it may be broken."""
+    """The CSS class of a cell, which controls line breaks."""
     if number:
         return "number"
     if len(text) <= SHORT:
@@ -50,7 +50,7 @@ def _cell(text: str, number: bool) -> str:
 
 
 def write_html(page: Document, path: Path) -> Path:
-    """Write the page, all of it or nothing; makes the folder. Raises InputError where it cannot be written."""
+    """Write the report atomically; creates the folder. Raises InputError if it cannot be written."""
     text = html(page)
     try:
         replace(path, lambda file: file.write(text.encode()))

@@ -1,4 +1,4 @@
-"""A page as Markdown, with its figures and sample grids as files beside it."""
+"""A report as Markdown, with its figures and sample grids as files in the same folder."""
 
 import html
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from study.core.errors import InputError
 from study.storage.files import replace
 
 FIGURES, SAMPLES = "figures", "samples"
-"""Folders beside the page."""
+"""Subfolders for images."""
 
 
 def markdown(page: Document) -> tuple[str, dict[str, bytes]]:
-    """The text of the page, and the files that it shows by their paths beside it. Names are shown as they are."""
+    """The text of the report, and its image files by relative path. Names are escaped."""
     files: dict[str, bytes] = {}
     blocks = [f"# {plain(page.title)}", plain(page.subtitle)]
     for section in page.sections:
@@ -23,7 +23,7 @@ def markdown(page: Document) -> tuple[str, dict[str, bytes]]:
 
 
 def write_markdown(page: Document, path: Path) -> Path:
-    """Write the page after its files, each whole or not at all. Raises InputError where one cannot be written."""
+    """Write the images and then the report, each atomically. Raises InputError if a file cannot be written."""
     text, files = markdown(page)
     try:
         for name, content in {**files, path.name: text.encode()}.items():
@@ -34,12 +34,12 @@ def write_markdown(page: Document, path: Path) -> Path:
 
 
 def plain(text: str) -> str:
-    """Text of which Markdown makes neither HTML nor marks."""
+    """Text with all Markdown and HTML escaped."""
     return prose(text).replace("`", "\\`")
 
 
 def prose(text: str) -> str:
-    """A sentence, in which only backticks mark something: commands."""
+    """A sentence with Markdown escaped except backticks, which mark commands."""
     escaped = html.escape(" ".join(text.split()), quote=False)
     for mark in ("\\", "*", "|", "]("):
         escaped = escaped.replace(mark, f"\\{mark}" if len(mark) == 1 else "]\\(")
@@ -94,11 +94,11 @@ def _caption(caption: str) -> Iterator[str]:
 def _gallery(gallery: Gallery, files: dict[str, bytes]) -> Iterator[str]:
     yield f"### {plain(gallery.title)}"
     for sample in gallery.samples:
-        said = f"{plain(sample.title)}: {plain(sample.caption)}"
+        description = f"{plain(sample.title)}: {plain(sample.caption)}"
         if isinstance(sample.image, str):
-            yield f"{said}. {plain(sample.image)}"
+            yield f"{description}. {plain(sample.image)}"
             continue
         name = f"{SAMPLES}/{sample.trial_id}.png"
         files[name] = sample.image
         yield f"![{plain(sample.title)}]({name})"
-        yield f"{said}; trial {plain(sample.trial_id)}"
+        yield f"{description}; trial {plain(sample.trial_id)}"

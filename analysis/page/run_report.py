@@ -1,4 +1,4 @@
-"""What a study found, from its results folder: tables and a figure, as `study run`, `bo` and `report` show them."""
+"""Short reports on a results folder: tables and a figure, as `study run`, `bo` and `report` show them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from analysis.rows.scores import BEST, SelectionRule
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The marked rows (`top_fraction`), their summary (`top_table`), what both need said, and where the figure is."""
+    """The marked rows (`top_fraction`), their summary (`top_table`), their caption, and the path of the figure."""
 
     frame: pd.DataFrame
     table: pd.DataFrame
@@ -36,16 +36,16 @@ def report(
     rule: SelectionRule = BEST,
     output: Path | None = None,
 ) -> Report:
-    """The top `fraction` of each method in a results folder, and its figure. Works on a study that is still running.
+    """The top `fraction` of each method in a results folder, and its figure. Works on a running study.
 
     Args:
         results: a results folder or a parquet file.
         dataset, protocol: as `select`.
         fraction, rule: as `top_fraction`.
-        output: the figure; `figures/top-5-percent.png` (for 5 %) in the results folder unless told otherwise.
+        output: the figure; `figures/top-5-percent.png` (for 5 %) in the results folder by default.
 
     Raises:
-        InputError: no results, a mixture that `select` refuses, a fraction out of range, an unknown figure suffix.
+        InputError: no results, rows that `select` rejects, a fraction out of range, or an unknown figure suffix.
         DamagedFile: as `load`. Nothing is written in either case.
     """
     if output is None:
@@ -60,7 +60,7 @@ def report(
 
 @dataclass(frozen=True, kw_only=True)
 class SearchReport:
-    """What searches found: their trials, rounds and chosen settings, the yardstick, and what all of it needs said.
+    """The results of searches: trials, rounds, chosen settings, random search as the baseline, and the caption.
 
     `trials` are of `search_trials`, `rounds` of `round_table`, `chosen` of `chosen_settings`, `random` of
     `random_best`.
@@ -82,16 +82,16 @@ def search_report(
     searches: Iterable[str] | None = None,
     output: Path | None = None,
 ) -> SearchReport:
-    """What the searches of `study bo` in a results folder found. Works on a study that is still running.
+    """The results of the searches of `study bo` in a results folder. Works on a running study.
 
     Args:
         results: a results folder.
         dataset, protocol: as `select`.
-        searches: the names of those to show (contexts in memberships.parquet); all of them where None.
-        output: the figure; `figures/bo.png` in the results folder unless told otherwise.
+        searches: names of the searches to show (contexts in memberships.parquet); None: all.
+        output: the figure; `figures/bo.png` in the results folder by default.
 
     Raises:
-        InputError: no results or no search among them, a mixture that `select` refuses, an unknown figure suffix.
+        InputError: no results or no search in them, rows that `select` rejects, or an unknown figure suffix.
         DamagedFile: as `load`. Nothing is written in either case.
     """
     output = results / "figures" / "bo.png" if output is None else output

@@ -1,4 +1,4 @@
-"""The sections of the page about a study, after its summary."""
+"""The sections of the report after the summary."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,16 +21,16 @@ from study.storage.files import as_typed
 from study.storage.schema import DIVERGED, FAILED, FINISHED
 
 ELSEWHERE = ("bo", "searches", "claims")
-"""Figures and tables that have a section of their own: what `study bo` found, and the claims."""
+"""Figures and tables with separate sections: searches of `study bo`, and claims."""
 VERDICTS = ("id", "claim", "verdict", "numbers", "paper")
 TESTS = ("id", "test", "needs", "cells", "against", "left_out")
 """Columns of the two tables of claims."""
 ALWAYS = (FINISHED, DIVERGED, FAILED, MISSING)
-"""Columns that coverage shows even where they hold nothing but zeros."""
+"""Columns of coverage that are shown even if they are all zero."""
 
 
 def figures_section(rows: Rows) -> Section:
-    """Every figure of the menu but those of sections of their own, or what it would take."""
+    """All figures of the menu except those of separate sections; a sentence if there are not enough rows."""
     return Section(
         name="figures", title="Figures", items=[_drawing(rows, name) for name in figures() if name not in ELSEWHERE]
     )
@@ -40,14 +40,14 @@ def _drawing(rows: Rows, name: str) -> Item:
     kind = figures()[name]
     try:
         frames = kind.compute(rows)
-    except NotEnough as lacking:
-        return Absent(title=kind.title, sentence=str(lacking))
+    except NotEnough as error:
+        return Absent(title=kind.title, sentence=str(error))
     figure = kind.draw(frames, "")
     return Drawing(name=name, title=kind.title, caption=kind.caption(rows, frames), figure=figure)
 
 
 def tables_section(rows: Rows) -> Section:
-    """Every table of the menu but those of sections of their own, or what it would take."""
+    """All tables of the menu except those of separate sections; a sentence if there are not enough rows."""
     names = [name for name in tables() if name not in ELSEWHERE]
     return Section(name="tables", title="Tables", items=[item for name in names for item in _table(rows, name)])
 
@@ -56,8 +56,8 @@ def _table(rows: Rows, name: str) -> Iterator[Item]:
     kind = tables()[name]
     try:
         frame = kind.compute(rows)
-    except NotEnough as lacking:
-        yield Absent(title=kind.title, sentence=str(lacking))
+    except NotEnough as error:
+        yield Absent(title=kind.title, sentence=str(error))
         return
     caption = kind.caption(rows, frame)
     blocks = list(kind.words(frame))
@@ -68,7 +68,7 @@ def _table(rows: Rows, name: str) -> Iterator[Item]:
 
 
 def _filled(cells: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """The cells with what lines leave out that repeat the method above them: sorted, they stand elsewhere."""
+    """The cells with omitted repetitions filled in from the line above, since readers can sort the lines."""
     first = next(iter(cells.values()), [])
     blank = [at for at, text in enumerate(first) if not text]
     return {
@@ -78,15 +78,17 @@ def _filled(cells: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
 
 
 def _above(first: Sequence[str], at: int) -> int:
-    """The nearest line, upwards from this one, that names what it is of."""
+    """The nearest line, from this one upwards, with a nonempty first cell."""
     return next((line for line in range(at, -1, -1) if first[line]), at)
 
 
 def claims_section(rows: Rows) -> Section:
-    """The paper's claims on these rows: what is said of each, and how it was tested."""
-    judged = judge(rows)
-    verdicts = Table(title="The paper's claims on these data", cells=_columns(judged, VERDICTS), caption=common(rows))
-    tests = Table(title="How each claim is tested", cells=_columns(judged, TESTS))
+    """The verdicts of the paper's claims on these rows, and their tests."""
+    verdict_rows = judge(rows)
+    verdicts = Table(
+        title="The paper's claims on these data", cells=_columns(verdict_rows, VERDICTS), caption=common(rows)
+    )
+    tests = Table(title="How each claim is tested", cells=_columns(verdict_rows, TESTS))
     return Section(name="claims", title="Claims", items=[verdicts, tests])
 
 
@@ -95,11 +97,11 @@ def _columns(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def samples(rows: Rows, images: Mapping[str, bytes | str]) -> Section:
-    """What the best and the median trial of each method generate.
+    """Generated images of the best and the median trial of each method.
 
     Args:
         rows: the rows.
-        images: by trial id, the bytes of a PNG, or in words why there are none.
+        images: by trial id, the bytes of a PNG, or the reason in words if there are no images.
     """
     typical = typical_trials(rows.scored)
     items: list[Item] = [
@@ -128,14 +130,14 @@ def _sample(trial: Mapping[Any, Any], images: Mapping[str, bytes | str]) -> Samp
 
 
 def searches(rows: Rows) -> Section:
-    """What `study bo` found, as a figure and tables."""
+    """Results of `study bo`: a figure and tables."""
     items = [*(_drawing(rows, name) for name in ELSEWHERE if name in figures())]
     items += [item for name in ELSEWHERE if name in tables() for item in _table(rows, name)]
     return Section(name="searches", title="Searches", items=items)
 
 
 def coverage_section(rows: Rows) -> Section:
-    """What of the plan is there."""
+    """Planned and completed trials."""
     frame = coverage(rows)
     if frame.empty:
         sentence = "No plan was recorded with these rows, so missing trials cannot be counted."
@@ -159,7 +161,7 @@ def coverage_section(rows: Rows) -> Section:
 
 
 def failures_section(rows: Rows) -> Section:
-    """What diverged or failed, and why."""
+    """Divergences and failures by reason."""
     frame = failure_reasons(rows)
     name, title = "failures", "Divergences and failures"
     if frame.empty:
@@ -189,7 +191,7 @@ def _steps(first: float, last: float) -> str:
 
 
 def provenance_section(rows: Rows, command: Sequence[str]) -> Section:
-    """Protocols, versions, machines and images, and how the page is made again."""
+    """Protocols, versions, machines and images, and the command that regenerates the report."""
     by_what = provenance(rows)
     run = {
         "what": [field.replace("_", " ") for field in by_what["field"]],
@@ -217,7 +219,7 @@ def _protocols(rows: Rows) -> Table:
 
 
 def _to_run(rows: Rows) -> list[Item]:
-    """How the spaces are run: the options of a run are not recorded, its trials are."""
+    """The commands that run missing trials; the options of a run are not recorded."""
     spaces = [str(space) for space in rows.members["space"].unique() if space not in (BO, "train")]
     if not spaces or rows.folder is None:
         return []
@@ -225,10 +227,10 @@ def _to_run(rows: Rows) -> list[Item]:
         "To run the missing trials of a space (no trial is run twice), repeat the command that started it. The options "
         "of a run are not recorded; without further options the command is"
     )
-    told = rows.members[rows.members["space"].isin(spaces)].drop_duplicates(["space", "context"])
+    contexts = rows.members[rows.members["space"].isin(spaces)].drop_duplicates(["space", "context"])
     lines = [
         shlex.join(["study", "run", str(space), "--dataset", str(context), "--results", str(as_typed(rows.folder))])
-        for space, context in zip(told["space"], told["context"], strict=True)
+        for space, context in zip(contexts["space"], contexts["context"], strict=True)
     ]
     return [Text(paragraphs=[said]), Code(lines=lines)]
 
@@ -241,7 +243,7 @@ def _when(rows: Rows) -> str:
 
 
 def _text(value: object) -> str:
-    """A cell of any value; empty where there is none."""
+    """A cell with any value; empty for a missing one."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The summary of the page about a study: what was run, what leads, and what is not resolved."""
+"""The first section of the report: trials, leading methods, and unresolved comparisons."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,38 +18,38 @@ from analysis.statistics.formatting import interval, number
 from study.core.text import duration
 
 NAMED = 6
-"""Methods that a sentence names, at most."""
+"""Maximum number of methods that a sentence names."""
 
 
 def summary_section(rows: Rows, at_work: Sequence[str]) -> Section:
-    """What a reader takes away who reads no further.
+    """The summary section.
 
     Args:
         rows: the rows.
-        at_work: in words, who is running trials of the folder now.
+        at_work: descriptions of processes that are running trials of the folder.
     """
     found = dataset_overview(rows)
     items: list[Item] = [*_unfinished(rows, at_work), KeyNumbers(pairs=_facts(rows, found))]
     for _, row in found.iterrows():
         items.append(Text(paragraphs=[*_of_dataset(row, rows)]))
-    judged = " They are excluded from the comparison of methods." if rows.without_adaptive is not rows else ""
-    items.append(Text(paragraphs=[*(f"{said}{judged}" for said in adaptive(rows)), _of_claims(rows)]))
+    note = " They are excluded from the comparison of methods." if rows.without_adaptive is not rows else ""
+    items.append(Text(paragraphs=[*(f"{said}{note}" for said in adaptive(rows)), _of_claims(rows)]))
     return Section(name="summary", title="Summary", items=items)
 
 
 def _unfinished(rows: Rows, at_work: Sequence[str]) -> list[Item]:
-    """That the study goes on, where it does."""
+    """A notice if the study is not finished."""
     missing = count_without_row(rows)
     if not missing and not at_work:
         return []
-    told = []
+    sentences = []
     if missing:
         trials, has = ("trial", "has") if missing == 1 else ("trials", "have")
-        told.append(f"This study is not finished: {missing:,} planned {trials} {has} no row yet.")
+        sentences.append(f"This study is not finished: {missing:,} planned {trials} {has} no row yet.")
     if at_work:
-        told.append(f"It is running now ({'; '.join(at_work)}).")
-    told.append("The report covers the trials that have ended, and may change.")
-    return [Text(paragraphs=[" ".join(told)], note=True)]
+        sentences.append(f"It is running now ({'; '.join(at_work)}).")
+    sentences.append("The report covers the trials that have ended, and may change.")
+    return [Text(paragraphs=[" ".join(sentences)], note=True)]
 
 
 def _facts(rows: Rows, found: pd.DataFrame) -> list[tuple[str, str]]:
@@ -68,7 +68,7 @@ def _facts(rows: Rows, found: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _of_dataset(row: "pd.Series[Any]", rows: Rows) -> list[str]:
-    """A paragraph on what leads, and one on what that is worth."""
+    """One paragraph about the leading method, and one about its comparisons."""
     head = f"On {row['dataset']}, by {row['score_label']}:"
     if pd.isna(row.get("leader")):
         counts = f"{row['trials']:,} trials, {row['diverged']:,} diverged, {row['failed']:,} failed"
@@ -89,7 +89,7 @@ def _of_dataset(row: "pd.Series[Any]", rows: Rows) -> list[str]:
 
 
 def _wider(row: "pd.Series[Any]", rows: Rows, unit: str, confidence: str) -> str:
-    """The interval, where the pool is too small for one of the wanted share."""
+    """A sentence about the interval, which is for a larger fraction if the pool is too small."""
     if row["interval_fraction"] == rows.fraction:
         return f"In brackets: the interval at {confidence}, by order statistics."
     few = f"{row['n']:.0f} {unit} are too few for an interval of that median"
@@ -101,16 +101,20 @@ def _wider(row: "pd.Series[Any]", rows: Rows, unit: str, confidence: str) -> str
 
 
 def _against(row: "pd.Series[Any]", confidence: str) -> str:
-    """Over which methods the leader is better for certain, and over which not."""
+    """A sentence about the methods that the leader is significantly better than, and the unresolved ones."""
     if not (row["better_than"] or row["not_resolved"]):
         return "There is only one method, so no comparison."
-    better = f"better than {_listed(row['better_than'])}" if row["better_than"] else "better than no other method"
-    open_ = f". Not resolved: the comparisons with {_listed(row['not_resolved'])}" if row["not_resolved"] else ""
-    return f"At equal numbers of trainings it is {better}, simultaneously for all pairs at {confidence}{open_}."
+    better = (
+        f"better than {_list_in_words(row['better_than'])}" if row["better_than"] else "better than no other method"
+    )
+    unresolved = ""
+    if row["not_resolved"]:
+        unresolved = f". Not resolved: the comparisons with {_list_in_words(row['not_resolved'])}"
+    return f"At equal numbers of trainings it is {better}, simultaneously for all pairs at {confidence}{unresolved}."
 
 
-def _listed(labels: Sequence[str]) -> str:
-    """Names in a sentence, of many the first few; a label may have commas of its own."""
+def _list_in_words(labels: Sequence[str]) -> str:
+    """Names as a list in a sentence, shortened if long; labels may contain commas."""
     if len(labels) > NAMED + 1:
         return f"{'; '.join(labels[:NAMED])}; and {len(labels) - NAMED} more"
     *first, last = labels

@@ -76,7 +76,7 @@ def fitted(label: str, inches: float) -> str:
 
 
 def set_count_axis(ax: Axes, most: int) -> None:
-    """Set a logarithmic x axis for integers from 1 to `most`, with ticks 1, 2, 5, 10, ... (1, 10, 100, ... if many)."""
+    """Set a logarithmic x axis for integers from 1 to `most`, with ticks 1, 2, 5, 10, ... or 1, 10, 100, ...."""
     ax.set_xscale("log")
     ax.set_xlim(0.9, 1.1 * most)
     counts = [digit * 10**power for power in range(len(str(most))) for digit in ((1, 2, 5) if most <= 500 else (1,))]

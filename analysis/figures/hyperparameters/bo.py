@@ -1,4 +1,4 @@
-"""What searches found round by round: the best score so far against trials run."""
+"""Results of searches by round: the best score so far by number of trials."""
 
 import itertools
 import math
@@ -28,7 +28,7 @@ from study.storage.schema import DIVERGED, FAILED, STOPPED, score_label
 COLUMNS = 3
 PANEL = 2.0  # inches
 STRIP = {DIVERGED: "x", FAILED: "+", UNSCORED: "+", STOPPED: "v", "above": "^"}
-"""Marks of trials that have no place on the axis, in a strip above it."""
+"""Markers of trials without a position on the axis, in a strip above it."""
 LEGEND = (
     "Dots on lines: ends of rounds. Faint: all trials; above the axis: x diverged, + failed or unscored, "
     "▾ stopped early, ▴ score beyond the axis."
@@ -44,8 +44,8 @@ def round_figure(trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFram
     Args:
         trials: rows of `search_trials`.
         rounds: their `round_table`.
-        random: of `random_best`; drawn dotted, on a band, in the colour of its n_dis.
-        caption: printed under the figure.
+        random: of `random_best`; a dotted line with a band, in the colour of its n_dis.
+        caption: printed below the figure.
     """
     lines = _layout(trials)
     columns = max(len(labels) for _, labels in lines)
@@ -58,8 +58,8 @@ def round_figure(trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFram
             if column >= len(labels):
                 ax.set_axis_off()
                 continue
-            mine, theirs, alike = (frame[frame["dataset"] == dataset] for frame in (trials, rounds, random))
-            _panel(ax, labels[column], mine, theirs, alike, dashes)
+            mine, ends_of_rounds, baseline = (frame[frame["dataset"] == dataset] for frame in (trials, rounds, random))
+            _panel(ax, labels[column], mine, ends_of_rounds, baseline, dashes)
             below = lines[line + 1][1] if line + 1 < len(lines) else []
             ax.tick_params(labelleft=column == 0, labelbottom=column >= len(below))
             ax.set_xlim(0, trials["number"].max() * 1.02)
@@ -75,7 +75,7 @@ def round_figure(trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFram
 
 
 def _layout(trials: pd.DataFrame) -> list[tuple[str, list[str]]]:
-    """(dataset, labels of methods) by line of panels; a dataset starts on a line of its own."""
+    """(dataset, labels of methods) by row of panels; each dataset starts a new row."""
     lines = []
     for dataset, rows in trials.groupby("dataset"):
         labels = sorted(rows["label"].unique(), key=paper_order)
@@ -86,7 +86,7 @@ def _layout(trials: pd.DataFrame) -> list[tuple[str, list[str]]]:
 def _panel(
     ax: Axes, label: str, trials: pd.DataFrame, rounds: pd.DataFrame, random: pd.DataFrame, dashes: dict[str, Any]
 ) -> None:
-    """The searches of one method, on the axis of all methods of the dataset."""
+    """The searches of one method; all methods of a dataset have the same axis."""
     ax.set_title(label, loc="left", fontweight="bold", pad=9)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     _scale(ax, trials, random)
@@ -107,7 +107,7 @@ def _panel(
 
 
 def _strip(ax: Axes, rows: pd.DataFrame, shade: str) -> None:
-    """Marks of the trials that have no place on the axis."""
+    """Markers of the trials without a position on the axis."""
     kinds = rows["outcome"].where(~rows["above"], "above")
     for kind, mark in STRIP.items():
         x = rows["number"][kinds == kind]
@@ -122,7 +122,7 @@ def _strip(ax: Axes, rows: pd.DataFrame, shade: str) -> None:
 
 
 def _scale(ax: Axes, trials: pd.DataFrame, random: pd.DataFrame) -> None:
-    """The axis of a dataset: from the best to the worst score that is not beyond it, and a little more."""
+    """Set the axis of a dataset: from the best to the worst score on the scale, with a margin."""
     shown = pd.concat([trials["score"][~trials["above"]], random["low"].where(np.isfinite(random["low"]))]).dropna()
     if shown.empty:
         ax.set_yticks([])
@@ -135,12 +135,12 @@ def _scale(ax: Axes, trials: pd.DataFrame, random: pd.DataFrame) -> None:
 
 
 def _rest(line: str) -> str:
-    """What a search's line says beside its n_dis, which is its colour."""
+    """The properties of a search other than its n_dis, which determines the colour."""
     return line.partition(CONTEXT)[2]
 
 
 def _handles(trials: pd.DataFrame, random: pd.DataFrame, dashes: dict[str, Any]) -> list[Any]:
-    """The legend: a line per kind of search, and the yardstick where there is one."""
+    """The legend: a line per kind of search, and random search if available."""
     lines = trials.drop_duplicates("line").sort_values(["n_dis", "line"])
     handles: list[Any] = [
         Line2D([], [], color=n_dis_colour(row["n_dis"]), ls=dashes[_rest(row["line"])], lw=1.2, label=row["line"])
@@ -156,13 +156,13 @@ def compute(rows: Rows) -> Frames:
     """trials: of `search_trials`; rounds: their `round_table`; random: their `random_best`."""
     proposed = rows.members["trial_id"][rows.members["space"] == BO]
     if rows.folder is None or not rows.trials["trial_id"].isin(proposed).any():
-        raise NotEnough("No search has a trial here; `study bo` runs some.")
+        raise NotEnough("No search has a trial among these rows; run one with `study bo`.")
     trials = search_trials(rows.trials, rows.folder)
     return {"trials": trials, "rounds": round_table(trials), "random": random_best(trials, rows.trials, rows.folder)}
 
 
 def caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
-    """What the marks are, and the sentences of `round_caption`."""
+    """The caption: marks, and the sentences of `round_caption`."""
     return f"{LEGEND}\n{round_caption(trials, random)}"
 
 

@@ -1,4 +1,4 @@
-"""How much of the variation of each method's scores each hyperparameter explains."""
+"""The share of the variance of each method's scores that each hyperparameter explains."""
 
 import matplotlib as mpl
 import pandas as pd
@@ -16,18 +16,16 @@ from analysis.rows.view import NotEnough, Rows
 
 
 def compute(rows: Rows) -> Frames:
-    """shares: of `importance`, over settings, each by the median over its seeds, whatever the pool of the rows."""
+    """shares: of `importance`, over settings (median over seeds), for any pool of the rows."""
     settings = rows.scored if rows.pool == SETTINGS else scored(rows.trials, rows.rule, SETTINGS)
     shares = importance(settings, rows.rng(), rows.level)
     if shares["share"].isna().all():
-        raise NotEnough(
-            "No method has scores of two settings more than values of a hyperparameter, so that no importance is known."
-        )
+        raise NotEnough("No method has at least two more settings than values of a hyperparameter.")
     return {"shares": shares}
 
 
 def caption(rows: Rows, frames: Frames) -> str:
-    """What a share is, what was resampled, and what cannot be told apart."""
+    """The caption: shares, intervals, and hyperparameters that cannot be separated."""
     shares = frames["shares"]
     lines = []
     for dataset, mine in shares[shares["tied_to"] != ""].groupby("dataset", sort=False):

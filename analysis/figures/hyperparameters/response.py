@@ -1,4 +1,4 @@
-"""How the scores of each method answer to each hyperparameter."""
+"""The scores of each method by the value of each hyperparameter."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from analysis.rows.scores import HYPERPARAMETERS
 from analysis.rows.view import NotEnough, Rows
 
 FAR = 10
-"""The axis ends at this many times the dataset's lowest median of a group, where scores go beyond."""
+"""The axis ends at most at this multiple of the dataset's lowest median of a group."""
 LABEL_LETTERS = 10
 NAME: dict[str, Any] = {"fontsize": 6.5, "fontweight": "bold", "color": TEXT_COLOUR, "va": "center", "linespacing": 1.0}
 LOGARITHMIC = ("learning_rate", "penalty_weight")
@@ -43,7 +43,7 @@ def compute(rows: Rows) -> Frames:
 
 
 def caption(rows: Rows, frames: Frames) -> str:
-    """What the marks are, and what was left out of them."""
+    """The caption: points, lines and subsets."""
     points = frames["points"]
     some = int((points["drawn"] < points["pool"]).any())
     return common(
@@ -76,12 +76,12 @@ def draw(frames: Frames, caption: str) -> Figure:
 
 
 def _height(methods: int) -> float:
-    """Inches of a line of panels: less where there are many, so that a page holds them."""
+    """Height of a row of panels in inches; smaller for many methods, so that they fit on a page."""
     return max(0.42, min(0.58, 7 / methods))
 
 
 def _letters(methods: "pd.Series[str]") -> int:
-    """How many of a name stand on a line beside the panels: more where there are long names."""
+    """Number of letters per line of the names to the right of the panels; more for long names."""
     return LABEL_LETTERS if methods.str.len().max() <= 3 * LABEL_LETTERS else 2 * LABEL_LETTERS
 
 
@@ -98,7 +98,7 @@ def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame)
             ax = axes[line, column]
             set_score_axis(ax, "y", groups["best"].iloc[0], groups["far"].iloc[0], 3)
             _values_axis(ax, name, steps, *ends)
-            ax.xaxis.set_visible(line == len(methods) - 1)  # others have nothing to show, but would cost as much
+            ax.xaxis.set_visible(line == len(methods) - 1)  # an invisible axis saves time
             _panel(ax, here[here["method"] == method], cloud[cloud["method"] == method], steps, colour(method))
             ax.tick_params(labelsize=6, labelleft=column == 0, labelbottom=line == len(methods) - 1)
         axes[0, column].set_title(HYPERPARAMETER_LABELS[name], fontsize=7.5, pad=8)
@@ -108,7 +108,7 @@ def _block(part: SubFigure | Figure, groups: pd.DataFrame, points: pd.DataFrame)
 
 
 def _panel(ax: Axes, groups: pd.DataFrame, points: pd.DataFrame, steps: Any, shade: str) -> None:
-    """One method and hyperparameter. Where there are few values they stand evenly spaced."""
+    """One method and hyperparameter. Few values are evenly spaced."""
     if groups.empty:
         ax.text(0.5, 0.5, "\N{EN DASH}", transform=ax.transAxes, ha="center", va="center", fontsize=7, color="0.5")
         return
@@ -133,7 +133,7 @@ def _panel(ax: Axes, groups: pd.DataFrame, points: pd.DataFrame, steps: Any, sha
 
 
 def _values_axis(ax: Axes, name: str, steps: Any, low: float, high: float) -> None:
-    """The values, one by one where they are few, else a logarithmic or linear axis."""
+    """Ticks at the values if they are few, else a logarithmic or linear axis."""
     if steps is not None:
         ax.set_xlim(-0.5, len(steps) - 0.5)
         ax.set_xticks(range(len(steps)), [_short(value) for value in steps], rotation=90)

@@ -1,4 +1,4 @@
-"""What one change does to the score when nothing else differs (appendix D does it for nine variants of a network)."""
+"""Paired ablations: the change of the score when one factor changes (cf. appendix D)."""
 
 from collections.abc import Hashable
 from dataclasses import replace
@@ -22,12 +22,12 @@ from analysis.rows.labels import TERMS, in_words
 from analysis.rows.scores import TRAININGS
 from analysis.rows.view import NotEnough, Rows, computed_once
 
-INKS = {LOWER: "#0072B2", HIGHER: "#D55E00"}
-"""Of changes that are resolved."""
+VERDICT_COLOURS = {LOWER: "#0072B2", HIGHER: "#D55E00"}
+"""Colours of resolved changes."""
 TICKS = (0, -0.1, 0.1, -0.2, 0.2, -0.3, 0.3, -0.5, 0.5, 1, -0.8, 2, 4, -0.9, 9, 19, 49, 99)
-"""Changes that may be written at the axis, the first first: those within it that have room beside the others are."""
+"""Candidate tick positions by priority; those with enough distance from earlier ones are used."""
 ROOM = 0.16
-"""Of the axis, for one that is written."""
+"""Minimum distance of ticks, as a share of the axis."""
 
 
 @computed_once
@@ -40,7 +40,7 @@ def compute(rows: Rows) -> Frames:
 
 
 def caption(rows: Rows, frames: Frames) -> str:
-    """What a pair is, and what the interval rests on."""
+    """The caption: pairs and intervals."""
     table = frames["table"]
     levels = table.drop_duplicates("dataset")
     each = "; ".join(
@@ -57,7 +57,7 @@ def caption(rows: Rows, frames: Frames) -> str:
 
 
 def draw(frames: Frames, caption: str) -> Figure:
-    """A panel per dataset, a line per factor and what it changes to."""
+    """A panel per dataset, with one row per factor and value."""
     tables = dict(iter(frames["table"].groupby("dataset")))
     height = 0.7 + 0.14 * max(len(table) + table["factor"].nunique() for table in tables.values())
     with mpl.rc_context(PAGE):
@@ -95,7 +95,7 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _ticks(left: float, right: float) -> list[float]:
-    """Those of TICKS that are written at an axis from `left` to `right`.
+    """The TICKS that are used on an axis from `left` to `right`.
 
     >>> _ticks(-0.25, 0.3), _ticks(-0.38, 3.3)
     ([0, -0.1, 0.1, -0.2, 0.3], [0, -0.3, 0.5, 2])
@@ -109,8 +109,8 @@ def _ticks(left: float, right: float) -> list[float]:
 
 
 def _interval(ax: Axes, line: float, row: dict[Hashable, Any], left: float, right: float) -> None:
-    """The dot and its interval; what lies beyond the axis is at its edge."""
-    shade, known = INKS.get(row["verdict"], "0.45"), row["verdict"] != NO_INTERVAL
+    """The dot and its interval, clipped to the axis."""
+    shade, known = VERDICT_COLOURS.get(row["verdict"], "0.45"), row["verdict"] != NO_INTERVAL
     if known:
         ax.plot([max(row["low"], left), min(row["high"], right)], [line, line], color=shade, lw=1.2, zorder=2)
     beyond = "<" if row["median"] < left else ">" if row["median"] > right else "o"
@@ -127,7 +127,7 @@ def _interval(ax: Axes, line: float, row: dict[Hashable, Any], left: float, righ
 
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
-    """From the least to the largest finite end, but from -95 to 1900 % at most."""
+    """From the lowest to the highest finite end, within -95 to 1900 %."""
     ends = table[["median", "low", "high"]].to_numpy().ravel()
     ends = ends[np.isfinite(ends)]
     low, high = min(ends.min(initial=0), -0.1), max(ends.max(initial=0), 0.1)

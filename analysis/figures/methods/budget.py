@@ -1,4 +1,4 @@
-"""The best score that a budget of trainings finds, for each method (the lower rows of the paper's Figures 1 to 3)."""
+"""Expected best score by budget of trainings, for each method (the lower rows of the paper's Figures 1 to 3)."""
 
 from typing import Any
 
@@ -25,19 +25,19 @@ PAPER_LEGEND = (
     "not of a particular budget."
 )
 FAR = 10
-"""The axis ends at this many times the lowest score, or above the ends of all lines where that is higher."""
-LEAST_OVERVIEW = 2.2  # inches of the panel that has all methods
+"""The axis ends at this multiple of the lowest score, or above the ends of all lines if that is higher."""
+LEAST_OVERVIEW = 2.2  # height of the panel of all methods, in inches
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (4, 1, 1, 1)))
-"""Of methods that have the same colour."""
+"""Line styles of methods with the same colour."""
 
 
 def compute(rows: Rows) -> Frames:
-    """curve: of `budget_curve`, with score_label and far (the end of the dataset's axis); without: of methods that have
-    no score, and so no line: dataset, method, n; beside: of `paired_boxes`; paper: what is shown of them."""
+    """curve: of `budget_curve`, with score_label and far (the end of the dataset's axis); without: methods without
+    any score (dataset, method, n); beside: of `paired_boxes`; paper: the ones shown."""
     needed = rows.scored[["dataset", "method_label", "score"]]
     curve = budget_curve(needed)
     if curve.empty:
-        raise NotEnough("No trial has a score, so there is no best of a budget to show.")
+        raise NotEnough("No trial has a score.")
     means = curve.groupby("dataset")["mean"]
     ends = curve.groupby(["dataset", "method"])["mean"].last().groupby("dataset").max()
     far = pd.Series(np.minimum(means.max(), np.maximum(ends, FAR * means.min())))
@@ -53,7 +53,7 @@ def compute(rows: Rows) -> Frames:
 
 
 def caption(rows: Rows, frames: Frames) -> str:
-    """What the lines are."""
+    """The caption: lines, bands and the paper's medians."""
     return common(
         rows,
         "Line: mean lowest score of k trainings, over all random orders of a method's pool, whose size follows the "
@@ -71,7 +71,7 @@ def caption(rows: Rows, frames: Frames) -> str:
 
 
 def draw(frames: Frames, caption: str) -> Figure:
-    """A block per dataset: all methods in one panel, and below it a small one for the band of each."""
+    """A block per dataset: a panel of all methods, and below it a small panel with a band for each method."""
     curve = frames["curve"]
     methods = {str(name): here["method"].unique() for name, here in curve.groupby("dataset", sort=False)}
     large = {dataset: max(LEAST_OVERVIEW, 0.9 + LINE * len(names)) for dataset, names in methods.items()}
@@ -88,7 +88,7 @@ def draw(frames: Frames, caption: str) -> Figure:
             axes = method_panels(part, list(methods[dataset]), grid[1])
             for method, ax in axes.items():
                 _panel(ax, method, here)
-        lay_out(figure)  # where the names go depends on where the panels are
+        lay_out(figure)  # positions of names depend on the layout
         for ax, here in overviews:
             ends = here.groupby("method", sort=False).last().reset_index()
             texts = ends["method"] + " (" + ends["n"].astype(str) + ")"
@@ -99,7 +99,7 @@ def draw(frames: Frames, caption: str) -> Figure:
 
 
 def _overview(ax: Axes, curve: pd.DataFrame) -> Axes:
-    """The lines of all methods; those of one colour differ in their dashes."""
+    """The lines of all methods; lines with the same colour differ in style."""
     seen: dict[str, int] = {}
     for method, line in curve.groupby("method", sort=False):
         shade = colour(str(method))
@@ -114,7 +114,7 @@ def _overview(ax: Axes, curve: pd.DataFrame) -> Axes:
 
 
 def _panel(ax: Axes, method: str, curve: pd.DataFrame) -> None:
-    """One method's line with its band, before all the others."""
+    """The line and band of one method, in front of all others."""
     _scale(ax, curve)
     lines = [(line["k"], line["mean"]) for _, line in curve.groupby("method", sort=False)]
     ax.plot(*joined_lines(*zip(*lines, strict=True)), color="0.8", lw=0.5, zorder=1)
@@ -126,13 +126,13 @@ def _panel(ax: Axes, method: str, curve: pd.DataFrame) -> None:
 
 
 def _scale(ax: Axes, curve: pd.DataFrame) -> None:
-    """The axes that all panels of a dataset have."""
+    """Set the axes of a panel, the same for all panels of a dataset."""
     set_count_axis(ax, curve["k"].max())
     set_score_axis(ax, "y", curve["mean"].min(), curve["far"].iloc[0])
 
 
 def _paper_medians(ax: Axes, boxes: pd.DataFrame) -> None:
-    """Hollow diamonds beside the axis, in the colours of the methods; those beyond the axis are left out."""
+    """Hollow diamonds on the y axis, in the colours of the methods; medians outside the axis are not drawn."""
     low, high = ax.get_ylim()
     for _, row in boxes[boxes["median"].between(low, high)].iterrows():
         look: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""How the scores of each method's trainings are distributed: an ECDF per method, with a band, before all the others."""
+"""Distribution of the scores of each method: the ECDF with a band, in front of those of the other methods."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ from analysis.frames.methods.distribution import distribution_table, ecdf
 from analysis.rows.view import NotEnough, Rows
 
 FAR = 10
-"""The axis ends at this many times the lowest median, where scores go beyond."""
+"""The axis ends at most at this multiple of the lowest median."""
 
 
 def compute(rows: Rows) -> Frames:
     """curves: of `ecdf`; table: of `distribution_table`, with far (the end of the dataset's axis)."""
     curves, table = ecdf(rows.scored, rows.level), distribution_table(rows.scored, rows.level)
     if curves.empty:
-        raise NotEnough("No trial has a score, so there is no distribution of scores to show.")
+        raise NotEnough("No trial has a score.")
     highest = curves.groupby("dataset")["score"].max()
     lowest = table.groupby("dataset")["median"].min()
     far = pd.concat([highest, FAR * lowest], axis=1).min(axis=1)
@@ -32,7 +32,7 @@ def compute(rows: Rows) -> Frames:
 
 
 def caption(rows: Rows, frames: Frames) -> str:
-    """What the curves are."""
+    """The caption: curves, bands and medians."""
     level = f"{100 * rows.level:g} %"
     ends = frames["table"].groupby("dataset")["far"].first()
     beyond = frames["curves"]["score"] > frames["curves"]["dataset"].map(ends)
@@ -70,7 +70,7 @@ def draw(frames: Frames, caption: str) -> Figure:
 
 
 def _panel(ax: Axes, row: "pd.Series[Any]", curves: pd.DataFrame) -> None:
-    """One method before all the others."""
+    """One method in front of all others."""
     shade, far = colour(row["method"]), row["far"]
     set_score_axis(ax, "x", curves["score"].min(), far)
     ax.set_ylim(0, 1.02)
@@ -88,14 +88,14 @@ def _panel(ax: Axes, row: "pd.Series[Any]", curves: pd.DataFrame) -> None:
 
 
 def _steps(curve: pd.DataFrame, right: float) -> tuple[list[float], ...]:
-    """(scores, shares, low, high) of a curve that rises from 0 and goes on to beyond the right end of the axis."""
+    """(scores, shares, low, high) of a curve, extended from 0 to beyond the right end of the axis."""
     x = [curve["score"].iloc[0], *curve["score"], max(2 * right, curve["score"].iloc[-1])]
     low, high = ([curve[end].iloc[0], *curve[end], curve[end].iloc[-1]] for end in ("low", "high"))
     return x, [0.0, *curve["share"], curve["share"].iloc[-1]], low, high
 
 
 def _counts(row: "pd.Series[Any]") -> str:
-    """How many trainings a method has, and how many of them no score."""
+    """The number of trainings of a method, and how many have no score."""
     without = row["diverged"] + row["failed"] + row["unscored"]
     return f"n={row['n']}" + (f", {without} unscored" if without else "")
 

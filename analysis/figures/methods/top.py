@@ -1,4 +1,4 @@
-"""The study's first figure: the best trials of each method as box plots, over all of them."""
+"""Box plots of the best trials of each method, over points of all trials (the paper's Figure 1)."""
 
 import math
 import textwrap
@@ -21,31 +21,31 @@ from analysis.rows.labels import CONTEXT
 from analysis.rows.view import Rows
 
 FEW = 5
-"""A box of fewer trials than this is dashed and hollow, since it is no distribution."""
+"""A box of fewer trials than this is dashed and hollow."""
 LEGEND = (
     f"Points: all trials; the top k are marked. Whiskers: 1.5 interquartile ranges; dashed: fewer than {FEW} trials. "
     "\N{UPWARDS ARROW}: number of trials above the axis."
 )
 PAPER_LEGEND = "Narrow, hollow boxes to the right of ours: the paper's, one for each of its figures, in order."
 PAPER_AT, PAPER_STEP = 0.39, 0.095
-"""Where the paper's boxes of a method stand on its right: the first, and the next, in places of methods."""
+"""Offset of the first of the paper's boxes to the right of a method, and of each next one, in x units."""
 FACET_COLUMNS = 2
 FACET = 2.6  # inches
-LABEL_LETTERS = 13  # at most on a line of a label
+LABEL_LETTERS = 13  # maximum per line of a label
 LABELS, LEAST_LABELS = 12, 6
-"""Boxes abreast: a dataset with more than the first takes several lines, each of as many as fit a page."""
+"""Maximum number of boxes in a row without wrapping, and the minimum per row after wrapping to the page width."""
 
 
 def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str, paper: pd.DataFrame | None = None) -> Figure:
     """Box plots of the top trials of each method, one facet per dataset, in the style of the paper's Figure 1.
 
-    Behind each box stand all of the method's trials, faint; the top k are marked, and n and k stand under the label.
+    All trials of a method are drawn as faint points behind its box; the top k are marked; n and k are below the label.
 
     Args:
         marked: rows of `top_fraction`.
         table: its `top_table`; boxes come in its order.
-        caption: printed under the figure.
-        paper: boxes of the paper's (`comparable`), drawn narrow and hollow on the right of ours.
+        caption: printed below the figure.
+        paper: boxes of the paper's (`comparable`), drawn narrow and hollow to the right of ours.
     """
     broken = {str(dataset): _lines(rows) for dataset, rows in table.groupby("dataset", sort=False)}
     facets = [(dataset, rows) for dataset, parts in broken.items() for rows in parts]
@@ -63,14 +63,14 @@ def top_figure(marked: pd.DataFrame, table: pd.DataFrame, caption: str, paper: p
                 _paper_boxes(ax, paper[mine], list(rows["method"]))
             ax.set_title(dataset if first else f"{dataset}, continued", loc="left", fontweight="bold", pad=11)
         for dataset in broken:
-            _alike([ax for ax, facet in zip(axes, facets, strict=False) if facet[0] == dataset])
+            _share_limits([ax for ax, facet in zip(axes, facets, strict=False) if facet[0] == dataset])
         for ax in axes[len(facets) :]:
             ax.set_axis_off()
     return figure
 
 
 def _lines(table: pd.DataFrame) -> list[pd.DataFrame]:
-    """The rows of one dataset, on lines of about equally many where they are too many for one."""
+    """The rows of one dataset, split into lines of about equal size if there are too many for one."""
     if len(table) <= LABELS:
         return [table]
     fit = next((n for n in range(LABELS, LEAST_LABELS, -1) if _width_of(table, n) <= PAPER), LEAST_LABELS)
@@ -78,8 +78,8 @@ def _lines(table: pd.DataFrame) -> list[pd.DataFrame]:
     return [table.iloc[len(table) * at // count : len(table) * (at + 1) // count] for at in range(count)]
 
 
-def _alike(axes: list[Axes]) -> None:
-    """The lines of one dataset have one scale, and places of one width."""
+def _share_limits(axes: list[Axes]) -> None:
+    """Give the lines of one dataset the same limits."""
     if len(axes) > 1:
         lows, highs = zip(*(ax.get_ylim() for ax in axes), strict=True)
         right = max(ax.get_xlim()[1] for ax in axes)
@@ -88,7 +88,7 @@ def _alike(axes: list[Axes]) -> None:
 
 
 def _top_facet(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame, whole: pd.DataFrame) -> None:
-    """Boxes of the top k over all points, a column per row of `table`; `whole` is that of the dataset."""
+    """Boxes of the top k over all points, one per row of `table`; `whole`: the table of the whole dataset."""
     order = list(table["method"])
     for place, (_, row) in enumerate(table.iterrows()):
         shade = colour(row["method"])
@@ -113,7 +113,7 @@ def _top_facet(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame, whole: pd.Da
 
 
 def _boxes(ax: Axes, top: pd.DataFrame, order: list[str], few: bool) -> None:
-    """seaborn's boxes with the standard whiskers (1.5 interquartile ranges), hollow and dashed where `few`."""
+    """Box plots with standard whiskers (1.5 interquartile ranges), hollow and dashed if `few`."""
     dashed = {"linestyle": (0, (2, 1.5)), "linewidth": 0.8}
     sns.boxplot(
         top,
@@ -135,7 +135,7 @@ def _boxes(ax: Axes, top: pd.DataFrame, order: list[str], few: bool) -> None:
 
 
 def _paper_boxes(ax: Axes, boxes: pd.DataFrame, order: list[str]) -> None:
-    """A narrow box for each of the paper's figures that has the method, side by side; open where the plot ended."""
+    """A narrow box for each figure of the paper with the method, side by side; open if it leaves the plot."""
     for label, rows in boxes.groupby("method_label"):
         for number, (_, row) in enumerate(rows.iterrows()):
             x, half = order.index(str(label)) + PAPER_AT + PAPER_STEP * number, PAPER_STEP * 0.36
@@ -152,32 +152,32 @@ def _paper_boxes(ax: Axes, boxes: pd.DataFrame, order: list[str]) -> None:
 
 
 def _spread(place: int, points: pd.DataFrame) -> "pd.Series[float]":
-    """Horizontal positions about `place`, the same every time: steps of the golden ratio keep neighbours apart."""
+    """Deterministic horizontal positions around `place`; steps of the golden ratio separate neighbours."""
     if len(points) == 1:
         return points["rank"] * 0.0 + place
     return place + ((points["rank"] * 0.6180339887) % 1 - 0.5) * 0.5
 
 
 def _tick(row: "pd.Series[Any]") -> str:
-    """A method's label with its n and k below, and how many of the k have a score where not all have."""
+    """A method's label with n and k, and the number of the top k with a score if not all have one."""
     label = [line for part in row["method"].split(CONTEXT) for line in textwrap.wrap(part, LABEL_LETTERS)]
     scored = [f"{row['scored'] or 'none'} scored"] if row["scored"] != row["k"] else []
     return "\n".join([*label, f"n={row['trials']}", f"k={row['k']}", *scored])
 
 
 def _facet_width(table: pd.DataFrame) -> float:
-    """Inches, so that no two labels touch: a paper's column (3.4) for the eight boxes of the paper's Figure 1."""
+    """Width in inches without overlapping labels; at least the column of a paper (3.4)."""
     return max(3.4, _width_of(table, len(table)))
 
 
 def _width_of(table: pd.DataFrame, labels: int) -> float:
-    """Inches of so many labels, each as wide as the widest of `table`."""
+    """Width of this number of labels in inches, each as wide as the widest of `table`."""
     longest = max(len(line) for _, row in table.iterrows() for line in _tick(row).splitlines())
     return 0.6 + labels * (0.08 + 0.064 * longest)
 
 
 def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
-    """A logarithmic axis with plain numbers; where nothing was scored, words instead of an axis."""
+    """A logarithmic axis with plain numbers; a text instead if no trial has a score."""
     ax.set_ylabel(fitted(table["score_label"].iloc[0], FACET - 1))
     shown = trials["score"].where(~trials["above"])
     if not table["scored"].any():
@@ -189,14 +189,14 @@ def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
 
 
 def compute(rows: Rows) -> Frames:
-    """marked: rows of `top_fraction`; table: their `top_table`; beside: of `paired_boxes`; paper: the shown of them."""
+    """marked: rows of `top_fraction`; table: their `top_table`; beside: of `paired_boxes`; paper: the ones shown."""
     marked = marked_top(rows)
     beside = paired_boxes(marked)
     return {"marked": marked, "table": top_table(marked), "beside": beside, "paper": comparable(beside)}
 
 
 def caption(rows: Rows, frames: Frames) -> str:
-    """What the boxes are, ours and the paper's."""
+    """The caption: our boxes and the paper's."""
     legend = [PAPER_LEGEND] if len(frames["paper"]) else []
     return "\n".join(
         [LEGEND, *legend, top_caption(frames["marked"]), *adaptive(rows), *paper_caption(frames["beside"])]

@@ -1,4 +1,4 @@
-"""Whether the Frechet and the kernel distance rank trainings alike (section 2.4 and appendix B)."""
+"""Agreement of the Frechet and kernel distance in ranking trainings (section 2.4 and appendix B)."""
 
 import matplotlib as mpl
 import numpy as np
@@ -32,7 +32,7 @@ def compute(rows: Rows) -> Frames:
 
 
 def caption(rows: Rows, frames: Frames) -> str:
-    """What is compared, and what the interval rests on."""
+    """The caption: panels and intervals."""
     level, finished = f"{100 * rows.level:g} %", int((rows.trials["status"] == FINISHED).sum())
     return common(
         rows,
@@ -46,7 +46,7 @@ def caption(rows: Rows, frames: Frames) -> str:
 
 
 def draw(frames: Frames, caption: str) -> Figure:
-    """For each dataset the cloud beside the overlap, and the correlations below them."""
+    """For each dataset a scatter plot and the overlap, with the correlations below."""
     groups = [dict(iter(frames[name].groupby("dataset"))) for name in ("pairs", "correlation", "overlap")]
     heights = [height for table in groups[1].values() for height in (2.2, 0.6 + 0.13 * len(table))]
     with mpl.rc_context(PAGE):
@@ -55,13 +55,13 @@ def draw(frames: Frames, caption: str) -> Figure:
         for line, (dataset, pairs) in enumerate(groups[0].items()):
             cloud, overlap = parts[2 * line].subplots(1, 2, width_ratios=(1.2, 1))
             cloud.set_title(str(dataset), loc="left", fontweight="bold")
-            _cloud(cloud, pairs)
+            _scatter(cloud, pairs)
             _overlap(overlap, groups[2].get(dataset))
             _correlations(parts[2 * line + 1].subplots(), groups[1][dataset])
     return figure
 
 
-def _cloud(ax: Axes, pairs: pd.DataFrame) -> None:
+def _scatter(ax: Axes, pairs: pd.DataFrame) -> None:
     for method, points in pairs.groupby("method"):
         many, faint = len(pairs) > CLOUD, max(0.05, min(0.6, 600 / len(pairs)))
         ax.scatter(
@@ -85,7 +85,7 @@ def _correlations(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_ylim(len(table) - 0.5, -0.5)
     known = np.fmax(
         table["low"], np.fmin(table["correlation"] - 0.05, 0.5)
-    )  # of few trainings the line goes to the edge
+    )  # for few trainings the interval reaches the edge
     ax.set_xlim(float(np.fmin(0.9, known.min())) - 0.02, 1.01)
     ax.xaxis.set_major_locator(MaxNLocator(6))
     row = table.iloc[0]

@@ -1,4 +1,4 @@
-"""What trainings cost: seconds against score, and milliseconds per discriminator update over no normalisation."""
+"""The cost of trainings: seconds and score, and milliseconds per discriminator update relative to W/O."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from study.storage.schema import DIVERGED, FAILED, FINISHED
 
 PANEL = 2.2  # inches
 MACHINES = 6
-"""Lines of panels; of more machines those with the most trainings are drawn."""
+"""Maximum number of machines that are drawn: those with the most trainings."""
 PLACE = ["dataset", "machine"]
 
 
@@ -31,7 +31,7 @@ def compute(rows: Rows) -> Frames:
     """trainings: of `seconds_and_scores`, with score_label; updates: of `update_cost`."""
     trainings = seconds_and_scores(rows.trials, rows.rule)
     if trainings.empty:
-        raise NotEnough("No training ran on one machine from its first update to its last, so that none was timed.")
+        raise NotEnough("No training ran on one machine from its first to its last update, so none was timed.")
     return {
         "trainings": rows.with_score_label(trainings),
         "updates": update_cost(rows.trials, rows.level),
@@ -39,7 +39,7 @@ def compute(rows: Rows) -> Frames:
 
 
 def caption(rows: Rows, frames: Frames) -> str:
-    """What was measured, and on what the ratios rest."""
+    """The caption: measurements and ratios."""
     trainings, updates = frames["trainings"], frames["updates"]
     machines, alone = trainings[PLACE].drop_duplicates(), int((updates["verdict"] == NO_BASELINE).sum())
     more = len(machines) - MACHINES
@@ -56,10 +56,10 @@ def caption(rows: Rows, frames: Frames) -> str:
 
 
 def draw(frames: Frames, caption: str) -> Figure:
-    """For each dataset and machine the cloud, and the ratios below it."""
+    """For each dataset and machine a scatter plot, with the ratios below."""
     clouds = dict(iter(frames["trainings"].groupby(PLACE)))
     places = sorted(sorted(clouds, key=lambda place: -len(clouds[place]))[:MACHINES])
-    ratios = {place: _beside(frames["updates"], place) for place in places}
+    ratios = {place: _ratios_of(frames["updates"], place) for place in places}
     heights = [height for table in ratios.values() for height in (PANEL, 0.6 + 0.13 * len(table))]
     with mpl.rc_context(PAGE):
         figure = captioned_figure(PAPER, sum(heights), caption)
@@ -67,17 +67,17 @@ def draw(frames: Frames, caption: str) -> Figure:
         for line, place in enumerate(places):
             cloud = parts[2 * line].subplots()
             cloud.set_title(f"{place[0]}, {place[1]}", loc="left", fontweight="bold", pad=10)
-            _cloud(cloud, clouds[place])
+            _scatter(cloud, clouds[place])
             _ratios(parts[2 * line + 1].subplots(), ratios[place])
     return figure
 
 
-def _beside(updates: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
+def _ratios_of(updates: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
     here: pd.DataFrame = updates[(updates["dataset"] == place[0]) & (updates["machine"] == place[1])]
     return here.dropna(subset="ratio")
 
 
-def _cloud(ax: Axes, trainings: pd.DataFrame) -> None:
+def _scatter(ax: Axes, trainings: pd.DataFrame) -> None:
     many, faint = len(trainings) > CLOUD, min(0.6, 600 / len(trainings))
     for method, points in trainings.groupby("method"):
         shade = colour(str(method))
@@ -108,7 +108,7 @@ def _logarithmic(ax: Axes) -> None:
 
 
 def _ratios(ax: Axes, table: pd.DataFrame) -> None:
-    """A dot and an interval per method; an interval without an end goes to the edge of the axis."""
+    """A dot and an interval per method; an unbounded end reaches the edge of the axis."""
     ax.set_xlabel("milliseconds per D update, relative to W/O")
     if table.empty:
         ax.text(

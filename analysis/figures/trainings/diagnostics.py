@@ -1,4 +1,4 @@
-"""What the discriminator was like in training: sigma of its layers and its gradient norms, for each method."""
+"""Diagnostics of the discriminator in training: singular values of layers and gradient norms, for each method."""
 
 from typing import Any
 
@@ -24,10 +24,10 @@ NORMS = dict(
         strict=True,
     )
 )
-"""Words and colour of where the gradient is taken."""
+"""Label and colour by the images at which the gradient is computed."""
 ROWS = {"sigma": (SIGMA,), "product": (SIGMA_PRODUCT,), "gradient": GRADIENT_NORMS}
 SPAN = 1e5
-"""An axis goes no further down than its highest quartile over this."""
+"""The lower end of an axis is at least its highest quartile divided by this."""
 BEYOND = 1e30
 
 
@@ -35,12 +35,12 @@ def compute(rows: Rows) -> Frames:
     """curve: of `diagnostic_curve`."""
     curve = diagnostic_curve(rows.trials, rows.checkpoints, rows.level)
     if curve.empty:
-        raise NotEnough("No checkpoint has diagnostics of its discriminator; only those of trainings have them.")
+        raise NotEnough("No checkpoint has diagnostics of the discriminator; only checkpoints of trainings have them.")
     return {"curve": curve}
 
 
 def caption(rows: Rows, frames: Frames) -> str:
-    """What lines and bands are, and what a sigma is not."""
+    """The caption: lines, bands and panels."""
     return common(
         rows,
         "Lines: medians over the trainings of a method that reached the checkpoint; bands: quartiles.",
@@ -51,7 +51,7 @@ def caption(rows: Rows, frames: Frames) -> str:
 
 
 def draw(frames: Frames, caption: str) -> Figure:
-    """Panels of sigmas, of their product and of gradient norms for each method, one below the other."""
+    """Panels of singular values, their product and gradient norms, in a column per method."""
     curve = frames["curve"]
     pools = curve[POOL].drop_duplicates().itertuples(index=False, name=None)
     with mpl.rc_context(PAGE):
@@ -83,7 +83,7 @@ def _scaled(ax: Axes, shown: pd.DataFrame) -> float:
 
 
 def _lines(ax: Axes, rows: pd.DataFrame, floor: float) -> None:
-    """Median and quartiles of each quantity and layer; to the edges where they lie beyond them."""
+    """Median and quartiles of each quantity and layer, clipped to the axis."""
     last = rows["layer"].max()
     for (quantity, layer), line in rows.groupby(["quantity", "layer"]):
         shade = NORMS[quantity][1] if quantity in NORMS else "0.2" if quantity == SIGMA_PRODUCT else _depth(layer, last)

@@ -1,4 +1,4 @@
-"""How much scores vary with the seed alone: the seeds of each setting, settings in the order of their medians."""
+"""Variation between seeds: the scores of each setting, in the order of their medians."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ from analysis.rows.scores import TRAININGS, scored
 from analysis.rows.view import NotEnough, Rows, computed_once
 
 SHOWN = 300
-"""Settings of a method of which all are drawn; of more as many, evenly by place, the first and the last among them."""
+"""Maximum number of settings of a method that are drawn; of more, evenly by rank with the first and the last."""
 PANEL = 1.0  # inches
 FAR = 10
-"""The axis ends at this many times the dataset's lowest median of a setting, where scores go beyond."""
+"""The axis ends at most at this multiple of the dataset's lowest median of a setting."""
 
 
 @computed_once
@@ -35,9 +35,7 @@ def compute(rows: Rows) -> Frames:
     trainings = rows.scored if rows.pool == TRAININGS else scored(rows.trials, rows.rule, TRAININGS)
     points = repeated_settings(trainings)
     if points["score"].isna().all():
-        raise NotEnough(
-            "No setting has been trained with several seeds and been scored; `study run grid --seeds 3` does it."
-        )
+        raise NotEnough("No setting has scores for several seeds; run `study run grid --seeds 3`.")
     found = points.groupby("dataset")
     far = pd.Series(np.minimum(found["score"].max(), FAR * found["median"].min()))
     kept = ["dataset", "method_label", "place", "score", "setting"]
@@ -53,7 +51,7 @@ def compute(rows: Rows) -> Frames:
 
 
 def _evenly(spread: pd.DataFrame) -> "pd.Series[bool]":
-    """Which settings are drawn: where the place, brought down to SHOWN steps, comes to a new one."""
+    """[settings]: whether a setting is drawn: if its rank, scaled to SHOWN steps, reaches a new step."""
     last = spread.groupby(["dataset", "method"])["place"].transform("max")
     steps = np.minimum(last, SHOWN) - 1
     step = (spread["place"] - 1) * steps // np.maximum(last - 1, 1)
@@ -63,7 +61,7 @@ def _evenly(spread: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def caption(rows: Rows, frames: Frames) -> str:
-    """What the points are, and what the numbers."""
+    """The caption: points and measures."""
     partly = int(frames["table"]["partly"].sum())
     fewer = int(frames["table"]["settings"].max()) > SHOWN
     some = f" (in {partly} settings that also have scored seeds)" if partly else ""
@@ -118,7 +116,7 @@ def _panel(ax: Axes, points: pd.DataFrame, settings: pd.DataFrame, shade: str) -
 
 
 def _measures(part: SubFigure | Figure, grid: Any, table: pd.DataFrame) -> None:
-    """The numbers of all methods, side by side."""
+    """Forest plots of both measures for all methods."""
     cells, methods = grid.subgridspec(1, 2), list(table["method"])
     left, right = part.add_subplot(cells[0]), part.add_subplot(cells[1])
     left.set_xscale("log")

@@ -1,4 +1,4 @@
-"""The course of trainings: score against discriminator updates, for each method."""
+"""Training curves: score by discriminator update, for each method."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -22,14 +22,14 @@ from study.storage.schema import DIVERGED, FAILED
 
 PANEL = 1.25  # inches
 BEYOND = 1e30
-"""Above any axis: where a band has no upper end it goes on to the edge."""
+"""Above any axis: an unbounded band reaches the edge."""
 
 
 def compute(rows: Rows) -> Frames:
     """curve: of `score_curve`, with score_label; shown: of `highlighted_trainings`; outcomes: of `outcomes`."""
     curve = score_curve(rows.trials, rows.checkpoints, rows.level)
     if curve.empty:
-        raise NotEnough("No checkpoint of a training has a score; evaluations.parquet of a results folder has them.")
+        raise NotEnough("No checkpoint of a training has a score; load a results folder with evaluations.parquet.")
     return {
         "curve": rows.with_score_label(curve),
         "shown": highlighted_trainings(rows.trials, rows.checkpoints, rows.rule),
@@ -38,7 +38,7 @@ def compute(rows: Rows) -> Frames:
 
 
 def caption(rows: Rows, frames: Frames) -> str:
-    """What lines, bands and crosses are."""
+    """The caption: lines, bands and marks."""
     stopped = frames["outcomes"]["stopped"].sum()
     left_out = [f"{stopped} trainings that were stopped early are left out."] if stopped else []
     return common(
@@ -85,7 +85,7 @@ def _others(ax: Axes, lines: list[pd.DataFrame]) -> None:
 
 
 def _spread(ax: Axes, line: pd.DataFrame, shade: str) -> None:
-    """Median, quartiles, and the interval of the median, as far as they are finite; beyond that, to the edge."""
+    """Median, quartiles and interval of the median; unbounded ends reach the edge."""
     ax.plot(line[STEP], line["median"], color=shade, lw=1.3, marker="o", ms=1.6, zorder=4)
     for low, high, strength in (("q1", "q3", 0.15), ("low", "high", 0.3)):
         known = line[np.isfinite(line[low]) & np.isfinite(line["median"])]

@@ -1,4 +1,4 @@
-"""What one change does when everything else stays: pairs of trainings that differ in one factor."""
+"""Paired ablations: pairs of trainings that differ in one factor."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -40,7 +40,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """What a pair is, and what the interval rests on."""
+    """The caption: pairs and intervals."""
     return common(
         replace(rows, pool=TRAININGS),
         "Pairs: trainings that are equal in everything but the factor, including seed and hyperparameters; below 0 is "

@@ -1,4 +1,4 @@
-"""The best few per cent of each method: their median, and the best of all with its setting."""
+"""The best few per cent of each method: the median, and the best trial with its setting."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,14 +13,14 @@ from analysis.tables.table import Block, TableKind
 
 
 def compute(rows: Rows) -> pd.DataFrame:
-    """`top_table`; where nothing was scored its rows say so."""
+    """`top_table`; it has rows even if no trial has a score."""
     return top_table(marked_top(rows))
 
 
 def words(table: pd.DataFrame) -> Iterator[Block]:
-    """(title, column -> cells) per dataset of a table of `top_table`: all that is printed, as text.
+    """(title, column -> cells) per dataset of a table of `top_table`, as text.
 
-    A median of one trial has no quartiles, so none are shown.
+    The median of a single trial is shown without quartiles.
     """
     for dataset, rows in table.groupby("dataset", sort=False):
         cells = {
@@ -45,9 +45,9 @@ def _median(row: "pd.Series[Any]") -> str:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """That of the figure `top`, of all trials whatever the pool."""
-    told = top_caption(rows.trials.assign(fraction=rows.fraction, rule=rows.rule.words, pool=rows.pool.words))
-    return "\n".join([told, *adaptive(rows)])
+    """The caption of the figure `top`, for all trials of any pool."""
+    shared = top_caption(rows.trials.assign(fraction=rows.fraction, rule=rows.rule.words, pool=rows.pool.words))
+    return "\n".join([shared, *adaptive(rows)])
 
 
 TABLE = TableKind(name="best", title="Best and median of each method", compute=compute, words=words, caption=caption)

@@ -1,4 +1,4 @@
-"""Methods against each other at equal numbers of trainings, with intervals that hold together."""
+"""Pairwise comparisons of methods at equal numbers of trainings, with simultaneous intervals."""
 
 import itertools
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from analysis.statistics.formatting import interval, number
 from analysis.tables.table import Block, TableKind
 
 MOST = 120
-"""Pairs of a dataset; where there would be more, each method is compared with the first of its context alone."""
+"""Maximum number of pairs of a dataset; beyond it, each method is compared only with the first of its context."""
 
 
 def compute(rows: Rows) -> pd.DataFrame:
-    """`compare` of the pairs of `compared` among `rows.without_adaptive`, and score_label.
+    """`compare` of the pairs of `compared_pairs` among `rows.without_adaptive`, and score_label.
 
     Raises:
-        NotEnough: no dataset has two methods, or nothing was scored.
+        NotEnough: no dataset has two methods, or no trial has a score.
     """
     rows = rows.without_adaptive
     if rows.scored["score"].isna().all():
@@ -32,20 +32,20 @@ def compute(rows: Rows) -> pd.DataFrame:
     made = [
         compare(rows.scored[rows.scored["dataset"] == dataset], rows.fraction, rows.level, pairs)
         for dataset, names in labels.items()
-        if (pairs := compared(names))
+        if (pairs := compared_pairs(names))
     ]
     if not made:
-        raise NotEnough("A comparison needs two methods on a dataset, or one in two contexts; there is no such pair.")
+        raise NotEnough("A comparison needs two methods on a dataset, or one method in two contexts.")
     table = pd.concat(made, ignore_index=True)
     return rows.with_score_label(table)
 
 
-def compared(names: list[str]) -> list[tuple[str, str]]:
-    """The pairs of labels that differ in the method or in its context (architecture, training), not in both.
+def compared_pairs(names: list[str]) -> list[tuple[str, str]]:
+    """The pairs of labels that differ either in the method or in the context (architecture, training).
 
-    Of more than MOST pairs those of each method and the first of its context.
+    Beyond MOST pairs, only those of each method and the first of its context.
 
-    >>> compared(["W/O, sndcgan", "SN, sndcgan", "SN, resnet19"])
+    >>> compared_pairs(["W/O, sndcgan", "SN, sndcgan", "SN, resnet19"])
     [('W/O, sndcgan', 'SN, sndcgan'), ('SN, sndcgan', 'SN, resnet19')]
     """
     parts = {name: name.partition(CONTEXT) for name in names}
@@ -84,7 +84,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """How they are compared."""
+    """The caption: columns and intervals."""
     return common(
         rows,
         f"n: number of {rows.pool.name} of a and of b. Raw: median of the best {100 * rows.fraction:g} % of "

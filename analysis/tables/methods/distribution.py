@@ -1,4 +1,4 @@
-"""The distribution of each method's scores in numbers."""
+"""Quantiles of the scores of each method."""
 
 from collections.abc import Iterator
 
@@ -42,7 +42,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """What the intervals rest on."""
+    """The caption: columns and intervals."""
     return common(
         rows,
         "Trainings without a score rank last and count in n; a dash means that a quantile falls on one of them.",

@@ -1,4 +1,4 @@
-"""The medians of our best 5 % beside those of the paper's Figures 1 to 4."""
+"""The medians of our best 5 % compared with those of the paper's Figures 1 to 4."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,17 +22,17 @@ FRACTION = 0.05
 
 
 def compute(rows: Rows) -> pd.DataFrame:
-    """One row per box of the paper's on the datasets of the rows, those that we lack included.
+    """One row per box of the paper on the datasets of the rows, including boxes without a method of ours.
 
     Returns:
-        figure, dataset, architecture, label (the paper's), method (our label; missing where we have none); the paper's
+        figure, dataset, architecture, label (the paper's), method (our label; missing if none); the paper's
         box with at_least, error, certainty, source and note; trials, k, median_ours, low, high (the interval of that
-        median, by order statistics at the level of `rows`); difference (ours - the paper's, NaN where it is not
-        taken), status (compared, missing, no score, off the paper's plot, or why not), training (in what ours differs)
-        and score_label.
+        median, by order statistics at the level of `rows`); difference (ours - the paper's, NaN if not
+        comparable), status (compared, missing, no score, off the paper's plot, or the reason), training (differences of
+        ours) and score_label.
 
     Raises:
-        NotEnough: the paper's figures have none of the datasets.
+        NotEnough: none of the datasets is in the paper's figures.
     """
     marked = marked_top(rows)
     beside = paired_boxes(marked)
@@ -64,7 +64,7 @@ def compute(rows: Rows) -> pd.DataFrame:
 
 
 def _intervals(rows: Rows) -> pd.DataFrame:
-    """Of the median of the best `fraction` of each method: the quantile at half of it."""
+    """The interval of the median of the best `fraction` of each method: the quantile at fraction / 2."""
     found = [
         (dataset, label, *quantile_interval(pool["score"], rows.fraction / 2, rows.level))
         for (dataset, label), pool in pools(rows.scored).items()
@@ -85,7 +85,7 @@ def _status(row: "pd.Series[Any]", fraction: float) -> str:
 
 
 def words(table: pd.DataFrame) -> Iterator[Block]:
-    """A block per dataset, a line per box of the paper's."""
+    """A block per dataset, a line per box of the paper."""
     for dataset, rows in table.groupby("dataset", sort=False):
         lines = rows.to_dict("records")
         cells = {
@@ -100,25 +100,25 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
             "our median": [number(row["median_ours"]) for row in lines],
             "interval": ["-" if np.isnan(row["median_ours"]) else interval(row["low"], row["high"]) for row in lines],
             "difference": [f"{row['difference']:+.1f}" if row["status"] == COMPARED else "-" for row in lines],
-            "status": [_said(row) for row in lines],
+            "status": [_status_text(row) for row in lines],
         }
         label = rows["score_label"].iloc[0]
         yield f"{dataset}: the paper's FID, and our {label}; the best of each method", cells
 
 
 def _box(row: dict[Any, Any]) -> str:
-    """The median and the quartiles; > where the plot ends before one."""
+    """The median and the quartiles; > marks a lower bound, where the plot ends."""
     q1, median, q3 = (f"{'>' if row['at_least'] == name else ''}{row[name]:g}" for name in ("q1", "median", "q3"))
     return "-" if np.isnan(row["median"]) else f"{median} [{q1}, {q3}]"
 
 
-def _said(row: dict[Any, Any]) -> str:
-    """The status, and in what the training differs where there is a comparison."""
+def _status_text(row: dict[Any, Any]) -> str:
+    """The status, and the differences of the training if there is a comparison."""
     return f"{row['status']}; {row['training']}" if row["status"] == COMPARED and row["training"] else row["status"]
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """What stands beside what."""
+    """The caption: sources and columns."""
     return common(
         rows,
         f"Paper: boxes of Figures 1 to 4 (Kurach et al., 2019), {', '.join(sorted(set(table['certainty'])))}: read off "

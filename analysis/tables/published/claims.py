@@ -1,4 +1,4 @@
-"""Which of the paper's claims hold on the rows."""
+"""The verdicts of the paper's claims on the rows."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """What a verdict means."""
+    """The caption: verdicts."""
     return common(
         rows,
         "Holds: every comparison of the claim is resolved in its favour; does not hold: one is against it, all "

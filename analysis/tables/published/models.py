@@ -1,4 +1,4 @@
-"""Ours against the 31 best models that were published, each at its exact setting."""
+"""Our trials compared with the 31 published best models, each with the same setting."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,22 +20,22 @@ from study.storage.schema import LABEL_FIELDS
 
 COMPARED, MISSING, NO_SCORE = "compared", "missing", "no score"
 KEY = ["dataset", "architecture", "method", *HYPERPARAMETERS]
-"""What makes a setting exact; the length of the training is not part of it, but said."""
+"""Columns that must match; the length of the training is not among them, but is reported."""
 OURS = ["seeds", "scored", "ours", "low", "high", "difference", "status", "training", "score_label"]
 PROTOCOL = [*LABEL_FIELDS, "n_real", "n_fake", "split", "quantize"]
 
 
 def compute(rows: Rows) -> pd.DataFrame:
-    """One row per published model on the datasets of the rows, those that we lack included.
+    """One row per published model on the datasets of the rows, including models without a trial of ours.
 
     Returns:
-        The columns of `published`, once for each training (length, width) that we have of it; seeds,
+        The columns of `published`, once for each of our trainings (length, width) of it; seeds,
         scored (of them), ours (the median over seeds), low, high (their lowest and highest score), difference (ours -
-        fid, NaN where it is not taken), status (compared, missing, no score, or why not), training (in what ours
-        differs from the released code's) and score_label.
+        fid, NaN if not comparable), status (compared, missing, no score, or the reason), training (differences from
+        the released code) and score_label.
 
     Raises:
-        NotEnough: no model was published on any of the datasets.
+        NotEnough: none of the datasets has a published model.
     """
     models = published()
     here = models[models["dataset"].isin(rows.trials["dataset"].unique())]
@@ -62,9 +62,9 @@ def _status(row: "pd.Series[Any]", images: float) -> str:
     return NO_SCORE if np.isnan(row["ours"]) else COMPARED
 
 
-def _settings(rows: Rows, wanted: pd.DataFrame) -> pd.DataFrame:
-    """Our settings among those wanted, by KEY and training: the median and range over seeds, and the protocol."""
-    trials, cell = rows.trials.merge(wanted, on=KEY), [*KEY, *field_names(Training)]
+def _settings(rows: Rows, published_settings: pd.DataFrame) -> pd.DataFrame:
+    """Our trials of these settings, by KEY and training: median and range over seeds, and the protocol."""
+    trials, cell = rows.trials.merge(published_settings, on=KEY), [*KEY, *field_names(Training)]
     seeds = scored(trials, rows.rule).groupby(cell, dropna=False)["score"].agg(scored="count", low="min", high="max")
     middle = scored(trials, rows.rule, SETTINGS).rename(columns={"score": "ours"})
     return middle[[*cell, *PROTOCOL, "seeds", "ours"]].merge(seeds.reset_index(), on=cell)
@@ -92,7 +92,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """What stands beside what."""
+    """The caption: sources and columns."""
     elsewhere = len(published()) - len(table.drop_duplicates([*KEY, "seed"]))
     return common(
         rows,

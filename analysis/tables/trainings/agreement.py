@@ -1,4 +1,4 @@
-"""How far the Frechet and the kernel distance rank trainings alike."""
+"""Rank correlation of the Frechet and the kernel distance."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """What the interval rests on."""
+    """The caption: distances and intervals."""
     return common(
         rows,
         "Both distances at each training's best checkpoint by the Frechet distance.",

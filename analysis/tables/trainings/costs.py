@@ -1,4 +1,4 @@
-"""What a discriminator update of each method costs."""
+"""The time per discriminator update of each method."""
 
 from collections.abc import Iterator
 
@@ -12,10 +12,10 @@ from analysis.tables.table import Block, TableKind
 
 
 def compute(rows: Rows) -> pd.DataFrame:
-    """`update_cost`; raises NotEnough where no training was timed to its end."""
+    """`update_cost`; raises NotEnough if no training was timed to its end."""
     table = compute_figure(rows)["updates"]
     if table.empty:
-        raise NotEnough("What an update costs takes a training that finished, on one machine and without interruption.")
+        raise NotEnough("The cost of an update needs a finished training on one machine without interruption.")
     return table
 
 
@@ -39,7 +39,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """What was measured."""
+    """The caption: measurements and ratios."""
     return common(
         rows,
         "Seconds of training, without scoring, per discriminator update, including generator updates; medians of "

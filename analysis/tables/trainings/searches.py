@@ -1,4 +1,4 @@
-"""What the searches of `study bo` found: the best score so far round by round, and the chosen settings."""
+"""Results of the searches of `study bo`: the best score so far by round, and the best settings."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,14 +27,14 @@ def _frames(rows: Rows) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.Da
     """trials, rounds, chosen, random; as `SearchReport`. Its rule is the best scored checkpoint."""
     proposed = rows.members["trial_id"][rows.members["space"] == BO]
     if rows.folder is None or not rows.trials["trial_id"].isin(proposed).any():
-        raise NotEnough("No search has a trial among these rows; `study bo --results DIR` runs some.")
+        raise NotEnough("No search has a trial among these rows; run one with `study bo --results DIR`.")
     trials = search_trials(rows.trials, rows.folder)
     random = random_best(trials, rows.trials, rows.folder)
     return trials, round_table(trials), chosen_settings(trials, random), random
 
 
 def words(table: pd.DataFrame) -> Iterator[Block]:
-    """As `search_words`."""
+    """The blocks of `search_words`."""
     names = [name for name in table.columns if str(name).startswith(AFTER)]
     rounds = table.melt(["dataset", "search"], names, "round", "best_so_far")
     rounds["round"] = rounds["round"].str.removeprefix(AFTER).astype(int)
@@ -42,9 +42,9 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
 
 
 def search_words(rounds: pd.DataFrame, chosen: pd.DataFrame) -> Iterator[Block]:
-    """What is printed of `round_table` and `chosen_settings`: two blocks per dataset.
+    """The text of `round_table` and `chosen_settings`: two blocks per dataset.
 
-    Of many rounds those at powers of two are shown, and the last.
+    Rounds at powers of two and the last round are shown.
     """
     for dataset, rows in chosen.groupby("dataset", sort=False):
         names = [f"{row['label']}, {row['line']}" for _, row in rows.iterrows()]
@@ -71,7 +71,7 @@ def _random(row: "pd.Series[Any]") -> str:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """That of the figure `bo`."""
+    """The caption of the figure `bo`, without its legend."""
     trials, _, _, random = _frames(rows)
     return round_caption(trials, random)
 

@@ -1,4 +1,4 @@
-"""How much the seeds of one setting differ, method by method."""
+"""The variation between seeds of one setting, for each method."""
 
 from collections.abc import Iterator
 
@@ -44,7 +44,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """What the measures are."""
+    """The caption: measures and intervals."""
     return common(
         rows,
         "sd: standard deviation between seeds of a setting, pooled; cv: the same over the setting's mean; "

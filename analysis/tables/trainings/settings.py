@@ -1,4 +1,4 @@
-"""The best settings of each method, each by the median over its seeds, and how much the seeds of one differ."""
+"""The best settings of each method by the median over seeds, with the spread of their seeds."""
 
 from collections.abc import Iterator
 
@@ -13,16 +13,16 @@ from analysis.statistics.formatting import count, interval, number
 from analysis.tables.table import Block, TableKind
 
 SHOWN = 3
-"""Settings of a method in the table."""
+"""Number of settings per method in the table."""
 
 
 def compute(rows: Rows) -> pd.DataFrame:
-    """The best three settings of each method, whatever the pool of `rows`: a setting is its seeds.
+    """The best three settings of each method, for any pool of `rows`.
 
     Returns:
-        One row per dataset, method (its label) and setting: dataset, method, settings (how many the method has), place
-        (from 1), the hyperparameters, seeds (trainings), scored (of them), median (over the seeds, those without a
-        score ranking last), low, high (the lowest and highest score of a seed), spread (their difference; NaN for
+        One row per dataset, method (its label) and setting: dataset, method, settings (number of the method), place
+        (from 1), the hyperparameters, seeds (trainings), scored (of them), median (over the seeds; seeds without a
+        score rank last), low, high (the lowest and highest score of a seed), spread (their difference; NaN for
         fewer than two scores), score_label.
 
     Raises:
@@ -42,7 +42,7 @@ def compute(rows: Rows) -> pd.DataFrame:
     table["median"] = table["median"].where(np.isfinite(table["median"]))
     table["spread"] = (table["high"] - table["low"]).where(table["scored"] > 1)
     if table["median"].isna().all():
-        raise NotEnough("No setting has a median: of none did half of the seeds get a score.")
+        raise NotEnough("No setting has a median, since fewer than half of the seeds of each have a score.")
     order = {label: number for number, label in enumerate(sorted(table["method"].unique(), key=paper_order))}
     table = table.assign(order=table["method"].map(order)).sort_values(
         ["dataset", "order", "median", "learning_rate", "beta1"], ignore_index=True
@@ -79,7 +79,7 @@ def words(table: pd.DataFrame) -> Iterator[Block]:
 
 
 def caption(rows: Rows, table: pd.DataFrame) -> str:
-    """What the numbers are."""
+    """The caption: columns."""
     return common(
         rows,
         f"The best {SHOWN} settings of each method, by the median over their seeds; seeds without a score rank last.",

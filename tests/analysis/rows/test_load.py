@@ -269,7 +269,9 @@ def test_numbers_that_are_none_are_empty_cells(folder):
 
 def test_negative_distances_are_refused(folder):
     message = refusal(changed(folder, best_frechet_distance=-7.5))
-    assert "best_frechet_distance -7.5 of trial" in message and "(1 such rows): no distance is negative" in message
+    assert (
+        "best_frechet_distance -7.5 of trial" in message and "(1 such rows): a distance cannot be negative" in message
+    )
 
 
 def test_distance_that_rounding_made_negative_is_let_through(folder):
@@ -279,7 +281,7 @@ def test_distance_that_rounding_made_negative_is_let_through(folder):
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_distances_that_are_not_finite_are_no_scores(folder, value):
     if value == -math.inf:
-        assert "no distance is negative" in refusal(changed(folder, best_frechet_distance=value))
+        assert "a distance cannot be negative" in refusal(changed(folder, best_frechet_distance=value))
         return
     rows = scored(select(load(changed(folder, best_frechet_distance=value))))
     assert len(rows) == 2 and rows["score"].notna().sum() == 1

@@ -13,7 +13,7 @@ from analysis.rows.scores import SETTINGS
 from analysis.rows.view import NotEnough, open_rows
 from analysis.tables import LAYOUTS, ORDER, csv, latex, markdown, plain, search_words, tables, words
 from analysis.tables.layouts import is_words, latex_text
-from analysis.tables.methods.comparisons import MOST, compared
+from analysis.tables.methods.comparisons import MOST, compared_pairs
 from study.core.trial import Method
 from study.storage.memberships import add_memberships
 from study.storage.schema import DIVERGED
@@ -84,12 +84,14 @@ def test_comparisons_are_those_of_compare_with_both_statistics(study, methods):
 
 def test_pairs_differ_in_one_thing():
     first = ["W/O, sndcgan", "SN, sndcgan", "SN, resnet19", "GP, resnet19"]
-    pairs = compared(first)
+    pairs = compared_pairs(first)
     assert ("W/O, sndcgan", "GP, resnet19") not in pairs and ("SN, sndcgan", "GP, resnet19") not in pairs
     assert ("SN, sndcgan", "SN, resnet19") in pairs and len(pairs) == 3
     many = [f"{number}, {network}" for number in range(20) for network in ("a", "b")]
     assert len(many) * (len(many) - 1) / 2 > MOST
-    assert compared(many) == [(f"{n}, {network}", f"0, {network}") for n in range(1, 20) for network in ("a", "b")]
+    assert compared_pairs(many) == [
+        (f"{n}, {network}", f"0, {network}") for n in range(1, 20) for network in ("a", "b")
+    ]
 
 
 def test_nothing_to_show_says_what_it_takes(study):
