@@ -55,7 +55,7 @@ def show_searches(results: Path, datasets: list[str] | None, protocols: list[str
     print(f"rows: {results / 'trials.parquet'}\nfigure: {made.figure_path}")
     print(
         f"next: `study run seeds --results {results}` repeats the best settings over more seeds;"
-        " the best of many noisy runs flatters itself."
+        " the best of many noisy runs is optimistically biased."
     )
 
 
