@@ -248,7 +248,7 @@ def test_bad_folders_of_images(study, tmp_path, command, spoil, words):
         ([], "TRIAL_ID, --all, --images: name trials, or all of them"),
         (["--all", "--images", "x"], "one of these"),
         (["zzz"], "TRIAL_ID zzz: no such trial"),
-        (["--all", "--n-real", "601"], "--n-real 601: the test split has 600 images"),
+        (["--all", "--n-real", "601"], "--n-real 601: the test split has only 600 images"),
         (["--all", "--extractor", "vgg"], "--extractor vgg: unknown; did you mean vgg16"),
         (["--all", "--extractor", "dinov2-vit-b-14"], "--extractor dinov2-vit-b-14: its code is not here"),
     ],
