@@ -117,7 +117,7 @@ def test_a_single_trial(ask):
         ({"architecture": "sndcgam"}, r"--architecture sndcgam: unknown; did you mean sndcgan\?"),
         ({"extractor": "classifer"}, r"--extractor classifer: unknown; did you mean classifier\?"),
         ({"extractor_weights": Path("none.npz")}, "--extractor-weights none.npz: no such file"),
-        ({"n_real": 601}, "--n-real 601: the test split has 600 images"),
+        ({"n_real": 601}, "--n-real 601: the test split has only 600 images"),
         ({"n_fake": 1}, "--n-fake 1: must be 2 or more, since a covariance needs 2"),
         ({"settings": 0}, "--settings 0: must be 1 or more"),
         ({"seeds": 0}, "--seeds 0: must be 1 or more"),
