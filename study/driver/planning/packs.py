@@ -69,7 +69,7 @@ def _read(path: Path) -> dict[tuple[str, ...], int]:
             return {tuple(row[name] for name in DECIDES): int(row["pack"]) for row in rows}
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(
-            f"{path}: is damaged ({error}); remove it, and measure again with study bench --pack auto."
+            f"{path}: is damaged ({error}); remove it, and measure again: study bench --pack auto."
         ) from None
 
 
