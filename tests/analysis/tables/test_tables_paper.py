@@ -136,7 +136,7 @@ def test_an_fd_is_never_compared_with_an_fid(folder, name):
     assert frame["difference"].isna().all() and "compared" not in set(frame["status"])
     found = frame[frame["status"] != "missing"]
     assert len(found) == 1
-    assert found["status"].iloc[0] == "not comparable: FD (classifier) is no FID"
+    assert found["status"].iloc[0] == "not comparable: FD (classifier) is not an FID"
     assert f"{CELEBA}: " in printed(name, folder) and "our FD (classifier)" in printed(name, folder)
 
 
