@@ -59,8 +59,8 @@ def evidence(rows: Rows) -> pd.DataFrame:
         text).
     """
     data = _claim_data(rows)
-    found = [evidence_row(claim, each) for claim in CLAIMS for each in evaluate(claim.inequalities(data), rows.level)]
-    return frame(found, EVIDENCE_COLUMNS)
+    result = [evidence_row(claim, each) for claim in CLAIMS for each in evaluate(claim.inequalities(data), rows.level)]
+    return frame(result, EVIDENCE_COLUMNS)
 
 
 def _claim_data(rows: Rows) -> ClaimData:

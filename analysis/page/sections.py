@@ -210,11 +210,11 @@ def provenance_section(rows: Rows, command: Sequence[str]) -> Section:
 
 def _protocols(rows: Rows) -> Table:
     """A column per protocol."""
-    found = protocols(rows)
-    said = ("on_this_page", "trials", "score", *PROTOCOL)
-    cells = {"field": [name.replace("_", " ") for name in said]}
-    for row in found.rename(columns={"shown": "on_this_page", "score_label": "score"}).to_dict("records"):
-        cells[f"{row['dataset']}, {row['protocol_id']}"] = [_text(row[name]) for name in said]
+    result = protocols(rows)
+    fields = ("on_this_page", "trials", "score", *PROTOCOL)
+    cells = {"field": [name.replace("_", " ") for name in fields]}
+    for row in result.rename(columns={"shown": "on_this_page", "score_label": "score"}).to_dict("records"):
+        cells[f"{row['dataset']}, {row['protocol_id']}"] = [_text(row[name]) for name in fields]
     return Table(title="Metric protocols", cells=cells, caption="Scores are comparable only under the same protocol.")
 
 
@@ -223,7 +223,7 @@ def _to_run(rows: Rows) -> list[Item]:
     spaces = [str(space) for space in rows.members["space"].unique() if space not in (BO, "train")]
     if not spaces or rows.folder is None:
         return []
-    said = (
+    sentence = (
         "To run the missing trials of a space (no trial is run twice), repeat the command that started it. The options "
         "of a run are not recorded; without further options the command is"
     )
@@ -232,13 +232,13 @@ def _to_run(rows: Rows) -> list[Item]:
         shlex.join(["study", "run", str(space), "--dataset", str(context), "--results", str(as_typed(rows.folder))])
         for space, context in zip(contexts["space"], contexts["context"], strict=True)
     ]
-    return [Text(paragraphs=[said]), Code(lines=lines)]
+    return [Text(paragraphs=[sentence]), Code(lines=lines)]
 
 
 def _when(rows: Rows) -> str:
-    found = times(rows)
-    begun, ended = (f"{found[name]:%Y-%m-%d %H:%M}" for name in ("started", "ended"))
-    training, scoring = (duration(float(str(found[f"{name}_seconds"]))) for name in ("training", "scoring"))
+    result = times(rows)
+    begun, ended = (f"{result[name]:%Y-%m-%d %H:%M}" for name in ("started", "ended"))
+    training, scoring = (duration(float(str(result[f"{name}_seconds"]))) for name in ("training", "scoring"))
     return f"Run from {begun} to {ended} UTC; {training} of training and {scoring} of scoring, over all workers."
 
 

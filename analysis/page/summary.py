@@ -28,12 +28,12 @@ def summary_section(rows: Rows, at_work: Sequence[str]) -> Section:
         rows: the rows.
         at_work: descriptions of processes that are running trials of the folder.
     """
-    found = dataset_overview(rows)
-    items: list[Item] = [*_unfinished(rows, at_work), KeyNumbers(pairs=_facts(rows, found))]
-    for _, row in found.iterrows():
+    result = dataset_overview(rows)
+    items: list[Item] = [*_unfinished(rows, at_work), KeyNumbers(pairs=_facts(rows, result))]
+    for _, row in result.iterrows():
         items.append(Text(paragraphs=[*_of_dataset(row, rows)]))
     note = " They are excluded from the comparison of methods." if rows.without_adaptive is not rows else ""
-    items.append(Text(paragraphs=[*(f"{said}{note}" for said in adaptive(rows)), _of_claims(rows)]))
+    items.append(Text(paragraphs=[*(f"{sentence}{note}" for sentence in adaptive(rows)), _of_claims(rows)]))
     return Section(name="summary", title="Summary", items=items)
 
 
@@ -52,16 +52,16 @@ def _unfinished(rows: Rows, at_work: Sequence[str]) -> list[Item]:
     return [Text(paragraphs=[" ".join(sentences)], note=True)]
 
 
-def _facts(rows: Rows, found: pd.DataFrame) -> list[tuple[str, str]]:
+def _facts(rows: Rows, result: pd.DataFrame) -> list[tuple[str, str]]:
     planned = rows.members["trial_id"].nunique()
-    trials = int(found["trials"].sum())
-    stopped = [("stopped early", f"{found['stopped'].sum():,}")] if found["stopped"].any() else []
+    trials = int(result["trials"].sum())
+    stopped = [("stopped early", f"{result['stopped'].sum():,}")] if result["stopped"].any() else []
     return [
         ("trials", f"{trials:,} of {planned:,}" if count_without_row(rows) else f"{trials:,}"),
-        ("methods" if len(found) == 1 else "methods a dataset", " / ".join(f"{n}" for n in found["methods"])),
-        ("datasets", f"{len(found)}"),
-        ("diverged", f"{found['diverged'].sum():,}"),
-        ("failed", f"{found['failed'].sum():,}"),
+        ("methods" if len(result) == 1 else "methods a dataset", " / ".join(f"{n}" for n in result["methods"])),
+        ("datasets", f"{len(result)}"),
+        ("diverged", f"{result['diverged'].sum():,}"),
+        ("failed", f"{result['failed'].sum():,}"),
         *stopped,
         ("of training", duration(float(str(times(rows)["training_seconds"])))),
     ]

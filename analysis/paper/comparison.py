@@ -22,13 +22,13 @@ def protocol_difference(row: "pd.Series[Any]", images: float | None) -> str:
         images: the paper's number of images on each side; None if unknown.
     """
     label = score_label(row)
-    said = [] if label == "FID" else [f"{label} is not an FID"]
+    texts = [] if label == "FID" else [f"{label} is not an FID"]
     for column, words in (("n_real", "real"), ("n_fake", "generated")):
         if images is not None and row[column] != images:
-            said.append(f"{row[column]:,.0f} {words} images instead of {images:,.0f}")
-    said += [f"real images of the {row['split']} split"] if row["split"] != "test" else []
-    said += ["rounded to uint8"] if row["quantize"] else []
-    return ", ".join(said)
+            texts.append(f"{row[column]:,.0f} {words} images instead of {images:,.0f}")
+    texts += [f"real images of the {row['split']} split"] if row["split"] != "test" else []
+    texts += ["rounded to uint8"] if row["quantize"] else []
+    return ", ".join(texts)
 
 
 def training_difference(row: "pd.Series[Any]", steps: float | None) -> str:
@@ -75,19 +75,19 @@ def paper_caption(paired: pd.DataFrame) -> list[str]:
     Args:
         paired: rows of `paired_boxes`.
     """
-    found, shown = paired[paired["method_label"].notna()], comparable(paired)
+    result, shown = paired[paired["method_label"].notna()], comparable(paired)
     lines = []
     if len(shown):
         errors: dict[str, list[str]] = {}
         for number, rows in shown.groupby("figure"):
             of = rows.groupby("dataset")["error"].max()
-            said = ", ".join(f"{error:g} on {dataset}" for dataset, error in of.items())
-            errors.setdefault(said, []).append(str(number))
-        figures = "; ".join(f"Figure {', '.join(numbers)} (+-{said})" for said, numbers in errors.items())
+            texts = ", ".join(f"{error:g} on {dataset}" for dataset, error in of.items())
+            errors.setdefault(texts, []).append(str(number))
+        figures = "; ".join(f"Figure {', '.join(numbers)} (+-{texts})" for texts, numbers in errors.items())
         sure = ", ".join(sorted(set(shown["certainty"])))
         lines.append(f"The paper's boxes: {figures} of Kurach et al. (2019), {sure}, read off the plots.")
     for column, words in (("protocol", "not shown:"), ("training", "trained differently:")):
-        for dataset, rows in (found if column == "protocol" else shown).groupby("dataset"):
+        for dataset, rows in (result if column == "protocol" else shown).groupby("dataset"):
             differences = sorted(set(rows[column]) - {""})
             if differences:
                 lines.append(f"The paper's boxes of {dataset} are {words} {'; '.join(differences)}.")

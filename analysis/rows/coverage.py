@@ -72,7 +72,7 @@ def failure_reasons(rows: Rows) -> pd.DataFrame:
         reason=reason.str.replace(_STEP, "", regex=True),
     )
     keys = ["dataset", "status", "kind"]
-    made = wrong.groupby(keys).agg(
+    records = wrong.groupby(keys).agg(
         reason=("reason", "first"),
         trials=("trial_id", "size"),
         first_step=("step", "min"),
@@ -81,8 +81,8 @@ def failure_reasons(rows: Rows) -> pd.DataFrame:
     )
     counts = wrong.groupby(keys)["label"].value_counts().reset_index()
     counts["text"] = counts["label"] + " " + counts["count"].astype(str)
-    made["methods"] = counts.groupby(keys)["text"].agg(", ".join)
-    made = made.reset_index().assign(failed=lambda frame: frame["status"] == FAILED)
-    ordered = made.sort_values(["dataset", "failed", "trials"], ascending=[True, False, False], kind="stable")
+    records["methods"] = counts.groupby(keys)["text"].agg(", ".join)
+    records = records.reset_index().assign(failed=lambda frame: frame["status"] == FAILED)
+    ordered = records.sort_values(["dataset", "failed", "trials"], ascending=[True, False, False], kind="stable")
     columns = ["dataset", "status", "reason", "trials", "first_step", "last_step", "methods", "trial_id"]
     return ordered[columns].reset_index(drop=True)

@@ -124,8 +124,8 @@ def positions(checkpoints: pd.DataFrame, trials: pd.DataFrame) -> npt.NDArray[np
         pc.binary_join_element_wise(*(pa.array(frame[key], pa.string()) for key in KEYS["trials"]), " ")
         for frame in (checkpoints, trials)
     )
-    found: npt.NDArray[np.int64] = pc.index_in(of_each, among).fill_null(-1).to_numpy().astype(np.int64)
-    return found
+    result: npt.NDArray[np.int64] = pc.index_in(of_each, among).fill_null(-1).to_numpy().astype(np.int64)
+    return result
 
 
 def select(

@@ -30,11 +30,11 @@ def protocols(rows: Rows) -> pd.DataFrame:
     """
     keys = ["dataset", "protocol_id"]
     groups = rows.everything.groupby(keys)
-    found = groups[list(PROTOCOL)].first().assign(trials=groups.size())
+    result = groups[list(PROTOCOL)].first().assign(trials=groups.size())
     shown = pd.MultiIndex.from_frame(rows.trials[keys].drop_duplicates())
-    found["shown"] = found.index.isin(shown)
-    found["score_label"] = [score_label(row) for _, row in found.iterrows()]
-    return found.reset_index()[[*keys, "shown", "trials", "score_label", *PROTOCOL]]
+    result["shown"] = result.index.isin(shown)
+    result["score_label"] = [score_label(row) for _, row in result.iterrows()]
+    return result.reset_index()[[*keys, "shown", "trials", "score_label", *PROTOCOL]]
 
 
 def provenance(rows: Rows) -> pd.DataFrame:

@@ -93,29 +93,32 @@ def labels(frame: pd.DataFrame) -> "pd.Series[str]":
 
     If trials of one dataset differ in architecture or training, the labels contain the difference (`with_context`).
     """
-    named = frame["method"].map({name: method_label(name) for name in frame["method"].unique()})
+    method_labels = frame["method"].map({name: method_label(name) for name in frame["method"].unique()})
     split = frame["penalty"].isin(SPLIT_BY_N_DIS) & (frame["n_dis"] != 1)
     if split.any():
-        named = named.where(~split, named + " " + frame["n_dis"].astype(str))
-    return with_context(named, frame)
+        method_labels = method_labels.where(~split, method_labels + " " + frame["n_dis"].astype(str))
+    return with_context(method_labels, frame)
 
 
-def with_context(named: "pd.Series[str]", frame: pd.DataFrame, *, usual_too: bool = False) -> "pd.Series[str]":
-    """The labels of rows, with their architecture and training wherever a dataset has more than one of it.
+def with_context(method_labels: "pd.Series[str]", frame: pd.DataFrame, *, all_values: bool = False) -> "pd.Series[str]":
+    """The labels of rows, with the architecture and training if a dataset has more than one.
 
-    Of the training they say what is not usual (`usual_training`), which captions tell for all; `usual_too`: all of it.
+    Of the training, only values other than `most_frequent_training` are added, since captions state the most frequent
+    ones; `all_values`: add all.
     """
     several = frame.groupby("dataset")["architecture"].transform("nunique") > 1
-    named = named.where(~several, named + CONTEXT + frame["architecture"].astype(str))
-    for dataset, values in usual_training(frame).items():
+    method_labels = method_labels.where(~several, method_labels + CONTEXT + frame["architecture"].astype(str))
+    for dataset, values in most_frequent_training(frame).items():
         for column, usual in values.items():
-            told = (frame["dataset"] == dataset) & (usual_too | (frame[column] != usual))
-            named = named.where(~told, named + CONTEXT + in_words(column) + " " + frame[column].astype(str))
-    return named
+            has_value = (frame["dataset"] == dataset) & (all_values | (frame[column] != usual))
+            method_labels = method_labels.where(
+                ~has_value, method_labels + CONTEXT + in_words(column) + " " + frame[column].astype(str)
+            )
+    return method_labels
 
 
-def usual_training(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """By dataset, what most of its trials have of each part of training in which they differ; the least of equals."""
+def most_frequent_training(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """By dataset, the most frequent value of each field of training that varies; the lowest one of ties."""
     varying = [column for column in field_names(Training) if frame[column].nunique() > 1]
     return {
         str(dataset): {column: rows[column].mode().iloc[0] for column in varying if rows[column].nunique() > 1}

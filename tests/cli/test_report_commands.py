@@ -168,7 +168,7 @@ def test_figures_draws_all_that_the_rows_allow_and_says_what_not(study, rows):
     drawn = [Path(line) for line in answer.out.splitlines()]
     assert rows.folder / "figures" / "top.png" in drawn
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
-    assert "left out: bo: No search has a trial here; `study bo` runs some.\n" in answer.err
+    assert "left out: bo: No search has a trial among these rows; run one with `study bo`.\n" in answer.err
 
 
 def test_figures_by_name_in_several_formats(study, rows, tmp_path):

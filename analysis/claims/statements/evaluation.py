@@ -28,12 +28,12 @@ LEAST_PROTOCOLS = 3
 
 def _ranks(data: ClaimData) -> list[Inequality]:
     """Both scores at the best checkpoint of every trial."""
-    found = both_distances(data.trials, data.rows.checkpoints)
-    return [_correlation(str(dataset), group) for dataset, group in found.groupby("dataset")]
+    result = both_distances(data.trials, data.rows.checkpoints)
+    return [_correlation(str(dataset), group) for dataset, group in result.groupby("dataset")]
 
 
-def _correlation(dataset: str, found: pd.DataFrame) -> Inequality:
-    scores, n = (found["frechet"].to_numpy(), found["kernel"].to_numpy()), len(found)
+def _correlation(dataset: str, result: pd.DataFrame) -> Inequality:
+    scores, n = (result["frechet"].to_numpy(), result["kernel"].to_numpy()), len(result)
 
     def measure(level: float, least: float) -> Measurement | None:
         return Measurement(spearman(*scores), *spearman_interval(*scores, level)) if n >= LEAST_TRIALS else None
@@ -54,12 +54,12 @@ def _baselines(data: ClaimData) -> list[Inequality]:
     folder = data.rows.folder
     images = set(zip(data.rows.trials["dataset"], data.rows.trials["dataset_sha256"], strict=True))
     inequalities = []
-    for found in read_baselines(folder) if folder is not None else []:
-        paper, n = PAPER.get(found.dataset, (math.nan, 0))
-        same = (found.n_real, found.n_other) == (n, n) and (found.dataset, found.dataset_sha256) in images
-        if same and score_label(vars(found)) == "FID":
+    for result in read_baselines(folder) if folder is not None else []:
+        paper, n = PAPER.get(result.dataset, (math.nan, 0))
+        same = (result.n_real, result.n_other) == (n, n) and (result.dataset, result.dataset_sha256) in images
+        if same and score_label(vars(result)) == "FID":
             inequalities += [
-                _baseline(found.dataset, found.frechet_distance, paper, n, below=below) for below in (True, False)
+                _baseline(result.dataset, result.frechet_distance, paper, n, below=below) for below in (True, False)
             ]
     return inequalities
 
@@ -105,9 +105,9 @@ def _most(dataset: str, extractor: str, pairs: dict[str, Array], protocols: int)
         used = {name: values for name, values in pairs.items() if least_quantile(len(values), corrected) <= 0.5}
         if not used:
             return None
-        found = {name: QuantityEstimate(*quantile(values, 0.5, each)) for name, values in used.items()}
-        most = max(found, key=lambda name: found[name].value)
-        value, low, high = largest(list(found.values()))
+        result = {name: QuantityEstimate(*quantile(values, 0.5, each)) for name, values in used.items()}
+        most = max(result, key=lambda name: result[name].value)
+        value, low, high = largest(list(result.values()))
         few = protocols < LEAST_PROTOCOLS  # few protocols can support the claim but not reject it
         return Measurement(value, low, math.inf if few else high, words=f"protocols {most}")
 

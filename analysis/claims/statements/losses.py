@@ -109,12 +109,12 @@ def _marginal(cell: Cell, pair: str, singles: list[str], fraction: float) -> Ine
             Term(label(variant), 1 if variant == pair else MARGINAL - 1, cell.pools[variant])
             for variant in (pair, *singles)
         ]
-        own_median, *medians = found = [expected_top_median(term.scores, used, budget) for term in terms]
+        own_median, *medians = result = [expected_top_median(term.scores, used, budget) for term in terms]
         sums = [
             weighted_sum([own, other], [own_median, median], used, each)
             for other, median in zip(others, medians, strict=True)
         ]
-        words = [f"{term.name} {number(median)}" for term, median in zip(terms, found, strict=True)]
+        words = [f"{term.name} {number(median)}" for term, median in zip(terms, result, strict=True)]
         return Measurement(*largest(sums), used, ", ".join(words))
 
     return Inequality(
@@ -141,9 +141,9 @@ def _hinge(data: ClaimData) -> list[Inequality]:
         if (other := others.get(cell.across_losses)) is None:
             continue
         for variant in (NONE, SN, GP):
-            seen = noise[(noise["cell_key"] == cell.across_losses) & (noise["variant"] == variant)]["variance"]
-            if variant in cell.pools and variant in other.pools and len(seen) >= LEAST_SETTINGS:
-                factor = math.exp(2 * math.sqrt(seen.median()))
+            observed = noise[(noise["cell_key"] == cell.across_losses) & (noise["variant"] == variant)]["variance"]
+            if variant in cell.pools and variant in other.pools and len(observed) >= LEAST_SETTINGS:
+                factor = math.exp(2 * math.sqrt(observed.median()))
                 inequalities += _within(cell, other, variant, factor, fraction)
     return inequalities
 
@@ -172,11 +172,13 @@ def _seed_noise(trainings: pd.DataFrame) -> pd.DataFrame:
     """
     rows = trainings[trainings["loss"].isin([NS, HINGE]) & (trainings["score"] > 0) & trainings["variant"].notna()]
     groups = rows.assign(log=np.log(rows["score"])).groupby([*SETTING, "training", "variant"], dropna=False)["log"]
-    found = groups.agg(["var", "count"]).dropna().reset_index()
-    freedom = found["count"] - 1
-    found["variance"] = found["var"] / (stats.chi2.median(freedom) / freedom)
-    places = [CellKey(*names) for names in zip(found["dataset"], found["architecture"], found["training"], strict=True)]
-    return found.assign(cell_key=pd.Series(places, index=found.index, dtype=object))
+    result = groups.agg(["var", "count"]).dropna().reset_index()
+    freedom = result["count"] - 1
+    result["variance"] = result["var"] / (stats.chi2.median(freedom) / freedom)
+    places = [
+        CellKey(*names) for names in zip(result["dataset"], result["architecture"], result["training"], strict=True)
+    ]
+    return result.assign(cell_key=pd.Series(places, index=result.index, dtype=object))
 
 
 C8 = Claim(

@@ -52,11 +52,11 @@ def symmetric_change(before: Array, after: Array) -> Array:
     [0.5, -1.0, 1.0]
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        made = np.asarray((after - before) / (after + before), dtype=float)
-    made[np.isinf(after) & np.isfinite(before)] = 1.0
-    made[np.isinf(before) & np.isfinite(after)] = -1.0
-    made[np.isnan(made)] = 0.0
-    return made
+        records = np.asarray((after - before) / (after + before), dtype=float)
+    records[np.isinf(after) & np.isfinite(before)] = 1.0
+    records[np.isinf(before) & np.isfinite(after)] = -1.0
+    records[np.isnan(records)] = 0.0
+    return records
 
 
 def _relative(value: float) -> float:
@@ -115,8 +115,8 @@ def _ablation(data: ClaimData) -> list[Inequality]:
 
 def _code(options: str) -> str | None:
     """The ablation code of a trial's options; None if there are other options."""
-    found = {"ablation": "DEF", **json.loads(options)}
-    return str(found["ablation"]) if len(found) == 1 else None
+    result = {"ablation": "DEF", **json.loads(options)}
+    return str(result["ablation"]) if len(result) == 1 else None
 
 
 def _repeats(
@@ -187,13 +187,13 @@ def _seeds(data: ClaimData) -> list[Inequality]:
     """The relative range of a setting over its seeds; inf if some seeds have no score, excluded if all have none."""
     rows = data.trainings
     groups = rows.groupby([*SETTING, "training"], dropna=False)["score"]
-    found = groups.agg(["size", "count", "min", "median", "max"]).reset_index()
-    found = found[(found["size"] > 1) & (found["count"] > 0)]
-    span = ((found["max"] - found["min"]) / found["median"]).where(found["count"] == found["size"], math.inf)
-    found = found.assign(span=span.fillna(0.0))  # all seeds at 0
+    result = groups.agg(["size", "count", "min", "median", "max"]).reset_index()
+    result = result[(result["size"] > 1) & (result["count"] > 0)]
+    span = ((result["max"] - result["min"]) / result["median"]).where(result["count"] == result["size"], math.inf)
+    result = result.assign(span=span.fillna(0.0))  # all seeds at 0
     return [
         _range(CellKey(*map(str, key)), group["span"].to_numpy())
-        for key, group in found.groupby(["dataset", "architecture", "training"])
+        for key, group in result.groupby(["dataset", "architecture", "training"])
     ]
 
 

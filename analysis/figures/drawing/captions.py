@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.frames.hyperparameters.searches import UNSCORED
 from analysis.rows.labels import abbreviations, in_words
 from analysis.rows.load import describe_protocol
-from analysis.rows.scores import SPLIT_BY_N_DIS, usual_training
+from analysis.rows.scores import SPLIT_BY_N_DIS, most_frequent_training
 from analysis.rows.view import Rows
 from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 
@@ -51,7 +51,7 @@ def dataset_sentences(trials: pd.DataFrame) -> list[str]:
 
 def scoring_and_training(rows: pd.DataFrame) -> str:
     """The score, protocol and default training of the trials of one dataset; the end of a sentence."""
-    row, (usual,) = rows.iloc[0], usual_training(rows).values()
+    row, (usual,) = rows.iloc[0], most_frequent_training(rows).values()
     return f"{score_label(row)}, protocol {row['protocol_id']} ({describe_protocol(row)}){training_defaults(usual)}."
 
 

@@ -45,7 +45,7 @@ def compute(rows: Rows) -> Frames:
 def caption(rows: Rows, frames: Frames) -> str:
     """The caption: points, lines and subsets."""
     points = frames["points"]
-    some = int((points["drawn"] < points["pool"]).any())
+    has_subset = int((points["drawn"] < points["pool"]).any())
     return common(
         rows,
         "Points: trials; above the axis: x without a score, \N{BLACK UP-POINTING SMALL TRIANGLE} beyond the axis.",
@@ -53,7 +53,10 @@ def caption(rows: Rows, frames: Frames) -> str:
         "other hyperparameters. Line and band (ranges): median and quartiles of groups of neighbouring values of about "
         "equal size. Trials without a score rank last; a bar or band may therefore end above the axis.",
         "\N{EN DASH}: one value, or none.",
-        *(["For methods with many trials, the points are a random subset; all other numbers use all trials."] * some),
+        *(
+            ["For methods with many trials, the points are a random subset; all other numbers use all trials."]
+            * has_subset
+        ),
         HYPERPARAMETERS_IN_WORDS + ".",
     )
 

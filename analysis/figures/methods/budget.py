@@ -100,11 +100,11 @@ def draw(frames: Frames, caption: str) -> Figure:
 
 def _overview(ax: Axes, curve: pd.DataFrame) -> Axes:
     """The lines of all methods; lines with the same colour differ in style."""
-    seen: dict[str, int] = {}
+    observed: dict[str, int] = {}
     for method, line in curve.groupby("method", sort=False):
         shade = colour(str(method))
-        seen[shade] = seen.get(shade, -1) + 1
-        ax.plot(line["k"], line["mean"], color=shade, lw=1.3, ls=DASHES[seen[shade] % len(DASHES)])
+        observed[shade] = observed.get(shade, -1) + 1
+        ax.plot(line["k"], line["mean"], color=shade, lw=1.3, ls=DASHES[observed[shade] % len(DASHES)])
         ax.plot(line["k"].iloc[-1], line["mean"].iloc[-1], "o", ms=2.5, mew=0, color=shade)
     _scale(ax, curve)
     set_score_scale(ax, curve["mean"])

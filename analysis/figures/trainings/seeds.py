@@ -36,10 +36,10 @@ def compute(rows: Rows) -> Frames:
     points = repeated_settings(trainings)
     if points["score"].isna().all():
         raise NotEnough("No setting has scores for several seeds; run `study run grid --seeds 3`.")
-    found = points.groupby("dataset")
-    far = pd.Series(np.minimum(found["score"].max(), FAR * found["median"].min()))
+    result = points.groupby("dataset")
+    far = pd.Series(np.minimum(result["score"].max(), FAR * result["median"].min()))
     kept = ["dataset", "method_label", "place", "score", "setting"]
-    ends = {"far": points["dataset"].map(far), "best": points["dataset"].map(found["score"].min())}
+    ends = {"far": points["dataset"].map(far), "best": points["dataset"].map(result["score"].min())}
     spread = setting_spread(points)
     drawn = spread[_evenly(spread)]
     cloud = points[kept].rename(columns={"method_label": "method"}).assign(**ends)
@@ -64,11 +64,11 @@ def caption(rows: Rows, frames: Frames) -> str:
     """The caption: points and measures."""
     partly = int(frames["table"]["partly"].sum())
     fewer = int(frames["table"]["settings"].max()) > SHOWN
-    some = f" (in {partly} settings that also have scored seeds)" if partly else ""
+    note = f" (in {partly} settings that also have scored seeds)" if partly else ""
     return common(
         rows,
         "Points: the seeds of each setting that was trained with several seeds, settings in the order of their "
-        f"medians; line: from the lowest to the highest score; above the axis: x seeds without a score{some}, "
+        f"medians; line: from the lowest to the highest score; above the axis: x seeds without a score{note}, "
         "\N{BLACK UP-POINTING SMALL TRIANGLE} scores beyond the axis.",
         *([f"Only {SHOWN} settings of a method are drawn, evenly spaced by rank."] if fewer else []),
         "cv: standard deviation within settings over their mean, pooled; bar: studentised bootstrap over settings. "

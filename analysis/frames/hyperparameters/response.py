@@ -54,7 +54,7 @@ def response(rows: pd.DataFrame) -> pd.DataFrame:
         label), hyperparameter, value (the group's, or its median), lowest, highest (values in it), n, scored, q1,
         median, q3 (of the scores, linear interpolation; inf if they fall on trainings without a score).
     """
-    made: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for key, pool, codes in _varying(rows):
         score, value = pool["score"].to_numpy(), pool[key["hyperparameter"]].to_numpy(dtype=float)
         for group in range(codes.max() + 1):
@@ -63,9 +63,9 @@ def response(rows: pd.DataFrame) -> pd.DataFrame:
             q1, median, q3 = quantiles(scores, (0.25, 0.5, 0.75))
             place = {"value": np.median(at), "lowest": at.min(), "highest": at.max()}
             counts = {"n": len(at), "scored": int(np.isfinite(scores).sum())}
-            made.append({**key, **place, **counts, "q1": q1, "median": median, "q3": q3})
+            records.append({**key, **place, **counts, "q1": q1, "median": median, "q3": q3})
     columns = ["value", "lowest", "highest", "n", "scored", "q1", "median", "q3"]
-    return pd.DataFrame(made, columns=["dataset", "method", "hyperparameter", *columns])
+    return pd.DataFrame(records, columns=["dataset", "method", "hyperparameter", *columns])
 
 
 def importance(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def importance(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
         combinations with this one, separated by commas; empty for none).
     """
     check_level(level)
-    made = []
+    records = []
     of_pool: dict[tuple[str, str], tuple[Array, Array]] = {}
     for key, pool, codes in _varying(rows):
         ranks = stats.rankdata(pool["score"].fillna(math.inf))
@@ -105,9 +105,9 @@ def importance(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
         share, (low, high) = _share(ranks, codes, *of_pool[name], level)
         counts = {"n": len(pool), "groups": int(codes.max()) + 1}
         ends = {"share": share, "share_low": low, "share_high": high, "resolved": low > 0}
-        made.append({**key, **counts, **ends, "tied_to": ", ".join(_tied_to(pool, key["hyperparameter"]))})
+        records.append({**key, **counts, **ends, "tied_to": ", ".join(_tied_to(pool, key["hyperparameter"]))})
     columns = ["n", "groups", "share", "share_low", "share_high", "resolved", "tied_to"]
-    return pd.DataFrame(made, columns=["dataset", "method", "hyperparameter", *columns])
+    return pd.DataFrame(records, columns=["dataset", "method", "hyperparameter", *columns])
 
 
 def _varying(rows: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame, Array]]:
@@ -121,26 +121,26 @@ def _varying(rows: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame,
 
 def _resampled(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """(indices of the resampled settings, at most 1,000; [resamples, settings]: number of draws of each one)."""
-    some = np.arange(n) if n <= MOST else np.sort(rng.choice(n, MOST, replace=False))
-    size = len(some)
+    subset = np.arange(n) if n <= MOST else np.sort(rng.choice(n, MOST, replace=False))
+    size = len(subset)
     drawn = rng.integers(0, size, (RESAMPLES, size)) + size * np.arange(RESAMPLES)[:, None]
-    times = np.bincount(drawn.ravel(), minlength=RESAMPLES * size).reshape(RESAMPLES, size)
-    return some, times.astype(float)
+    draws = np.bincount(drawn.ravel(), minlength=RESAMPLES * size).reshape(RESAMPLES, size)
+    return subset, draws.astype(float)
 
 
-def _share(ranks: Array, codes: Array, some: Array, times: Array, level: float) -> tuple[float, Interval]:
+def _share(ranks: Array, codes: Array, subset: Array, draws: Array, level: float) -> tuple[float, Interval]:
     """The explained share of one hyperparameter of one method, with its interval."""
     groups = int(codes.max()) + 1
     if len(ranks) < groups + 2 or ranks.min() == ranks.max():
         return math.nan, (0.0, 1.0)
     member = np.eye(groups)[codes]
     share = float(_epsilon_squared(np.ones((1, len(ranks))), ranks, member, corrections=1)[0])
-    resampled = _epsilon_squared(times, ranks[some], member[some], corrections=2)
+    resampled = _epsilon_squared(draws, ranks[subset], member[subset], corrections=2)
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return share, (float(min(low, share)), float(max(high, share)))
 
 
-def _epsilon_squared(times: Array, ranks: Array, member: Array, corrections: int) -> Array:
+def _epsilon_squared(draws: Array, ranks: Array, member: Array, corrections: int) -> Array:
     """[resamples]: between - corrections (groups - 1) within, over total, in [0, 1].
 
     Args:
@@ -148,10 +148,10 @@ def _epsilon_squared(times: Array, ranks: Array, member: Array, corrections: int
         ranks: [n].
         member: [n, groups], 1 where a setting is in the group.
     """
-    counts, sums = times @ member, times @ (member * ranks[:, None])
+    counts, sums = draws @ member, draws @ (member * ranks[:, None])
     n, groups = counts.sum(axis=1), (counts > 0).sum(axis=1)
     mean_square = sums.sum(axis=1) ** 2 / n
-    total = times @ ranks**2 - mean_square
+    total = draws @ ranks**2 - mean_square
     between = (sums**2 / np.maximum(counts, 1)).sum(axis=1) - mean_square
     within = (total - between) / np.maximum(n - groups, 1)
     explained = between - corrections * (groups - 1) * within
@@ -180,15 +180,15 @@ def response_points(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFram
         One row per trial and hyperparameter that varies in its method: dataset, method (its label), hyperparameter,
         value, score (NaN: none), pool (number of trials of the method), drawn (number of them that are drawn).
     """
-    made = []
+    records = []
     chosen: dict[tuple[str, str], pd.DataFrame] = {}
     for key, pool, _ in _varying(rows):
         name = key["dataset"], key["method"]
         if name not in chosen:
             few = len(pool) <= DRAWN
             chosen[name] = pool if few else pool.iloc[np.sort(rng.choice(len(pool), DRAWN, replace=False))]
-        some = chosen[name]
-        values = {"value": some[key["hyperparameter"]].astype(float), "score": some["score"]}
-        made.append(pd.DataFrame({**values, **key, "pool": len(pool), "drawn": len(some)}))
+        subset = chosen[name]
+        values = {"value": subset[key["hyperparameter"]].astype(float), "score": subset["score"]}
+        records.append(pd.DataFrame({**values, **key, "pool": len(pool), "drawn": len(subset)}))
     columns = ["dataset", "method", "hyperparameter", "value", "score", "pool", "drawn"]
-    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
+    return pd.concat(records, ignore_index=True)[columns] if records else pd.DataFrame(columns=columns)

@@ -132,7 +132,7 @@ def _chosen(rows: pd.DataFrame, random: pd.DataFrame | None) -> dict[str, Any]:
     first, scored = rows.iloc[0], rows[rows["score"].notna()]
     best = scored.sort_values("score", kind="stable").iloc[0] if len(scored) else None
     random_best_row = {} if random is None or len(rows) not in random.index else dict(random.loc[len(rows)])
-    found = ("score", "learning_rate", "beta1", "beta2", "penalty_weight", "trial_id", "best_step")
+    result = ("score", "learning_rate", "beta1", "beta2", "penalty_weight", "trial_id", "best_step")
     return {
         **{name: first[name] for name in ("dataset", "architecture", "method", "n_dis", "sampler", "label", "line")},
         "search": first["search"],
@@ -141,7 +141,7 @@ def _chosen(rows: pd.DataFrame, random: pd.DataFrame | None) -> dict[str, Any]:
         **{name: int((rows["outcome"] == name).sum()) for name in OUTCOMES},
         "score_label": score_label(first),
         "setting": None if best is None else setting(best),
-        **{name: None if best is None else best[name] for name in found},
+        **{name: None if best is None else best[name] for name in result},
         "pool": 0 if random is None else int(random["pool"].iloc[0]),
         **{f"random_{name}": random_best_row.get(name, math.nan) for name in QUANTILES},
     }

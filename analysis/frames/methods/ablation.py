@@ -60,9 +60,9 @@ def paired_ablations(
         interval if there are too few pairs). A factor without a pair has no row.
     """
     keys = ["dataset", *by, "factor", "from", "to"]
-    made = [_table(_independent(pairs, keys), keys, level) for pairs in _by_dataset(scored(trials, rule), by)]
+    records = [_table(_independent(pairs, keys), keys, level) for pairs in _by_dataset(scored(trials, rule), by)]
     columns = [*keys, "pairs", "unscored", "median", "low", "high", "level", "improved", "verdict"]
-    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
+    return pd.concat(records, ignore_index=True)[columns] if records else pd.DataFrame(columns=columns)
 
 
 def _by_dataset(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -73,7 +73,7 @@ def _by_dataset(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[pd.DataFrame]
         pairs = [
             _joined(each, *changed, by) for changed in itertools.chain(_added(each), _levels(each), _options(each))
         ]
-        pairs = [found for found in pairs if len(found)]
+        pairs = [result for result in pairs if len(result)]
         if pairs:
             yield pd.concat(pairs, ignore_index=True)
 
@@ -87,13 +87,13 @@ def _added(rows: pd.DataFrame) -> Iterator[Changed]:
     for factor in ADDED:
         sets = {text: text.split("+") for text in rows[factor].unique() if text}
         for member in sorted({part for parts in sets.values() for part in parts}):
-            fewer = {
+            without_member = {
                 text: "+".join(part for part in parts if part != member)
                 for text, parts in sets.items()
                 if member in parts
             }
-            having = rows[rows[factor].isin(fewer)]
-            rest = _with(having, factor, having[factor].map(fewer))
+            with_factor = rows[rows[factor].isin(without_member)]
+            rest = _with(with_factor, factor, with_factor[factor].map(without_member))
             yield factor, WITHOUT, (rest.assign(penalty_weight=0.0) if factor == "penalty" else rest).assign(to=member)
 
 
@@ -102,9 +102,9 @@ def _levels(rows: pd.DataFrame) -> Iterator[Changed]:
         values = rows[factor].value_counts().sort_index()  # so that the first of equally frequent values is taken
         if len(values) > 1:
             numeric = pd.api.types.is_numeric_dtype(rows[factor])
-            usual = values.index[0] if numeric else NON_SATURATING if NON_SATURATING in values else values.idxmax()
-            others = rows[rows[factor] != usual]
-            yield factor, str(usual), _with(others.assign(to=others[factor].astype(str)), factor, usual)
+            reference = values.index[0] if numeric else NON_SATURATING if NON_SATURATING in values else values.idxmax()
+            others = rows[rows[factor] != reference]
+            yield factor, str(reference), _with(others.assign(to=others[factor].astype(str)), factor, reference)
 
 
 def _options(rows: pd.DataFrame) -> Iterator[Changed]:
@@ -114,22 +114,24 @@ def _options(rows: pd.DataFrame) -> Iterator[Changed]:
         rest = {
             text: json.dumps({k: v for k, v in parsed[text].items() if k != name}, sort_keys=True) for text in chosen
         }
-        having = rows[rows["options"].isin(chosen)]
+        with_factor = rows[rows["options"].isin(chosen)]
         yield (
             name,
             DEFAULT_OPTIONS.get(name, "default"),
-            having.assign(to=having["options"].map(chosen), options=having["options"].map(rest)),
+            with_factor.assign(to=with_factor["options"].map(chosen), options=with_factor["options"].map(rest)),
         )
 
 
-def _joined(rows: pd.DataFrame, factor: str, usual: str, changed: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def _joined(rows: pd.DataFrame, factor: str, reference: str, changed: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """All pairs of an unchanged and a changed training, joined on all columns that must be equal."""
     pairs = rows.merge(changed[[*EQUAL, "to", "score"]], on=list(EQUAL), suffixes=("", "_to"))
     first, second = pairs["score"].to_numpy(), pairs["score_to"].to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.where(first == second, 0.0, (second - first) / np.abs(first))
     change = np.where(np.isinf(first) & np.isfinite(second), -math.inf, change)
-    pairs = pairs.assign(factor=factor, change=change, unscored=np.isinf(first) | np.isinf(second), **{"from": usual})
+    pairs = pairs.assign(
+        factor=factor, change=change, unscored=np.isinf(first) | np.isinf(second), **{"from": reference}
+    )
     return pairs.rename(columns={"trial_id": "first"})[
         ["dataset", *by, "factor", "from", "to", "first", "change", "unscored"]
     ]
@@ -159,8 +161,8 @@ def _table(pairs: pd.DataFrame, keys: list[str], level: float) -> pd.DataFrame:
     few = counted["pairs"].isin([n for n in sizes if median_places(n, corrected) == (-1, n)])
     values = pairs.rename(columns={"change": "value"})
     table = counted.merge(group_quartiles(values, keys, None, corrected)[[*keys, "median", "low", "high"]], on=keys)
-    said = [verdict(low, high) for low, high in zip(table["low"], table["high"], strict=True)]
-    table = table.assign(level=corrected, verdict=np.where(few, NO_INTERVAL, said))
+    verdicts = [verdict(low, high) for low, high in zip(table["low"], table["high"], strict=True)]
+    table = table.assign(level=corrected, verdict=np.where(few, NO_INTERVAL, verdicts))
     order = table.assign(
         factor=table["factor"].map({factor: at for at, factor in enumerate(table["factor"].unique())}),
         number=pd.to_numeric(table["to"], errors="coerce"),

@@ -133,14 +133,14 @@ def compare(
         the pools are too small).
     """
     check_fraction(fraction)
-    found = pools(rows)
-    made = []
-    for dataset in dict.fromkeys(key[0] for key in found):
-        names = [label for each, label in found if each == dataset]
+    result = pools(rows)
+    records = []
+    for dataset in dict.fromkeys(key[0] for key in result):
+        names = [label for each, label in result if each == dataset]
         wanted = itertools.combinations(names, 2) if pairs is None else pairs
         here = [(a, b) for a, b in wanted if a in names and b in names]
         for a, b in here:
             corrected = 1 - (1 - level) / len(here)
-            of_a, of_b = (found[dataset, each]["score"].to_numpy() for each in (a, b))
-            made.append({"dataset": dataset, "a": a, "b": b, **compare_scores(of_a, of_b, fraction, corrected)})
-    return pd.DataFrame(made, columns=["dataset", "a", "b", *compare_scores([], [])])
+            of_a, of_b = (result[dataset, each]["score"].to_numpy() for each in (a, b))
+            records.append({"dataset": dataset, "a": a, "b": b, **compare_scores(of_a, of_b, fraction, corrected)})
+    return pd.DataFrame(records, columns=["dataset", "a", "b", *compare_scores([], [])])

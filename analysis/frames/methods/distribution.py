@@ -107,5 +107,5 @@ def quantiles(scores: Any, shares: Any) -> Array:
     below, part = np.floor(place).astype(int), place % 1
     above = values[np.minimum(below + 1, len(values) - 1)]
     with np.errstate(invalid="ignore"):  # inf * 0 in the branch that is not selected
-        found: Array = np.where(part > 0, values[below] * (1 - part) + above * part, values[below])
-    return found
+        result: Array = np.where(part > 0, values[below] * (1 - part) + above * part, values[below])
+    return result

@@ -34,8 +34,8 @@ def dataset_overview(rows: Rows) -> pd.DataFrame:
 def _of_dataset(rows: Rows, dataset: str, trials: pd.DataFrame) -> dict[str, Any]:
     first, status = trials.iloc[0], trials["status"].value_counts()
     every = rows.scored[rows.scored["dataset"] == dataset]
-    found = pools(rows.without_adaptive.scored[rows.without_adaptive.scored["dataset"] == dataset])
-    scores = {label: pool["score"].to_numpy() for (_, label), pool in found.items()}
+    result = pools(rows.without_adaptive.scored[rows.without_adaptive.scored["dataset"] == dataset])
+    scores = {label: pool["score"].to_numpy() for (_, label), pool in result.items()}
     counts = {
         "dataset": dataset,
         "score_label": score_label(first),

@@ -28,16 +28,16 @@ def typical_trials(rows: pd.DataFrame) -> pd.DataFrame:
         has no score.
     """
     columns = ["dataset", "method", "which", "rank", "n"]
-    found = ["trial_id", "score", "score_label", "setting", "final_step", "best_step"]
-    made: list[dict[str, Any]] = []
+    result = ["trial_id", "score", "score_label", "setting", "final_step", "best_step"]
+    records: list[dict[str, Any]] = []
     for (dataset, label), pool in pools(rows).items():
         n = len(pool)
         ordered = pool.sort_values(["score", "trial_id"], na_position="last")
         for which, rank in ((BEST, 1), (MEDIAN, (n + 1) // 2)):
             place = {"dataset": dataset, "method": label, "which": which, "rank": rank, "n": n}
             trial = ordered.iloc[rank - 1]
-            made.append(place if pd.isna(trial["score"]) else {**place, **_described(trial)})
-    return pd.DataFrame(made, columns=[*columns, *found])
+            records.append(place if pd.isna(trial["score"]) else {**place, **_described(trial)})
+    return pd.DataFrame(records, columns=[*columns, *result])
 
 
 def _described(trial: "pd.Series[Any]") -> dict[str, Any]:

@@ -53,15 +53,15 @@ def rank_correlation(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         (trainings), correlation (NaN if n is below two or one distance is constant), low, high, level.
     """
     check_level(level)
-    made = []
+    records = []
     for dataset, here in pairs.groupby("dataset"):
         groups = dict(iter(here.groupby("method")))
         for method, group in [(ALL, here), *sorted(groups.items(), key=lambda item: paper_order(str(item[0])))]:
             correlation = spearman(group["frechet"], group["kernel"])
             low, high = spearman_interval(group["frechet"], group["kernel"], level)
             row = {"n": len(group), "correlation": correlation, "low": low, "high": high, "level": level}
-            made.append({"dataset": dataset, "method": method, **row})
-    return pd.DataFrame(made, columns=["dataset", "method", "n", "correlation", "low", "high", "level"])
+            records.append({"dataset": dataset, "method": method, **row})
+    return pd.DataFrame(records, columns=["dataset", "method", "n", "correlation", "low", "high", "level"])
 
 
 def spearman(a: Any, b: Any) -> float:
@@ -138,17 +138,17 @@ def top_overlap(pairs: pd.DataFrame, counts: Any = TOP, level: float = 0.95) -> 
         rankings, K / n), chance_high.
     """
     check_level(level)
-    made = []
+    records = []
     for dataset, here in pairs.sort_values("trial_id").groupby("dataset"):
         n = len(here)
         k = np.array([count for count in counts if count <= n], dtype=int)
         worse = np.sort(here[["frechet", "kernel"]].rank(method="first").max(axis=1))  # in both tops from this K on
         overlap = np.searchsorted(worse, k, side="right") / k
         high = stats.hypergeom.ppf(level, n, k, k) / k
-        made.append(
+        records.append(
             pd.DataFrame({"k": k, "n": n, "overlap": overlap, "chance": k / n, "chance_high": high}).assign(
                 dataset=dataset
             )
         )
     columns = ["dataset", "k", "n", "overlap", "chance", "chance_high"]
-    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
+    return pd.concat(records, ignore_index=True)[columns] if records else pd.DataFrame(columns=columns)

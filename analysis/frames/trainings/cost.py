@@ -92,15 +92,15 @@ def update_cost(trials: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     recipe = trials.set_index("trial_id")["method"]
     rows = rows.assign(method=_with_n_dis(rows), recipe=rows["trial_id"].map(recipe), value=np.log(milliseconds))
     columns = [*COMPARABLE, "method", "n", "milliseconds", "milliseconds_low", "milliseconds_high"]
-    made = [_of_dataset(each, level) for _, each in rows.groupby("dataset")]
+    records = [_of_dataset(each, level) for _, each in rows.groupby("dataset")]
     columns += ["ratio", "low", "high", "level", "verdict"]
-    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
+    return pd.concat(records, ignore_index=True)[columns] if records else pd.DataFrame(columns=columns)
 
 
 def _with_n_dis(rows: pd.DataFrame) -> "pd.Series[str]":
     several = rows.groupby("dataset")["n_dis"].transform("nunique") > 1
-    told = rows["penalty"].isin(SPLIT_BY_N_DIS)
-    return rows["method"].where(~several | told, rows["method"] + f"{CONTEXT}n_dis " + rows["n_dis"].astype(str))
+    labelled = rows["penalty"].isin(SPLIT_BY_N_DIS)
+    return rows["method"].where(~several | labelled, rows["method"] + f"{CONTEXT}n_dis " + rows["n_dis"].astype(str))
 
 
 def _of_dataset(rows: pd.DataFrame, level: float) -> pd.DataFrame:
@@ -139,5 +139,5 @@ def _ratio(
     low, high = quantile_difference_interval(samples[0], samples[1], 0.5, level)
     low, high = min(low, difference), max(high, difference)
     few = any(median_places(each["n"], level) == (-1, each["n"]) for each in (row, base))
-    said = NO_INTERVAL if few else verdict(low, high)
-    return math.exp(difference), math.exp(low), math.exp(high), said
+    outcome = NO_INTERVAL if few else verdict(low, high)
+    return math.exp(difference), math.exp(low), math.exp(high), outcome

@@ -149,13 +149,13 @@ def diagnostic_curve(trials: pd.DataFrame, checkpoints: pd.DataFrame, level: flo
     cells = groups.size().index.to_frame(index=False).merge(pools, on="pool", how="left")
     values = {(SIGMA, layer): column for layer, column in enumerate(_layers(rows["sigmas"]).T, 1)}
     values |= {(name, 0): rows[name].to_numpy(dtype=float) for name in (SIGMA_PRODUCT, *GRADIENT_NORMS)}
-    made = []
+    records = []
     for (quantity, layer), each in values.items():
         known = ~np.isnan(each)
-        found = group_quartiles(pd.DataFrame({"cell": cell[known], "value": each[known]}), ["cell"], None, level)
-        made.append(found.assign(quantity=quantity, layer=layer))
+        result = group_quartiles(pd.DataFrame({"cell": cell[known], "value": each[known]}), ["cell"], None, level)
+        records.append(result.assign(quantity=quantity, layer=layer))
     keys = [*POOL, "quantity", "layer", STEP]
-    table = pd.concat(made, ignore_index=True)
+    table = pd.concat(records, ignore_index=True)
     table = table.join(cells, on="cell").sort_values(keys, ignore_index=True)
     return table[[*keys, *QUARTILE_COLUMNS]]
 

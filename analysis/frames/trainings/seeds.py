@@ -95,12 +95,12 @@ def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
     """
     check_level(level)
     spread = setting_spread(rows)
-    made = []
+    records = []
     needed = ["dataset", "method_label", "setting", "score", *LABEL_FIELDS]
     for (dataset, label), pool in pools(rows[needed]).items():
         mine = spread[(spread["dataset"] == dataset) & (spread["method"] == label)]
         first = pool.iloc[0]
-        made.append(
+        records.append(
             {
                 "dataset": dataset,
                 "method": label,
@@ -112,7 +112,7 @@ def seed_table(rows: pd.DataFrame, rng: np.random.Generator, level: float = 0.95
                 "score_label": score_label(first),
             }
         )
-    return pd.DataFrame(made)
+    return pd.DataFrame(records)
 
 
 def _measures(spread: pd.DataFrame, pool: pd.DataFrame, rng: np.random.Generator, level: float) -> dict[str, float]:
@@ -124,16 +124,16 @@ def _measures(spread: pd.DataFrame, pool: pd.DataFrame, rng: np.random.Generator
     relative = variance[positive] / two["mean"].to_numpy()[positive] ** 2
     middle = two["median"].where(np.isfinite(two["median"]), two["highest"])
     ranges = ((two["highest"] - two["lowest"]) / middle)[middle > 0]
-    found = {
+    result = {
         "sd": pooled_sd(variance, freedom, rng, level),
         "cv": pooled_sd(relative, freedom[positive], rng, level),
         "range": typical(ranges, level),
         "between": intraclass(stats.rankdata(pool["score"].fillna(math.inf)), pool["setting"], level),
     }
-    made: dict[str, float] = {}
-    for name, (value, (low, high)) in found.items():
-        made |= {name: value, f"{name}_low": low, f"{name}_high": high}
-    return made
+    records: dict[str, float] = {}
+    for name, (value, (low, high)) in result.items():
+        records |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return records
 
 
 NOTHING: tuple[float, Interval] = (math.nan, (0.0, math.inf))

@@ -29,14 +29,14 @@ def compute(rows: Rows) -> pd.DataFrame:
     labels: dict[str, list[str]] = {}
     for dataset, label in pools(rows.scored):
         labels.setdefault(dataset, []).append(label)
-    made = [
+    records = [
         compare(rows.scored[rows.scored["dataset"] == dataset], rows.fraction, rows.level, pairs)
         for dataset, names in labels.items()
         if (pairs := compared_pairs(names))
     ]
-    if not made:
+    if not records:
         raise NotEnough("A comparison needs two methods on a dataset, or one method in two contexts.")
-    table = pd.concat(made, ignore_index=True)
+    table = pd.concat(records, ignore_index=True)
     return rows.with_score_label(table)
 
 

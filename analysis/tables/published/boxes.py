@@ -59,17 +59,17 @@ def compute(rows: Rows) -> pd.DataFrame:
         "source",
         "note",
     ]
-    found = ["trials", "k", "median_ours", "low", "high", "difference", "status", "training", "score_label"]
-    return table[[*names, *found]].sort_values("dataset", kind="stable", ignore_index=True)
+    result = ["trials", "k", "median_ours", "low", "high", "difference", "status", "training", "score_label"]
+    return table[[*names, *result]].sort_values("dataset", kind="stable", ignore_index=True)
 
 
 def _intervals(rows: Rows) -> pd.DataFrame:
     """The interval of the median of the best `fraction` of each method: the quantile at fraction / 2."""
-    found = [
+    result = [
         (dataset, label, *quantile_interval(pool["score"], rows.fraction / 2, rows.level))
         for (dataset, label), pool in pools(rows.scored).items()
     ]
-    return pd.DataFrame(found, columns=["dataset", "method", "low", "high"])
+    return pd.DataFrame(result, columns=["dataset", "method", "low", "high"])
 
 
 def _status(row: "pd.Series[Any]", fraction: float) -> str:

@@ -74,7 +74,7 @@ def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.Dat
         yield from ((str(name), rows) for name, rows in trials.groupby("search", sort=False))
     if len(others):
         names = others["dataset"] + " " + others["architecture"] + " " + others["method"]
-        names = with_context(names, others.assign(architecture=""), usual_too=True)
+        names = with_context(names, others.assign(architecture=""), all_values=True)
         yield from ((str(name), rows) for name, rows in others.assign(round=0).groupby(names, sort=False))
 
 

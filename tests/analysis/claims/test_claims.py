@@ -186,7 +186,7 @@ def inequality(low, high, *, together=None, part="", below=True, few=False):
 
 
 @pytest.mark.parametrize(
-    ("lines", "expected"),
+    ("inequalities", "expected"),
     [
         ([], NOT_ENOUGH),
         ([inequality(0, 0, few=True)], NOT_ENOUGH),

@@ -119,7 +119,7 @@ def test_summary_names_the_leader_and_what_is_not_resolved(study, methods):
     assert (row["best"], row["best_method"]) == (1.0, "SN")
     text = said(compose(rows))
     assert "SN leads: the best 20 % (k = 12) of its 60 trainings have the lowest median, 6.50 [2.00, 12.00]." in text
-    assert "better than W/O, all pairs together at 95 %. Not resolved are the comparisons with DR." in text
+    assert "better than W/O, simultaneously for all pairs at 95 %. Not resolved: the comparisons with DR." in text
 
 
 def test_too_few_trials_for_an_interval_are_said_so(small_study):
@@ -140,7 +140,7 @@ def test_all_diverged(study, methods):
 def test_one_method_and_one_trial(study):
     study.add(score=3.0)
     page = compose(open_rows(study.folder))
-    assert "One method only: there is nothing to compare it with." in said(page)
+    assert "There is only one method, so no comparison." in said(page)
     assert "1 trainings are too few for an interval of that median, or of any." in said(page)
     assert render(page)
 

@@ -54,7 +54,7 @@ def test_figure_says_n_k_rule_pool_and_protocol(small_study):
     assert "GP 5\nn=18\nk=1" in said
     for sentence in (
         "best 5 % (k, rounded up) of a method's n trials, by best scored checkpoint",
-        "GP is n_dis 1, GP 5 is n_dis 5",
+        "except GP (n_dis 1) and GP 5 (n_dis 5)",
         "digits: 60 trials, 1 diverged, 1 failed; FD (classifier), protocol",
         "360 real and 360 generated images",
         "SN: spectral_norm",

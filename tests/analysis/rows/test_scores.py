@@ -14,9 +14,9 @@ from analysis.rows.scores import (
     TRAININGS,
     check_fraction,
     labels,
+    most_frequent_training,
     pools,
     scored,
-    usual_training,
     with_context,
 )
 from study.core.errors import InputError
@@ -136,7 +136,7 @@ def test_labels_say_what_differs_within_a_dataset(study):
     study.add(score=1.0, steps=250, dataset="digits-32")
     study.add(Method(architecture="resnet19"), 1.0, dataset="digits-32")
     frame = rows_of(study)
-    assert usual_training(frame) == {"digits": {"discriminator_steps": 250}, "digits-32": {}}
+    assert most_frequent_training(frame) == {"digits": {"discriminator_steps": 250}, "digits-32": {}}
     assert sorted(labels(frame)) == ["W/O", "W/O, discriminator steps 500", "W/O, resnet19", "W/O, sndcgan"]
 
 
@@ -145,9 +145,9 @@ def test_labels_say_what_few_trials_of_a_dataset_have(study):
         study.add(score=1.0, steps=steps, seed=seed)
     study.add(Method(architecture="sndcgan", penalty="dragan"), 1.0, steps=1000)
     frame = rows_of(study)
-    assert usual_training(frame) == {"digits": {"discriminator_steps": 500}}
+    assert most_frequent_training(frame) == {"digits": {"discriminator_steps": 500}}
     assert set(labels(frame)) == {"W/O", "W/O, discriminator steps 250", "DR, discriminator steps 1000"}
-    assert set(with_context(frame["method"], frame, usual_too=True)) == {
+    assert set(with_context(frame["method"], frame, all_values=True)) == {
         "none, discriminator steps 500", "none, discriminator steps 250", "dragan, discriminator steps 1000"
     }  # fmt: skip
 

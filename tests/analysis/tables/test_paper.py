@@ -196,7 +196,7 @@ def test_captions_say_which_figures_how_certain_and_what_differs(on_celeba):
 @pytest.mark.parametrize(
     ("protocol", "said"),
     [
-        (MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=3000, n_fake=3000), "is no FID"),
+        (MetricProtocol(extractor="classifier", weights_sha256="c" * 64, n_real=3000, n_fake=3000), "is not an FID"),
         (MetricProtocol(n_real=3000, n_fake=2000, **FID), "2,000 generated images instead of 3,000"),
         (MetricProtocol(n_real=3000, n_fake=3000, quantize=True, **FID), "rounded to uint8"),
         (MetricProtocol(n_real=3000, n_fake=3000, split="train", **FID), "real images of the train split"),
@@ -208,8 +208,8 @@ def test_another_protocol_is_never_beside_the_paper(study, protocol, said):
     frames = figures()["top"].compute(rows)
     assert frames["paper"].empty
     caption = figures()["top"].caption(rows, frames)
-    assert f"boxes of {CELEBA} are not shown, since" in caption and said in caption
-    assert "Narrow and hollow" not in caption
+    assert f"boxes of {CELEBA} are not shown:" in caption and said in caption
+    assert "Narrow, hollow" not in caption
     assert figures()["budget"].compute(rows)["paper"].empty
 
 
@@ -223,7 +223,7 @@ def test_figures_draw_the_paper_beside_ours(on_celeba):
     assert {32.3, 38.0, 40.9, 42.6, 44.8, 54.4} <= heights
     kind = figures()["budget"]
     frames = kind.compute(rows)
-    assert "of no one budget" in kind.caption(rows, frames)
+    assert "not of a particular budget" in kind.caption(rows, frames)
     figure = kind.draw(frames, kind.caption(rows, frames))
     diamonds = [float(line.get_ydata()[0]) for line in figure.axes[0].lines if line.get_marker() == "D"]
     low, high = figure.axes[0].get_ylim()

@@ -157,7 +157,7 @@ def test_trials_of_searches_are_said_to_be_adaptive_and_are_not_compared_with_ot
     beside = open_rows(study.folder)
     (pair,) = computed("comparisons", beside).to_dict("records")
     assert (pair["n_a"], pair["n_b"], pair["raw_b"]) == (1, 3, 5.0)
-    assert "Left out are trials that were chosen by the scores of others." in printed("comparisons", beside)
+    assert "Trials that were selected by the scores of other trials are excluded." in printed("comparisons", beside)
 
 
 STRANGE = {"method": ["a|b", "my_loss & more", "SN"], "median": ["1.50", "-", "[2.00, inf]"], "λ": ["5 %", "", "0.1"]}

@@ -87,7 +87,7 @@ def test_published_is_by_exact_setting(folder):
     assert len(missing) == 11 and missing["difference"].isna().all() and missing["ours"].isna().all()
     text = printed("published", folder)
     assert "+2.79  compared" in text and "[30.00, 35.00]" in text
-    assert "19 more were published on datasets that are not among these rows." in text
+    assert "19 more models were published on datasets that are not in these rows." in text
 
 
 def test_twins_are_one_setting_of_ours_and_lengths_are_said(folder):
@@ -136,7 +136,7 @@ def test_an_fd_is_never_compared_with_an_fid(folder, name):
     assert frame["difference"].isna().all() and "compared" not in set(frame["status"])
     found = frame[frame["status"] != "missing"]
     assert len(found) == 1
-    assert found["status"].iloc[0] == "not comparable: FD (classifier) is no FID"
+    assert found["status"].iloc[0] == "not comparable: FD (classifier) is not an FID"
     assert f"{CELEBA}: " in printed(name, folder) and "our FD (classifier)" in printed(name, folder)
 
 
@@ -161,7 +161,7 @@ def test_boxes_beside_our_medians_by_hand(folder):
     assert (frame["status"] == "missing").sum() == 32
     text = printed("paper", folder)
     assert "29.1 [27.7, 30.4]" in text and "118 [76, >250]" in text
-    assert "read off the plots" in text and "no verdict is given" in text
+    assert "read off the plots" in text and "there is no verdict" in text
 
 
 def test_another_share_is_not_the_papers(folder):

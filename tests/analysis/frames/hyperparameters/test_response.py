@@ -130,7 +130,7 @@ def test_seeds_of_one_setting_are_one_piece_of_evidence(study):
     for rate, score in ((1e-4, 1.0), (2e-4, 2.0), (1e-3, 3.0)):
         for seed in range(8):
             study.add(None, score + seed / 100, seed=seed, learning_rate=rate)
-    with pytest.raises(NotEnough, match="two settings more than values"):
+    with pytest.raises(NotEnough, match="two more settings than values"):
         figures()["importance"].compute(open_rows(study.folder))
 
 

@@ -163,7 +163,7 @@ def test_random_pool_holds_only_what_is_alike(study, methods):
     ]
     (chosen,) = made.chosen.to_dict("records")
     assert (chosen["pool"], chosen["random_low"], chosen["random_median"], chosen["random_high"]) == (4, 4, 4, 6)
-    assert "from 4 random ones" in made.caption
+    assert "from 4 random settings" in made.caption
 
 
 def names(study):
@@ -218,7 +218,7 @@ def test_figure_says_what_is_shown(study):
         "digits: 18 trials, 6 diverged, 2 failed; searches: 2; FD (classifier), protocol",
         "median and 5-95 % band",
         "trials run",
-        "as many at random, median",
+        "random search, median",
         "n_dis 5",
     ):
         assert sentence in said

@@ -116,7 +116,7 @@ def test_the_figure_of_two_datasets_draws(seeded):
     rows = open_rows(seeded.folder)
     frames = FIGURE.compute(rows)
     caption = FIGURE.caption(rows, frames)
-    assert "in 3 settings beside others that have one" in caption
+    assert "in 3 settings that also have scored seeds" in caption
     figure = FIGURE.draw(frames, caption)
     figure.draw_without_rendering()
     assert len(figure.subfigs) == 2
@@ -127,14 +127,14 @@ def test_of_many_settings_some_are_drawn_evenly_and_the_table_is_of_all(study, m
         study.add_many(None, [10.0 * place, 10.0 * place + 1], learning_rate=place * 1e-4)
     rows = open_rows(study.folder)
     whole = FIGURE.compute(rows)
-    assert "as many are drawn" not in FIGURE.caption(rows, whole)
+    assert "evenly spaced by rank" not in FIGURE.caption(rows, whole)
     monkeypatch.setattr("analysis.figures.trainings.seeds.SHOWN", 4)
     frames = FIGURE.compute(open_rows(study.folder))
     assert sorted(whole["settings"]["place"]) == list(range(1, 11)) and len(whole["points"]) == 20
     assert sorted(frames["settings"]["place"]) == [1, 4, 7, 10], "the first, the last, and as far apart in between"
     assert sorted(frames["points"]["place"].unique()) == [1, 4, 7, 10] and len(frames["points"]) == 8
     assert frames["table"]["settings"].tolist() == [10]
-    assert "more than 4 settings as many are drawn" in FIGURE.caption(rows, frames)
+    assert "Only 4 settings of a method are drawn, evenly spaced by rank" in FIGURE.caption(rows, frames)
 
 
 def test_the_bootstrap_by_counts_is_that_by_rows():
