@@ -104,28 +104,26 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data.prepare("mine", folder / "DIR", folder / "data", resolution=64)
 
     grid = user_space.find("grid")
-    folders = {"results": folder / "results", "data_dir": folder / "data"}
-    asked = make_request(datasets=["digits"], seeds=2, **folders)
+    where = {"datasets": ["digits"], "results": folder / "results", "data_dir": folder / "data"}
+    asked = make_request(**where, seeds=2)
     planned = plan.make_plan(asked, grid)
     for number, one in enumerate(planned):
         known = {"protocol": one.context.protocol, "dataset_sha256": one.context.dataset_sha256}
-        leave(asked.results, one.trial, 100 + number % 17, seconds=1.0 + number % 3, **known)
-    tiny = make_request(
-        datasets=["digits"], methods="none", settings=1, seeds=1, n_dis=1, discriminator_steps=2, **folders
-    )
-    (real,) = plan.make_plan(tiny, grid)
+        leave(where["results"], one.trial, 100 + number % 17, seconds=1.0 + number % 3, **known)
+    small = {"methods": "none", "settings": 1, "seeds": 1, "n_dis": 1, "discriminator_steps": 2}
+    (real,) = plan.make_plan(make_request(**where, **small), grid)
     assert execute(real.trial, real.context, "cpu").status == "finished"
     (folder / "TRIAL_ID").write_text(real.trial.id)
-    compact(asked.results)
-    add_memberships(asked.results, "grid", "digits", [one.trial for one in planned])
-    add_memberships(asked.results, "bo", "digits none", [one.trial for one in planned[:10]], round=1)
+    compact(where["results"])
+    add_memberships(where["results"], "grid", "digits", [one.trial for one in planned])
+    add_memberships(where["results"], "bo", "digits none", [one.trial for one in planned[:10]], round=1)
 
     measured = [{**asdict(Case(device=each)), "batch": 64, "images_per_second": 9.0} for each in ("cpu", "cuda")]
     (folder / "rows.json").write_text(json.dumps(measured))
     shutil.copy(folder / "rows.json", folder / "FILE")
     (folder / "my_space.toml").write_text(MY_SPACE)
     if (ROOT / "results" / "published").is_dir():
-        shutil.copytree(ROOT / "results" / "published", asked.results / "published")
+        shutil.copytree(ROOT / "results" / "published", where["results"] / "published")
     return folder
 
 
