@@ -191,7 +191,7 @@ def test_too_few_random_settings_are_said(study):
     study.random([6.0, 5.0])
     made = search_report(study.folder)
     assert math.isnan(made.chosen["random_median"][0])
-    assert "only 2 there" in plain_table(search_words(made.rounds, made.chosen))
+    assert "only 2 settings" in plain_table(search_words(made.rounds, made.chosen))
 
 
 def test_tables_show_doubling_rounds_counts_and_settings(study):
