@@ -72,7 +72,8 @@ def test_combinations_are_all_that_make_sense():
     assert set().union(*map(pairs, pairwise())) == set().union(*map(pairs, combinations()))
 
 
-@pytest.mark.parametrize("name", covering_names())
+# Weight clipping moves weights farther than the bound on Adam's steps; `test_constraints` trains with it.
+@pytest.mark.parametrize("name", [name for name in covering_names() if "weight_clipping" not in name])
 def test_every_member_trains_to_finite_numbers_and_repeats_bit_for_bit(setup, name):
     check(setup, name)
 

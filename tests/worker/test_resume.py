@@ -497,7 +497,7 @@ def test_a_stopped_trial_leaves_no_state_and_has_its_checkpoints_of_before_the_i
     told = []
 
     def report(checkpoint, so_far):
-        compiled = checkpoint.together.programs.compiled
+        compiled = checkpoint.lockstep.programs.compiled
         told.append(pickle.dumps(partial_result(context, so_far, started=now(), device="cpu", compiled=compiled)))
         raise Killed
 

@@ -19,7 +19,7 @@ from study.worker.execute import execute
 from tests.conftest import quick_only
 from tests.requests import make_request
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOTEBOOKS = sorted((ROOT / "analysis" / "notebooks").glob("*.ipynb"))
 PAGE = ROOT / "analysis" / "README.md"
 QUICK = ("bayesian-against-grid",)
