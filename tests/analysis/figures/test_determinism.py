@@ -18,7 +18,7 @@ from pathlib import Path
 
 from analysis import open_rows
 from analysis.figures import figures
-from analysis.figures.drawing.pages import save
+from analysis.figures.drawing.files import save
 from analysis.page import compose, write_html, write_markdown
 from analysis.tables import LAYOUTS, csv, tables
 
