@@ -133,21 +133,25 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return Ran(tmp_path_factory.mktemp("attempts"), 4, 5)
 
 
+@pytest.mark.full
 def test_each_trial_ends_once(ran: Ran) -> None:
     assert ran.outcomes == {one.trial.id: 1 for one in ran.todo.values()}
     assert len(ran.rows) == 3
 
 
+@pytest.mark.full
 def test_a_worker_computes_with_one_thread(ran: Ran) -> None:
     assert (ran.results / "threads").read_text() == "1"
 
 
+@pytest.mark.full
 def test_what_raises_is_tried_again_from_its_latest_state(ran: Ran) -> None:
     assert (ran.row(1)["status"], ran.row(1)["resumptions"], ran.attempts(1)) == ("finished", 1, [False, False, True])
     again = "failed, ValueError: made so; it is retried"
     assert ran.said(1) == [f"{again} (1 of 2)", f"{again} (2 of 2)"]
 
 
+@pytest.mark.full
 def test_what_raises_each_time_is_recorded_once_when_its_attempts_are_spent(ran: Ran) -> None:
     assert (ran.row(2)["status"], ran.row(2)["reason"]) == ("failed", "ValueError: made so")
     assert ran.attempts(2) == [False, False, True]
@@ -156,6 +160,7 @@ def test_what_raises_each_time_is_recorded_once_when_its_attempts_are_spent(ran:
     assert unfinished_path(ran.results, one.trial.id, one.context.protocol.id).is_file()
 
 
+@pytest.mark.full
 def test_what_diverges_is_a_result(ran: Ran) -> None:
     assert (ran.row(3)["status"], ran.attempts(3), ran.said(3)) == ("diverged", [False], [])
 

@@ -76,6 +76,7 @@ def finish_on_a_terminal(*arguments: object) -> tuple[int, str]:
     return process.wait(timeout=60), written.decode()
 
 
+@pytest.mark.full
 def test_only_the_difference_is_run_and_a_worker_repeats_this_process_bit_for_bit(
     results: Path, tmp_path: Path, study: object
 ) -> None:

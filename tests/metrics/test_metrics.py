@@ -53,6 +53,7 @@ def test_kid_equals_torch_fidelitys(fidelity, n, m, d, size):
     assert mean > 0.01
 
 
+@pytest.mark.full
 def test_kid_has_torch_fidelitys_defaults(fidelity):
     from torch_fidelity.defaults import DEFAULTS
 

@@ -84,6 +84,7 @@ def test_what_matters_is_told_from_what_does_not():
     assert table.loc["learning_rate", "share"] > 0.3 > table.loc["beta1", "share"]
 
 
+@pytest.mark.full
 def test_shares_of_nothing_are_seldom_resolved():
     resolved = sum(
         bool(importance(frame(24, draw.normal(size=24), beta1=np.tile([0.1, 0.5, 0.9], 8)), draw).iloc[0]["resolved"])

@@ -73,6 +73,7 @@ def test_draws_that_hardly_ever_fall_on_a_training_without_a_score_have_a_mean()
     assert expected_top_median(scores, 0.285, 24) == pytest.approx(expected_top_median(worst, 0.285, 24), rel=1e-4)
 
 
+@pytest.mark.full
 def test_a_larger_pool_of_the_same_law_is_no_better_at_equal_budgets():
     """The best of 24 is lower than the best of 12 two times in three, by the size alone."""
     rng = np.random.default_rng(0)
@@ -227,6 +228,7 @@ def test_the_interval_of_a_difference_covers_that_of_the_quantiles(laws, n_a, n_
     assert finite > 500
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("n", quick_only([12, 24, 72], [24]))
 def test_shuffled_labels_are_told_apart_no_more_often_than_the_level_allows(n):
     """Labels of four methods shuffled, all pairs at once: any wrong verdict in at most 5 % of 200 studies."""

@@ -42,6 +42,7 @@ def test_the_band_has_massarts_width():
     assert (curve["low"].iloc[99], curve["high"].iloc[99]) == pytest.approx((0.5 - margin, 0.5 + margin))
 
 
+@pytest.mark.full
 def test_the_band_holds_the_whole_law_as_often_as_it_says():
     """Uniform scores, whose law is the diagonal: both ends of each step are compared."""
     rng, held = np.random.default_rng(0), 0

@@ -161,6 +161,7 @@ def test_studies_without_stopped_trials_say_nothing_of_them(small_study):
     assert "stopped" not in top_caption(marked) + plain_table(words(top_table(marked)))
 
 
+@pytest.mark.full
 def test_more_than_twelve_labels_take_several_lines_of_one_scale(study):
     for number in range(14):
         study.add_many(None, [1.0 + number, 20.0 + number], steps=100 * (number + 1))

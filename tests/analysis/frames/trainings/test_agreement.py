@@ -80,6 +80,7 @@ def test_equal_ranks_leave_room_below_and_few_trainings_none_at_all():
     assert spearman_interval(range(3), range(3)) == spearman_interval([1] * 50, range(50)) == (-1, 1)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("truth", "n"), [(0.9, 25), (0.99, 30), (0.99, 150)])
 def test_neither_end_misses_more_often_than_it_says(truth, n):
     """1,000 samples from a bivariate normal, whose Spearman correlation is 6 / pi asin(r / 2)."""
@@ -114,6 +115,7 @@ def test_the_overlap_counts_the_best_in_common():
     assert table.loc[5, ["chance", "chance_high"]].to_list() == [0.5, stats.hypergeom(10, 5, 5).ppf(0.95) / 5]
 
 
+@pytest.mark.full
 def test_unrelated_rankings_overlap_by_chance():
     rng = np.random.default_rng(1)
     tables = [top_overlap(pairs_of(rng.random(40), rng.random(40)), [10]) for _ in range(500)]
