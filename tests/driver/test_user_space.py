@@ -606,7 +606,7 @@ def test_the_sign_of_versions_is_not_allowed_in_a_name(write):
 
 
 @pytest.mark.full
-def test_two_files_of_one_name_are_two_spaces(write, study, capsys):
+def test_two_files_of_one_name_are_two_spaces(write, study):
     """The later one is what the name stands for; a setting that was removed is not in its tables."""
     from study.storage.tables import read_table
 
