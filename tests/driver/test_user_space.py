@@ -634,7 +634,7 @@ def test_two_files_of_one_name_are_two_spaces(write, study):
     assert f"results: has trials of {names[0]}, another space called my_space; this one is {names[1]}." in second.out
     recorded = [row["space"] for row in read_table(Path("results"), "memberships").to_pylist()]
     assert recorded == [names[0], names[0], names[1]]
-    shown = {name: study("table", "ranking", "--space", name, "--results", "results") for name in ("my_space", *names)}
+    shown = {name: study("table", "best", "--space", name, "--results", "results") for name in ("my_space", *names)}
     assert {name: answer.code for name, answer in shown.items()} == dict.fromkeys(shown, 0)
     assert shown["my_space"].out == shown[names[1]].out != shown[names[0]].out
     assert (
