@@ -23,9 +23,9 @@ import numpy as np
 from study.core.errors import InputError
 from study.data.dataset import SPLITS, Dataset, Images, Source, array_sha256, check_manifest, describe
 from study.data.location import default_data_dir
-from study.data.report import ProgressCallback
+from study.data.report import Announcement, ProgressCallback, plan_lines
 from study.data.sources.download import fetch
-from study.data.sources.exports import HUB
+from study.data.sources.opening import source_path
 from study.data.writing import MANIFEST, write
 
 DOWNLOADS = "downloads"
@@ -59,11 +59,13 @@ def prepare(
     data_dir: Path,
     progress: ProgressCallback | None = None,
     workers: int | None = None,
+    announce: Announcement | None = None,
 ) -> Preparation:
     """Prepare the images of `source`, or of the download if `source` is None, in DATA_DIR/NAME, atomically.
 
     If the same images are prepared already, they are kept; a damaged preparation is replaced. Images are decoded by
-    `workers` processes (one per core by default); the result does not depend on their number.
+    `workers` processes (one per core by default); the result does not depend on their number. `announce` is called
+    with the lines of the plan before any image is decoded.
 
     Raises InputError if the source or all of its images cannot be used, if other images are prepared under this name,
     if another process is preparing them, or if `data_dir` cannot be written or is too small.
@@ -72,7 +74,7 @@ def prepare(
         raise InputError(f"dataset {dataset.name}: comes with the package; there is nothing to prepare.")
     start = time.perf_counter()
     if source is not None:
-        source = source if source.startswith(HUB) else os.path.abspath(Path(source).expanduser())  # noqa: PTH100
+        source = source_path(source)
         opened = dataset.source(dataset, source)
     target, partial = data_dir / dataset.name, data_dir / f".{dataset.name}.partial"
     try:
@@ -83,6 +85,8 @@ def prepare(
             if source is None:
                 source, opened = _downloaded(dataset, data_dir, progress)
             _check_room(dataset, opened, data_dir)
+            if announce:
+                announce(plan_lines(dataset.name, opened, source))
             try:
                 manifest = write(partial, dataset, opened, source, progress, workers)
                 kept = _install(dataset, partial, target, manifest["sha256"])

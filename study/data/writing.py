@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from study.core.errors import InputError
+from study.core.text import printable
 from study.data.dataset import Dataset, Source, describe, make_manifest
 from study.data.decoding.image import Target
 from study.data.decoding.parallel import decoded
@@ -59,7 +60,9 @@ def write(
             shape = (counts.kept[name], *dataset.shape)
             _write_header(file, shape)
         if not counts.kept[name]:
-            raise InputError(f"--source {source}: no image of the {name} split can be used ({counts.refusal()}).")
+            raise InputError(
+                f"--source {printable(source)}: no image of the {name} split can be used ({counts.refusal()})."
+            )
         classes = np.frombuffer(labels, np.int64) if dataset.labelled else None
         if classes is not None:
             with _durable(folder / f"{name}_labels.npy") as file:
@@ -82,6 +85,7 @@ def _provenance(dataset: Dataset, opened: Source, source: str, counts: ImageCoun
         "source": source,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fit": dataset.fit,
+        "orientation": "as EXIF says",
         "images": counts.summary(),
         "remarks": remarks,
         "versions": _versions(),

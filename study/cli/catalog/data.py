@@ -10,6 +10,7 @@ import typer
 from study.cli import options
 from study.cli.catalog.datasets import defaults_line, size_in_bytes
 from study.core.errors import InputError
+from study.core.text import printable
 from study.driver.request import DataFolder, one_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def prepare(
     source: Annotated[
         str | None,
         typer.Option(
-            help="The images: a folder, an archive, an LMDB, parquet files, or a Hugging Face dataset hf://OWNER/NAME.",
+            help="The images: a folder, a zip or tar archive, an .npz file, an LMDB, parquet files, or a Hugging Face"
+            " dataset hf://OWNER/NAME.",
             metavar="PATH",
         ),
     ] = None,
@@ -60,8 +62,26 @@ def prepare(
     test_fraction: Annotated[
         float | None,
         typer.Option(
-            help="Fraction of the images for the test split, if there is no test/ folder.  [default: 0.1]",
+            help="Fraction of the images for the test split, if the source has no splits.  [default: 0.1]",
             metavar="F",
+            rich_help_panel=IMAGES_PANEL,
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        one_of(
+            ("auto", "flat", "classes", "splits"),
+            help="What the folders in the source are: classes, or the splits train, val and test; flat: nothing."
+            "  [default: auto]",
+            panel=IMAGES_PANEL,
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Where labels come from: folders, none, or a JSON file like StyleGAN's dataset.json; auto: such a file"
+            " or a column of labels in the source, otherwise folders.  [default: auto]",
+            metavar="auto|none|folders|FILE",
             rich_help_panel=IMAGES_PANEL,
         ),
     ] = None,
@@ -69,12 +89,15 @@ def prepare(
 ) -> None:
     """Prepare a dataset once, as memory-mapped arrays with a manifest; or register your own images under a new name.
 
-    In a folder of your own images, each sub-folder is a class, and train/ and test/ are the splits if both exist. An
-    .npz file has the arrays x_train, x_test, y_train and y_test. Images of another format are converted and counted.
+    In a folder or archive of your own images, folders named like train, val and test are the splits, and other folders
+    are classes; StyleGAN's dataset.json and columns of labels are read. An .npz file has the arrays x_train, x_test,
+    y_train and y_test, or images and labels. A source that can be read in two ways is refused. The plan is shown before
+    the images are read: splits, classes, and what is passed over. Images are turned as their EXIF orientation says;
+    those of another format are converted and counted.
     """
     if download == (source is not None):
         if download:
-            raise InputError(f"--source {source} --download: give only one of the two.")
+            raise InputError(f"--source {printable(str(source))} --download: give only one of the two.")
         raise InputError(
             "--source: missing; give the folder or file of the images, or --download if the dataset has a download."
         )
@@ -82,7 +105,16 @@ def prepare(
 
     with _ProgressBar() as show:
         preparation = data.prepare(
-            name, source, folder.data_dir, show, resolution=resolution, fit=fit, test_fraction=test_fraction
+            name,
+            source,
+            folder.data_dir,
+            show,
+            resolution=resolution,
+            fit=fit,
+            test_fraction=test_fraction,
+            layout=layout,
+            labels=labels,
+            announce=lambda lines: print("\n".join(lines), flush=True),
         )
     _show_prepared(preparation)
     if name not in data.built_in():
@@ -99,12 +131,10 @@ def _show_prepared(preparation: "Preparation") -> None:
     splits = ", ".join(f"{split['shape'][0]:,} {title}" for title, split in manifest["splits"].items())
     channels, side, _ = manifest["splits"]["train"]["shape"][1:]
     outcome = "already prepared from the same images" if preparation.kept else "prepared"
-    print(f"{outcome}: {preparation.folder}")
+    print(f"{outcome}: {printable(str(preparation.folder))}")
     colour = "RGB" if channels == 3 else "grey"
     rate = preparation.images / preparation.seconds
     print(f"{splits}, {side}x{side} {colour}; {manifest['sha256'][:16]}; {rate:,.0f} images/s")
-    if classes := manifest.get("classes"):
-        print(f"{len(classes)} classes: {', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}")
     print("\n".join(report_lines(manifest)))
 
 

@@ -1,4 +1,4 @@
-"""`study evaluate`: score saved generators under another protocol, or a folder of images."""
+"""`study evaluate`: score saved generators under another protocol, or a set of images."""
 
 import sys
 from collections.abc import Iterator
@@ -9,17 +9,18 @@ import typer
 from study.cli import options, session
 from study.cli.score.generators import (
     All,
-    ImageFolder,
+    ImageSource,
     RealDataset,
     TrialIds,
     check_targets,
     kept_generators,
     label,
     planned_of,
-    score_folder,
+    score_images,
     score_line,
     scores_text,
 )
+from study.core.text import printable
 from study.driver.request import Folders, Request, ScoringOptions
 
 if TYPE_CHECKING:
@@ -35,20 +36,20 @@ def evaluate(
     trial_ids: TrialIds = None,
     *,
     every: All = False,
-    images: ImageFolder = None,
+    images: ImageSource = None,
     dataset: RealDataset = "digits",
     scoring: ScoringOptions,
     folders: Folders,
 ) -> None:
-    """Score saved generators under another protocol without new training, or score a folder of images.
+    """Score saved generators under another protocol without new training, or score a set of images.
 
-    The scores of generators are added to the rows of the results folder; those of a folder of images are only shown.
+    The scores of generators are added to the rows of the results folder; those of a set of images are only shown.
     """
     request = Request(datasets=[dataset], folders=folders, scoring=scoring)
     check_targets(trial_ids, every, images, request.results)
     if images is not None:
-        context, scored = score_folder(request, images)
-        print(f"{images}: {context.protocol.n_fake} images, {score_line(context, scored)}")
+        context, scored = score_images(request, images)
+        print(f"{printable(images)}: {context.protocol.n_fake} images, {score_line(context, scored)}")
         return
     with session.opened(request.results):
         failed = _evaluate(request, kept_generators(request.results, trial_ids))

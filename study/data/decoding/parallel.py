@@ -19,8 +19,8 @@ from itertools import islice
 from typing import BinaryIO
 
 from study.core.errors import InputError
-from study.data.dataset import ImageRecord
-from study.data.decoding.image import Decoded, Encoded, Target, decode_all
+from study.data.dataset import Encoded, ImageRecord
+from study.data.decoding.image import Decoded, Target, decode_all
 
 CHUNK = 32
 """Images per message to a process: 1.5 MB at 128 px, so that a process needs only a few MB."""
