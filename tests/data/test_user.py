@@ -217,7 +217,7 @@ def test_what_cannot_be_registered_is_refused_and_leaves_nothing(tmp_path, plain
 
 
 def test_without_a_source(tmp_path):
-    with refused("dataset mine: no source given; .*--source DIR --resolution R"):
+    with refused("dataset mine: no source given; .*--source PATH --resolution R"):
         data.prepare("mine", None, tmp_path / "data", resolution=32)
     with refused("dataset celeba-hq-128: no source given; run: study data prepare celeba-hq-128 --source DIR"):
         data.prepare("celeba-hq-128", None, tmp_path / "data")
@@ -229,7 +229,7 @@ def test_a_damaged_manifest_is_said_and_mended(tmp_path, plain, content):
     good = data.load("mine", tmp_path / "data").sha256
     (tmp_path / "data" / "mine" / "manifest.json").write_text(content)
     with refused(
-        r"dataset mine: .* is damaged .*; prepare it again: study data prepare mine --source DIR --resolution R"
+        r"dataset mine: .* is damaged .*; prepare it again: study data prepare mine --source PATH --resolution R"
     ):
         data.load("mine", tmp_path / "data")
     assert "mine" not in data.all_datasets(tmp_path / "data")

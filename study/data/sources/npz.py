@@ -6,6 +6,7 @@ OpenAI's evaluation suite, with labels in labels, y or arr_1.
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
@@ -29,7 +30,7 @@ from study.data.sources.pools import (
     refused,
 )
 
-DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError)
+DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, zlib.error)
 WORDS = {TRAIN: ("train",), VALIDATION: ("val", "valid", "validation"), TEST: ("test",)}
 FORMS = (("x_{}", "y_{}"), ("{}_images", "{}_labels"), ("images_{}", "labels_{}"))
 SINGLE = (("images", "labels"), ("x", "y"), ("data", "labels"), ("samples", "labels"), ("arr_0", "arr_1"))
@@ -48,18 +49,17 @@ def open_archive(path: str, layout: str, labels: str) -> Opened:
             for split, (x, _) in names.items():
                 with archive.open(present[x]) as file:
                     shapes[split] = _shape(path, x, *_header(file))
-            wanted = {} if labels == NONE else {split: y for split, (_, y) in names.items() if y in present}
+        both = " and ".join(x for x, _ in names.values())
+        if len({shape[1:] for shape in shapes.values()}) > 1:
+            sizes = " and ".join(str(list(shape[1:])) for shape in shapes.values())
+            raise refused(path, f"images of {both} differ in shape ({sizes}).")
+        wanted = {} if labels == NONE else {split: y for split, (_, y) in names.items() if y in present}
         with np.load(path, allow_pickle=False) as arrays:
             numbers = {split: _labels(path, y, arrays[y], shapes[split][0]) for split, y in wanted.items()}
     except InputError:
         raise
     except DAMAGE as error:
         raise _damaged(path, error) from error
-    if len({shape[1:] for shape in shapes.values()}) > 1:
-        sizes = " and ".join(str(list(shape[1:])) for shape in shapes.values())
-        raise refused(
-            path, f"its arrays of images ({', '.join(x for x, _ in names.values())}) differ in shape ({sizes})."
-        )
     missing = [y for split, (_, y) in names.items() if split not in numbers]
     if numbers and missing:
         raise refused(path, f"has no array {missing[0]}; give labels for both splits or for neither.")

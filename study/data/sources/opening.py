@@ -43,7 +43,7 @@ def open_source(source: str, layout: str = AUTO, labels: str = AUTO) -> Opened:
     try:
         Path(source).stat()
     except FileNotFoundError as error:
-        raise refused(source, f"no such folder or file; must be {KINDS}.") from error
+        raise refused(source, f"no such {'file' if suffix(source) else 'folder'}; must be {KINDS}.") from error
     except OSError as error:
         raise refused(source, f"cannot be read ({error.strerror}); check its permissions.") from error
     return _folder(source, layout, labels) if Path(source).is_dir() else _file(source, layout, labels)

@@ -79,7 +79,7 @@ def no_images(tree: Tree) -> str:
     seen = ", ".join(f"{n:,} {reason}" for reason, n in counts.most_common(4))
     held = next((name for name in tree.others if name.endswith((".mdb", ".parquet", ".npz", ".zip", ".tar"))), None)
     if held:
-        return f"no images in it, but {printable(held)}; unpack that, and give its folder or file."
+        return f"no images in it, but {printable(held)}; unpack that, or give it alone."
     return (
         f"no images in it or its sub-folders ({f'passed over: {seen}' if seen else 'it is empty'});"
         " images end in .jpg .png .webp or another suffix of a format that Pillow decodes."
