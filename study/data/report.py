@@ -101,7 +101,9 @@ def report_lines(manifest: Mapping[str, Any]) -> list[str]:
     """The report of a preparation: classes, files passed over, conversions, skipped images, duplicates, remarks."""
     done = manifest["images"]
     lines = [f"{_classes([printable(name) for name in manifest['classes']])}"] if manifest.get("classes") else []
-    lines += passed_over_lines(manifest.get("read_as", {}).get("passed_over", {}))
+    if passed_over := manifest.get("read_as", {}).get("passed_over"):
+        reasons = ", ".join(f"{one['count']:,} {printable(reason)}" for reason, one in passed_over.items())
+        lines.append(f"passed over: {reasons}")
     lines += [f"read {done['read']:,} images, {done['as_stored']:,} used as stored"]
     lines += [f"  {kind}: {count:,} ({TREATMENTS[kind]})" for kind, count in done["treated"].items()]
     if done["left_out"]:

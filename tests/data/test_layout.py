@@ -48,7 +48,10 @@ def test_the_test_split_is_the_fraction_rounded_down(n, fraction, expected):
 @pytest.mark.parametrize(
     ("name", "split"),
     [
-        *[(name, "train") for name in ("train", "TRAIN", "Training", "train2017", "seg_train", "trainA", "TrainingSet")],
+        *[
+            (name, "train")
+            for name in ("train", "TRAIN", "Training", "train2017", "seg_train", "trainA", "TrainingSet")
+        ],
         *[(name, "validation") for name in ("val", "Valid", "VALIDATION", "val2017", "validation-00000-of-00001")],
         *[(name, "test") for name in ("test", "Testing", "test1", "images_test", "testset")],
         *[(name, None) for name in ("cat", "strain", "latest", "invalid", "contest", "00000", "train_test", "")],
@@ -223,7 +226,11 @@ def test_the_options_say_what_is_meant(tmp_path, paths, options, splits, classes
     ("paths", "options", "message"),
     [
         (PETS, ("tree", "auto"), r"--layout tree: unknown.*Known: auto, classes, flat, splits"),
-        (PETS, ("auto", "no"), "--labels no: cannot be read .*must be one of auto, none, folders, or the path of a JSON"),
+        (
+            PETS,
+            ("auto", "no"),
+            "--labels no: cannot be read .*must be one of auto, none, folders, or the path of a JSON",
+        ),
         (PETS, ("flat", "folders"), "--labels folders: contradicts --layout flat"),
         (PETS, ("splits", "auto"), r"has no folders train and test \(folders: cat, dog\)"),
         (["a.png", "b.png"], ("classes", "auto"), r"needs two folders of classes \(folders: none\)"),
