@@ -103,6 +103,7 @@ class Source:
         kind: what the source is, such as "folder".
         rule: where the test split comes from.
         class_sizes: number of images of each class, by name; empty without labels.
+        labels_from: what the labels are read from, such as "folders".
         passed_over: files that are not read.
     """
 
@@ -112,6 +113,7 @@ class Source:
     kind: str = "source"
     rule: str = ""
     class_sizes: Mapping[str, int] = field(default_factory=dict)
+    labels_from: str = ""
     passed_over: PassedOver = field(default_factory=PassedOver)
 
 

@@ -86,7 +86,7 @@ def prepare(
                 source, opened = _downloaded(dataset, data_dir, progress)
             _check_room(dataset, opened, data_dir)
             if announce:
-                announce(plan_lines(dataset.name, opened, source))
+                announce(plan_lines(dataset, opened, source))
             try:
                 manifest = write(partial, dataset, opened, source, progress, workers)
                 kept = _install(dataset, partial, target, manifest["sha256"])

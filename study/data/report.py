@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from study.core.text import printable
-from study.data.dataset import SPLITS, ImageRecord, Source
+from study.data.dataset import SPLITS, Dataset, ImageRecord, Source
 from study.data.decoding.image import TREATMENTS, Decoded
 
 MAX_NAMED = 100
@@ -70,15 +70,25 @@ class ImageCounts:
         return f"{reasons or 'there are none'}; the first: {first}"
 
 
-def plan_lines(name: str, opened: Source, source: str) -> list[str]:
+def plan_lines(dataset: Dataset, opened: Source, source: str) -> list[str]:
     """The plan of a preparation: what the source is, the splits and classes in it, and what is passed over and why."""
     splits = ", ".join(f"{split.n:,} {title}" for title, split in opened.splits.items())
-    lines = [f"{name}, from the {opened.kind} {printable(source)}:"]
+    lines = [f"{dataset.name}, from the {opened.kind} {printable(source)}:"]
     lines.append(f"  {splits}" + (f" ({opened.rule})" if opened.rule else ""))
     sizes = [f"{printable(title)} ({size:,})" for title, size in opened.class_sizes.items()]
-    lines.append(f"  {_classes(sizes) if sizes else 'no labels'}")
+    lines.append(f"  {_classes(sizes)}; labels from {opened.labels_from}" if sizes else "  no labels")
     lines += [f"  {line}" for line in passed_over_lines(opened.passed_over.summary())]
-    return lines + [f"  remark: {remark}" for remark in opened.remarks]
+    other = other_counts(dataset, {title: split.n for title, split in opened.splits.items()}, "the source has")
+    return lines + [f"  remark: {printable(remark)}" for remark in (*opened.remarks, *other)]
+
+
+def other_counts(dataset: Dataset, counts: Mapping[str, int], verb: str) -> list[str]:
+    """A remark if the numbers of images are not those of the published dataset."""
+    ours = counts["train"], counts["test"]
+    if dataset.counts in (None, ours):
+        return []
+    mine, published = (f"{train:,} train and {test:,} test images" for train, test in (ours, dataset.counts))
+    return [f"{verb} {mine}; {dataset.name} has {published}, so scores are not comparable with published ones"]
 
 
 def _classes(titles: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from study.core.text import printable
 from study.data.dataset import Dataset, Source, describe, make_manifest
 from study.data.decoding.image import Target
 from study.data.decoding.parallel import decoded
-from study.data.report import ImageCounts, ProgressCallback
+from study.data.report import ImageCounts, ProgressCallback, other_counts
 
 MANIFEST = "manifest.json"
 
@@ -75,12 +75,7 @@ def write(
 
 
 def _provenance(dataset: Dataset, opened: Source, source: str, counts: ImageCounts) -> dict[str, Any]:
-    remarks = list(opened.remarks)
-    if dataset.counts and dataset.counts != (kept := (counts.kept["train"], counts.kept["test"])):
-        ours, published = (f"{train:,} train and {test:,} test images" for train, test in (kept, dataset.counts))
-        remarks.append(
-            f"prepared {ours}; {dataset.name} has {published}, so scores are not comparable with published ones"
-        )
+    remarks = [*opened.remarks, *other_counts(dataset, counts.kept, "prepared")]
     return {
         "source": source,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -117,20 +117,36 @@ PETS = [f"{name}/{i}.png" for name in ("cat", "dog") for i in range(2)]
 UNDERSTOOD = {
     "one folder is no class": (several("img_align/{}.png"), {"all": 4}, []),
     "nested single folders": (several("a/a/b/{}.png"), {"all": 4}, []),
-    "classes below single folders, as Kaggle packs them": ([f"pets/pets/{name}" for name in PETS], {"all": 4}, ["cat", "dog"]),
+    "classes below single folders, as Kaggle packs them": (
+        [f"pets/pets/{name}" for name in PETS],
+        {"all": 4},
+        ["cat", "dog"],
+    ),
     "train and test": (["train/a.png", "test/a.png"], {"train": 1, "test": 1}, []),
     "any case": (["Train/a.png", "TEST/a.png"], {"train": 1, "test": 1}, []),
     "validation": (["training/a.png", "Validation/a.png"], {"train": 1, "validation": 1}, []),
     "three": (["train/a.png", "valid/a.png", "test/a.png"], {"train": 1, "validation": 1, "test": 1}, []),
-    "with classes": ([f"{s}/{name}" for s in ("train", "val") for name in PETS], {"train": 4, "validation": 4}, ["cat", "dog"]),
+    "with classes": (
+        [f"{s}/{name}" for s in ("train", "val") for name in PETS],
+        {"train": 4, "validation": 4},
+        ["cat", "dog"],
+    ),
     "wrapped": ([f"k/{s}/{name}" for s in ("train", "test") for name in PETS], {"train": 4, "test": 4}, ["cat", "dog"]),
-    "wrapped twice": ([f"seg_{s}/seg_{s}/{n}" for s in ("train", "test") for n in PETS], {"train": 4, "test": 4}, ["cat", "dog"]),
+    "wrapped twice": (
+        [f"seg_{s}/seg_{s}/{n}" for s in ("train", "test") for n in PETS],
+        {"train": 4, "test": 4},
+        ["cat", "dog"],
+    ),
     "COCO": (["train2017/a.png", "val2017/a.png"], {"train": 1, "validation": 1}, []),
     "YOLO": (["images/train/a.png", "images/val/a.png", "labels/train/a.txt"], {"train": 1, "validation": 1}, []),
     "only a train folder": (several("train/{}.png"), {"all": 4}, []),
     "numbers as classes": ([f"{c}/{i}.png" for c in range(3) for i in range(2)], {"all": 6}, ["0", "1", "2"]),
-    "a class like a word of splits": ([f"{c}/{i}.png" for c in ("bullet_train", "bus") for i in range(2)], {"all": 4}, ["bullet_train", "bus"]),
-}  # fmt: skip
+    "a class like a word of splits": (
+        [f"{c}/{i}.png" for c in ("bullet_train", "bus") for i in range(2)],
+        {"all": 4},
+        ["bullet_train", "bus"],
+    ),
+}
 
 
 @pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
@@ -161,32 +177,46 @@ def test_of_three_splits_the_validation_split_is_left_out_and_said_so(tmp_path):
 
 
 REFUSED = {
-    "loose": (["a.png", *PETS], r"1 images are outside of the class folders \(cat, ...\) .*--layout classes .*--layout flat"),
+    "loose": (
+        ["a.png", *PETS],
+        r"1 images are outside of the class folders \(cat, ...\) .*--layout classes .*--layout flat",
+    ),
     "empty split": (["train/a.png", "test/readme.txt"], "/test: no images in it; fill it, or remove it"),
     "other classes": (
-        ["train/cat/a.png", "train/dog/a.png", "test/cat/a.png", "test/eel/a.png"], r"different classes \(dog\)"
+        ["train/cat/a.png", "train/dog/a.png", "test/cat/a.png", "test/eel/a.png"],
+        r"different classes \(dog\)",
     ),
-    "half labelled": (["train/cat/a.png", "train/dog/a.png", "test/a.png"], r"train and test have different classes \(cat\)"),
+    "half labelled": (
+        ["train/cat/a.png", "train/dog/a.png", "test/a.png"],
+        r"train and test have different classes \(cat\)",
+    ),
     "a folder beside the splits": (
-        ["train/a.png", "test/a.png", "extra/a.png"], r"\(test, train, extra\) some are named like splits, others are not; give --layout splits"
+        ["train/a.png", "test/a.png", "extra/a.png"],
+        r"\(test, train, extra\) some are named like splits, others are not; give --layout splits",
     ),
     "Intel's archive": (
-        ["seg_train/a.png", "seg_test/a.png", "seg_pred/a.png"], r"\(seg_test, seg_train, seg_pred\) some are named like"
+        ["seg_train/a.png", "seg_test/a.png", "seg_pred/a.png"],
+        r"\(seg_test, seg_train, seg_pred\) some are named like",
     ),
     "one class named like a split": (["train/a.png", "bus/a.png"], r"\(train, bus\) some are named like splits"),
     "no train": (["test/a.png", "val/a.png"], r"has no folders train and test \(folders: test, val\)"),
     "two of a kind": (["trainA/a.png", "trainB/a.png", "testA/a.png"], "trainA and trainB name the same split"),
-    "shards": (["00000/img0.png", "00001/img1.png"], r"\(00000, 00001\) are named like parts of one set; give --layout classes .*--layout flat"),
+    "shards": (
+        ["00000/img0.png", "00001/img1.png"],
+        r"\(00000, 00001\) are named like parts of one set; give --layout classes .*--layout flat",
+    ),
     "parts": (["images_001/a.png", "images_002/b.png"], "named like parts of one set"),
     "kinds of files": (["images/a.png", "masks/a.png"], r"\(images, masks\) are named like kinds of files"),
     "by first characters": (["0/0a1.png", "f/ff2.png"], "are the first characters of the names in them"),
     "splits in classes": (
-        [f"{c}/{s}/a.png" for c in ("cat", "dog") for s in ("train", "test")], "hold folders that are named like splits"
+        [f"{c}/{s}/a.png" for c in ("cat", "dog") for s in ("train", "test")],
+        "hold folders that are named like splits",
     ),
     "shards in splits": (
-        [f"{s}/0000{i}/a.png" for s in ("train", "test") for i in range(2)], "parts of one set; give --labels folders .*--labels none"
+        [f"{s}/0000{i}/a.png" for s in ("train", "test") for i in range(2)],
+        "parts of one set; give --labels folders .*--labels none",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("paths", "message"), REFUSED.values(), ids=REFUSED)
@@ -204,14 +234,24 @@ OPTIONS = {
     "classes without labels": (PETS, ("auto", "none"), {"all": 4}, []),
     "loose": (["a.png", *PETS], ("classes", "auto"), {"all": 4}, ["cat", "dog"]),
     "shards in splits": (
-        [f"{s}/0000{i}/a.png" for s in ("train", "test") for i in range(2)], ("auto", "none"), {"train": 2, "test": 2}, []
+        [f"{s}/0000{i}/a.png" for s in ("train", "test") for i in range(2)],
+        ("auto", "none"),
+        {"train": 2, "test": 2},
+        [],
     ),
     "numbers in splits": (
         [f"{s}/0000{i}/a.png" for s in ("train", "test") for i in range(2)],
-        ("splits", "folders"), {"train": 2, "test": 2}, ["00000", "00001"],
+        ("splits", "folders"),
+        {"train": 2, "test": 2},
+        ["00000", "00001"],
     ),
-    "unlabelled test": (["train/cat/a.png", "train/dog/a.png", "test/a.png"], ("auto", "none"), {"train": 2, "test": 1}, []),
-}  # fmt: skip
+    "unlabelled test": (
+        ["train/cat/a.png", "train/dog/a.png", "test/a.png"],
+        ("auto", "none"),
+        {"train": 2, "test": 1},
+        [],
+    ),
+}
 
 
 @pytest.mark.parametrize(("paths", "options", "splits", "classes"), OPTIONS.values(), ids=OPTIONS)
@@ -312,6 +352,6 @@ def test_a_label_file_from_elsewhere(tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps({"labels": [[name, i] for i, name in enumerate(PETS)]}))
     opened = open_source(str(source), labels=str(tmp_path / "mine.json"))
     assert list(opened.pools["all"].labels) == [0, 1, 2, 3]
+    (tmp_path / "mine.json").write_text("{}")
     with pytest.raises(InputError, match=r"mine.json: has no labels"):
-        (tmp_path / "mine.json").write_text("{}")
         open_source(str(source), labels=str(tmp_path / "mine.json"))

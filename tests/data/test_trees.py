@@ -6,6 +6,7 @@ import re
 import socket
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -88,7 +89,7 @@ def counted(tree):
 
 
 def contents(tree, names):
-    return [data if isinstance(data, bytes) else open(data, "rb").read() for _, data in tree.read(names)]
+    return [data if isinstance(data, bytes) else Path(data).read_bytes() for _, data in tree.read(names)]
 
 
 def refused(message):

@@ -60,7 +60,7 @@ def compare_protocols(
     by_protocol: dict[str, Scores] = {}
     for name, request in zip(names, requests, strict=True):
         if images is not None:
-            context, scored = score_images(request, images)
+            context, scored = score_images(request, images, tell=not by_protocol)
             by_protocol[name] = [(context, scored.frechet_distance)]
         else:
             by_protocol[name] = _score_all(request, generators)

@@ -50,10 +50,10 @@ def check_targets(trial_ids: list[str] | None, every: bool, images: str | None, 
         )
 
 
-def score_images(request: "Request", source: str) -> tuple["Context", "ScoreResult"]:
+def score_images(request: "Request", source: str, *, tell: bool = True) -> tuple["Context", "ScoreResult"]:
     """Score the first n_fake images of a source; in a folder or archive, in the order of their names.
 
-    The files that are passed over are counted on standard error.
+    With `tell`, the files that are passed over are counted on standard error.
 
     Returns:
         The context with the protocol, and the scores.
@@ -73,7 +73,7 @@ def score_images(request: "Request", source: str) -> tuple["Context", "ScoreResu
     images = data.load(dataset, request.data_dir)
     n = context.protocol.n_fake
     opened = open_images(source, n)
-    for line in passed_over_lines(opened.passed_over.summary()):
+    for line in passed_over_lines(opened.passed_over.summary()) if tell else ():
         print(line, file=sys.stderr)
     _, scorer = load(context, "cpu")
     scored = scorer.score_images(read_images(opened, n, images.test.shape[1:], BATCH_SIZE))

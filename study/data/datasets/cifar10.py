@@ -63,6 +63,7 @@ def open_cifar(dataset: Dataset, source: str) -> Source:
         remarks=remarks,
         kind=kind,
         rule=rule,
+        labels_from="the official batches",
         class_sizes={str(label): labels[label] for label in sorted(labels)},
     )
 

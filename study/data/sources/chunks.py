@@ -70,6 +70,7 @@ def assembled(
         kind=kind,
         pools={split: _pool(inside, found.get(split)) for split, inside in parts.items()},
         classes=classes,
+        labels_from="a column" if found else "",
         passed_over=passed_over,
         provenance=provenance,
         remarks=remarks,

@@ -71,6 +71,7 @@ def open_archive(path: str, layout: str, labels: str) -> Opened:
         source=printable(path),
         kind=KIND,
         pools={split: _pool(path, x, shapes[split], numbers.get(split)) for split, (x, _) in names.items()},
+        labels_from="arrays" if numbers else "",
         shape=next(iter(shapes.values()))[1:],
         passed_over=passed_over,
         provenance={"numpy_archive": True},

@@ -59,6 +59,7 @@ class Opened:
         kind: what it is, such as "folder".
         pools: ALL alone, or the splits of the source by TRAIN, VALIDATION and TEST, in its order.
         classes: names of the labels; empty if there are no labels or they are only numbers.
+        labels_from: what the labels are read from, such as "folders".
         passed_over: the files that are not read.
         shape: (H, W, C) if all images are known to have it.
         provenance, remarks: see `Source`.
@@ -68,6 +69,7 @@ class Opened:
     kind: str
     pools: Mapping[str, Pool]
     classes: Sequence[str] = ()
+    labels_from: str = ""
     passed_over: PassedOver = field(default_factory=PassedOver)
     shape: tuple[int, int, int] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -104,7 +106,7 @@ class Opened:
                 if inside:
                     yield from pool.read(inside)
 
-        return replace(self, pools={ALL: Pool(n=self.n, read=read)}, classes=())
+        return replace(self, pools={ALL: Pool(n=self.n, read=read)}, classes=(), labels_from="")
 
 
 def refused(source: str, what: str) -> InputError:
@@ -168,7 +170,8 @@ def two_splits(opened: Opened, fraction: float) -> Source:
     sizes = _class_sizes(opened, chosen, places)
     splits = {split: Split(n=len(places[split]), records=_records(chosen[split], places[split])) for split in chosen}
     classes = {"classes": [printable(name) for name in opened.classes]} if opened.classes else {}
-    found = {"kind": opened.kind, "rule": rule, "passed_over": opened.passed_over.summary()}
+    found: dict[str, Any] = {"kind": opened.kind, "rule": rule, "labels": opened.labels_from or None}
+    found["passed_over"] = opened.passed_over.summary()
     return Source(
         splits=splits,
         provenance={**opened.provenance, **classes, "read_as": found},
@@ -176,6 +179,7 @@ def two_splits(opened: Opened, fraction: float) -> Source:
         kind=opened.kind,
         rule=rule,
         class_sizes=sizes,
+        labels_from=opened.labels_from,
         passed_over=opened.passed_over,
     )
 

@@ -67,6 +67,11 @@ class LabelReader:
         """The label files in the tree that were used."""
         return [name for name, table in self._tables.items() if table is not None and self._labels == AUTO]
 
+    @property
+    def file(self) -> str:
+        """The name of the label file that was used, as text that can be printed."""
+        return printable(next(iter(self._found), ""))
+
     def remarks(self) -> list[str]:
         """Remarks on the label files."""
         tables = {name: self._tables[name] or {} for name in self.used}

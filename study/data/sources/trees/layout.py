@@ -59,11 +59,13 @@ def interpret(tree: Tree, layout: str = AUTO, labels: str = AUTO) -> Opened:
         for split, part in parts.items()
     }
     _check_alike(tree.source, found)
+    first = next(iter(found.values()))
     return Opened(
         source=printable(tree.source),
         kind=tree.kind,
         pools={split: _pool(tree, *labelled) for split, labelled in found.items()},
-        classes=next(iter(found.values())).classes,
+        classes=first.classes,
+        labels_from="" if first.numbers is None else "folders" if first.classes else reader.file,
         passed_over=tree.pass_over(used=reader.used),
         remarks=tuple(reader.remarks()),
     )
