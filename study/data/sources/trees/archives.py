@@ -28,7 +28,7 @@ def _member_name(name: str) -> str:
 
 
 class ZipTree(Tree):
-    """A zip archive."""
+    """A zip archive, which stays open: a second list of its members would take a kilobyte for each."""
 
     kind = "zip archive"
 
@@ -36,39 +36,34 @@ class ZipTree(Tree):
         passed_over = PassedOver()
         self._members: dict[str, zipfile.ZipInfo] = {}
         try:
-            with zipfile.ZipFile(source) as archive:
-                for member in archive.infolist():
-                    name = _member_name(member.filename.replace("\\", "/"))  # as Windows writes them
-                    if member.is_dir() or not name:
-                        continue
-                    if name in self._members:
-                        passed_over.add("an earlier file of the same name in the archive", name)
-                    self._members[name] = member
+            self._archive = zipfile.ZipFile(source)
         except ZIP_DAMAGE as error:
             raise damaged(source, "zip archive", error) from error
+        for member in self._archive.infolist():
+            name = _member_name(member.filename.replace("\\", "/"))  # as Windows writes them
+            if member.is_dir() or not name:
+                continue
+            if name in self._members:
+                passed_over.add("an earlier file of the same name in the archive", name)
+            self._members[name] = member
         super().__init__(source, self._members, passed_over)
 
     def read(self, names: Sequence[str]) -> Named:
-        try:
-            with zipfile.ZipFile(self.source) as archive:
-                for name in names:
-                    yield name, self._read(archive, name)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise damaged(self.source, "zip archive", error) from error
+        return ((name, self._read(name)) for name in names)
 
-    def _read(self, archive: zipfile.ZipFile, name: str) -> Encoded:
+    def _read(self, name: str) -> Encoded:
         member = self._members[name]
         if member.file_size > LARGEST_MEMBER:
             return Unreadable(f"{member.file_size:,} bytes")
         try:
-            return archive.read(member)
+            return self._archive.read(member)
         except ZIP_DAMAGE as error:
             return Unreadable(" ".join(str(error).split()))
 
     def content(self, name: str) -> bytes:
-        for _, data in self.read([name]):
-            if isinstance(data, bytes):
-                return data
+        data = self._read(name)
+        if isinstance(data, bytes):
+            return data
         raise refused(self.source, f"{printable(name)} in it cannot be read; make the archive again.")
 
 

@@ -162,5 +162,5 @@ def _check_alike(source: str, found: Mapping[str, Labelled]) -> None:
             what = f"have different classes ({printable(odd[0])})" if odd else "do not both have labels"
             raise refused(
                 source,
-                f"{first} and {split} {what}; give both the same classes, or --labels none, or one path.",
+                f"{first} and {split} {what}; give both the same classes, or --labels none to use no labels.",
             )
