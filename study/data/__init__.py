@@ -103,7 +103,7 @@ def prepare(
     else:
         previous = user.registered(folder).get(name)
         known = previous if isinstance(previous, Dataset) else None
-        if known is None and resolution is None and not str(source).endswith(".npz"):
+        if known is None and resolution is None and not str(source).lower().endswith(".npz"):
             hint = "; to register your own images under this name, give --source PATH --resolution R"
             raise InputError(str(unknown("dataset", name, menu)).removesuffix(".") + hint + ".")
         dataset = user.declare(

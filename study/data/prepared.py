@@ -136,14 +136,14 @@ def load(dataset: Dataset, data_dir: Path) -> Images:
     if not os.path.exists(folder):  # noqa: PTH110  False, not an error, without permission for a parent folder
         raise InputError(f"dataset {dataset.name}: not prepared in {data_dir}; run: {remedy}")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_bytes())
         check_manifest(manifest, dataset)
         arrays = {}
         for split, entry in manifest["splits"].items():
             arrays[split] = _map(folder / f"{split}.npy", np.uint8, entry["shape"])
             if entry["labels_sha256"]:
                 arrays[f"{split}_labels"] = _map(folder / f"{split}_labels.npy", np.int64, entry["shape"][:1])
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"dataset {dataset.name}: {folder} is damaged ({reason}); prepare it again: {remedy}"
@@ -172,7 +172,7 @@ def _install(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool
     if target.exists():
         try:
             existing = verify(_as_prepared(dataset, target), target.parent).sha256
-        except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             shutil.rmtree(target)  # damaged
         else:
             if existing == sha256:
@@ -189,7 +189,7 @@ def _install(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool
 
 def _as_prepared(dataset: Dataset, target: Path) -> Dataset:
     """The declaration for the images in `target`, which may have been prepared with another resolution or labels."""
-    entry = json.loads((target / MANIFEST).read_text())["splits"]["train"]
+    entry = json.loads((target / MANIFEST).read_bytes())["splits"]["train"]
     _, channels, resolution, _ = entry["shape"]
     labelled = entry["labels_sha256"] is not None
     return replace(dataset, channels=channels, resolution=resolution, labelled=labelled)

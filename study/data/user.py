@@ -9,7 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from study.core.errors import InputError
@@ -17,8 +17,8 @@ from study.core.text import printable
 from study.data.dataset import Dataset, Source
 from study.data.decoding.image import FITS, GREY
 from study.data.prepared import RESERVED
-from study.data.sources.opening import open_source
-from study.data.sources.pools import AUTO, Opened, two_splits
+from study.data.sources.opening import open_source, source_path
+from study.data.sources.pools import AUTO, LABELS, Opened, two_splits
 from study.data.writing import MANIFEST
 
 VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -42,17 +42,25 @@ def registered(data_dir: Path) -> dict[str, Dataset | InputError]:
 def _registered(data_dir: Path, name: str) -> Dataset | InputError | None:
     """The dataset `name` of a data folder; None if its manifest has no declaration, as for datasets of the study."""
     try:
-        declaration = json.loads((data_dir / name / MANIFEST).read_text()).get("declaration")
+        declaration = json.loads((data_dir / name / MANIFEST).read_bytes()).get("declaration")
         if declaration is None:
             return None
         dataset = Dataset(**declaration, source=_reopen)
+        for field in fields(Dataset):
+            if field.name in declaration and not _is(declaration[field.name], field.type):
+                raise TypeError(f"{field.name} is {declaration[field.name]!r}")
         if dataset.name != name:
             raise ValueError(f"declares {dataset.name}")
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = printable(" ".join(str(error).split()))
         remedy = f"study data prepare {name} --source PATH --resolution R"
         return InputError(f"dataset {name}: {data_dir / name} is damaged ({reason}); prepare it again: {remedy}")
     return dataset
+
+
+def _is(value: object, kind: object) -> bool:
+    """Whether a value is of the type that a field declares, if that is a plain type."""
+    return not isinstance(kind, type) or isinstance(value, (int, float) if kind is float else kind)
 
 
 def declare(
@@ -91,6 +99,7 @@ def declare(
         layout, labels = layout or previous.layout, labels or previous.labels
     _check(resolution, fit or "resize", test_fraction)
     layout, labels = layout or AUTO, labels or AUTO
+    labels = labels if labels in LABELS else source_path(labels)
     opened = open_source(source, layout, labels)
     if opened.divided and test_fraction is not None:
         raise InputError(

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from study import data
-from study.core.errors import InputError
 
 from .pictures import noise, png_bytes
 from .test_exports import lmdb_export
@@ -147,17 +146,29 @@ def test_a_dataset_of_the_study_takes_every_source_and_keeps_its_own_split(tmp_p
     ]
 
 
-def test_cifar10_from_other_sources(tmp_path):
-    for name, make in SOURCES.items():
-        if name == "hugging face":
-            continue
-        images = make(tmp_path / name.replace(".", ""), True)
-        data.prepare("cifar10", images, tmp_path / f"data {name}")
-        loaded = data.verify("cifar10", tmp_path / f"data {name}")
-        assert loaded.test_labels.tolist() == chosen(LABELS, True)
-        assert loaded.manifest["remarks"][0].startswith("prepared 16 train and 4 test images; cifar10 has 50,000")
-        with pytest.raises(InputError, match=r"cifar10 needs train and test images with labels|has no data_batch_1"):
-            data.prepare("cifar10", make(tmp_path / f"{name} flat".replace(".", ""), False), tmp_path / "none")
+def test_cifar10_from_its_classes_in_other_sources(tmp_path):
+    names = [f"{split}/class{c}/{i}.png" for split in ("train", "test") for c in range(10) for i in range(2)]
+    files = {name: png_bytes(noise((32, 32), seed)) for seed, name in enumerate(names)}
+    in_folder(tmp_path / "folder", files)
+    zipped(tmp_path / "a.zip", files)
+    tarred(tmp_path / "a.tar.gz", files, "w:gz")
+    pixels = np.stack([noise((32, 32), seed) for seed in range(40)])
+    labels = np.arange(40) // 2 % 10
+    np.savez(tmp_path / "a.npz", x_train=pixels[:20], y_train=labels[:20], x_test=pixels[20:], y_test=labels[20:])
+    for number, source in enumerate(("folder", "a.zip", "a.tar.gz", "a.npz")):
+        made = data.prepare("cifar10", tmp_path / source, tmp_path / f"data {number}")
+        images = data.verify("cifar10", tmp_path / f"data {number}")
+        np.testing.assert_array_equal(images.test.transpose(0, 2, 3, 1), pixels[20:])
+        assert images.train_labels.tolist() == labels[:20].tolist()
+        assert made.manifest["remarks"][0].startswith("prepared 20 train and 20 test images; cifar10 has 50,000")
+
+
+@pytest.mark.parametrize("name", ["folder", "zip", "parquet", "npz"])
+def test_cifar10_without_its_splits_or_its_ten_classes_is_refused(tmp_path, name):
+    for splits in (False, True) if name != "npz" else (False,):
+        source = SOURCES[name](tmp_path / f"{name} {splits}", splits)
+        with refused("cifar10 needs train and test images with labels of its 10 classes, this .* has none"):
+            data.prepare("cifar10", source, tmp_path / "data")
 
 
 def test_lmdb_of_ones_own_alone_and_as_splits(tmp_path):

@@ -223,7 +223,13 @@ def test_without_a_source(tmp_path):
         data.prepare("celeba-hq-128", None, tmp_path / "data")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"declaration": {"name": "mine"}}', '{"declaration": 3}'])
+STATED = ("description", "resolution", "channels", "labelled", "architecture", "width", "extractor")
+STATED += ("discriminator_steps", "checkpoint_every")
+DEEP = '{"declaration": ' + "[" * 100_000
+WRONG = json.dumps({"declaration": {**dict.fromkeys(STATED, "x"), "name": "mine"}})
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"declaration": {"name": "mine"}}', '{"declaration": 3}', DEEP, WRONG])
 def test_a_damaged_manifest_is_said_and_mended(tmp_path, plain, content):
     data.prepare("mine", plain, tmp_path / "data", resolution=32)
     good = data.load("mine", tmp_path / "data").sha256

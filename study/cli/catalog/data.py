@@ -14,6 +14,8 @@ from study.core.text import printable
 from study.driver.request import DataFolder, one_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.progress import TaskID
 
     from study.data.prepared import Preparation
@@ -103,7 +105,8 @@ def prepare(
         )
     from study import data
 
-    with _ProgressBar() as show:
+    bar = _ProgressBar()
+    with bar as show:
         preparation = data.prepare(
             name,
             source,
@@ -114,7 +117,7 @@ def prepare(
             test_fraction=test_fraction,
             layout=layout,
             labels=labels,
-            announce=lambda lines: print("\n".join(lines), flush=True),
+            announce=bar.tell,
         )
     _show_prepared(preparation)
     if name not in data.built_in():
@@ -153,6 +156,13 @@ class _ProgressBar:
         self._last_line = self._last_call = self._start = time.monotonic()
         self._bar.__enter__()
         return self.show
+
+    def tell(self, lines: "Sequence[str]") -> None:
+        """Print lines above the bars, without breaking them."""
+        if self._terminal:
+            self._bar.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        else:
+            print("\n".join(lines), flush=True)
 
     def show(self, task: str, done: int, total: int) -> None:
         """Show that `done` of the `total` steps of a task are done; a new task gets a bar of its own."""

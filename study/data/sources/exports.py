@@ -148,8 +148,9 @@ def open_hugging_face(source: str, layout: str, labels: str) -> Opened:
     """Encoded images of all splits of a dataset from the Hugging Face Hub or written by `save_to_disk`."""
     library = _optional("datasets", source)
     try:
+        address = source.removeprefix(HUB).removeprefix("datasets/")
         hub = source.startswith(HUB)
-        loaded = library.load_dataset(source.removeprefix(HUB)) if hub else library.load_from_disk(source)
+        loaded = library.load_dataset(address) if hub else library.load_from_disk(source)
         parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
         chunks = [_split(library, source, str(name), part) for name, part in parts.items()]
     except InputError:
