@@ -1,6 +1,7 @@
 """The same images from every kind of source, as a dataset of one's own and as one of the study."""
 
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -263,3 +264,18 @@ def test_images_beside_parquet_files_are_counted(tmp_path):
     in_folder(table, dict(zip(NAMES, ENCODED, strict=True)))
     pq.write_table(pa.table({"file": NAMES}), table / "metadata.parquet")
     assert data.prepare("pets", table, tmp_path / "data", resolution=32).manifest["classes"] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("form", ["zip", "tar.gz", "npz", "parquet", "lmdb"])
+def test_sources_whose_own_name_is_not_text(tmp_path, form):
+    if form == "lmdb":
+        source = lmdb_export(tmp_path / "source", {f"{i}": image for i, image in enumerate(ENCODED)})
+    else:
+        source = SOURCES[form](tmp_path / "source", False)
+    odd = tmp_path / os.fsdecode(b"caf\xe9\n")
+    odd.mkdir()
+    source = source.rename(odd / os.fsdecode(b"\xff" + os.fsencode(source.name)))
+    plan = []
+    data.prepare("mine", source, tmp_path / "data", resolution=32, announce=plan.extend)
+    assert "\\udce9\\n/\\udcff" in plan[0] and all(line.isprintable() for line in plan)
+    assert data.get("mine", tmp_path / "data").description.isprintable()

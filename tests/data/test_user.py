@@ -124,6 +124,18 @@ def test_an_archive_of_arrays_is_taken_as_it_is(tmp_path, arrays, save):
     assert made.manifest["images"]["as_stored"] == 50
 
 
+def test_the_splits_of_an_archive_as_one_set(tmp_path, arrays):
+    path = archive(tmp_path / "a.npz", arrays)
+    with refused("--test-fraction 0.2: .* has its own train and test splits; leave it out, or give --layout flat"):
+        data.prepare("mine", path, tmp_path / "data", test_fraction=0.2)
+    data.prepare("mine", path, tmp_path / "data", test_fraction=0.2, layout="flat")
+    images = data.load("mine", tmp_path / "data")
+    labels = np.concatenate([arrays["y_train"], arrays["y_test"]])
+    assert sorted([*images.train_labels, *images.test_labels]) == sorted(labels)
+    first = np.concatenate([arrays["x_train"], arrays["x_test"]])[labels == labels[0]][0]
+    np.testing.assert_array_equal(images.train[images.train_labels == labels[0]][0].transpose(1, 2, 0), first)
+
+
 def test_a_grey_archive_without_labels_can_be_brought_to_another_size(tmp_path, arrays):
     grey = {name: arrays[name][..., 0] for name in ("x_train", "x_test")}
     data.prepare("small", archive(tmp_path / "a.npz", grey), tmp_path / "data", resolution=16, fit="crop")

@@ -14,10 +14,10 @@ from study.data.sources.pools import (
     TEST,
     TRAIN,
     VALIDATION,
-    Named,
     Opened,
-    Pool,
+    Read,
     check_without_folders,
+    joined,
     refused,
     split_of,
 )
@@ -29,14 +29,14 @@ class Chunk(NamedTuple):
     Attributes:
         name: its path or split, which may name the split that it belongs to.
         n: its number of images.
-        read: the images at ascending places, as in `Pool`.
+        read: see `Read`.
         labels: returns a number or a name for each image; None if there is no column of labels.
         classes: the names of labels that are numbers, or None.
     """
 
     name: str
     n: int
-    read: Callable[[Sequence[int]], Named]
+    read: Read
     labels: Callable[[], Sequence[Any]] | None = None
     classes: Sequence[str] | None = None
 
@@ -68,25 +68,16 @@ def assembled(
     return Opened(
         source=printable(source),
         kind=kind,
-        pools={split: _pool(inside, found.get(split)) for split, inside in parts.items()},
+        pools={
+            split: joined([(chunk.n, chunk.read) for chunk in inside], found.get(split))
+            for split, inside in parts.items()
+        },
         classes=classes,
         labels_from="a column" if found else "",
         passed_over=passed_over,
         provenance=provenance,
         remarks=remarks,
     )
-
-
-def _pool(chunks: Sequence[Chunk], labels: Sequence[int] | None) -> Pool:
-    def read(places: Sequence[int]) -> Named:
-        start = 0
-        for chunk in chunks:
-            inside = [place - start for place in places if start <= place < start + chunk.n]
-            if inside:
-                yield from chunk.read(inside)
-            start += chunk.n
-
-    return Pool(n=sum(chunk.n for chunk in chunks), read=read, labels=labels)
 
 
 def _splits(source: str, chunks: Sequence[Chunk], layout: str, passed_over: PassedOver) -> dict[str, list[Chunk]]:

@@ -5,6 +5,7 @@ gan-study[lmdb]`, `pip install gan-study[datasets]`.
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -34,7 +35,9 @@ def open_lmdb(source: str, files: Sequence[str], layout: str, labels: str, passe
     lmdb = _optional("lmdb", source)
 
     def opened(path: Path) -> Any:
-        return lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=1)
+        return lmdb.open(
+            os.fsencode(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=1
+        )
 
     def read(path: Path, places: Sequence[int]) -> Named:
         wanted = iter(places)

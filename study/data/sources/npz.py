@@ -27,6 +27,7 @@ from study.data.sources.pools import (
     Opened,
     Pool,
     check_without_folders,
+    joined,
     refused,
 )
 
@@ -67,16 +68,19 @@ def open_archive(path: str, layout: str, labels: str) -> Opened:
     passed_over = PassedOver()
     for name in sorted(set(present) - used):
         passed_over.add("an array that is neither images nor labels by its name", name)
-    opened = Opened(
+    pools = {split: _pool(path, x, shapes[split], numbers.get(split)) for split, (x, _) in names.items()}
+    if layout == FLAT:
+        together = [label for split in pools for label in numbers.get(split, ())]
+        pools = {ALL: joined([(pool.n, pool.read) for pool in pools.values()], together or None)}
+    return Opened(
         source=printable(path),
         kind=KIND,
-        pools={split: _pool(path, x, shapes[split], numbers.get(split)) for split, (x, _) in names.items()},
+        pools=pools,
         labels_from="arrays" if numbers else "",
         shape=next(iter(shapes.values()))[1:],
         passed_over=passed_over,
         provenance={"numpy_archive": True},
     )
-    return opened.flat() if layout == FLAT else opened
 
 
 def _names(path: str, present: Mapping[str, str]) -> dict[str, tuple[str, str]]:

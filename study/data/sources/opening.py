@@ -23,7 +23,7 @@ ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz
 def source_path(source: str | os.PathLike[str]) -> str:
     """The absolute path of a source, or its address on the Hugging Face Hub."""
     text = os.fspath(source)
-    return text if text.startswith(HUB) else os.path.abspath(Path(text).expanduser())  # noqa: PTH100
+    return text if text.startswith(HUB) else os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111  unlike Path's, it leaves an unknown ~user
 
 
 def open_source(source: str, layout: str = AUTO, labels: str = AUTO) -> Opened:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -33,6 +33,8 @@ WORDS |= {"testset": TEST, "val": VALIDATION, "valid": VALIDATION, VALIDATION: V
 LARGEST_LABEL = 1_000_000
 Named = Iterator[tuple[str, Encoded]]
 """Images, each with its name in the source."""
+Read = Callable[[Sequence[int]], Named]
+"""Returns the images at these places, which ascend from 0; can be called several times."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,12 +43,12 @@ class Pool:
 
     Attributes:
         n: how many.
-        read: the images at these places, which ascend from 0 to n - 1; can be called several times.
+        read: see `Read`.
         labels: the class of each image, from 0, or None.
     """
 
     n: int
-    read: Callable[[Sequence[int]], Named]
+    read: Read
     labels: Sequence[int] | None = None
 
 
@@ -95,18 +97,19 @@ class Opened:
         for pool in self.pools.values():
             yield from pool.read(range(pool.n))
 
-    def flat(self) -> "Opened":
-        """The same images as one pool without labels."""
-        starts = list(np.cumsum([0, *(pool.n for pool in self.pools.values())]))
-        pools = list(self.pools.values())
 
-        def read(places: Sequence[int]) -> Named:
-            for start, pool in zip(starts, pools, strict=False):
-                inside = [place - start for place in places if start <= place < start + pool.n]
-                if inside:
-                    yield from pool.read(inside)
+def joined(parts: Sequence[tuple[int, Read]], labels: Sequence[int] | None = None) -> Pool:
+    """The images of several parts, each with their number, one after the other."""
 
-        return replace(self, pools={ALL: Pool(n=self.n, read=read)}, classes=(), labels_from="")
+    def read(places: Sequence[int]) -> Named:
+        start = 0
+        for n, read_part in parts:
+            inside = [place - start for place in places if start <= place < start + n]
+            if inside:
+                yield from read_part(inside)
+            start += n
+
+    return Pool(n=sum(n for n, _ in parts), read=read, labels=labels)
 
 
 def refused(source: str, what: str) -> InputError:

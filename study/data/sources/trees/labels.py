@@ -186,7 +186,10 @@ def _given(path: str) -> dict[str, int]:
             f"--labels {printable(path)}: cannot be read ({error.strerror}); must be one of {', '.join(LABELS)}, or the"
             " path of a JSON file."
         ) from error
-    found = _parsed(path, "its content", content)
+    try:
+        found = _parsed(path, "the file", content)
+    except InputError as error:
+        raise InputError(str(error).replace("--source", "--labels", 1)) from error
     if not found:
         raise InputError(
             f'--labels {printable(path)}: has no labels; must be like {{"labels": [["a.png", 0], ...]}} of StyleGAN.'
