@@ -163,6 +163,16 @@ def test_the_usual_layouts_are_understood(tmp_path, form, paths, splits, classes
     assert {pool.labels is not None for pool in opened.pools.values()} == {bool(classes)}
 
 
+def test_a_test_split_without_labels_beside_a_validation_split_is_passed_over_and_counted(tmp_path):
+    source = files(
+        tmp_path, *(f"{split}/{name}" for split in ("train", "val") for name in PETS), "test/a.png", "test/b.png"
+    )
+    opened = open_source(str(source))
+    assert read_as(opened) == ({"train": 4, "validation": 4}, ["cat", "dog"])
+    assert opened.passed_over.counts == {"in the test split, which has no labels": 2}
+    assert read_as(open_source(str(source), labels="none"))[0] == {"train": 4, "validation": 4, "test": 2}
+
+
 def test_of_three_splits_the_validation_split_is_left_out_and_said_so(tmp_path):
     source = files(tmp_path, *several("train/{}.png", 6), *several("val/{}.png", 3), *several("test/{}.png", 2))
     found = two_splits(open_source(str(source)), 0.0)

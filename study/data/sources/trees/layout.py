@@ -58,6 +58,9 @@ def interpret(tree: Tree, layout: str = AUTO, labels: str = AUTO) -> Opened:
         split: reader.read(part, whole.prefix, folders=layout != FLAT, sure=layout == CLASSES)
         for split, part in parts.items()
     }
+    if VALIDATION in found and TEST in found and found[VALIDATION].numbers and found[TEST].numbers is None:
+        unlabelled = found.pop(TEST).names  # as in competitions, which keep these labels to themselves
+        tree.passed_over.add("in the test split, which has no labels", unlabelled[0], len(unlabelled))
     _check_alike(tree.source, found)
     first = next(iter(found.values()))
     return Opened(
@@ -162,5 +165,5 @@ def _check_alike(source: str, found: Mapping[str, Labelled]) -> None:
             what = f"have different classes ({printable(odd[0])})" if odd else "do not both have labels"
             raise refused(
                 source,
-                f"{first} and {split} {what}; give both the same classes, or --labels none to use no labels.",
+                f"{first} and {split} {what}; give both the same classes, or {first} alone, or --labels none.",
             )
