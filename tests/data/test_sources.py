@@ -223,6 +223,7 @@ def test_names_as_labels_and_labels_of_another_kind(tmp_path):
     pq.write_table(pa.table(table), tmp_path / "a.parquet")
     made = data.prepare("named", tmp_path / "a.parquet", tmp_path / "data", resolution=32)
     assert made.manifest["classes"] == ["cat", "dog"]
+    assert made.manifest["read_as"]["labels"] == "column class"
     assert data.load("named", tmp_path / "data").train_labels[0] == 1
     pq.write_table(pa.table({"img": ENCODED, "label": [[label] for label in LABELS]}), tmp_path / "b.parquet")
     made = data.prepare("lists", tmp_path / "b.parquet", tmp_path / "data", resolution=32)

@@ -220,6 +220,8 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, arrays, save)
         ),
         ("lsun-bedroom-128", {"fit": "resize"}, "--fit resize: fixed for lsun-bedroom-128, a dataset of the study"),
         ("cifar10", {"test_fraction": 0.5}, "--test-fraction 0.5: fixed for cifar10, a dataset of the study"),
+        ("cifar10", {"layout": "flat"}, "--layout flat: fixed for cifar10, a dataset of the study"),
+        ("cifar10", {"labels": "none"}, "--labels none: fixed for cifar10, a dataset of the study"),
     ],
 )
 def test_what_cannot_be_registered_is_refused_and_leaves_nothing(tmp_path, plain, name, options, message):

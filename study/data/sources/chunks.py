@@ -31,6 +31,7 @@ class Chunk(NamedTuple):
         n: its number of images.
         read: see `Read`.
         labels: returns a number or a name for each image; None if there is no column of labels.
+        column: the name of that column.
         classes: the names of labels that are numbers, or None.
     """
 
@@ -38,6 +39,7 @@ class Chunk(NamedTuple):
     n: int
     read: Read
     labels: Callable[[], Sequence[Any]] | None = None
+    column: str | None = None
     classes: Sequence[str] | None = None
 
     @property
@@ -73,7 +75,7 @@ def assembled(
             for split, inside in parts.items()
         },
         classes=classes,
-        labels_from="a column" if found else "",
+        labels_from=f"column {chunks[0].column}" if found else "",
         passed_over=passed_over,
         provenance=provenance,
         remarks=remarks,

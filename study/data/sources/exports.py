@@ -139,7 +139,7 @@ def _parquet(name: str, path: str) -> Chunk:
         with _parquet_file(path) as file:
             return list(file.read(columns=[label]).column(0).to_pylist())
 
-    return Chunk(name or Path(path).name, n, read, labels if label else None, class_names.get(label or ""))
+    return Chunk(name or Path(path).name, n, read, labels if label else None, label, class_names.get(label or ""))
 
 
 def _values(file: "ParquetFile", group: int, column: str) -> Iterator[Any]:
@@ -179,7 +179,7 @@ def _split(library: ModuleType, source: str, name: str, part: Any) -> Chunk:
             raise _unreadable(source, "Hugging Face dataset", error) from error
 
     names = getattr(part.features[label], "names", None) if label else None
-    return Chunk(name, len(part), read, (lambda: list(part[label])) if label else None, names)
+    return Chunk(name, len(part), read, (lambda: list(part[label])) if label else None, label, names)
 
 
 def _no_column(source: str, names: Sequence[str]) -> InputError:
