@@ -239,7 +239,7 @@ def test_parquet_files_of_which_some_are_named_like_splits(tmp_path):
     assert made.images == 40
     assert made.manifest["read_as"]["passed_over"]["images outside of the splits"]["count"] == 20
     assert data.prepare("all", tmp_path / "p", tmp_path / "data", resolution=32, layout="flat").images == 60
-    with refused("--layout classes: the parquet has no folders; must be auto, flat or splits"):
+    with refused("--layout classes: there are no folders in parquet files; must be auto, flat or splits"):
         data.prepare("mine", tmp_path / "p", tmp_path / "data", resolution=32, layout="classes")
 
 

@@ -73,7 +73,7 @@ def open_parquet(source: str, files: Sequence[str], layout: str, labels: str, pa
     `files` are the parquet files in the folder `source`, in order; none if `source` is a parquet file.
     """
     chunks = [_parquet(name, str(Path(source) / name)) for name in files or [""]]
-    return assembled(source, "parquet", chunks, layout, labels, passed_over, _reader("pyarrow"))
+    return assembled(source, "parquet files", chunks, layout, labels, passed_over, _reader("pyarrow"))
 
 
 def holds_images(path: str) -> bool:

@@ -121,9 +121,9 @@ def check_without_folders(kind: str, layout: str, labels: str) -> None:
     """Raises InputError if the options ask for folders or label files, which a source of this kind does not have."""
     look_up("--layout", layout, LAYOUTS)
     if layout == CLASSES:
-        raise InputError(f"--layout {layout}: the {kind} has no folders; must be auto, flat or splits.")
+        raise InputError(f"--layout {layout}: there are no folders in {kind}; must be auto, flat or splits.")
     if labels not in (AUTO, NONE):
-        raise InputError(f"--labels {printable(labels)}: the {kind} has no folders; must be auto or none.")
+        raise InputError(f"--labels {printable(labels)}: there are no folders in {kind}; must be auto or none.")
 
 
 def n_test(n: int, fraction: float) -> int:
