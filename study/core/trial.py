@@ -10,7 +10,7 @@ import json
 import math
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -102,9 +102,9 @@ class Method:
         set_(self, "normalizations", tuple(sorted(_name("normalization", n) for n in self.normalizations)))
         if len(set(self.normalizations)) < len(self.normalizations):
             raise InputError(f"normalizations {', '.join(self.normalizations)}: each may be named once.")
-        for field in ("penalty", "constraint"):
-            if getattr(self, field) is not None:
-                _name(field, getattr(self, field))
+        for part in ("penalty", "constraint"):
+            if getattr(self, part) is not None:
+                _name(part, getattr(self, part))
         pairs = dict(self.options)
         for name, value in pairs.items():
             _name("option", name)
@@ -178,8 +178,8 @@ class Training:
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
-        for field in ("discriminator_steps", "width", "batch_size", "latent_dim"):
-            set_(self, field, integer(field, getattr(self, field), 1))
+        for size in ("discriminator_steps", "width", "batch_size", "latent_dim"):
+            set_(self, size, integer(size, getattr(self, size), 1))
         set_(self, "data_seed", integer("data_seed", self.data_seed, 0))
         if self.precision not in PRECISIONS:
             raise InputError(f"precision {self.precision}: unknown. Known: {', '.join(PRECISIONS)}.")
@@ -196,13 +196,20 @@ PRECISIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One training run. Trials with the same `id` are the same run, on any machine."""
+    """One training run. Trials with the same `id` are the same run, on any machine.
+
+    Attributes:
+        dataset, method, hyperparameters, training: what is trained.
+        seed: of weights and latents.
+        semantics: the version of SEMANTICS under which it is trained; an earlier one for trials of earlier releases.
+    """
 
     dataset: str
     method: Method
     hyperparameters: Hyperparameters
     training: Training
     seed: int = 0
+    semantics: int = field(default_factory=lambda: SEMANTICS)
 
     def __post_init__(self) -> None:
         _name("dataset", self.dataset)
@@ -220,14 +227,31 @@ class Trial:
 
     @cached_property
     def id(self) -> str:
-        """Hash of the trial and of SEMANTICS, 16 hexadecimal digits; does not depend on how often it is scored."""
-        return content_id({"semantics": SEMANTICS, **self.to_dict()})
+        """Hash of the trial and its semantics, 16 hexadecimal digits; does not depend on how often it is scored."""
+        return content_id({"semantics": self.semantics, **self.to_dict()})
+
+    def under(self, semantics: int) -> "Trial":
+        """The trial of this definition under another version of SEMANTICS."""
+        return replace(self, semantics=semantics)
+
+    def identified(self, trial_id: str) -> "Trial":
+        """The trial of this definition with this id, under this or an earlier version of SEMANTICS.
+
+        Raises ValueError if there is none.
+        """
+        versions = map(self.under, range(SEMANTICS, 0, -1))
+        found = next((trial for trial in versions if trial.id == trial_id), None)
+        if found is None:
+            raise ValueError(f"it is defined as {self.id}")
+        return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values for `from_dict`; options as a mapping."""
+        """Nested plain values for `from_dict`; options as a mapping; without `semantics`."""
         method = {**field_values(self.method), "normalizations": list(self.method.normalizations)}
+        values = field_values(self)
+        del values["semantics"]
         return {
-            **field_values(self),
+            **values,
             "method": {**method, "options": dict(self.method.options)},
             "hyperparameters": field_values(self.hyperparameters),
             "training": field_values(self.training),

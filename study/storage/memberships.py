@@ -47,15 +47,14 @@ def memberships(folder: Path, space: str, context: str) -> list[dict[str, Any]]:
 
 
 def defined_trial(folder: Path, row: Mapping[str, Any]) -> Trial:
-    """The trial that a row of memberships defines; raises InputError if its definition is not readable."""
+    """The trial that a row of memberships defines, under this or an earlier version of SEMANTICS.
+
+    Raises InputError if its definition is not readable.
+    """
     try:
-        trial = Trial.from_dict(json.loads(row["trial"] or ""))
-        why = None if trial.id == row["trial_id"] else f"it is defined as {trial.id}"
+        return Trial.from_dict(json.loads(row["trial"] or "")).identified(row["trial_id"])
     except (ValueError, TypeError, AttributeError) as error:
-        why = str(error)
-    if why is None:
-        return trial
-    raise InputError(
-        f"{folder / 'memberships.parquet'}: {row['context']}, round {row['round']}: the definition of trial"
-        f" {row['trial_id']} is not readable ({why}); restore the file from a copy, or choose another --results."
-    )
+        raise InputError(
+            f"{folder / 'memberships.parquet'}: {row['context']}, round {row['round']}: the definition of trial"
+            f" {row['trial_id']} is not readable ({error}); restore the file from a copy, or choose another --results."
+        ) from error

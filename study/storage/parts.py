@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from study.core.evaluation import Diagnostics, Evaluation, MetricProtocol, Scores
-from study.core.trial import Trial, content_id
+from study.core.trial import Trial
 from study.storage.files import DamagedFile, create, list_files, read, replace
 from study.storage.schema import EVALUATIONS, PYTHON, TRIALS, TrialRecord, is_open, trial_row
 
@@ -62,11 +62,11 @@ def read_part(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         raise DamagedFile(path, "a folder, not a part") from error
     try:
         content = json.loads(raw)
-        trial, record = Trial.from_dict(content["trial"]), TrialRecord(**content["record"])
+        record = TrialRecord(**content["record"])
+        trial = Trial.from_dict(content["trial"]).under(record.semantics)
         protocol = MetricProtocol(**content["protocol"])
         evaluations = [read_evaluation(**each) for each in content["evaluations"]]
         row = trial_row(trial, protocol, record, evaluations)
-        row["trial_id"] = content_id({"semantics": record.semantics, **trial.to_dict()})
         scores = [each.to_row() for each in evaluations]
         _check_types(TRIALS, row)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

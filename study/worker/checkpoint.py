@@ -1,5 +1,6 @@
 """Files of one trial: kept generators, which can be sampled and scored again, and training states to resume from."""
 
+import contextlib
 import errno
 import zipfile
 from collections.abc import Collection, Mapping
@@ -82,6 +83,8 @@ def load_generator(path: Path, *, peek: bool = False) -> KeptGenerator:
     try:
         content = _load(path, peek=peek)
         trial = Trial.from_dict(content["trial"])
+        with contextlib.suppress(ValueError):  # a file that was moved, or holds another trial, is of today's semantics
+            trial = trial.identified(path.parent.name)
         gan = build(trial, *content["shape"])
         return _read_generator(trial, gan, content)
     except Exception as error:  # a damaged file can raise any exception
@@ -96,9 +99,14 @@ def _read_error(path: Path, error: Exception, kind: str) -> InputError:
     return InputError(f"{path}: not a readable {kind} ({reason}); train the trial again.")
 
 
+BATCH_COUNT = ".num_batches_tracked"
+"""Ending of the names of buffers that earlier versions kept, and that nothing reads."""
+
+
 def _read_generator(trial: Trial, gan: Gan, content: Mapping[str, Any]) -> KeptGenerator:
     """The generator in plain data; raises ValueError if names or shapes of its tensors are not those of `gan`."""
-    loaded = KeptGenerator(trial, content["step"], gan, content["parameters"], content["buffers"])
+    buffers = {name: buffer for name, buffer in content["buffers"].items() if not name.endswith(BATCH_COUNT)}
+    loaded = KeptGenerator(trial, content["step"], gan, content["parameters"], buffers)
     expected = dict(gan.generator.named_parameters()), dict(gan.generator.named_buffers())
     if (_shapes(loaded.parameters), _shapes(loaded.buffers)) != (_shapes(expected[0]), _shapes(expected[1])):
         raise ValueError("its tensors do not match its trial")

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from study.core.context import Context
-from study.core.trial import SEMANTICS, Trial
+from study.core.trial import Trial
 from study.storage.schema import TRAINING, TrialRecord
 from study.training.lockstep import Position
 from study.worker.snapshot import Snapshot
@@ -56,7 +56,7 @@ def make_record(
         device=torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
         study_version=version("gan-study"),
         code_revision=code_revision(),
-        semantics=SEMANTICS,
+        semantics=trial.semantics,
         python=platform.python_version(),
         torch=torch.__version__,
         source=source,

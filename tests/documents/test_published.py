@@ -37,6 +37,14 @@ def bash(script, *arguments, cwd):
     ).stdout
 
 
+@pytest.fixture
+def its_semantics(folder, monkeypatch):
+    """Trials have the ids of the release that trained the study."""
+    (number,) = set(read_table(folder, "trials").column("semantics").to_pylist())
+    monkeypatch.setattr("study.core.trial.SEMANTICS", number)
+
+
+@pytest.mark.usefixtures("its_semantics")
 @pytest.mark.parametrize(("folder", "line"), RUNS)
 def test_the_rows_are_all_that_a_command_asks_for(folder, line, tmp_path, monkeypatch, study):
     asked = next(each for each in (folder / "study.sh").read_text().splitlines() if each.startswith("asked="))
@@ -47,6 +55,7 @@ def test_the_rows_are_all_that_a_command_asks_for(folder, line, tmp_path, monkey
     assert ", 0 to run" in answer.out.splitlines()[0]
 
 
+@pytest.mark.usefixtures("its_semantics")
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
 def test_every_row_says_whose_it_is(folder):
     """Each trial stands in a space, whose definition of it has its id."""

@@ -67,15 +67,20 @@ def training_defaults(values: Mapping[str, Any]) -> str:
 
 def common(rows: Rows, *first: str) -> str:
     """The figure's own sentences `first`, followed by those that all figures of methods need; one per line."""
-    known = abbreviations(rows.trials["method"].unique())
     lines = [
         *first,
         rule_and_pool(rows),
         *adaptive(rows),
         *dataset_sentences(rows.trials),
-        *([known + "."] if known else []),
+        *_abbreviations(rows.trials),
     ]
     return "\n".join(lines)
+
+
+def _abbreviations(trials: pd.DataFrame) -> list[str]:
+    """The sentence about the abbreviations in the methods' labels; empty if there are none."""
+    known = abbreviations(trials["method"].unique())
+    return [f"{known}."] if known else []
 
 
 def top_caption(marked: pd.DataFrame) -> str:
@@ -93,7 +98,7 @@ def top_caption(marked: pd.DataFrame) -> str:
         f"Pool: {first['pool']}; all n_dis of a method together{split}.",
     ]
     lines += dataset_sentences(marked)
-    return "\n".join([*lines, abbreviations(marked["method"].unique()) + "."])
+    return "\n".join([*lines, *_abbreviations(marked)])
 
 
 def round_caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
@@ -120,5 +125,4 @@ def round_caption(trials: pd.DataFrame, random: pd.DataFrame) -> str:
             f"{dataset}: {', '.join([f'{len(rows)} trials', *parts])}; searches: {rows['search'].nunique()}; "
             f"{scoring_and_training(rows)}"
         )
-    known = abbreviations(trials["method"].unique())
-    return "\n".join([*lines, *([known + "."] if known else [])])
+    return "\n".join([*lines, *_abbreviations(trials)])

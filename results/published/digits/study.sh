@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The study of this folder, from nothing or from where it was stopped: `bash results/published/digits/study.sh [FOLDER]`.
-# Some hours of two cores. Rows go to FOLDER, or to this one, which has them already: then there is nothing to run, but for
-# the last line, which repeats the best settings that it finds.
+# Some hours of two cores. Rows go to FOLDER, or to this one. This one has the rows of semantics 1; the code of the revision
+# in their column code_revision has nothing to run, but for the last line, which repeats the best settings that it finds.
+# Today's code, of semantics 2, would train all trials again under other ids, so give it a FOLDER of its own.
 set -euo pipefail
 folder=${1:-$(dirname "$0")}
 asked=(--discriminator-steps 500 --checkpoint-every 25 --metrics is,modes,kid --results "$folder")

@@ -172,7 +172,7 @@ class Overview:
 
     def _count_proposed(self, example: Trial) -> int:
         """The number of done trials of searches in the results folder with the cell of this trial."""
-        return sum(trial.cell == example.cell for trial in self._proposed)
+        return sum((trial.cell, trial.semantics) == (example.cell, example.semantics) for trial in self._proposed)
 
     @cached_property
     def _proposed(self) -> list[Trial]:

@@ -77,6 +77,7 @@ class Search:
                 "ranges": {name: [each.low, each.high, each.log] for name, each in self.ranges.items()},
                 "fixed": self.fixed,
                 "protocol": self.context.protocol.id,
+                **({"semantics": semantics} if (semantics := self.example.semantics) > 1 else {}),  # 1 was not named
             },
             length=8,
         )
