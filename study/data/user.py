@@ -95,7 +95,6 @@ def declare(
         raise InputError(f"dataset {name}: no source given; your own dataset needs --source PATH --resolution R.")
     if previous is not None:
         resolution, fit = resolution or previous.resolution, fit or previous.fit
-        test_fraction = test_fraction or previous.test_fraction or None
         layout, labels = layout or previous.layout, labels or previous.labels
     _check(resolution, fit or "resize", test_fraction)
     layout, labels = layout or AUTO, labels or AUTO
@@ -115,7 +114,8 @@ def declare(
         )
     channels = opened.shape[2] if opened.shape else _channels(opened)
     dataset = _with_defaults(name, opened.source, resolution, channels, opened.labelled)
-    fraction = 0.0 if opened.divided else (test_fraction or 0.1)
+    known = previous.test_fraction if previous is not None else 0.0
+    fraction = 0.0 if opened.divided else (test_fraction or known or 0.1)
     dataset = replace(dataset, fit=fit or "resize", test_fraction=fraction, layout=layout, labels=labels)
     options = {"resolution": resolution, "fit": dataset.fit, "test-fraction": f"{fraction:g}" if fraction else None}
     options |= {"layout": None if layout == AUTO else layout, "labels": None if labels == AUTO else shlex.quote(labels)}

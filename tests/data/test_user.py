@@ -79,6 +79,16 @@ def test_prepared_again_it_keeps_its_declaration(tmp_path, plain):
         data.prepare("mine", plain, tmp_path / "data", resolution=16)
 
 
+def test_prepared_again_from_a_source_with_splits_it_takes_no_fraction_of_before(tmp_path, plain):
+    data.prepare("mine", plain, tmp_path / "data", resolution=32, test_fraction=0.2)
+    source = folder(tmp_path / "own", ["train/a.png", "train/b.png", "test/a.png"])
+    with refused("holds other images .* remove it to replace it"):
+        data.prepare("mine", source, tmp_path / "data")
+    (tmp_path / "data" / "mine" / "train.npy").unlink()
+    data.prepare("mine", source, tmp_path / "data")
+    assert len(data.load("mine", tmp_path / "data").train) == 2
+
+
 def test_classes_become_labels_and_choose_the_extractor(tmp_path):
     source = folder(
         tmp_path / "pets", [f"{name}/{i}.png" for name in ("cat", "dog", "eel") for i in range(10)], (32, 32)
