@@ -1,6 +1,18 @@
-"""Durations and aligned columns as text."""
+"""Names from outside, durations and aligned columns as text."""
 
 from collections.abc import Sequence
+
+
+def printable(name: str) -> str:
+    r"""A name from outside, such as a file's, with backslash escapes for all characters that are not printable.
+
+    These are control characters, lone surrogates (bytes of a file name that are not text), characters that change the
+    direction of the text, and all others that `repr` escapes. A backslash and all other characters stay as they are.
+
+    >>> print(printable("\x1b[2Ja\nb"), printable("größe β"))
+    \x1b[2Ja\nb größe β
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def duration(seconds: float) -> str:
