@@ -132,7 +132,7 @@ def load(dataset: Dataset, data_dir: Path) -> Images:
     if not os.path.exists(folder):  # noqa: PTH110  False, not an error, without permission for a parent folder
         raise InputError(f"dataset {dataset.name}: not prepared in {data_dir}; run: {remedy}")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_bytes())
         check_manifest(manifest, dataset)
         arrays = {}
         for split, entry in manifest["splits"].items():
@@ -185,7 +185,7 @@ def _install(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool
 
 def _as_prepared(dataset: Dataset, target: Path) -> Dataset:
     """The declaration for the images in `target`, which may have been prepared with another resolution or labels."""
-    entry = json.loads((target / MANIFEST).read_text())["splits"]["train"]
+    entry = json.loads((target / MANIFEST).read_bytes())["splits"]["train"]
     _, channels, resolution, _ = entry["shape"]
     labelled = entry["labels_sha256"] is not None
     return replace(dataset, channels=channels, resolution=resolution, labelled=labelled)

@@ -39,7 +39,7 @@ def registered(data_dir: Path) -> dict[str, Dataset | InputError]:
 def _registered(data_dir: Path, name: str) -> Dataset | InputError | None:
     """The dataset `name` of a data folder; None if its manifest has no declaration, as for datasets of the study."""
     try:
-        declaration = json.loads((data_dir / name / MANIFEST).read_text()).get("declaration")
+        declaration = json.loads((data_dir / name / MANIFEST).read_bytes()).get("declaration")
         if declaration is None:
             return None
         dataset = Dataset(**declaration, source=_reopen)

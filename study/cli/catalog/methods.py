@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from study.core.output import show
+
 if TYPE_CHECKING:
     from study.gan.member import Member
     from study.gan.networks.architecture import Architecture
@@ -25,16 +27,16 @@ def methods(
 
     menus: dict[str, Mapping[str, Architecture | Member[Any]]] = {"architecture": ARCHITECTURES, **MENUS}
     for title, menu in menus.items():
-        print(f"--{title}")
+        show(f"--{title}")
         for name, member in sorted(menu.items()):
-            print(f"    {name}: {member.description}")
+            show(f"    {name}: {member.description}")
             for option, declared in member.options.items():
                 value = f"{option}={option_word(declared.default)}"
-                print(f"        --option {value}: {declared.description}; {declared.allowed}")
+                show(f"        --option {value}: {declared.description}; {declared.allowed}")
     if sizes:
-        print("parameters at width 64, RGB:")
-        print(f"    {'architecture':14} {'px':>4} {'G':>10} {'D':>10}")
+        show("parameters at width 64, RGB:")
+        show(f"    {'architecture':14} {'px':>4} {'G':>10} {'D':>10}")
         for name, architecture in sorted(ARCHITECTURES.items()):
             for resolution in architecture.study_sizes:
                 generator, discriminator = parameter_counts(name, resolution)
-                print(f"    {name:14} {resolution:4} {generator:10} {discriminator:10}")
+                show(f"    {name:14} {resolution:4} {generator:10} {discriminator:10}")

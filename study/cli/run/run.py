@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from study.cli import options, session
+from study.core.output import show
 from study.driver.request import (
     CheckpointOptions,
     Folders,
@@ -27,6 +28,7 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: `study run grid --dataset celeba-hq-128 --methods none,spectral_norm`")
+@options.keeps("All finished trials are saved, and the others continue from their latest saved states")
 @options.spread
 def run(
     space: options.Space,
@@ -76,7 +78,7 @@ def run(
             _run_trials(title, chosen.name, everything, planned, todo, folder_lock, resources, running)
         else:
             _record_memberships(chosen.name, everything)
-            print(f"{title}: all {len(planned)} trials are done.")
+            show(f"{title}: all {len(planned)} trials are done.")
     _conclude(planned, request.results, whole=not part)
 
 
@@ -133,5 +135,5 @@ def _conclude(planned: Sequence["Planned"], results: Path, *, whole: bool) -> No
         datasets = list(dict.fromkeys(p.trial.dataset for p in planned))
         show_best(results, datasets, sorted({p.context.protocol.id for p in planned}))
     else:
-        print(f"rows: {results / 'trials.parquet'}; `study report` shows the results when all parts are done.")
+        show(f"rows: {results / 'trials.parquet'}; `study report` shows the results when all parts are done.")
     session.exit_if_failed(planned, results)

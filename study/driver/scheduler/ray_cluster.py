@@ -12,9 +12,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.core.context import Context
 from study.core.errors import InputError
+from study.core.output import show, show_error
 from study.driver.resources import Slots
 from study.driver.scheduler import node_checks
-from study.worker.outcome import warn
 
 REFRESH_EVERY = 2.0
 """Seconds after which the resources of the cluster are read again."""
@@ -83,12 +83,12 @@ def _wait_for_nodes(address: str) -> None:
                 " HOST:PORT`, and run the same command again."
             )
         if not warned:
-            warn(f"--address {address}: no node with a CPU core has joined yet; waiting")
+            show_error(f"--address {address}: no node with a CPU core has joined yet; waiting")
             warned = True
         time.sleep(1.0)
 
 
-def check_nodes(contexts: Sequence[Context], *, prepare: bool, say: Callable[[str], None] = print) -> None:
+def check_nodes(contexts: Sequence[Context], *, prepare: bool, say: Callable[[str], None] = show) -> None:
     """Check all nodes that can run trials.
 
     Args:
