@@ -33,7 +33,7 @@ app = typer.Typer()
 @app.command(
     epilog="Examples: `study bo --rounds 12 --methods spectral_norm`, `study bo architectures --dataset celeba-hq-128`"
 )
-@options.keeps("All finished trials are saved, and the others continue from their latest saved states")
+@options.keeps("All finished trials are saved, and the others continue from their last saved states")
 @options.spread
 def bo(
     space: options.Space = "ranges",

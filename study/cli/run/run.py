@@ -28,7 +28,7 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: `study run grid --dataset celeba-hq-128 --methods none,spectral_norm`")
-@options.keeps("All finished trials are saved, and the others continue from their latest saved states")
+@options.keeps("All finished trials are saved, and the others continue from their last saved states")
 @options.spread
 def run(
     space: options.Space,

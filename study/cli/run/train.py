@@ -101,7 +101,7 @@ class SettingOptions:
 @app.command(
     epilog="Example: `study train --normalization spectral_norm --learning-rate 1e-3 --beta2 0.9 --n-dis 5 --seed 1`"
 )
-@options.keeps("The scores so far and the latest saved state of the trial are kept")
+@options.keeps("The trial continues from its last saved state, if there is one")
 @options.spread
 def train(
     *,

@@ -2,8 +2,11 @@
 
 import contextlib
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 import ray
@@ -35,6 +38,19 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
     if address and address != "auto":
         node_checks.check_answers(address)
     try:
+        with _interrupt_deferred():
+            _start(address)
+        if address:
+            _wait_for_nodes(address)
+        resources = _resources()
+        yield resources.get("CPU", 1), resources.get("GPU", 0)
+    finally:
+        ray.shutdown()
+
+
+def _start(address: str | None) -> None:
+    """Start Ray on this machine, or join the cluster at `address`; raises InputError if there is none."""
+    try:
         ray.init(
             address=address or "local",
             include_dashboard=None if address else False,
@@ -46,13 +62,28 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
         raise InputError(
             f"--address {address}: no Ray cluster answers ({reason}); check it and RAY_AUTH_TOKEN."
         ) from error
+
+
+@contextlib.contextmanager
+def _interrupt_deferred() -> Iterator[None]:
+    """Defer the first interrupt to the end of the block: Ray, interrupted while it starts, leaves processes behind."""
+    came, before = False, signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        signal.signal(signal.SIGINT, before)  # a second one is not deferred
+
+    if before != signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, note)
     try:
-        if address:
-            _wait_for_nodes(address)
-        resources = _resources()
-        yield resources.get("CPU", 1), resources.get("GPU", 0)
+        yield
     finally:
-        ray.shutdown()
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _resources() -> dict[str, float]:
