@@ -1,6 +1,6 @@
 """`Rows`: the trials of a study with the options of the analysis; the input of figures, tables and claims."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from pathlib import Path
@@ -15,6 +15,7 @@ from analysis.rows.scores import BEST, TRAININGS, Pool, SelectionRule, scored
 from search_spaces import spaces
 from search_spaces.ranges import BO
 from study.core.errors import unknown
+from study.core.text import printable
 from study.storage.files import exists, parse_location
 from study.storage.schema import EVALUATIONS, MEMBERSHIPS, score_label
 
@@ -147,15 +148,18 @@ def open_rows(
     folder = _folder(path)
     members = (load_table(folder, "memberships") if folder else MEMBERSHIPS.empty_table()).to_pandas()
     if space is not None:
-        everything, members = _of_spaces(everything, members, [space] if isinstance(space, str) else list(space))
+        everything, members = _of_spaces(everything, members, [space] if isinstance(space, str) else space)
     filters = {"semantics": semantics, "images": images, "precision": precision}
     trials = select(everything, dataset=dataset, protocol=protocol, **filters)  # type: ignore[arg-type]
     return Rows(trials=trials, everything=everything, members=members, folder=folder, **how)  # type: ignore[arg-type]
 
 
-def _of_spaces(everything: pd.DataFrame, members: pd.DataFrame, spaces: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _of_spaces(
+    everything: pd.DataFrame, members: pd.DataFrame, names: Iterable[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows and memberships of these spaces only."""
     known = members["space"][members["trial_id"].isin(everything["trial_id"])].unique()
+    spaces = [printable(name) for name in names]  # as the memberships have them
     for name in spaces:
         if name not in known:
             raise unknown("--space", name, known)
