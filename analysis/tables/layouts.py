@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 from rich import box
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from analysis.tables.table import Block
 from study.core.text import printable
@@ -67,13 +67,13 @@ def terminal_table(blocks: Iterable[Block]) -> Group:
     """The blocks for a terminal; long settings wrap."""
     tables = []
     for title, cells in map(_printable, blocks):
-        table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
+        table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=0)
         for column, below in cells.items():
             words = is_words(column, below)
             wraps = column in LONG or (column not in WORDS and words and max(map(len, below)) > WRAP)
-            table.add_column(escape(column), justify="left" if words else "right", no_wrap=not wraps)
+            table.add_column(Text(column), justify="left" if words else "right", no_wrap=not wraps)
         for row in zip(*cells.values(), strict=True):
-            table.add_row(*map(escape, row))
+            table.add_row(*map(Text, row))  # as a string, a name would be read as markup
         tables.append(table)
     return Group(*tables)
 

@@ -20,8 +20,8 @@ from tests.cli.test_status import trial
 from tests.conftest import quick_only
 from tests.parts import leave
 
-EVIL = "a\x1b]0;title\x07\nb\x9b31m[red]x[/red]\u202e<script>"
-SHOWN = "a\\x1b]0;title\\x07\\nb\\x9b31m[red]x[/red]\\u202e<script>"
+EVIL = "a\x1b]0;title\x07\nb\x9b31m[red]x[/red]:x:\u202e<script>"
+SHOWN = "a\\x1b]0;title\\x07\\nb\\x9b31m[red]x[/red]:x:\\u202e<script>"
 CONTROL = {"\x1b", "\x07", "\x9b", "\u202e"}
 PLAIN = {
     "latin-1": {"PYTHONIOENCODING": "latin-1"},
@@ -167,7 +167,7 @@ def test_names_in_errors_are_escaped(study, tmp_path: Path, monkeypatch: pytest.
     answer = study(*words, EVIL)
     assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
     assert not set(answer.err) & CONTROL
-    assert "b\\x9b31m[red]x[/red]\\u202e<script>" in answer.err
+    assert "b\\x9b31m[red]x[/red]:x:\\u202e<script>" in answer.err
 
 
 def test_a_reason_that_no_table_can_store_is_stored_escaped(tmp_path: Path) -> None:

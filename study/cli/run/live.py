@@ -94,7 +94,7 @@ class ProgressDisplay:
     def print_line(self, line: str) -> None:
         """Print a line; on a terminal it appears above the live table."""
         if self._live:
-            self._live.console.print(printable(line), soft_wrap=True, markup=False, highlight=False)
+            self._live.console.print(Text(printable(line)), soft_wrap=True)
         else:
             show(line)
 

@@ -102,15 +102,15 @@ def _print_table(verdicts: "pd.DataFrame", comparisons: "pd.DataFrame | None") -
     """Print the claims and their comparisons as a table for a terminal."""
     from rich import box
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("claim", "verdict", "what the rows say"):
         table.add_column(column, no_wrap=column == "verdict")
     for row in verdicts.to_dict("records"):
-        verdict = f"[{VERDICT_COLOURS[row['verdict']]}]{row['verdict']}[/]"
-        table.add_row(f"{row['id']} {escape(row['claim'])}", verdict, escape(row["numbers"]))
+        verdict = Text(row["verdict"], VERDICT_COLOURS[row["verdict"]])
+        table.add_row(Text(f"{row['id']} {row['claim']}"), verdict, Text(row["numbers"]))
         for one in _comparisons_of(row["id"], comparisons):
-            table.add_row("", f"[dim]{one['outcome']}[/]", f"[dim]{escape(one['words'])}[/]")
+            table.add_row("", Text(one["outcome"], "dim"), Text(one["words"], "dim"))
     Console().print(table)
