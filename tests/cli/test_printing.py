@@ -202,3 +202,14 @@ def test_training_does_not_fail_for_a_line_that_nobody_reads(tmp_path: Path, red
     assert ran.returncode == (1 if "full" in redirection else 0)
     assert ("cannot be written" in ran.stderr) == ("full" in redirection) and "Traceback" not in ran.stderr
     assert read_table(tmp_path / "r", "trials")["status"].to_pylist() == ["finished"]
+
+
+@pytest.mark.full
+def test_a_study_runs_in_a_folder_whose_name_is_not_text(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"r\xff\x1b")
+    words = "run grid --methods none --settings 1 --width 8 --n-real 64 --n-fake 64 --discriminator-steps 4 --yes"
+    command = [sys.executable, "-m", "study", *words.split(), "--results", str(folder)]
+    ran = subprocess.run(command, env={**os.environ, **PLAIN["C"]}, capture_output=True)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert f"rows: {tmp_path}/r\\udcff\\x1b/trials.parquet\n".encode() in ran.stdout
+    assert len(read_table(folder, "trials")) == 1
