@@ -54,14 +54,15 @@ class Option:
         return f"a {'whole ' if isinstance(self.default, int) else ''}number above 0{limit}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Member(Generic[Built]):
     """One entry of a menu.
 
     Attributes:
         build: makes the member from its options, which are keyword arguments.
         description: one line, with the source.
-        options: the options that `build` takes, by name; names are unique among all members.
+        options: the options that `build` takes, by name. Members that a method cannot have together may
+            share an option.
     """
 
     build: Callable[..., Built]

@@ -1,5 +1,6 @@
 """Lines are printed in any encoding, and no work fails because they cannot be printed."""
 
+import ast
 import io
 import os
 import subprocess
@@ -39,6 +40,19 @@ def test_every_character_is_printed_in_every_encoding() -> None:
 
 def test_lines_stay_lines_and_names_do_not_make_more() -> None:
     assert said("utf-8", "one", "a\x1b[2J\nb", "") == b"one\na\\x1b[2J\\nb\n\n"
+
+
+def test_nothing_else_prints() -> None:
+    """`print` fails in some encodings, and shows control characters."""
+    root = Path(__file__).parents[2]
+    files = [path for folder in ("study", "search_spaces", "analysis") for path in (root / folder).rglob("*.py")]
+    printing = {
+        str(path.relative_to(root))
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert printing == {"study/__main__.py", "study/core/output.py"}
 
 
 CODE = """

@@ -1,6 +1,6 @@
 """`study methods`: list the parts that a method is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,7 +8,7 @@ import typer
 from study.core.output import show
 
 if TYPE_CHECKING:
-    from study.gan.member import Member
+    from study.gan.member import Member, Option
     from study.gan.networks.architecture import Architecture
 
 app = typer.Typer()
@@ -21,7 +21,7 @@ def methods(
     ] = False,
 ) -> None:
     """List the architectures, losses, normalizations, penalties and constraints, with their sources and options."""
-    from study.core.trial import option_word
+    from study.gan import optimizers
     from study.gan.architectures import ARCHITECTURES, parameter_counts
     from study.gan.methods.menu import MENUS
 
@@ -30,9 +30,8 @@ def methods(
         show(f"--{title}")
         for name, member in sorted(menu.items()):
             show(f"    {name}: {member.description}")
-            for option, declared in member.options.items():
-                value = f"{option}={option_word(declared.default)}"
-                show(f"        --option {value}: {declared.description}; {declared.allowed}")
+            show(*_options(member.options, "        "))
+    show("every method", *_options(optimizers.OPTIONS, "    "))
     if sizes:
         show("parameters at width 64, RGB:")
         show(f"    {'architecture':14} {'px':>4} {'G':>10} {'D':>10}")
@@ -40,3 +39,11 @@ def methods(
             for resolution in architecture.study_sizes:
                 generator, discriminator = parameter_counts(name, resolution)
                 show(f"    {name:14} {resolution:4} {generator:10} {discriminator:10}")
+
+
+def _options(options: "Mapping[str, Option]", indent: str) -> Iterator[str]:
+    from study.core.trial import option_word
+
+    for name, option in options.items():
+        value = f"{name}={option_word(option.default)}"
+        yield f"{indent}--option {value}: {option.description}; {option.allowed}"

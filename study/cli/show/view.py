@@ -7,6 +7,7 @@ import typer
 
 from study.cli import options
 from study.core.errors import look_up
+from study.core.output import show_error
 from study.core.trial import PRECISIONS
 from study.driver.request import ResultsFolder, one_of
 
@@ -45,7 +46,8 @@ class View(ResultsFolder):
     space: Annotated[
         str | None,
         typer.Option(
-            help="Use only trials of these search spaces (comma-separated); `bo` selects all searches.",
+            help="Use only trials of these search spaces (comma-separated). A space from a file is NAME@VERSION, or "
+            "NAME for the one recorded last. `bo` selects all searches.",
             metavar="NAME,...",
         ),
     ] = None
@@ -105,7 +107,7 @@ class View(ResultsFolder):
 
         check_fraction(self.fraction)
         check_level(self.level)
-        return open_rows(
+        rows = open_rows(
             self.results,
             space=names(self.space),
             dataset=names(self.dataset),
@@ -118,3 +120,6 @@ class View(ResultsFolder):
             fraction=self.fraction,
             level=self.level,
         )
+        for older in rows.older_spaces:
+            show_error(f"--space {self.space}: a space of this name was recorded later than {older}.")
+        return rows
