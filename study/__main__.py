@@ -13,6 +13,7 @@ def main() -> None:
     except KeyboardInterrupt:
         command = printable(shlex.join(["study", *sys.argv[1:]]))
         print(f"Interrupted. Nothing was started. To go on: {command}", file=sys.stderr)
+        exec("")  # see `study.cli.main`
         sys.exit(130)
     run()
 

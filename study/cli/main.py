@@ -69,16 +69,20 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # Typer turns an interrupt of a command without `options.keeps` into this exit code
-            raise Interrupted("No file was left incomplete")
+            raise KeyboardInterrupt
     except InputError as error:
         show_error(str(error))
         code = 2
     except TyperException as error:
         show_error(" ".join(error.format_message().split()))
         code = 2
-    except Interrupted as stop:
+    except (Interrupted, KeyboardInterrupt) as stop:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second interrupt ends the process at once
-        show_error(f"Interrupted. {stop}. To go on: {shlex.join(['study', *sys.argv[1:]])}")
+        kept = str(stop) or "No file was left incomplete"
+        show_error(f"Interrupted. {kept}. To go on: {shlex.join(['study', *sys.argv[1:]])}")
+        # After an interrupt within an exec(), as that of dataclasses, Python ends by the signal instead of the exit code,
+        # unless there is another exec().
+        exec("")
         code = INTERRUPTED
     except OSError as error:
         show_error(f"{type(error).__name__}: {' '.join(str(error).split())}")

@@ -117,7 +117,7 @@ def test_report(tmp_path: Path) -> None:
 
 def test_while_the_command_line_is_loaded(tmp_path: Path) -> None:
     """Whenever an interrupt comes: a slow import is where it comes most often."""
-    (tmp_path / "typer.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    (tmp_path / "typer.py").write_text("exec('import signal; signal.raise_signal(signal.SIGINT)')\n")
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
     answer = subprocess.run(
@@ -125,6 +125,12 @@ def test_while_the_command_line_is_loaded(tmp_path: Path) -> None:
     )
     assert answer.returncode == 130
     assert answer.stderr == "Interrupted. Nothing was started. To go on: study run 'a b\\x1b'\n"
+
+
+def test_while_the_options_are_built(study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.main.get_command", lambda _: signal.raise_signal(signal.SIGINT))
+    answer = study("datasets")
+    check(answer._replace(err=answer.err.rstrip("\n")), "No file was left incomplete", ("datasets",))
 
 
 IN_PROCESS = {
