@@ -35,6 +35,7 @@ def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
     >>> aligned([("node", "trials"), ("a", "12")], left=1)
     ['node  trials', 'a         12']
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

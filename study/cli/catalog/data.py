@@ -10,7 +10,7 @@ import typer
 from study.cli import options
 from study.cli.catalog.datasets import defaults_line, size_in_bytes
 from study.core.errors import InputError
-from study.core.text import printable
+from study.core.output import show, show_error
 from study.driver.request import DataFolder, one_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ app = typer.Typer(
     epilog="Examples: `study data prepare celeba-hq-128 --source ~/celeba-hq/data128x128`,"
     " `study data prepare cifar10 --download`, `study data prepare mine --source DIR --resolution 64 --fit crop`"
 )
+@options.keeps("Nothing was prepared, but a complete download is kept")
 @options.spread
 def prepare(
     name: Annotated[str, typer.Argument(help="A dataset of `study datasets`, or a new name for your own images.")],
@@ -99,19 +100,19 @@ def prepare(
     """
     if download == (source is not None):
         if download:
-            raise InputError(f"--source {printable(str(source))} --download: give only one of the two.")
+            raise InputError(f"--source {source} --download: give only one of the two.")
         raise InputError(
             "--source: missing; give the folder or file of the images, or --download if the dataset has a download."
         )
     from study import data
 
     bar = _ProgressBar()
-    with bar as show:
+    with bar as progress:
         preparation = data.prepare(
             name,
             source,
             folder.data_dir,
-            show,
+            progress,
             resolution=resolution,
             fit=fit,
             test_fraction=test_fraction,
@@ -123,8 +124,8 @@ def prepare(
     if name not in data.built_in():
         dataset = data.get(name, folder.data_dir)
         n = min(dataset.n_score, preparation.manifest["splits"]["test"]["shape"][0])
-        print(f"defaults: {defaults_line(dataset)} on {n:,} images; fit {dataset.fit}")
-        print(f"use it: study run grid --dataset {name}")
+        show(f"defaults: {defaults_line(dataset)} on {n:,} images; fit {dataset.fit}")
+        show(f"use it: study run grid --dataset {name}")
 
 
 def _show_prepared(preparation: "Preparation") -> None:
@@ -134,11 +135,11 @@ def _show_prepared(preparation: "Preparation") -> None:
     splits = ", ".join(f"{split['shape'][0]:,} {title}" for title, split in manifest["splits"].items())
     channels, side, _ = manifest["splits"]["train"]["shape"][1:]
     outcome = "already prepared from the same images" if preparation.kept else "prepared"
-    print(f"{outcome}: {printable(str(preparation.folder))}")
+    show(f"{outcome}: {preparation.folder}")
     colour = "RGB" if channels == 3 else "grey"
     rate = preparation.images / preparation.seconds
-    print(f"{splits}, {side}x{side} {colour}; {manifest['sha256'][:16]}; {rate:,.0f} images/s")
-    print("\n".join(report_lines(manifest)))
+    show(f"{splits}, {side}x{side} {colour}; {manifest['sha256'][:16]}; {rate:,.0f} images/s")
+    show(*report_lines(manifest))
 
 
 class _ProgressBar:
@@ -162,7 +163,7 @@ class _ProgressBar:
         if self._terminal:
             self._bar.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
         else:
-            print("\n".join(lines), flush=True)
+            show(*lines)
 
     def show(self, task: str, done: int, total: int) -> None:
         """Show that `done` of the `total` steps of a task are done; a new task gets a bar of its own."""
@@ -174,7 +175,7 @@ class _ProgressBar:
         self._bar.update(self._tasks[task], completed=done, total=total, rate=rate)
         if not self._terminal and now - self._last_line > SECONDS_PER_LINE:
             self._last_line = now
-            print(f"{task}: {done:,} of {total:,}, {rate}", file=sys.stderr, flush=True)
+            show_error(f"{task}: {done:,} of {total:,}, {rate}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -183,6 +184,7 @@ class _ProgressBar:
 
 
 @app.command(epilog="Example: `study data verify celeba-hq-128`")
+@options.keeps("Nothing is written by this command")
 @options.spread
 def verify(name: options.DatasetArgument, *, folder: DataFolder) -> None:
     """Read all prepared images and labels, and compare them with the hashes in the manifest."""
@@ -192,4 +194,4 @@ def verify(name: options.DatasetArgument, *, folder: DataFolder) -> None:
     images = data.verify(name, folder.data_dir)
     size, seconds = images.train.nbytes + images.test.nbytes, time.perf_counter() - start
     counts = f"{len(images.train):,} train, {len(images.test):,} test"
-    print(f"{name}: intact; {counts}; {images.sha256[:16]}; {size_in_bytes(size)} in {seconds:.1f} s")
+    show(f"{name}: intact; {counts}; {images.sha256[:16]}; {size_in_bytes(size)} in {seconds:.1f} s")

@@ -19,6 +19,7 @@ from study.cli.score.generators import (
     score_images,
 )
 from study.core.evaluation import PROTOCOLS
+from study.core.output import show
 from study.driver.request import SCORING_PANEL, FeatureOptions, Folders, Request, ScoringOptions, several_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ app = typer.Typer()
 
 
 @app.command("compare-protocols", epilog="Example: `study compare-protocols --all --protocols study,train-50k`")
+@options.keeps("Nothing is written by this command")
 @options.spread
 def compare_protocols(
     trial_ids: TrialIds = None,
@@ -64,7 +66,7 @@ def compare_protocols(
             by_protocol[name] = [(context, scored.frechet_distance)]
         else:
             by_protocol[name] = _score_all(request, generators)
-    print("\n".join(_comparison(by_protocol)))
+    show(*_comparison(by_protocol))
 
 
 def _score_all(request: "Request", generators: list["KeptGenerator"]) -> "Scores":

@@ -1,6 +1,5 @@
 """`study evaluate`: score saved generators under another protocol, or a set of images."""
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from study.cli.score.generators import (
     score_line,
     scores_text,
 )
-from study.core.text import printable
+from study.core.output import show, show_error
 from study.driver.request import Folders, Request, ScoringOptions
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: `study evaluate --all --protocol train-50k --metrics kid,prc`")
+@options.keeps("All scores shown so far are saved")
 @options.spread
 def evaluate(
     trial_ids: TrialIds = None,
@@ -49,12 +49,12 @@ def evaluate(
     check_targets(trial_ids, every, images, request.results)
     if images is not None:
         context, scored = score_images(request, images)
-        print(f"{printable(images)}: {context.protocol.n_fake} images, {score_line(context, scored)}")
+        show(f"{images}: {context.protocol.n_fake} images, {score_line(context, scored)}")
         return
     with session.opened(request.results):
         failed = _evaluate(request, kept_generators(request.results, trial_ids))
     if failed:
-        print(f"{failed} generators could not be scored: `study status` shows why.", file=sys.stderr)
+        show_error(f"{failed} generators could not be scored: `study status` shows why.")
         raise typer.Exit(session.FAILED_EXIT)
 
 
@@ -74,7 +74,7 @@ def _evaluate(request: "Request", generators: Iterator["KeptGenerator"]) -> int:
             note = ""
         else:
             note = " (metrics added)" if request.scoring.metrics and _add_metrics(trial) else " (already scored)"
-        print(_row_line(trial) + note, flush=True)
+        show(_row_line(trial) + note)
     return failed
 
 

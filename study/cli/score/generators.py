@@ -1,6 +1,5 @@
 """What `study evaluate` and `study compare-protocols` share: finding and scoring generators and sets of images."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.core.errors import InputError
+from study.core.output import show_error
 
 if TYPE_CHECKING:
     from study.core.context import Context
@@ -74,7 +74,7 @@ def score_images(request: "Request", source: str, *, tell: bool = True) -> tuple
     n = context.protocol.n_fake
     opened = open_images(source, n)
     for line in passed_over_lines(opened.passed_over.summary()) if tell else ():
-        print(line, file=sys.stderr)
+        show_error(line)
     _, scorer = load(context, "cpu")
     scored = scorer.score_images(read_images(opened, n, images.test.shape[1:], BATCH_SIZE))
     if scored is None:
@@ -98,7 +98,7 @@ def kept_generators(results: Path, trial_ids: list[str] | None) -> Iterator["Kep
     chosen = known if trial_ids is None else [resolve_trial(results, prefix, known) for prefix in trial_ids]
     kept = [trial_id for trial_id in dict.fromkeys(chosen) if generator_path(results, trial_id).is_file()]
     if trial_ids is None and len(kept) < len(known):
-        print(f"{len(known) - len(kept)} trials have no saved generator and are left out", file=sys.stderr)
+        show_error(f"{len(known) - len(kept)} trials have no saved generator and are left out")
     if not kept:
         raise InputError(f"--all: no generator is saved in {results}; a trial saves one when it finishes with a score.")
     for trial_id in chosen if trial_ids is not None else kept:
