@@ -5,10 +5,12 @@ import hashlib
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
 from analysis.page.document import Document
 from analysis.page.images import data_uri, figure_uri
 from study.core.errors import InputError
+from study.core.text import printable
 from study.storage.files import replace
 
 PIXELS, LEAST = 140, 88
@@ -22,7 +24,9 @@ SHORT, PROSE = 18, 60
 def html(page: Document) -> str:
     """The report as HTML. All names are escaped, and only the report's own script can run."""
     here = Path(__file__).with_name("templates")
-    environment = Environment(loader=FileSystemLoader(here), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(here), autoescape=True, finalize=_printable, trim_blocks=True, lstrip_blocks=True
+    )
     script = (here / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.j2").render(
@@ -38,6 +42,13 @@ def html(page: Document) -> str:
         wide=WIDE,
         cell=_cell,
     )
+
+
+def _printable(value: object) -> object:
+    """What the template inserts: text with escapes for what is not printable in its lines; its own markup stays."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "\n".join(map(printable, value.split("\n")))
 
 
 def _cell(text: str, number: bool) -> str:

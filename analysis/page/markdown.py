@@ -7,6 +7,7 @@ from pathlib import Path
 from analysis.page.document import Absent, Code, Document, Drawing, Gallery, Item, KeyNumbers, Section, Table, Text
 from analysis.page.images import png
 from study.core.errors import InputError
+from study.core.text import printable
 from study.storage.files import replace
 
 FIGURES, SAMPLES = "figures", "samples"
@@ -40,7 +41,7 @@ def plain(text: str) -> str:
 
 def prose(text: str) -> str:
     """A sentence with Markdown escaped except backticks, which mark commands."""
-    escaped = html.escape(" ".join(text.split()), quote=False)
+    escaped = html.escape(printable(" ".join(text.split())), quote=False)
     for mark in ("\\", "*", "|", "]("):
         escaped = escaped.replace(mark, f"\\{mark}" if len(mark) == 1 else "]\\(")
     return escaped
@@ -58,7 +59,7 @@ def _block(item: Item, files: dict[str, bytes]) -> Iterator[str]:
         case KeyNumbers(pairs=pairs):
             yield "; ".join(f"{plain(name)}: **{plain(value)}**" for name, value in pairs)
         case Code(lines=lines):
-            yield "\n".join(f"    {' '.join(line.splitlines())}" for line in lines)
+            yield "\n".join(f"    {printable(line)}" for line in lines)
         case Absent(title=title, sentence=sentence):
             yield f"### {plain(title)}"
             yield prose(sentence)

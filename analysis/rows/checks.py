@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from study.core.errors import InputError, unknown
+from study.core.text import printable
 from study.storage.files import DamagedFile, exists, read
 from study.storage.schema import KEYS, STATUSES, TABLES
 from study.storage.tables import with_later_columns
@@ -84,7 +85,7 @@ def _version(schema: pa.Schema) -> str:
 
 
 def checked(path: Path, name: str, table: pa.Table) -> pa.Table:
-    """The table unchanged; raises InputError if a cell has a value that no study writes."""
+    """The table with printable names; raises InputError if a cell has a value that no study writes."""
     for column in NEEDED[name]:
         empty = table[column].null_count
         if pa.types.is_floating(table[column].type):
@@ -102,4 +103,13 @@ def checked(path: Path, name: str, table: pa.Table) -> pa.Table:
                 f"{path}: {column} {row[column]:g} of trial {row['trial_id']} ({len(wrong)} such rows): a distance "
                 "cannot be negative; remove these rows."
             )
+    return _printable(table)
+
+
+def _printable(table: pa.Table) -> pa.Table:
+    """The table with escapes for control characters and the like in its texts, so that none reaches what shows them."""
+    for at, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) and not pc.all(pc.utf8_is_printable(table[at]), min_count=0).as_py():
+            texts = [text and printable(text) for text in table[at].to_pylist()]
+            table = table.set_column(at, field, pa.array(texts, field.type))
     return table

@@ -14,6 +14,7 @@ from upath import UPath
 
 from analysis.rows.checks import DISTANCES, NEEDED, checked, is_folder, load_table, read_file
 from study.core.errors import InputError, unknown
+from study.core.text import printable
 from study.core.trial import BFLOAT16
 from study.storage.files import exists, parse_location
 from study.storage.parts import read_parts
@@ -154,7 +155,7 @@ def select(
     for option, column, wanted in (("--dataset", "dataset", dataset), ("--protocol", "protocol_id", protocol)):
         if wanted is None:
             continue
-        names = [wanted] if isinstance(wanted, str) else list(wanted)
+        names = [printable(name) for name in ([wanted] if isinstance(wanted, str) else wanted)]  # as the rows have them
         for name in names:
             if not (frame[column] == name).any():
                 raise unknown(option, name, frame[column].unique())
@@ -162,9 +163,10 @@ def select(
     for column, given in (("semantics", semantics), ("dataset_sha256", images), ("precision", precision)):
         if given is not None:
             texts = frame[column].astype(str)
-            matching = texts.str.startswith(str(given)) if column == "dataset_sha256" else texts == str(given)
+            value = printable(str(given))
+            matching = texts.str.startswith(value) if column == "dataset_sha256" else texts == value
             if not matching.any():
-                raise unknown(SINGLE[column][0].split()[0], str(given), texts.unique())
+                raise unknown(SINGLE[column][0].split()[0], value, texts.unique())
             frame = frame[matching]
     if frame.empty:
         raise InputError("select: the frame holds no trials.")

@@ -16,6 +16,7 @@ from search_spaces import spaces
 from search_spaces.ranges import BO
 from search_spaces.space import VERSION_SIGN
 from study.core.errors import unknown
+from study.core.text import printable
 from study.storage.files import exists, parse_location
 from study.storage.schema import EVALUATIONS, MEMBERSHIPS, score_label
 
@@ -152,7 +153,7 @@ def open_rows(
     members = (load_table(folder, "memberships") if folder else MEMBERSHIPS.empty_table()).to_pandas()
     older: tuple[str, ...] = ()
     if space is not None:
-        names = [space] if isinstance(space, str) else list(space)
+        names = [printable(name) for name in ([space] if isinstance(space, str) else space)]  # as in the rows
         everything, members, older = _of_spaces(everything, members, names)
     filters = {"semantics": semantics, "images": images, "precision": precision}
     trials = select(everything, dataset=dataset, protocol=protocol, **filters)  # type: ignore[arg-type]

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 from rich import box
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from analysis.tables.table import Block
+from study.core.text import printable
 
 WORDS = ("method", "best setting", "search", "chosen setting", "trial")
 """Columns that are always left-aligned; see `is_words`."""
@@ -47,6 +48,12 @@ LATEX = {
 }
 
 
+def _printable(block: Block) -> Block:
+    """The block with escapes for what is not printable in its names."""
+    title, cells = block
+    return printable(title), {printable(column): list(map(printable, below)) for column, below in cells.items()}
+
+
 def is_words(column: str, cells: list[str]) -> bool:
     """Whether a column is left-aligned: in WORDS, or with text and no cell that starts like a number.
 
@@ -59,14 +66,14 @@ def is_words(column: str, cells: list[str]) -> bool:
 def terminal_table(blocks: Iterable[Block]) -> Group:
     """The blocks for a terminal; long settings wrap."""
     tables = []
-    for title, cells in blocks:
-        table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
+    for title, cells in map(_printable, blocks):
+        table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=0)
         for column, below in cells.items():
             words = is_words(column, below)
             wraps = column in LONG or (column not in WORDS and words and max(map(len, below)) > WRAP)
-            table.add_column(escape(column), justify="left" if words else "right", no_wrap=not wraps)
+            table.add_column(Text(column), justify="left" if words else "right", no_wrap=not wraps)
         for row in zip(*cells.values(), strict=True):
-            table.add_row(*map(escape, row))
+            table.add_row(*map(Text, row))  # as a string, a name would be read as markup
         tables.append(table)
     return Group(*tables)
 
@@ -74,7 +81,7 @@ def terminal_table(blocks: Iterable[Block]) -> Group:
 def plain_table(blocks: Iterable[Block]) -> str:
     """The blocks for a file or a pipe: plain text, never wrapped or truncated."""
     texts = []
-    for title, cells in blocks:
+    for title, cells in map(_printable, blocks):
         columns = []
         for column, below in cells.items():
             column_texts, words = [column, *below], is_words(column, below)
@@ -92,7 +99,7 @@ def plain(blocks: Iterable[Block], caption: str) -> str:
 def markdown(blocks: Iterable[Block], caption: str) -> str:
     """The tables and their caption as GitHub-flavoured Markdown."""
     texts = []
-    for title, cells in blocks:
+    for title, cells in map(_printable, blocks):
         rule = [":--" if is_words(column, below) else "--:" for column, below in cells.items()]
         rows = [list(map(_markdown_cell, row)) for row in (list(cells), *zip(*cells.values(), strict=True))]
         lines = [f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:])]
@@ -111,7 +118,7 @@ def latex(blocks: Iterable[Block], caption: str) -> str:
     """The tables as LaTeX, one `table` environment each (requires booktabs), with the caption above."""
     texts = ["% needs \\usepackage{booktabs}"]
     below = latex_text(" ".join(caption.splitlines()))
-    for title, cells in blocks:
+    for title, cells in map(_printable, blocks):
         align = "".join("l" if is_words(column, cell) else "r" for column, cell in cells.items())
         rows = [" & ".join(map(latex_text, row)) + r" \\" for row in zip(*cells.values(), strict=True)]
         texts.append(

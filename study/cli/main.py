@@ -1,5 +1,7 @@
 """The command line: joins the apps of all commands, and turns an error into one line and an exit code."""
 
+import shlex
+import signal
 import sys
 from typing import Annotated
 
@@ -11,7 +13,9 @@ from study.cli.run import bench, bo, plan, run, train
 from study.cli.score import baseline, compare_protocols, evaluate, sample
 from study.cli.show import claims, export, figures, report, table
 from study.cli.status import command as status
-from study.core.errors import InputError
+from study.core import output
+from study.core.errors import InputError, Interrupted
+from study.core.output import show, show_error
 
 app = typer.Typer(
     name="study",
@@ -26,6 +30,9 @@ PANELS = {
     "Show": (status, report, figures, table, claims, export),
     "List": (spaces, datasets, methods),
 }
+INTERRUPTED = 130
+"""Exit code after an interrupt, as shells give it."""
+
 for panel, commands in PANELS.items():
     for command in commands:
         command.app.registered_commands[0].rich_help_panel = panel
@@ -38,7 +45,7 @@ def _show_version(requested: bool) -> None:
     from importlib.metadata import version
 
     if requested:
-        print(f"gan-study {version('gan-study')}")
+        show(f"gan-study {version('gan-study')}")
         raise typer.Exit
 
 
@@ -54,22 +61,32 @@ def common(
 def main() -> None:
     """Run the command line, then exit.
 
-    Every error is one line on standard error. Exit codes: 2 for wrong input, 1 for an error of the system, 3 if trials
-    failed, 130 after an interrupt. If the reader of the output closes early, as in `study status | head -1`, the
-    command ends without a message.
+    Every error is one line on standard error. Exit codes: 2 for wrong input, 1 for an error of the system or if the
+    output cannot be written, 3 if trials failed, 130 after an interrupt. If the reader of the output closes early, as
+    in `study status | head -1`, the command goes on without output.
     """
+    output.prepare_streams()
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # Typer turns an interrupt of a command without `options.keeps` into this exit code
+            raise KeyboardInterrupt
     except InputError as error:
-        print(error, file=sys.stderr)
+        show_error(str(error))
         code = 2
     except TyperException as error:
-        print(" ".join(error.format_message().split()), file=sys.stderr)
+        show_error(" ".join(error.format_message().split()))
         code = 2
-    except (KeyboardInterrupt, typer.Abort):
-        print("Interrupted. All finished trials are saved; run the same command again to continue.", file=sys.stderr)
-        code = 130
-    except OSError as error:  # not a closed pipe: Typer itself turns that into exit code 1
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second interrupt ends the process at once
+        kept = str(stop) or "No file was left incomplete"
+        show_error(f"Interrupted. {kept}. To go on: {shlex.join(['study', *sys.argv[1:]])}")
+        # After an interrupt within an exec(), as that of dataclasses, Python would end by the signal, not by the code,
+        # unless there is another exec().
+        exec("")
+        code = INTERRUPTED
+    except OSError as error:
+        show_error(f"{type(error).__name__}: {' '.join(str(error).split())}")
         code = 1
+    if any(not isinstance(error, BrokenPipeError) for error in output.lost):
+        code = code or 1
     sys.exit(code)

@@ -1,6 +1,6 @@
 """Passes the option groups of `study.driver.request` to commands, and declares options that several commands share."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import fields, is_dataclass
 from functools import wraps
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from typer.models import ParameterInfo
 
+from study.core.errors import Interrupted
 from study.driver.request import TRAINING_PANEL, completer
 
 if TYPE_CHECKING:
@@ -39,6 +40,34 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
 
     with_groups.__signature__ = Signature(options)  # type: ignore[attr-defined]
     return with_groups
+
+
+def keeps(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command with what is kept if the user interrupts it: the message of the `Interrupted` that it raises.
+
+    This is also raised for an error that only followed from the interrupt.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def interruptible(**values: Any) -> None:
+            try:
+                command(**values)
+            except BaseException as error:
+                if any(isinstance(each, KeyboardInterrupt) for each in _with_contexts(error)):
+                    raise Interrupted(what) from error
+                raise
+
+        return interruptible
+
+    return decorate
+
+
+def _with_contexts(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, the one during whose handling it was raised, and so on."""
+    while error:
+        yield error
+        error = error.__context__
 
 
 def _options(group: type) -> Iterable[Parameter]:

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from study.core.errors import InputError
+from study.core.output import show, show_error
 from study.storage.files import is_remote
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def opened(results: Path, shard: "Shard | None" = None) -> Iterator["FolderLock"
         if not existed:
             results.mkdir(parents=True, exist_ok=True)
         with lock.locked(results, str(shard) if shard else None) as folder_lock:
-            _report_damaged(set_aside_damaged(results), _print_error)
-            _compact(results, _print_error)
+            _report_damaged(set_aside_damaged(results), show_error)
+            _compact(results, show_error)
             forget_ended(results)
             if shard is None:  # otherwise drivers of other shards may be checking their nodes now
                 forget_signatures(results)
@@ -67,7 +67,7 @@ def opened(results: Path, shard: "Shard | None" = None) -> Iterator["FolderLock"
             except OSError as error:
                 unrelated = None if _concerns(error, results) else error
                 raise
-            _compact(results, _print_error)
+            _compact(results, show_error)
     except OSError as error:
         if error is unrelated or isinstance(error, BrokenPipeError):
             raise
@@ -89,10 +89,6 @@ def _concerns(error: OSError, results: Path) -> bool:
     if not names:
         return error.errno in STORAGE_ERRORS
     return any(Path(os.fsdecode(name)).is_relative_to(str(results)) for name in names)
-
-
-def _print_error(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _report_damaged(paths: Sequence[Path], print_line: Callable[[str], None]) -> None:
@@ -181,7 +177,7 @@ def show_plan(
     from study.driver.cost.estimate import estimate
 
     estimated = estimate(planned, todo, results, slots)
-    print("\n".join(plan_lines(title, planned, estimated)), flush=True)
+    show(*plan_lines(title, planned, estimated))
     return estimated
 
 
@@ -237,12 +233,11 @@ def exit_if_failed(planned: Sequence["Planned"], results: Path) -> None:
     failed = sum(by_key.get(key) == FAILED for key in keys)
     missing = sum(key not in by_key for key in keys)
     if failed:
-        print(f"{failed:,} trials failed: `study status` shows why; --retry-failed runs them again.", file=sys.stderr)
+        show_error(f"{failed:,} trials failed: `study status` shows why; --retry-failed runs them again.")
     if missing:  # for example, if the path is another disk on the nodes
-        print(
+        show_error(
             f"{missing:,} trials have no row: check that {results} is the same folder on all nodes, and run the same"
             " command again.",
-            file=sys.stderr,
         )
     if failed or missing:
         raise typer.Exit(FAILED_EXIT)

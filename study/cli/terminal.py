@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.core.output import show
 from study.core.text import duration
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def print_tables(blocks: "Iterable[Block]") -> None:
     if sys.stdout.isatty():
         Console().print(terminal_table(blocks))
     else:
-        print(plain_table(blocks))
+        show(*plain_table(blocks).split("\n"))
 
 
 def show_best(results: Path, datasets: list[str] | None, protocols: list[str] | None) -> None:
@@ -32,7 +33,7 @@ def show_best(results: Path, datasets: list[str] | None, protocols: list[str] | 
 
     made = report(results, dataset=datasets, protocol=protocols)
     print_tables(words(made.table))
-    print(f"rows: {rows_path(results)}\nfigure: {made.figure_path}")
+    show(f"rows: {rows_path(results)}", f"figure: {made.figure_path}")
 
 
 def folder_of(results: Path) -> Path:
@@ -52,8 +53,8 @@ def show_searches(results: Path, datasets: list[str] | None, protocols: list[str
 
     made = search_report(results, dataset=datasets, protocol=protocols, **options)
     print_tables(search_words(made.rounds, made.chosen))
-    print(f"rows: {results / 'trials.parquet'}\nfigure: {made.figure_path}")
-    print(
+    show(f"rows: {results / 'trials.parquet'}", f"figure: {made.figure_path}")
+    show(
         f"next: `study run seeds --results {results}` repeats the best settings over more seeds;"
         " the best of many noisy runs is optimistically biased."
     )

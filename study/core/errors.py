@@ -11,6 +11,10 @@ class InputError(ValueError):
     """Invalid input from the user. The message is one line: field, value, allowed values, remedy."""
 
 
+class Interrupted(Exception):  # noqa: N818
+    """The user interrupted a command. The message says what is kept, without a full stop."""
+
+
 def unknown(field: str, name: str, known: Iterable[str]) -> InputError:
     """The error for an unknown name: suggests the closest known name and lists all known names.
 

@@ -1,6 +1,18 @@
-"""Durations and aligned columns as text."""
+"""Names from outside, durations and aligned columns as text."""
 
 from collections.abc import Sequence
+
+
+def printable(name: str) -> str:
+    r"""A name from outside, such as a file's, with backslash escapes for all characters that are not printable.
+
+    These are control characters, lone surrogates (bytes of a file name that are not text), characters that change the
+    direction of the text, and all others that `repr` escapes. A backslash and all other characters stay as they are.
+
+    >>> print(printable("\x1b[2Ja\nb"), printable("größe β"))
+    \x1b[2Ja\nb größe β
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def duration(seconds: float) -> str:
@@ -23,6 +35,7 @@ def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
     >>> aligned([("node", "trials"), ("a", "12")], left=1)
     ['node  trials', 'a         12']
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

@@ -13,9 +13,11 @@ from study.data.dataset import Dataset, Images
 from study.data.datasets import built_in
 from study.data.location import data_dir
 from study.data.prepared import Preparation
-from study.data.report import ProgressCallback, report_lines
+from study.data.report import Announcement, ProgressCallback, report_lines
+from study.data.sources.opening import source_path
 
 __all__ = [
+    "Announcement",
     "Dataset",
     "Images",
     "Preparation",
@@ -71,35 +73,50 @@ def prepare(
     resolution: int | None = None,
     fit: str | None = None,
     test_fraction: float | None = None,
+    layout: str | None = None,
+    labels: str | None = None,
     workers: int | None = None,
+    announce: Announcement | None = None,
 ) -> Preparation:
     """Prepare a dataset of the study, or register a dataset of the user.
 
     Args:
         name: a dataset of the study, or a new name for the images of `source`.
-        source: the images; see the module of the dataset, or `user` for the user's own; None to download them.
+        source: the images; see the module of the dataset, or `sources.opening`; None to download them.
         data_dir: folder of prepared datasets.
         progress: see `ProgressCallback`.
-        resolution: side of the prepared images in pixels; this and the next two are for the user's own datasets only.
+        resolution: side of the prepared images in pixels; this and the next four are for the user's own datasets only.
         fit: how images of another size are fitted, one of `decoding.image.FITS`; "resize" by default.
         test_fraction: share of the test split, if the source has no splits; 0.1 by default.
+        layout: what the folders of the source mean, one of `sources.pools.LAYOUTS`; "auto" by default.
+        labels: where the labels come from, one of `sources.pools.LABELS` or the path of a JSON file; "auto" by default.
         workers: number of decoding processes; one per core by default.
+        announce: called with the lines of the plan before the images are read.
 
     Raises InputError as `prepared.prepare` and `user.declare` do; then `data_dir` is left without a partial dataset.
     """
     folder, menu = location.data_dir(data_dir), built_in()
     if name in menu:
-        user.refuse_options(name, {"resolution": resolution, "fit": fit, "test-fraction": test_fraction})
+        given = {"resolution": resolution, "fit": fit, "test-fraction": test_fraction}
+        user.refuse_options(name, {**given, "layout": layout, "labels": labels})
         dataset = menu[name]
     else:
         previous = user.registered(folder).get(name)
         known = previous if isinstance(previous, Dataset) else None
-        if known is None and resolution is None and not str(source).endswith(".npz"):
-            hint = "; to register your own images under this name, give --source DIR --resolution R"
+        if known is None and resolution is None and not str(source).lower().endswith(".npz"):
+            hint = "; to register your own images under this name, give --source PATH --resolution R"
             raise InputError(str(unknown("dataset", name, menu)).removesuffix(".") + hint + ".")
-        path = None if source is None else str(Path(source).expanduser().absolute())
-        dataset = user.declare(name, path, resolution=resolution, fit=fit, test_fraction=test_fraction, previous=known)
-    return prepared.prepare(dataset, None if source is None else str(source), folder, progress, workers)
+        dataset = user.declare(
+            name,
+            None if source is None else source_path(source),
+            resolution=resolution,
+            fit=fit,
+            test_fraction=test_fraction,
+            layout=layout,
+            labels=labels,
+            previous=known,
+        )
+    return prepared.prepare(dataset, None if source is None else str(source), folder, progress, workers, announce)
 
 
 def verify(name: str, data_dir: Folder = None) -> Images:

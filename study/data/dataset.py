@@ -1,12 +1,14 @@
 """Types of the data package: the declaration of a dataset, its source images and its prepared images."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from study.core.text import printable
 from study.core.trial import content_id
 
 SPLITS = ("train", "test")
@@ -36,18 +38,45 @@ class Images:
         return str(self.manifest["sha256"])
 
 
+class Unreadable(NamedTuple):
+    """In place of an image that its source cannot hand out, such as a damaged member of an archive."""
+
+    detail: str
+
+
+Encoded = str | bytes | np.ndarray | Unreadable
+"""A source image: the path of an image file, the bytes of an image file, or pixels uint8 [H, W, C]."""
+
+
 class ImageRecord(NamedTuple):
     """One source image, before it is decoded.
 
     Attributes:
-        name: for reports: a path relative to the source, a key, or a row.
-        data: the path of an image file, the bytes of an image file, or pixels uint8 [H, W, C].
+        name: for reports: a path relative to the source, a key, or a row; printable.
+        data: see `Encoded`.
         label: its class, from 0; None if the dataset has no labels.
     """
 
     name: str
-    data: str | bytes | np.ndarray
+    data: Encoded
     label: int | None = None
+
+
+class PassedOver:
+    """The files of a source that are not read, by reason: how many, and the first of them."""
+
+    def __init__(self) -> None:
+        self.counts = Counter[str]()
+        self.first: dict[str, str] = {}
+
+    def add(self, reason: str, name: str, n: int = 1) -> None:
+        """Count `n` files, of which `name` is the first."""
+        self.counts[reason] += n
+        self.first.setdefault(reason, printable(name))
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """Plain values, with the most frequent reason first."""
+        return {reason: {"count": n, "first": self.first[reason]} for reason, n in self.counts.most_common()}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,11 +100,21 @@ class Source:
         splits: `train` and `test`.
         provenance: additional entries of the manifest about the origin of the images; plain JSON values.
         remarks: notes for the user, one line each.
+        kind: what the source is, such as "folder".
+        rule: where the test split comes from.
+        class_sizes: number of images of each class, by name; empty without labels.
+        labels_from: what the labels are read from, such as "folders".
+        passed_over: files that are not read.
     """
 
     splits: Mapping[str, Split]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    kind: str = "source"
+    rule: str = ""
+    class_sizes: Mapping[str, int] = field(default_factory=dict)
+    labels_from: str = ""
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +144,8 @@ class Dataset:
         how: options of `study data prepare NAME` that obtain the images.
         fit: how images of another size are fitted to `resolution`, one of `decoding.image.FITS`.
         test_fraction: share of images, the last ones, that form the test split if the source has no splits.
+        layout, labels: of a dataset of the user, what the folders of its source mean and where its labels come from;
+            see `sources.pools`.
         counts: (train, test) image counts of the published dataset, or None; other counts produce a remark.
         architecture, width, latent_dim: the networks, and the dimension of the latent vectors.
         batch_size: images per batch.
@@ -125,6 +166,8 @@ class Dataset:
     how: str = "--source DIR"
     fit: str = "exact"
     test_fraction: float = 0.1
+    layout: str = "auto"
+    labels: str = "auto"
     counts: tuple[int, int] | None = None
     architecture: str
     width: int

@@ -23,9 +23,9 @@ import numpy as np
 from study.core.errors import InputError
 from study.data.dataset import SPLITS, Dataset, Images, Source, array_sha256, check_manifest, describe
 from study.data.location import default_data_dir
-from study.data.report import ProgressCallback
+from study.data.report import Announcement, ProgressCallback, plan_lines
 from study.data.sources.download import fetch
-from study.data.sources.exports import HUB
+from study.data.sources.opening import source_path
 from study.data.writing import MANIFEST, write
 
 DOWNLOADS = "downloads"
@@ -59,11 +59,13 @@ def prepare(
     data_dir: Path,
     progress: ProgressCallback | None = None,
     workers: int | None = None,
+    announce: Announcement | None = None,
 ) -> Preparation:
     """Prepare the images of `source`, or of the download if `source` is None, in DATA_DIR/NAME, atomically.
 
     If the same images are prepared already, they are kept; a damaged preparation is replaced. Images are decoded by
-    `workers` processes (one per core by default); the result does not depend on their number.
+    `workers` processes (one per core by default); the result does not depend on their number. `announce` is called
+    with the lines of the plan before any image is decoded.
 
     Raises InputError if the source or all of its images cannot be used, if other images are prepared under this name,
     if another process is preparing them, or if `data_dir` cannot be written or is too small.
@@ -72,7 +74,7 @@ def prepare(
         raise InputError(f"dataset {dataset.name}: comes with the package; there is nothing to prepare.")
     start = time.perf_counter()
     if source is not None:
-        source = source if source.startswith(HUB) else os.path.abspath(Path(source).expanduser())  # noqa: PTH100
+        source = source_path(source)
         opened = dataset.source(dataset, source)
     target, partial = data_dir / dataset.name, data_dir / f".{dataset.name}.partial"
     try:
@@ -83,6 +85,8 @@ def prepare(
             if source is None:
                 source, opened = _downloaded(dataset, data_dir, progress)
             _check_room(dataset, opened, data_dir)
+            if announce:
+                announce(plan_lines(dataset, opened, source))
             try:
                 manifest = write(partial, dataset, opened, source, progress, workers)
                 kept = _install(dataset, partial, target, manifest["sha256"])
@@ -132,14 +136,14 @@ def load(dataset: Dataset, data_dir: Path) -> Images:
     if not os.path.exists(folder):  # noqa: PTH110  False, not an error, without permission for a parent folder
         raise InputError(f"dataset {dataset.name}: not prepared in {data_dir}; run: {remedy}")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_bytes())
         check_manifest(manifest, dataset)
         arrays = {}
         for split, entry in manifest["splits"].items():
             arrays[split] = _map(folder / f"{split}.npy", np.uint8, entry["shape"])
             if entry["labels_sha256"]:
                 arrays[f"{split}_labels"] = _map(folder / f"{split}_labels.npy", np.int64, entry["shape"][:1])
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"dataset {dataset.name}: {folder} is damaged ({reason}); prepare it again: {remedy}"
@@ -168,7 +172,7 @@ def _install(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool
     if target.exists():
         try:
             existing = verify(_as_prepared(dataset, target), target.parent).sha256
-        except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             shutil.rmtree(target)  # damaged
         else:
             if existing == sha256:
@@ -185,7 +189,7 @@ def _install(dataset: Dataset, partial: Path, target: Path, sha256: str) -> bool
 
 def _as_prepared(dataset: Dataset, target: Path) -> Dataset:
     """The declaration for the images in `target`, which may have been prepared with another resolution or labels."""
-    entry = json.loads((target / MANIFEST).read_text())["splits"]["train"]
+    entry = json.loads((target / MANIFEST).read_bytes())["splits"]["train"]
     _, channels, resolution, _ = entry["shape"]
     labelled = entry["labels_sha256"] is not None
     return replace(dataset, channels=channels, resolution=resolution, labelled=labelled)

@@ -1,21 +1,24 @@
-"""The user's own datasets: a folder of images or an .npz archive, registered under a name when it is prepared.
+"""The user's own datasets: images from any kind of source, registered under a name when they are prepared.
 
 The declaration is part of the manifest of the prepared dataset, so that a prepared folder can be copied to the data
 folder of another machine and is registered there, too.
 """
 
+import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from study.core.errors import InputError
+from study.core.text import printable
 from study.data.dataset import Dataset, Source
 from study.data.decoding.image import FITS, GREY
 from study.data.prepared import RESERVED
-from study.data.sources.folder import Listing, listing
-from study.data.sources.npz import Archive, open_archive
+from study.data.sources.opening import open_source, source_path
+from study.data.sources.pools import AUTO, LABELS, Opened, two_splits
 from study.data.writing import MANIFEST
 
 VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -39,17 +42,25 @@ def registered(data_dir: Path) -> dict[str, Dataset | InputError]:
 def _registered(data_dir: Path, name: str) -> Dataset | InputError | None:
     """The dataset `name` of a data folder; None if its manifest has no declaration, as for datasets of the study."""
     try:
-        declaration = json.loads((data_dir / name / MANIFEST).read_text()).get("declaration")
+        declaration = json.loads((data_dir / name / MANIFEST).read_bytes()).get("declaration")
         if declaration is None:
             return None
         dataset = Dataset(**declaration, source=_reopen)
+        for field in fields(Dataset):
+            if field.name in declaration and not _is(declaration[field.name], field.type):
+                raise TypeError(f"{field.name} is {declaration[field.name]!r}")
         if dataset.name != name:
             raise ValueError(f"declares {dataset.name}")
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        remedy = f"study data prepare {name} --source DIR --resolution R"
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = printable(" ".join(str(error).split()))
+        remedy = f"study data prepare {name} --source PATH --resolution R"
         return InputError(f"dataset {name}: {data_dir / name} is damaged ({reason}); prepare it again: {remedy}")
     return dataset
+
+
+def _is(value: object, kind: object) -> bool:
+    """Whether a value is of the type that a field declares, if that is a plain type."""
+    return not isinstance(kind, type) or isinstance(value, (int, float) if kind is float else kind)
 
 
 def declare(
@@ -59,46 +70,57 @@ def declare(
     resolution: int | None,
     fit: str | None,
     test_fraction: float | None,
+    layout: str | None = None,
+    labels: str | None = None,
     previous: Dataset | None = None,
 ) -> Dataset:
     """The declaration of a dataset of the user, from the images of `source`.
 
     Args:
         name: letters, digits, dots, hyphens and underscores.
-        source: a folder of images or an .npz archive.
+        source: a path or an address as `open_source` takes it.
         resolution: side of the prepared images in pixels, a multiple of 8 from 8 to 1024.
         fit: one of `FITS`; "resize" by default.
         test_fraction: share of the test split, between 0 and 1 (exclusive); 0.1 by default.
+        layout, labels: see `open_source`; "auto" by default.
         previous: the earlier declaration of the same dataset, which supplies values that are None.
 
     Raises InputError if the name is invalid, a value is out of range, or the source cannot be used.
     """
     if not VALID_NAME.fullmatch(name) or name in RESERVED:
-        raise InputError(f"dataset {name}: not a valid name; use letters, digits, dots, hyphens and underscores.")
+        raise InputError(
+            f"dataset {printable(name)}: not a valid name; use letters, digits, dots, hyphens and underscores."
+        )
     if source is None:
-        raise InputError(f"dataset {name}: no source given; your own dataset needs --source DIR --resolution R.")
+        raise InputError(f"dataset {name}: no source given; your own dataset needs --source PATH --resolution R.")
     if previous is not None:
         resolution, fit = resolution or previous.resolution, fit or previous.fit
-        test_fraction = test_fraction or previous.test_fraction or None
+        layout, labels = layout or previous.layout, labels or previous.labels
     _check(resolution, fit or "resize", test_fraction)
-    opened = _open(source, test_fraction)
-    if isinstance(opened, Archive):
-        _, height, width, channels = opened.shapes["train"]
-        labelled = opened.labels["train"] is not None
-        if resolution is None and height == width:
-            resolution = height
-            _check(resolution, "resize", None)
-    else:
-        channels, labelled = _channels(opened), bool(opened.classes)
+    layout, labels = layout or AUTO, labels or AUTO
+    labels = labels if labels in LABELS else source_path(labels)
+    opened = open_source(source, layout, labels)
+    if opened.divided and test_fraction is not None:
+        raise InputError(
+            f"--test-fraction {test_fraction:g}: {opened.source} has its own {' and '.join(opened.pools)} splits; leave"
+            " it out, or give --layout flat to read them as one set."
+        )
+    if resolution is None and opened.shape is not None and opened.shape[0] == opened.shape[1]:
+        resolution = opened.shape[0]
+        _check(resolution, "resize", None)
     if resolution is None:
         raise InputError(
-            f"--resolution: missing for {source}; give the side of the prepared images in pixels, such as 64."
+            f"--resolution: missing for {opened.source}; give the side of the prepared images in pixels, such as 64."
         )
-    dataset = _with_defaults(name, source, resolution, channels, labelled)
-    fraction = 0.0 if isinstance(opened, Archive) or opened.given else (test_fraction or 0.1)
-    dataset = replace(dataset, fit=fit or "resize", test_fraction=fraction)
-    options = f"--resolution {resolution} --fit {dataset.fit}" + (f" --test-fraction {fraction:g}" if fraction else "")
-    dataset = replace(dataset, how=f"--source {'FILE' if isinstance(opened, Archive) else 'DIR'} {options}")
+    channels = opened.shape[2] if opened.shape else _channels(opened)
+    dataset = _with_defaults(name, opened.source, resolution, channels, opened.labelled)
+    known = previous.test_fraction if previous is not None else 0.0
+    fraction = 0.0 if opened.divided else (test_fraction or known or 0.1)
+    dataset = replace(dataset, fit=fit or "resize", test_fraction=fraction, layout=layout, labels=labels)
+    options = {"resolution": resolution, "fit": dataset.fit, "test-fraction": f"{fraction:g}" if fraction else None}
+    options |= {"layout": None if layout == AUTO else layout, "labels": None if labels == AUTO else shlex.quote(labels)}
+    how = "".join(f" --{option} {value}" for option, value in options.items() if value is not None)
+    dataset = replace(dataset, how=f"--source PATH{how}")
     return replace(dataset, source=lambda dataset, _: _declared(dataset, opened))
 
 
@@ -134,37 +156,29 @@ def _check(resolution: int | None, fit: str, test_fraction: float | None) -> Non
         raise InputError(f"--test-fraction {test_fraction:g}: must be above 0 and below 1.")
 
 
-def _open(source: str, test_fraction: float | None) -> Listing | Archive:
-    if not source.lower().endswith(".npz"):
-        return listing(source, test_fraction)
-    if test_fraction is not None:
-        raise InputError(f"--test-fraction {test_fraction:g}: {source} has its own splits; leave it out.")
-    return open_archive(source)
-
-
 def _reopen(dataset: Dataset, source: str) -> Source:
-    return _declared(dataset, _open(source, dataset.test_fraction or None))
+    return _declared(dataset, open_source(source, dataset.layout, dataset.labels))
 
 
-def _declared(dataset: Dataset, opened: Listing | Archive) -> Source:
+def _declared(dataset: Dataset, opened: Opened) -> Source:
     kept = {name: value for name, value in asdict(replace(dataset, source=_reopen)).items() if name not in NOT_STORED}
-    source = opened.source()
+    source = two_splits(opened, dataset.test_fraction)
     return replace(source, provenance={**source.provenance, "declaration": kept})
 
 
-def _channels(files: Listing) -> int:
+def _channels(opened: Opened) -> int:
     """1 if all readable images are grey, else 3; reads headers only, up to the first image with colour."""
-    modes = _modes(f"{files.root}/{name}" for split in files.splits.values() for name, _ in split)
+    modes = _modes(opened)
     first = next(modes, "RGB")
     return 1 if first in GREY and all(mode in GREY for mode in modes) else 3
 
 
-def _modes(paths: Iterable[str]) -> Iterator[str]:
+def _modes(opened: Opened) -> Iterator[str]:
     from PIL import Image
 
-    for path in paths:
+    for _, data in opened.read():
         try:
-            with Image.open(path) as picture:
+            with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as picture:  # type: ignore[arg-type]
                 yield picture.mode
         except Exception:  # unreadable images are skipped and counted during the preparation
             continue

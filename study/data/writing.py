@@ -13,10 +13,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from study.core.errors import InputError
+from study.core.text import printable
 from study.data.dataset import Dataset, Source, describe, make_manifest
 from study.data.decoding.image import Target
 from study.data.decoding.parallel import decoded
-from study.data.report import ImageCounts, ProgressCallback
+from study.data.report import ImageCounts, ProgressCallback, other_counts
 
 MANIFEST = "manifest.json"
 
@@ -59,7 +60,9 @@ def write(
             shape = (counts.kept[name], *dataset.shape)
             _write_header(file, shape)
         if not counts.kept[name]:
-            raise InputError(f"--source {source}: no image of the {name} split can be used ({counts.refusal()}).")
+            raise InputError(
+                f"--source {printable(source)}: no image of the {name} split can be used ({counts.refusal()})."
+            )
         classes = np.frombuffer(labels, np.int64) if dataset.labelled else None
         if classes is not None:
             with _durable(folder / f"{name}_labels.npy") as file:
@@ -72,16 +75,12 @@ def write(
 
 
 def _provenance(dataset: Dataset, opened: Source, source: str, counts: ImageCounts) -> dict[str, Any]:
-    remarks = list(opened.remarks)
-    if dataset.counts and dataset.counts != (kept := (counts.kept["train"], counts.kept["test"])):
-        ours, published = (f"{train:,} train and {test:,} test images" for train, test in (kept, dataset.counts))
-        remarks.append(
-            f"prepared {ours}; {dataset.name} has {published}, so scores are not comparable with published ones"
-        )
+    remarks = [*opened.remarks, *other_counts(dataset, counts.kept, "prepared")]
     return {
         "source": source,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fit": dataset.fit,
+        "orientation": "as EXIF says",
         "images": counts.summary(),
         "remarks": remarks,
         "versions": _versions(),

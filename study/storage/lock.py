@@ -14,7 +14,6 @@ import json
 import os
 import random
 import socket
-import sys
 import threading
 import time
 import uuid
@@ -26,6 +25,7 @@ from typing import IO, NamedTuple, NotRequired, TypedDict
 import psutil
 
 from study.core.errors import InputError
+from study.core.output import show_error
 from study.storage.files import exists, is_remote, list_files, read, remove, replace, temporary_name
 
 HEARTBEAT = 2.0
@@ -73,10 +73,9 @@ def locked(folder: Path, shard: str | None = None) -> Iterator["FolderLock"]:
             use = f"in use by {holder}, for {rival.content['what']}"
             raise InputError(f"--results {folder}: {use}; wait for it, stop it, or choose another folder.")
         if not warned and time.monotonic() - start > 3 * HEARTBEAT:
-            print(
+            show_error(
                 f"--results {folder}: {holder} does not respond; waiting up to {STALE_AFTER:g} s before its lock is"
                 " removed",
-                file=sys.stderr,
             )
             warned = True
         time.sleep(HEARTBEAT / 4)

@@ -16,6 +16,7 @@ from study import data
 from study.core.context import Context, check_logger
 from study.core.errors import InputError, StudyStops
 from study.core.evaluation import Evaluation
+from study.core.output import show_error
 from study.core.trial import Trial
 from study.gan.program import best_compiler
 from study.metrics.extractors.menu import load_extractor
@@ -26,7 +27,7 @@ from study.training.device import check_precision, prepare_process
 from study.training.lockstep import Diverged
 from study.training.loop import Checkpoint, make_evaluation, train_pack
 from study.worker.checkpoint import load_generator
-from study.worker.outcome import Outcome, end, warn
+from study.worker.outcome import Outcome, end
 from study.worker.record import make_record, now
 from study.worker.snapshot import KeptGenerator, Snapshot
 from study.worker.trial_run import Task, TrialRun
@@ -77,7 +78,7 @@ def execute(
     *,
     kept: bool = False,
     parent: Trial | None = None,
-    say: Callable[[str], None] = warn,
+    say: Callable[[str], None] = show_error,
     last: bool = True,
 ) -> Outcome:
     """`execute_pack` for one trial; `parent`, `kept` and `last` are the fields of its `Task`."""
@@ -93,7 +94,7 @@ def execute_pack(
     on_checkpoint: Callable[[Checkpoint, Snapshot], None] = lambda *_: None,
     *,
     slots: int = 1,
-    say: Callable[[str], None] = warn,
+    say: Callable[[str], None] = show_error,
 ) -> Iterator[Outcome]:
     """Train and score trials of one cell together; yield each trial's outcome when its part file is written.
 
@@ -208,7 +209,7 @@ def rescore(
     context: Context,
     device: str = "cpu",
     *,
-    say: Callable[[str], None] = warn,
+    say: Callable[[str], None] = show_error,
     last: bool = True,
 ) -> Outcome:
     """Score the kept generator of a trial under the context's protocol, and write the part file for that protocol.
@@ -247,4 +248,4 @@ def _save_traceback(results: Path, trial_id: str) -> None:
     path = trial_folder(results, trial_id) / "traceback.txt"
     with contextlib.suppress(OSError):  # the row has the reason
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(traceback.format_exc())
+        path.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")

@@ -1,7 +1,6 @@
 """How a trial ends: its part file is written first, then the driver gets its `Outcome`."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any
 from study.core.context import Context
 from study.core.errors import InputError
 from study.core.evaluation import Evaluation
+from study.core.output import show_error
 from study.core.trial import Trial
 from study.storage.layout import forget_unfinished
 from study.storage.parts import part_path, read_part, write_part
@@ -18,11 +18,6 @@ from study.storage.schema import FAILED, FINISHED, STOPPED, TrialRecord, is_open
 from study.storage.tables import rows_of
 from study.worker.record import make_record, now, snapshot_record
 from study.worker.snapshot import Snapshot
-
-
-def warn(line: str) -> None:
-    """Print a line on standard error."""
-    print(line, file=sys.stderr)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +42,7 @@ def end(
     evaluations: Sequence[Evaluation],
     *,
     seconds: float,
-    say: Callable[[str], None] = warn,
+    say: Callable[[str], None] = show_error,
     last: bool = True,
 ) -> Outcome:
     """Write the part file, then delete the latest state, then return the outcome.

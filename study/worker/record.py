@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from study.core.context import Context
+from study.core.text import printable
 from study.core.trial import Trial
 from study.storage.schema import TRAINING, TrialRecord
 from study.training.lockstep import Position
@@ -45,14 +46,14 @@ def make_record(
     images = position.step * trial.training.batch_size if position else None
     return TrialRecord(
         status=status,
-        reason=reason,
+        reason=reason and printable(reason),  # no table can store bytes of a file name that are not text
         dataset_sha256=context.dataset_sha256,
         started_at=started,
         finished_at=now(),
         training_seconds=position.training_seconds if position else None,
         scoring_seconds=position.scoring_seconds if position else None,
         images_per_second=images / position.training_seconds if position and images else None,
-        host=socket.gethostname(),
+        host=printable(socket.gethostname()),
         device=torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
         study_version=version("gan-study"),
         code_revision=code_revision(),

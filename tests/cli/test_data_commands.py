@@ -92,7 +92,7 @@ def test_verify_finds_a_changed_pixel(study: Study, pets: Path, tmp_path: Path) 
             "celeba-hq-128: no source given; run: study data prepare celeba-hq-128 --source",
         ),
         (["digits", "--source", "x"], "dataset digits: comes with the package"),
-        (["mine", "--source", "x"], "dataset mine: unknown. Known: .*--source DIR --resolution R"),
+        (["mine", "--source", "x"], "dataset mine: unknown. Known: .*--source PATH --resolution R"),
         (["mine", "--source", "x", "--resolution", "big"], "--resolution.*integer"),
         (["mine", "--source", "no-such-folder", "--resolution", "32"], "--source /.*/no-such-folder: no such folder"),
         (["mine", "--download", "--resolution", "32"], "dataset mine: no source given"),

@@ -409,7 +409,7 @@ def test_a_watch_on_a_terminal_redraws_and_ends_with_the_interrupt_key(folder: P
     while seen.count(b"3/5") < 2:
         seen += os.read(ours, 4096)
     watching.send_signal(signal.SIGINT)
-    assert watching.wait(timeout=30) == 0
+    assert watching.wait(timeout=30) == 130
     assert "━".encode() in seen
     os.close(ours)
 

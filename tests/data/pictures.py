@@ -115,6 +115,24 @@ def _text(path, size, seed):
     path.with_suffix(".jpg").write_text("<html>404 Not Found</html>")
 
 
+def _avif(path, size, seed):
+    saved(path.with_suffix(".avif"), Image.fromarray(noise(size, seed)), speed=10)
+
+
+def _rotated(path, size, seed):
+    exif = Image.Exif()
+    exif[0x0112] = 2 + seed % 7
+    saved(path.with_suffix(".jpg"), Image.fromarray(noise(size, seed)), exif=exif)
+
+
+def _empty(path, size, seed):
+    path.with_suffix(".png").write_bytes(b"")
+
+
+def _hidden(path, size, seed):
+    path.with_name(f".{path.name}.png").write_bytes(b"")
+
+
 def _beside(path, size, seed):
     path.with_suffix(".txt").write_text("no image, by its name")
 
@@ -135,6 +153,10 @@ KINDS = {
     "float": _float,
     "text": _text,
     "beside": _beside,
+    "avif": _avif,
+    "rotated": _rotated,
+    "empty": _empty,
+    "hidden": _hidden,
 }
 
 

@@ -15,6 +15,8 @@ from study.data import load, prepare, prepared
 from study.data.datasets import cifar10
 from study.data.datasets.cifar10 import NAMES
 
+from .test_trees import zipped
+
 N = 12
 """Images in a batch; 10,000 in the official ones."""
 
@@ -66,6 +68,17 @@ def test_pixels_labels_and_order_are_the_archives(tmp_path, protocol):
     assert (
         f"not the published archive: its md5 is {md5}" in remarks and "cifar10 has 50,000 train and 10,000" in remarks
     )
+
+
+def test_a_zip_of_the_batches_gives_the_same(tmp_path):
+    content, pixels, _ = batches()
+    zipped(tmp_path / "c.zip", {f"cifar-10-batches-py/{name}": data for name, data in content.items()})
+    prepare("cifar10", tmp_path / "c.zip", tmp_path / "data")
+    np.testing.assert_array_equal(load("cifar10", tmp_path / "data").train, pixels[: 5 * N])
+    del content["data_batch_4"]
+    zipped(tmp_path / "c.zip", content)
+    with refused("--source .*c.zip: has no data_batch_4; give cifar-10-python.tar.gz"):
+        prepare("cifar10", tmp_path / "c.zip", tmp_path / "data")
 
 
 def test_the_unpacked_folder_gives_the_same(tmp_path):

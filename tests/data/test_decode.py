@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from study.core.errors import InputError
+from study.data.dataset import Unreadable
 from study.data.decoding.image import TREATMENTS, Target, decode
 
 from .pictures import cut, flipped, noise, png_16_bit, raw_png, saved
@@ -171,3 +172,49 @@ def test_resize_takes_the_centre_square():
     same = decode("a", RGB, Target(128, 3, "resize"))
     np.testing.assert_array_equal(pixels_of(same), RGB)
     assert same.kinds == ()
+
+
+TURNS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by the value of the EXIF tag (CIPA DC-008, section 4.6.4)."""
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", [*TURNS, 0, 9])
+def test_an_image_is_turned_upright_as_its_exif_says(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(noise((60, 40)))
+    lossless = {"lossless": True} if suffix == "webp" else {}
+    path = saved(tmp_path / f"a.{suffix}", stored, exif=exif, **lossless)
+    turn = TURNS.get(orientation)
+    upright = stored if turn is None else stored.transpose(turn)
+    decoded = decode("a", str(path), Target(64, 3, "pad"))
+    np.testing.assert_array_equal(pixels_of(decoded), tensorflow_crop_or_pad(np.asarray(upright), 64))
+    assert decoded.kinds == (("padded",) if turn is None else ("rotated", "padded"))
+
+
+def test_the_size_of_an_exact_fit_is_that_of_the_upright_image(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "a.jpg", Image.fromarray(noise((64, 32))), exif=exif)
+    with pytest.raises(InputError, match="image a: 32x64 pixels"):
+        decode("a", str(path), Target(64, 3, "exact"))
+
+
+def test_damaged_exif_costs_no_image(tmp_path):
+    path = saved(tmp_path / "a.jpg", Image.fromarray(noise((16, 16))), exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    assert decode("a", str(path), Target(16, 3, "exact")).reason == ""
+
+
+def test_what_an_archive_cannot_hand_out_is_left_out():
+    decoded = decode("a", Unreadable("Bad CRC-32"), EXACT)
+    assert (decoded.reason, decoded.detail) == ("cannot be read", "Bad CRC-32")

@@ -9,8 +9,15 @@ from .pictures import mixed_folder
 
 N_FAST, N_LARGE = 120, 500
 LEFT_OUT = {"corrupt": "does not decode", "float": "colour mode without a unique conversion to 8 bits"}
-LEFT_OUT |= {"text": "not an image that Pillow can read", "tiny": "smaller than 64 px, cannot be cropped"}
-TREATED = {"alpha": ["alpha"], "palette": ["palette"], "cmyk": ["CMYK"], "rgb-16": ["16-bit"], "grey": ["grey"]}
+LEFT_OUT |= {"tiny": "smaller than 64 px, cannot be cropped"}
+TREATED = {
+    "alpha": ["alpha"],
+    "palette": ["palette"],
+    "cmyk": ["CMYK"],
+    "rgb-16": ["16-bit"],
+    "grey": ["grey"],
+    "rotated": ["rotated"],
+}
 TREATED |= {"grey-16": ["16-bit", "grey"], "gif": ["animated", "palette"]}
 
 
@@ -22,8 +29,13 @@ def test_every_kind_is_treated_and_counted(tmp_path, n, fit):
     report = "\n".join(data.report_lines(made.manifest))
     print(report)
 
-    images = n - counts["beside"]
+    images = n - counts["beside"] - counts["hidden"]
+    assert made.manifest["read_as"]["passed_over"] == {
+        "not an image by its name (.txt)": {"count": counts["beside"], "first": "beside-0014.txt"},
+        "hidden": {"count": counts["hidden"], "first": ".hidden-0018.png"},
+    }
     left_out = {reason: counts[kind] for kind, reason in LEFT_OUT.items() if fit == "crop" or kind != "tiny"}
+    left_out["not an image that Pillow can read"] = counts["text"] + counts["empty"]
     treated = dict.fromkeys({kind for kinds in TREATED.values() for kind in kinds}, 0)
     for kind, kinds in TREATED.items():
         for name in kinds:

@@ -79,6 +79,16 @@ def test_prepared_again_it_keeps_its_declaration(tmp_path, plain):
         data.prepare("mine", plain, tmp_path / "data", resolution=16)
 
 
+def test_prepared_again_from_a_source_with_splits_it_takes_no_fraction_of_before(tmp_path, plain):
+    data.prepare("mine", plain, tmp_path / "data", resolution=32, test_fraction=0.2)
+    source = folder(tmp_path / "own", ["train/a.png", "train/b.png", "test/a.png"])
+    with refused("holds other images .* remove it to replace it"):
+        data.prepare("mine", source, tmp_path / "data")
+    (tmp_path / "data" / "mine" / "train.npy").unlink()
+    data.prepare("mine", source, tmp_path / "data")
+    assert len(data.load("mine", tmp_path / "data").train) == 2
+
+
 def test_classes_become_labels_and_choose_the_extractor(tmp_path):
     source = folder(
         tmp_path / "pets", [f"{name}/{i}.png" for name in ("cat", "dog", "eel") for i in range(10)], (32, 32)
@@ -122,6 +132,18 @@ def test_an_archive_of_arrays_is_taken_as_it_is(tmp_path, arrays, save):
     dataset = data.get("cifar10-20k", tmp_path / "data")
     assert (dataset.resolution, dataset.extractor, dataset.labelled) == (32, "classifier", True)
     assert made.manifest["images"]["as_stored"] == 50
+
+
+def test_the_splits_of_an_archive_as_one_set(tmp_path, arrays):
+    path = archive(tmp_path / "a.npz", arrays)
+    with refused("--test-fraction 0.2: .* has its own train and test splits; leave it out, or give --layout flat"):
+        data.prepare("mine", path, tmp_path / "data", test_fraction=0.2)
+    data.prepare("mine", path, tmp_path / "data", test_fraction=0.2, layout="flat")
+    images = data.load("mine", tmp_path / "data")
+    labels = np.concatenate([arrays["y_train"], arrays["y_test"]])
+    assert sorted([*images.train_labels, *images.test_labels]) == sorted(labels)
+    first = np.concatenate([arrays["x_train"], arrays["x_test"]])[labels == labels[0]][0]
+    np.testing.assert_array_equal(images.train[images.train_labels == labels[0]][0].transpose(1, 2, 0), first)
 
 
 def test_a_grey_archive_without_labels_can_be_brought_to_another_size(tmp_path, arrays):
@@ -208,6 +230,8 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, arrays, save)
         ),
         ("lsun-bedroom-128", {"fit": "resize"}, "--fit resize: fixed for lsun-bedroom-128, a dataset of the study"),
         ("cifar10", {"test_fraction": 0.5}, "--test-fraction 0.5: fixed for cifar10, a dataset of the study"),
+        ("cifar10", {"layout": "flat"}, "--layout flat: fixed for cifar10, a dataset of the study"),
+        ("cifar10", {"labels": "none"}, "--labels none: fixed for cifar10, a dataset of the study"),
     ],
 )
 def test_what_cannot_be_registered_is_refused_and_leaves_nothing(tmp_path, plain, name, options, message):
@@ -217,19 +241,25 @@ def test_what_cannot_be_registered_is_refused_and_leaves_nothing(tmp_path, plain
 
 
 def test_without_a_source(tmp_path):
-    with refused("dataset mine: no source given; .*--source DIR --resolution R"):
+    with refused("dataset mine: no source given; .*--source PATH --resolution R"):
         data.prepare("mine", None, tmp_path / "data", resolution=32)
     with refused("dataset celeba-hq-128: no source given; run: study data prepare celeba-hq-128 --source DIR"):
         data.prepare("celeba-hq-128", None, tmp_path / "data")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"declaration": {"name": "mine"}}', '{"declaration": 3}'])
+STATED = ("description", "resolution", "channels", "labelled", "architecture", "width", "extractor")
+STATED += ("discriminator_steps", "checkpoint_every")
+DEEP = '{"declaration": ' + "[" * 100_000
+WRONG = json.dumps({"declaration": {**dict.fromkeys(STATED, "x"), "name": "mine"}})
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"declaration": {"name": "mine"}}', '{"declaration": 3}', DEEP, WRONG])
 def test_a_damaged_manifest_is_said_and_mended(tmp_path, plain, content):
     data.prepare("mine", plain, tmp_path / "data", resolution=32)
     good = data.load("mine", tmp_path / "data").sha256
     (tmp_path / "data" / "mine" / "manifest.json").write_text(content)
     with refused(
-        r"dataset mine: .* is damaged .*; prepare it again: study data prepare mine --source DIR --resolution R"
+        r"dataset mine: .* is damaged .*; prepare it again: study data prepare mine --source PATH --resolution R"
     ):
         data.load("mine", tmp_path / "data")
     assert "mine" not in data.all_datasets(tmp_path / "data")

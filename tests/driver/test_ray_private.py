@@ -1,6 +1,7 @@
 """The private interfaces of Ray Tune that the scheduler uses: that each is there, and what breaks if it changes.
 
-`study/driver/scheduler/ray_tune.py` is the only file that uses them. After an upgrade of Ray, run these tests first.
+`study/driver/scheduler/ray_tune.py` is the only file that uses them, but for one function in `ray_cluster.py`. After an
+upgrade of Ray, run these tests first.
 """
 
 import inspect
@@ -14,13 +15,15 @@ from typing import Any
 
 import pytest
 from ray import exceptions, tune
+from ray._private import utils as ray_utils
+from ray._private import worker
 from ray.air.execution import _internal
 from ray.tune.execution import tune_controller
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher, SearchGenerator, search_generator
 
-from study.driver.scheduler import ray_tune
+from study.driver.scheduler import ray_cluster, ray_tune
 from study.driver.scheduler.messages import ASSIGNMENT, Assignment, Halving
 
 
@@ -33,6 +36,12 @@ def test_the_installed_ray_is_one_that_was_checked() -> None:
     (required,) = (line for line in project["dependencies"] if line.startswith("ray"))
     assert "<" in required, "ray needs an upper bound in pyproject.toml: private interfaces of Tune are used"
     assert version("ray").startswith("2.60."), "Ray was upgraded: run this file, then change this line and the bound"
+
+
+def test_ray_takes_the_command_line_that_it_records_from_the_function_that_is_replaced() -> None:
+    why = "no study would start with a file name in its command that is not text"
+    assert ray_utils.get_entrypoint_name() == "study" and ray_cluster.ray_utils is ray_utils
+    assert "ray._private.utils.get_entrypoint_name()" in inspect.getsource(worker), f"not called: {why}"
 
 
 def test_the_controller_makes_its_workers_by_the_manager_that_is_replaced() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.rows.checks import load_table
 from search_spaces.ranges import BO
 from study.core.trial import Training, field_names
 from study.storage.schema import FINISHED, STOPPED
-from study.storage.tables import read_table
 
 RANDOM = "ranges"
 """The search space whose trials are random settings."""
@@ -56,7 +56,7 @@ def random_best(trials: pd.DataFrame, frame: pd.DataFrame, results: Path) -> pd.
 
 
 def _random_settings(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
-    members = read_table(results, "memberships").to_pandas()
+    members = load_table(results, "memberships").to_pandas()
     names = members["context"].str.extract(NAME)
     searches = (members["space"] == BO) & (names["sampler"] == "random") & names["early"].isna()
     drawn = members[searches | (members["space"] == RANDOM)]["trial_id"]

@@ -10,12 +10,12 @@ import pandas as pd
 
 from analysis.frames.hyperparameters.random_search import NAME, QUANTILES
 from analysis.frames.methods.top import ABOVE_AXIS, setting
+from analysis.rows.checks import load_table
 from analysis.rows.labels import method_label, paper_order
 from analysis.rows.scores import with_context
 from search_spaces.ranges import BO
 from study.core.errors import InputError, unknown
 from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED, score_label
-from study.storage.tables import read_table
 
 UNSCORED = "unscored"
 OUTCOMES = ("scored", DIVERGED, FAILED, STOPPED, UNSCORED)
@@ -41,7 +41,7 @@ def search_trials(frame: pd.DataFrame, results: Path, names: Iterable[str] | Non
     Raises:
         InputError: no search there has a trial among the rows, or a name is unknown.
     """
-    members = read_table(results, "memberships").to_pandas()
+    members = load_table(results, "memberships").to_pandas()
     members = members[members["space"] == BO].rename(columns={"context": "search"})
     for name in names or ():
         if not (members["search"] == name).any():

@@ -10,9 +10,12 @@ import typer
 from study.cli import options
 from study.cli.catalog.datasets import defaults_line, size_in_bytes
 from study.core.errors import InputError
+from study.core.output import show, show_error
 from study.driver.request import DataFolder, one_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.progress import TaskID
 
     from study.data.prepared import Preparation
@@ -31,6 +34,7 @@ app = typer.Typer(
     epilog="Examples: `study data prepare celeba-hq-128 --source ~/celeba-hq/data128x128`,"
     " `study data prepare cifar10 --download`, `study data prepare mine --source DIR --resolution 64 --fit crop`"
 )
+@options.keeps("Nothing was prepared, but a complete download is kept")
 @options.spread
 def prepare(
     name: Annotated[str, typer.Argument(help="A dataset of `study datasets`, or a new name for your own images.")],
@@ -38,7 +42,8 @@ def prepare(
     source: Annotated[
         str | None,
         typer.Option(
-            help="The images: a folder, an archive, an LMDB, parquet files, or a Hugging Face dataset hf://OWNER/NAME.",
+            help="The images: a folder, a zip or tar archive, an .npz file, an LMDB, parquet files, or a Hugging Face"
+            " dataset hf://OWNER/NAME.",
             metavar="PATH",
         ),
     ] = None,
@@ -60,8 +65,26 @@ def prepare(
     test_fraction: Annotated[
         float | None,
         typer.Option(
-            help="Fraction of the images for the test split, if there is no test/ folder.  [default: 0.1]",
+            help="Fraction of the images for the test split, if the source has no splits.  [default: 0.1]",
             metavar="F",
+            rich_help_panel=IMAGES_PANEL,
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        one_of(
+            ("auto", "flat", "classes", "splits"),
+            help="What the folders in the source are: classes, or the splits train, val and test; flat: nothing."
+            "  [default: auto]",
+            panel=IMAGES_PANEL,
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Where labels come from: folders, none, or a JSON file like StyleGAN's dataset.json; auto: such a file"
+            " or a column of labels in the source, otherwise folders.  [default: auto]",
+            metavar="auto|none|folders|FILE",
             rich_help_panel=IMAGES_PANEL,
         ),
     ] = None,
@@ -69,8 +92,11 @@ def prepare(
 ) -> None:
     """Prepare a dataset once, as memory-mapped arrays with a manifest; or register your own images under a new name.
 
-    In a folder of your own images, each sub-folder is a class, and train/ and test/ are the splits if both exist. An
-    .npz file has the arrays x_train, x_test, y_train and y_test. Images of another format are converted and counted.
+    In a folder or archive of your own images, folders named like train, val and test are the splits, and other folders
+    are classes; StyleGAN's dataset.json and columns of labels are read. An .npz file has the arrays x_train, x_test,
+    y_train and y_test, or images and labels. A source that can be read in two ways is refused. The plan is shown before
+    the images are read: splits, classes, and what is passed over. Images are turned as their EXIF orientation says;
+    those of another format are converted and counted.
     """
     if download == (source is not None):
         if download:
@@ -80,16 +106,26 @@ def prepare(
         )
     from study import data
 
-    with _ProgressBar() as show:
+    bar = _ProgressBar()
+    with bar as progress:
         preparation = data.prepare(
-            name, source, folder.data_dir, show, resolution=resolution, fit=fit, test_fraction=test_fraction
+            name,
+            source,
+            folder.data_dir,
+            progress,
+            resolution=resolution,
+            fit=fit,
+            test_fraction=test_fraction,
+            layout=layout,
+            labels=labels,
+            announce=bar.tell,
         )
     _show_prepared(preparation)
     if name not in data.built_in():
         dataset = data.get(name, folder.data_dir)
         n = min(dataset.n_score, preparation.manifest["splits"]["test"]["shape"][0])
-        print(f"defaults: {defaults_line(dataset)} on {n:,} images; fit {dataset.fit}")
-        print(f"use it: study run grid --dataset {name}")
+        show(f"defaults: {defaults_line(dataset)} on {n:,} images; fit {dataset.fit}")
+        show(f"use it: study run grid --dataset {name}")
 
 
 def _show_prepared(preparation: "Preparation") -> None:
@@ -99,13 +135,11 @@ def _show_prepared(preparation: "Preparation") -> None:
     splits = ", ".join(f"{split['shape'][0]:,} {title}" for title, split in manifest["splits"].items())
     channels, side, _ = manifest["splits"]["train"]["shape"][1:]
     outcome = "already prepared from the same images" if preparation.kept else "prepared"
-    print(f"{outcome}: {preparation.folder}")
+    show(f"{outcome}: {preparation.folder}")
     colour = "RGB" if channels == 3 else "grey"
     rate = preparation.images / preparation.seconds
-    print(f"{splits}, {side}x{side} {colour}; {manifest['sha256'][:16]}; {rate:,.0f} images/s")
-    if classes := manifest.get("classes"):
-        print(f"{len(classes)} classes: {', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}")
-    print("\n".join(report_lines(manifest)))
+    show(f"{splits}, {side}x{side} {colour}; {manifest['sha256'][:16]}; {rate:,.0f} images/s")
+    show(*report_lines(manifest))
 
 
 class _ProgressBar:
@@ -124,6 +158,13 @@ class _ProgressBar:
         self._bar.__enter__()
         return self.show
 
+    def tell(self, lines: "Sequence[str]") -> None:
+        """Print lines above the bars, without breaking them."""
+        if self._terminal:
+            self._bar.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        else:
+            show(*lines)
+
     def show(self, task: str, done: int, total: int) -> None:
         """Show that `done` of the `total` steps of a task are done; a new task gets a bar of its own."""
         now = time.monotonic()
@@ -134,7 +175,7 @@ class _ProgressBar:
         self._bar.update(self._tasks[task], completed=done, total=total, rate=rate)
         if not self._terminal and now - self._last_line > SECONDS_PER_LINE:
             self._last_line = now
-            print(f"{task}: {done:,} of {total:,}, {rate}", file=sys.stderr, flush=True)
+            show_error(f"{task}: {done:,} of {total:,}, {rate}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -143,6 +184,7 @@ class _ProgressBar:
 
 
 @app.command(epilog="Example: `study data verify celeba-hq-128`")
+@options.keeps("Nothing is written by this command")
 @options.spread
 def verify(name: options.DatasetArgument, *, folder: DataFolder) -> None:
     """Read all prepared images and labels, and compare them with the hashes in the manifest."""
@@ -152,4 +194,4 @@ def verify(name: options.DatasetArgument, *, folder: DataFolder) -> None:
     images = data.verify(name, folder.data_dir)
     size, seconds = images.train.nbytes + images.test.nbytes, time.perf_counter() - start
     counts = f"{len(images.train):,} train, {len(images.test):,} test"
-    print(f"{name}: intact; {counts}; {images.sha256[:16]}; {size_in_bytes(size)} in {seconds:.1f} s")
+    show(f"{name}: intact; {counts}; {images.sha256[:16]}; {size_in_bytes(size)} in {seconds:.1f} s")

@@ -6,6 +6,7 @@ import typer
 
 from study.cli import options
 from study.core.errors import InputError
+from study.core.output import show
 from study.driver.request import DataFolder
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ def datasets(*, folder: DataFolder) -> None:
     for name, dataset in data.all_datasets(path).items():
         ready = data.is_ready(name, path)
         size = size_in_bytes(data.size_on_disk(name, path))
-        print(f"{name}  ({'embedded' if dataset.embedded else f'{size} in {path}' if ready else 'not prepared'})")
-        print(f"    {dataset.description}")
-        print(f"    {defaults_line(dataset)}")
+        show(f"{name}  ({'embedded' if dataset.embedded else f'{size} in {path}' if ready else 'not prepared'})")
+        show(f"    {dataset.description}")
+        show(f"    {defaults_line(dataset)}")
         if not ready:
-            print(f"    {data.prepare_command(name, path)}")
+            show(f"    {data.prepare_command(name, path)}")
     for name, found in user.registered(path).items():
         if isinstance(found, InputError) and name not in data.built_in():
-            print(f"{name}  (damaged)\n    {found}")
+            show(f"{name}  (damaged)", f"    {found}")
 
 
 def defaults_line(dataset: "Dataset") -> str:

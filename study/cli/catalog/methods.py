@@ -1,9 +1,11 @@
 """`study methods`: list the parts that a method is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from study.core.output import show
 
 if TYPE_CHECKING:
     from study.gan.member import Member, Option
@@ -19,28 +21,29 @@ def methods(
     ] = False,
 ) -> None:
     """List the architectures, losses, normalizations, penalties and constraints, with their sources and options."""
-    from study.core.trial import option_word
     from study.gan import optimizers
     from study.gan.architectures import ARCHITECTURES, parameter_counts
     from study.gan.methods.menu import MENUS
 
-    def show(options: "Mapping[str, Option]", indent: str) -> None:
-        for name, option in options.items():
-            value = f"{name}={option_word(option.default)}"
-            print(f"{indent}--option {value}: {option.description}; {option.allowed}")
-
     menus: dict[str, Mapping[str, Architecture | Member[Any]]] = {"architecture": ARCHITECTURES, **MENUS}
     for title, menu in menus.items():
-        print(f"--{title}")
+        show(f"--{title}")
         for name, member in sorted(menu.items()):
-            print(f"    {name}: {member.description}")
-            show(member.options, "        ")
-    print("every method")
-    show(optimizers.OPTIONS, "    ")
+            show(f"    {name}: {member.description}")
+            show(*_options(member.options, "        "))
+    show("every method", *_options(optimizers.OPTIONS, "    "))
     if sizes:
-        print("parameters at width 64, RGB:")
-        print(f"    {'architecture':14} {'px':>4} {'G':>10} {'D':>10}")
+        show("parameters at width 64, RGB:")
+        show(f"    {'architecture':14} {'px':>4} {'G':>10} {'D':>10}")
         for name, architecture in sorted(ARCHITECTURES.items()):
             for resolution in architecture.study_sizes:
                 generator, discriminator = parameter_counts(name, resolution)
-                print(f"    {name:14} {resolution:4} {generator:10} {discriminator:10}")
+                show(f"    {name:14} {resolution:4} {generator:10} {discriminator:10}")
+
+
+def _options(options: "Mapping[str, Option]", indent: str) -> Iterator[str]:
+    from study.core.trial import option_word
+
+    for name, option in options.items():
+        value = f"{name}={option_word(option.default)}"
+        yield f"{indent}--option {value}: {option.description}; {option.allowed}"

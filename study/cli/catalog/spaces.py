@@ -7,6 +7,7 @@ import typer
 
 from study.cli import options
 from study.core.errors import InputError
+from study.core.output import show
 from study.core.text import aligned
 from study.driver.request import DataFolder, Selection
 
@@ -48,9 +49,9 @@ def spaces(
         _show_settings(user_space.find(name), datasets)
         return
     for space in search_spaces.spaces().values():
-        print(f"{space.name}: {space.description}\n    {space.source}")
+        show(f"{space.name}: {space.description}", f"    {space.source}")
         for line in _size_lines(space, datasets):
-            print(f"    {line}")
+            show(f"    {line}")
 
 
 def _expand(space: "SearchSpace", dataset: "Dataset") -> "Sequence[ExpandedSetting] | InputError":
@@ -96,11 +97,10 @@ def _show_settings(space: "SearchSpace", datasets: "Mapping[str, Dataset]") -> N
         raise next(error for error in expanded.values() if isinstance(error, InputError))
     shown = "digits" if "digits" in fitting else next(iter(fitting))
     settings = fitting.pop(shown)
-    print(f"{space.name} on {shown}: {_size(space, datasets[shown], settings)}; {space.source}")
+    show(f"{space.name} on {shown}: {_size(space, datasets[shown], settings)}; {space.source}")
     if fitting:
-        print(f"use --dataset to show the settings on {', '.join(fitting)}")
-    print()
-    print(*_table(settings), sep="\n")
+        show(f"use --dataset to show the settings on {', '.join(fitting)}")
+    show("", *_table(settings))
 
 
 def _table(settings: "Sequence[ExpandedSetting]") -> list[str]:

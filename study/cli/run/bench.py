@@ -1,7 +1,6 @@
 """`study bench`: measure the speed of training and scoring on this machine."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ from study.cli import options, terminal
 from study.cli.run.bench_options import AUTO, CaseOptions, ScoringCaseOptions
 from study.cli.run.bench_tables import CAPTION, PACKS_CAPTION, SCORING_CAPTION, block, packs_block, scoring_block
 from study.core.errors import InputError, look_up
+from study.core.output import show, show_error
 from study.driver.request import CheckpointOptions, DataFolder, Folders, Request, ScoringOptions, check_positive
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ app = typer.Typer()
     epilog="Examples: `study bench`, `study bench --all --json`, "
     "`study bench --architecture sndcgan --method spectral_norm+gradient_penalty --batch-size 16`"
 )
+@options.keeps("No measurement is kept")
 @options.spread
 def bench(
     *,
@@ -70,7 +71,7 @@ def bench(
         return
     rows = []
     for measured in _cases(changes, all_rows=all_rows):
-        print(f"measuring {measured.name}", file=sys.stderr)
+        show_error(f"measuring {measured.name}")
         rows.append({**measure(measured, repeats).to_dict(), "measured_at": now()})
     _show(rows, block(rows), CAPTION, as_json=as_json)
 
@@ -92,7 +93,7 @@ def _measure_packs(changes: dict[str, Any], repeats: int, folder: DataFolder, *,
         cases = possible([replace(case, device=target) for case in PACKS if target.startswith(case.device)])
     rows, best = [], {}
     for case in cases:
-        print(f"measuring packs of {case.name}", file=sys.stderr)
+        show_error(f"measuring packs of {case.name}")
         measured = measure_packs(case, repeats)
         size = {name: getattr(case, name) for name in packs.DECIDES[:-1]}
         device = device_name(case.device) if case.on_gpu else "cpu"
@@ -101,7 +102,7 @@ def _measure_packs(changes: dict[str, Any], repeats: int, folder: DataFolder, *,
         rows.append({**size, "device": device, "pack": measured.best, "gains": measured.gains, **environment})
     path = packs.add_measured(data.data_dir(folder.data_dir), best)
     _show(rows, packs_block(rows), PACKS_CAPTION, as_json=as_json)
-    print(f"saved for --pack auto: {path}", file=sys.stderr)
+    show_error(f"saved for --pack auto: {path}")
 
 
 def _cases(changes: dict[str, Any], *, all_rows: bool) -> "Sequence[Case]":
@@ -160,7 +161,7 @@ def _scoring_row(
     case = replace(CASES[0], **{**defaults, **changes})
     case.check()
     context, _ = plan.make_context(request, declared)
-    print(f"measuring {case.name}; scoring by {context.protocol.extractor}", file=sys.stderr)
+    show_error(f"measuring {case.name}; scoring by {context.protocol.extractor}")
     _, scorer = load(context, case.device)
     row = measure_scoring(case, dataset, scorer, context.checkpoint_every, repeats)
     return {**row.to_dict(), "measured_at": now()}
@@ -169,7 +170,7 @@ def _scoring_row(
 def _show(rows: list[dict[str, Any]], block: "Block", caption: str, *, as_json: bool) -> None:
     """Print the rows as JSON, or as a table with its caption."""
     if as_json:
-        print(json.dumps(rows, indent=2))
+        show(*json.dumps(rows, indent=2).splitlines())
         return
     terminal.print_tables([block])
-    print(f"\n{caption}")
+    show("", *caption.splitlines())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from study.cli import options, session
+from study.core.output import show
 from study.driver.request import (
     CheckpointOptions,
     Folders,
@@ -32,6 +33,7 @@ app = typer.Typer()
 @app.command(
     epilog="Examples: `study bo --rounds 12 --methods spectral_norm`, `study bo architectures --dataset celeba-hq-128`"
 )
+@options.keeps("All finished trials are saved, and the others continue from their last saved states")
 @options.spread
 def bo(
     space: options.Space = "ranges",
@@ -78,7 +80,7 @@ def bo(
         # a method moves no other search to another part.
         searches = [search for search in searches if part.has(content_id({"search": search.name}))]
         if not searches:
-            print(f"part {part} contains no search.")
+            show(f"part {part} contains no search.")
             return
     if running.dry_run:
         plan = rounds.as_plan(searches, retry_failed=running.retry_failed)
@@ -89,7 +91,7 @@ def bo(
         if todo:
             _run_searches(searches, planned, todo, folder_lock, resources, running, max_pack)
         else:
-            print(f"bo: all {len(searches)} searches of {search.rounds} rounds are finished.")
+            show(f"bo: all {len(searches)} searches of {search.rounds} rounds are finished.")
     _conclude(searches, request.results)
 
 

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from study.core.context import Context
-from study.core.text import duration
+from study.core.output import show
+from study.core.text import duration, printable
 from study.core.trial import Trial
 from study.driver.cost.estimate import by_method
 from study.driver.planning.planned import Planned
@@ -88,14 +89,14 @@ class ProgressDisplay:
             return  # within a pack, the estimate of the remaining time would be too long
         if not self._live and (now - self._last_line >= LINE_EVERY or self._done() == self._total.total()):
             self._last_line = now
-            print(self._summary(), flush=True)
+            show(self._summary())
 
     def print_line(self, line: str) -> None:
         """Print a line; on a terminal it appears above the live table."""
         if self._live:
-            self._live.console.print(line, soft_wrap=True, markup=False, highlight=False)
+            self._live.console.print(Text(printable(line)), soft_wrap=True)
         else:
-            print(line, flush=True)
+            show(line)
 
     def _done(self) -> int:
         return sum(states.total() for states in list(self._states.values()))
@@ -126,8 +127,9 @@ class ProgressDisplay:
         for (dataset, group), total in self._total.items():
             states, lowest = self._states[dataset, group], self._best.get((dataset, group))
             best = "-" if lowest is None else f"{lowest:.2f}"
-            table.add_row(dataset, group, f"{states.total()}/{total}", best, f"{states[DIVERGED]}", f"{states[FAILED]}")
+            names = (Text(printable(name)) for name in (dataset, group))
+            table.add_row(*names, f"{states.total()}/{total}", best, f"{states[DIVERGED]}", f"{states[FAILED]}")
         below = Table.grid()  # because a bar alone does not end its line
         below.add_row(ProgressBar(total=self._total.total(), completed=self._done(), width=60))
-        below.add_row(Text(self._summary() if self._done() else "starting the workers"))
+        below.add_row(Text(printable(self._summary()) if self._done() else "starting the workers"))
         return Group(table, below)

@@ -9,6 +9,7 @@ import typer
 
 from study.cli import options
 from study.core.errors import InputError
+from study.core.output import show
 from study.core.text import aligned, duration
 from study.driver.request import (
     CHECKPOINT_EVERY,
@@ -123,7 +124,7 @@ def plan(
         overview.space(user_space.find(space), datasets, by=True)
     if len(overview.lines) > 1:
         sums["all"] = len(overview.lines)
-    print(*_table(overview, sums), "", *_notes(overview), _wall(overview, devices), sep="\n")
+    show(*_table(overview, sums), "", *_notes(overview), *_wall(overview, devices))
 
 
 def _rates(bench: Path | None, device: str) -> dict[str, float]:
@@ -137,7 +138,7 @@ def _rates(bench: Path | None, device: str) -> dict[str, float]:
     if bench is None:
         return {}
     try:
-        rates = measured_rates(json.loads(bench.read_text()), device)
+        rates = measured_rates(json.loads(bench.read_bytes()), device)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
@@ -200,7 +201,7 @@ def _notes(overview: "Overview") -> list[str]:
     return [*explained, *(f"{name} is left out: {why}" for name, why in overview.left_out.items())]
 
 
-def _wall(overview: "Overview", devices: int) -> str:
+def _wall(overview: "Overview", devices: int) -> list[str]:
     """The wall time on a number of devices, what the estimate is based on, and the disk space of running trials."""
     from study.driver.cost.estimate import basis
 
@@ -208,10 +209,10 @@ def _wall(overview: "Overview", devices: int) -> str:
         sum(getattr(line, name) for line in overview.lines) for name in ("seconds", "left", "concurrent")
     )
     if not left:
-        return "all trials are finished"
+        return ["all trials are finished"]
     measured = sum(line.measured for line in overview.lines)
     kind = "GPUs" if overview.device == "gpu" else "CPU cores"
     wall = seconds / min(devices, concurrent)
     states = f"the states of running trials need up to {_bytes(overview.running_bytes(devices))} in addition"
     rests_on = basis(measured, left, overview.device, overview.rates)
-    return f"about {duration(wall)} on {devices} {kind}, {rests_on}\n{states}"
+    return [f"about {duration(wall)} on {devices} {kind}, {rests_on}", states]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from study.cli import options, session
+from study.core.output import show
 from study.driver.request import (
     CheckpointOptions,
     Folders,
@@ -28,6 +29,7 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: `study run grid --dataset celeba-hq-128 --methods none,spectral_norm`")
+@options.keeps("All finished trials are saved, and the others continue from their last saved states")
 @options.spread
 def run(
     space: options.Space,
@@ -78,7 +80,7 @@ def run(
             _run_trials(title, chosen.recorded_name, everything, planned, todo, folder_lock, resources, running)
         else:
             _record_memberships(chosen.recorded_name, everything)
-            print(f"{title}: all {len(planned)} trials are done.")
+            show(f"{title}: all {len(planned)} trials are done.")
     _conclude(planned, request.results, whole=not part)
 
 
@@ -91,7 +93,7 @@ def _say_other_versions(space: "SearchSpace", results: Path) -> None:
     for other in recorded:
         if other != space.recorded_name and other.partition(VERSION_SIGN)[0] == space.name:
             known = f"has trials of {other}, another space called {space.name}"
-            print(f"{results}: {known}; this one is {space.recorded_name}.")
+            show(f"{results}: {known}; this one is {space.recorded_name}.")
 
 
 def _record_memberships(space: str, planned: Sequence["Planned"]) -> None:
@@ -147,5 +149,5 @@ def _conclude(planned: Sequence["Planned"], results: Path, *, whole: bool) -> No
         datasets = list(dict.fromkeys(p.trial.dataset for p in planned))
         show_best(results, datasets, sorted({p.context.protocol.id for p in planned}))
     else:
-        print(f"rows: {results / 'trials.parquet'}; `study report` shows the results when all parts are done.")
+        show(f"rows: {results / 'trials.parquet'}; `study report` shows the results when all parts are done.")
     session.exit_if_failed(planned, results)

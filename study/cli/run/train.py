@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from study.cli import options, session
+from study.core.output import show
 from study.core.trial import Hyperparameters, Method
 from study.driver.request import (
     DETERMINISTIC,
@@ -100,6 +101,7 @@ class SettingOptions:
 @app.command(
     epilog="Example: `study train --normalization spectral_norm --learning-rate 1e-3 --beta2 0.9 --n-dis 5 --seed 1`"
 )
+@options.keeps("The trial continues from its last saved state, if there is one")
 @options.spread
 def train(
     *,
@@ -135,7 +137,7 @@ def train(
         if todo := plan.pending([planned], request.results, retry_failed=True):
             status = _train(todo[0])
         else:
-            print(f"trial {planned.trial.id} is already finished:")
+            show(f"trial {planned.trial.id} is already finished:")
             status = _show_evaluations(request.results, planned.key)
     if status == "failed":
         raise typer.Exit(session.FAILED_EXIT)
@@ -155,20 +157,20 @@ def _train(planned: "Planned") -> str:
     device = best_device()
     latents = fixed_latents(SAMPLES, trial.training.latent_dim).to(device)
     add_memberships(context.results, "train", trial.dataset, [trial])
-    print(f"trial {trial.id}: {trial.method.name} on {trial.dataset}, {trial.training.discriminator_steps} D updates")
+    show(f"trial {trial.id}: {trial.method.name} on {trial.dataset}, {trial.training.discriminator_steps} D updates")
 
-    def show(checkpoint: "Checkpoint", _: "Snapshot") -> None:
+    def show_checkpoint(checkpoint: "Checkpoint", _: "Snapshot") -> None:
         state, step = checkpoint.state, checkpoint.evaluation.discriminator_step
         images = checkpoint.gan.sample(state.generator, state.generator_buffers, latents)
         save_grid(folder / f"samples-{step:06}.png", images)
-        print(_evaluation_line(label, vars(checkpoint.evaluation)), flush=True)
+        show(_evaluation_line(label, vars(checkpoint.evaluation)))
 
     if planned.kept:
-        print("already trained; scoring its saved generator")
-    outcome = execute(trial, context, device, show, kept=planned.kept)
+        show("already trained; scoring its saved generator")
+    outcome = execute(trial, context, device, show_checkpoint, kept=planned.kept)
     if planned.kept and outcome.best_frechet_distance is not None:
-        print(f"{label} {outcome.best_frechet_distance:.2f}")
-    print(f"{': '.join(filter(None, (outcome.status, outcome.reason)))} in {outcome.seconds:.1f} s; images: {folder}")
+        show(f"{label} {outcome.best_frechet_distance:.2f}")
+    show(f"{': '.join(filter(None, (outcome.status, outcome.reason)))} in {outcome.seconds:.1f} s; images: {folder}")
     return outcome.status
 
 
@@ -187,6 +189,6 @@ def _show_evaluations(results: Path, key: tuple[str, str]) -> str:
 
     (row,) = rows_of(results, "trials", key)
     for evaluation in rows_of(results, "evaluations", key):
-        print(_evaluation_line(score_label(row), evaluation))
-    print(": ".join(filter(None, (row["status"], row["reason"]))))
+        show(_evaluation_line(score_label(row), evaluation))
+    show(": ".join(filter(None, (row["status"], row["reason"]))))
     return str(row["status"])

@@ -7,6 +7,7 @@ import typer
 
 from study.cli import options
 from study.core.evaluation import PROTOCOLS, STUDY
+from study.core.output import show
 from study.driver.request import (
     FOLDERS_PANEL,
     SCORING_PANEL,
@@ -29,6 +30,7 @@ app = typer.Typer()
 
 
 @app.command("baseline", epilog="Example: `study data baseline digits`")
+@options.keeps("Nothing was recorded")
 @options.spread
 def baseline(
     name: options.DatasetArgument,
@@ -68,13 +70,13 @@ def baseline(
     measured = split_distance(loaded, network, context.protocol, request.data_dir)
     label = score_label(vars(context.protocol))
     numbers = f"{measured.n_real:,} {measured.split} images against {measured.n_other:,} of the other split"
-    print(f"{name}: {label} {measured.distance:.2f} ({numbers})")
+    show(f"{name}: {label} {measured.distance:.2f} ({numbers})")
     if label == "FID" and name in PAPER:
-        print(f"the paper's value, section 2.5: {PAPER[name]} (10,000 or all {measured.split} images per side)")
+        show(f"the paper's value, section 2.5: {PAPER[name]} (10,000 or all {measured.split} images per side)")
     if results is not None:
         from study.storage.baselines import record_baseline
 
-        print(f"recorded in {record_baseline(results, _record(context, loaded.sha256, measured))}")
+        show(f"recorded in {record_baseline(results, _record(context, loaded.sha256, measured))}")
 
 
 def _record(context: "Context", dataset_sha256: str, measured: "SplitDistance") -> "RecordedBaseline":

@@ -9,16 +9,17 @@ import typer
 from study.cli import options
 from study.cli.score.generators import (
     All,
-    ImageFolder,
+    ImageSource,
     RealDataset,
     TrialIds,
     check_targets,
     kept_generators,
     label,
     planned_of,
-    score_folder,
+    score_images,
 )
 from study.core.evaluation import PROTOCOLS
+from study.core.output import show
 from study.driver.request import SCORING_PANEL, FeatureOptions, Folders, Request, ScoringOptions, several_of
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ app = typer.Typer()
 
 
 @app.command("compare-protocols", epilog="Example: `study compare-protocols --all --protocols study,train-50k`")
+@options.keeps("Nothing is written by this command")
 @options.spread
 def compare_protocols(
     trial_ids: TrialIds = None,
     *,
     every: All = False,
-    images: ImageFolder = None,
+    images: ImageSource = None,
     dataset: RealDataset = "digits",
     protocols: Annotated[
         str, several_of(lambda: PROTOCOLS, help="Comma-separated metric protocols.", panel=SCORING_PANEL)
@@ -60,11 +62,11 @@ def compare_protocols(
     by_protocol: dict[str, Scores] = {}
     for name, request in zip(names, requests, strict=True):
         if images is not None:
-            context, scored = score_folder(request, images)
+            context, scored = score_images(request, images, tell=not by_protocol)
             by_protocol[name] = [(context, scored.frechet_distance)]
         else:
             by_protocol[name] = _score_all(request, generators)
-    print("\n".join(_comparison(by_protocol)))
+    show(*_comparison(by_protocol))
 
 
 def _score_all(request: "Request", generators: list["KeptGenerator"]) -> "Scores":

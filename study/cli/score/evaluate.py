@@ -1,6 +1,5 @@
-"""`study evaluate`: score saved generators under another protocol, or a folder of images."""
+"""`study evaluate`: score saved generators under another protocol, or a set of images."""
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,17 +8,18 @@ import typer
 from study.cli import options, session
 from study.cli.score.generators import (
     All,
-    ImageFolder,
+    ImageSource,
     RealDataset,
     TrialIds,
     check_targets,
     kept_generators,
     label,
     planned_of,
-    score_folder,
+    score_images,
     score_line,
     scores_text,
 )
+from study.core.output import show, show_error
 from study.driver.request import Folders, Request, ScoringOptions
 
 if TYPE_CHECKING:
@@ -30,30 +30,31 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: `study evaluate --all --protocol train-50k --metrics kid,prc`")
+@options.keeps("All scores shown so far are saved")
 @options.spread
 def evaluate(
     trial_ids: TrialIds = None,
     *,
     every: All = False,
-    images: ImageFolder = None,
+    images: ImageSource = None,
     dataset: RealDataset = "digits",
     scoring: ScoringOptions,
     folders: Folders,
 ) -> None:
-    """Score saved generators under another protocol without new training, or score a folder of images.
+    """Score saved generators under another protocol without new training, or score a set of images.
 
-    The scores of generators are added to the rows of the results folder; those of a folder of images are only shown.
+    The scores of generators are added to the rows of the results folder; those of a set of images are only shown.
     """
     request = Request(datasets=[dataset], folders=folders, scoring=scoring)
     check_targets(trial_ids, every, images, request.results)
     if images is not None:
-        context, scored = score_folder(request, images)
-        print(f"{images}: {context.protocol.n_fake} images, {score_line(context, scored)}")
+        context, scored = score_images(request, images)
+        show(f"{images}: {context.protocol.n_fake} images, {score_line(context, scored)}")
         return
     with session.opened(request.results):
         failed = _evaluate(request, kept_generators(request.results, trial_ids))
     if failed:
-        print(f"{failed} generators could not be scored: `study status` shows why.", file=sys.stderr)
+        show_error(f"{failed} generators could not be scored: `study status` shows why.")
         raise typer.Exit(session.FAILED_EXIT)
 
 
@@ -73,7 +74,7 @@ def _evaluate(request: "Request", generators: Iterator["KeptGenerator"]) -> int:
             note = ""
         else:
             note = " (metrics added)" if request.scoring.metrics and _add_metrics(trial) else " (already scored)"
-        print(_row_line(trial) + note, flush=True)
+        show(_row_line(trial) + note)
     return failed
 
 

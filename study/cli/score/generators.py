@@ -1,6 +1,5 @@
-"""What `study evaluate` and `study compare-protocols` share: finding and scoring generators and folders of images."""
+"""What `study evaluate` and `study compare-protocols` share: finding and scoring generators and sets of images."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.core.errors import InputError
+from study.core.output import show_error
 
 if TYPE_CHECKING:
     from study.core.context import Context
@@ -20,8 +20,13 @@ TrialIds = Annotated[
     list[str] | None, typer.Argument(help="Ids of finished trials, as in trials.parquet; the first digits are enough.")
 ]
 All = Annotated[bool, typer.Option("--all", help="Score all saved generators.")]
-ImageFolder = Annotated[
-    Path | None, typer.Option(help="Score the images of this folder instead of generators.", metavar="DIR")
+ImageSource = Annotated[
+    str | None,
+    typer.Option(
+        help="Score these images instead of generators: a folder, zip, tar, .npz, LMDB, parquet files, or"
+        " hf://OWNER/NAME.",
+        metavar="PATH",
+    ),
 ]
 RealDataset = Annotated[
     str,
@@ -31,45 +36,49 @@ RealDataset = Annotated[
 ]
 
 
-def check_targets(trial_ids: list[str] | None, every: bool, images: Path | None, results: Path) -> None:
+def check_targets(trial_ids: list[str] | None, every: bool, images: str | None, results: Path) -> None:
     """Check that the user gave exactly one of trial ids, --all and --images, and that there are results.
 
     Raises:
         InputError: none or several were given, or the results folder has no trials.
     """
     if sum((bool(trial_ids), every, images is not None)) != 1:
-        raise InputError(
-            "TRIAL_ID, --all, --images: give exactly one of these: trial ids, or --all, or a folder of images."
-        )
+        raise InputError("TRIAL_ID, --all, --images: give exactly one of these: trial ids, or --all, or images.")
     if images is None and not (results / "trials.parquet").is_file() and not (results / "parts").is_dir():
         raise InputError(
             f"--results {results}: nothing has been run there; run `study run grid --results {results}` first."
         )
 
 
-def score_folder(request: "Request", folder: Path) -> tuple["Context", "ScoreResult"]:
-    """Score the first n_fake images of a folder, in the order of their names.
+def score_images(request: "Request", source: str, *, tell: bool = True) -> tuple["Context", "ScoreResult"]:
+    """Score the first n_fake images of a source; in a folder or archive, in the order of their names.
+
+    With `tell`, the files that are passed over are counted on standard error.
 
     Returns:
         The context with the protocol, and the scores.
 
     Raises:
-        InputError: the folder has too few images, or they do not fit the dataset; features are not finite.
+        InputError: the source has too few images, or they do not fit the dataset; features are not finite.
     """
     from study import data
+    from study.data.report import passed_over_lines
     from study.driver.planning import plan
-    from study.metrics.image_folder import image_paths, read_images
+    from study.metrics.image_folder import open_images, read_images
     from study.metrics.scoring import BATCH_SIZE
     from study.worker.execute import load
 
     (dataset,) = request.datasets
     context, _ = plan.make_context(request, data.get(dataset, request.data_dir))
     images = data.load(dataset, request.data_dir)
-    paths = image_paths(folder, context.protocol.n_fake)
+    n = context.protocol.n_fake
+    opened = open_images(source, n)
+    for line in passed_over_lines(opened.passed_over.summary()) if tell else ():
+        show_error(line)
     _, scorer = load(context, "cpu")
-    scored = scorer.score_images(read_images(paths, images.test.shape[1:], BATCH_SIZE))
+    scored = scorer.score_images(read_images(opened, n, images.test.shape[1:], BATCH_SIZE))
     if scored is None:
-        raise InputError(f"--extractor-weights: the features of {folder} are not finite; give other weights.")
+        raise InputError(f"--extractor-weights: the features of {opened.source} are not finite; give other weights.")
     return context, scored
 
 
@@ -89,7 +98,7 @@ def kept_generators(results: Path, trial_ids: list[str] | None) -> Iterator["Kep
     chosen = known if trial_ids is None else [resolve_trial(results, prefix, known) for prefix in trial_ids]
     kept = [trial_id for trial_id in dict.fromkeys(chosen) if generator_path(results, trial_id).is_file()]
     if trial_ids is None and len(kept) < len(known):
-        print(f"{len(known) - len(kept)} trials have no saved generator and are left out", file=sys.stderr)
+        show_error(f"{len(known) - len(kept)} trials have no saved generator and are left out")
     if not kept:
         raise InputError(f"--all: no generator is saved in {results}; a trial saves one when it finishes with a score.")
     for trial_id in chosen if trial_ids is not None else kept:

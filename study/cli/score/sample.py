@@ -8,12 +8,14 @@ import typer
 from study.cli import options
 from study.cli.run.train import SAMPLES
 from study.core.errors import InputError
+from study.core.output import show
 from study.driver.request import ResultsFolder
 
 app = typer.Typer()
 
 
 @app.command(epilog="Example: `study sample 5a1a24bbbb04a43d --n 100`")
+@options.keeps("No image was written")
 @options.spread
 def sample(
     trial_id: Annotated[
@@ -44,4 +46,4 @@ def sample(
         save_grid(path, generator(fixed_latents(n, generator.trial.training.latent_dim, seed)))
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written ({error.strerror}); choose another file.") from error
-    print(f"{n} images of {generator.trial.method.name} at step {generator.step}: {path}")
+    show(f"{n} images of {generator.trial.method.name} at step {generator.step}: {path}")

@@ -11,6 +11,7 @@ import typer
 
 from study.cli import options
 from study.cli.show.view import STATISTICS_PANEL, View
+from study.core.output import show, show_error
 from study.driver.request import OUTPUT_PANEL
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: `study claims --results results --dataset digits`")
+@options.keeps("Nothing is written by this command")
 @options.spread
 def claims(
     view: ClaimsView,
@@ -60,15 +62,16 @@ def claims(
         tables = {"claims": verdicts}
         if comparisons is not None:
             tables["evidence"] = comparisons
-        print(json.dumps({name: _plain(table) for name, table in tables.items()}, indent=1, allow_nan=False))
+        text = json.dumps({name: _plain(table) for name, table in tables.items()}, indent=1, allow_nan=False)
+        show(*text.splitlines())
         return
     if sys.stdout.isatty():
         _print_table(verdicts, comparisons)
     else:
-        print("\n".join(_lines(verdicts, comparisons)))
+        show(*_lines(verdicts, comparisons))
     if left_out := int(verdicts["left_out"].iloc[0]):
         trials, are = ("trial", "is") if left_out == 1 else ("trials", "are")
-        print(f"{left_out} {trials} that only `study bo` proposed {are} left out", file=sys.stderr)
+        show_error(f"{left_out} {trials} that only `study bo` proposed {are} left out")
 
 
 def _plain(table: "pd.DataFrame") -> list[dict[Hashable, Any]]:
@@ -99,15 +102,15 @@ def _print_table(verdicts: "pd.DataFrame", comparisons: "pd.DataFrame | None") -
     """Print the claims and their comparisons as a table for a terminal."""
     from rich import box
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("claim", "verdict", "what the rows say"):
         table.add_column(column, no_wrap=column == "verdict")
     for row in verdicts.to_dict("records"):
-        verdict = f"[{VERDICT_COLOURS[row['verdict']]}]{row['verdict']}[/]"
-        table.add_row(f"{row['id']} {escape(row['claim'])}", verdict, escape(row["numbers"]))
+        verdict = Text(row["verdict"], VERDICT_COLOURS[row["verdict"]])
+        table.add_row(Text(f"{row['id']} {row['claim']}"), verdict, Text(row["numbers"]))
         for one in _comparisons_of(row["id"], comparisons):
-            table.add_row("", f"[dim]{one['outcome']}[/]", f"[dim]{escape(one['words'])}[/]")
+            table.add_row("", Text(one["outcome"], "dim"), Text(one["words"], "dim"))
     Console().print(table)

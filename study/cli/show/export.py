@@ -12,6 +12,7 @@ import typer
 from study.cli import options
 from study.cli.show.view import DatasetFilter, ProtocolFilter, names
 from study.core.errors import InputError
+from study.core.output import show
 from study.driver.request import ResultsFolder
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: `study export --optuna study.db && optuna-dashboard sqlite:///study.db`")
+@options.keeps("No file was written")
 @options.spread
 def export(
     optuna: Annotated[Path, typer.Option(help="File to write, an Optuna storage (SQLite).", metavar="FILE")],
@@ -57,7 +59,7 @@ def export(
         for key, rows in scores.groupby(["trial_id", "protocol_id"])
     }
     _write(path, groups, checkpoints)
-    print(f"{path}: {sum(map(len, groups.values()))} trials in {len(groups)} Optuna studies")
+    show(f"{path}: {sum(map(len, groups.values()))} trials in {len(groups)} Optuna studies")
 
 
 def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.DataFrame"]]:

@@ -1,6 +1,5 @@
 """`study figures`: draw the figures of a study."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from study.cli import options
 from study.cli.show.view import View
 from study.cli.terminal import folder_of
 from study.core.errors import InputError, look_up
+from study.core.output import show, show_error
 from study.driver.request import OUTPUT_PANEL, several_of
 
 FORMAT_NAMES = ("png", "svg", "pdf")
@@ -19,6 +19,7 @@ app = typer.Typer()
 
 
 @app.command("figures", epilog="Example: `study figures top budget --format pdf,svg`")
+@options.keeps("All figures named so far are complete")
 @options.spread
 def figures_command(
     view: View,
@@ -62,8 +63,8 @@ def figures_command(
             continue
         figure = kind.draw(frames, kind.caption(rows, frames))
         for suffix in suffixes:
-            print(save(figure, folder / f"{kind.name}{suffix}"), flush=True)
+            show(str(save(figure, folder / f"{kind.name}{suffix}")))
     for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
+        show_error(f"left out: {line}")
     if names and len(left_out) == len(kinds):
         raise InputError(f"NAME {' '.join(names)}: these rows are not enough for any of these figures.")

@@ -10,6 +10,7 @@ from study.cli import options, terminal
 from study.cli.show.view import View, names
 from study.cli.terminal import folder_of, rows_path
 from study.core.errors import InputError, look_up
+from study.core.output import show
 from study.driver.request import OUTPUT_PANEL, one_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer()
 
 
 @app.command("report", epilog="Example: `study report --results results --fraction 0.1`")
+@options.keeps("The page was not written; a page from before is unchanged")
 @options.spread
 def report_command(
     view: View,
@@ -62,7 +64,7 @@ def report_command(
     path = _page_path(view.results, page_format, output)
     rows = view.open()
     _print_best(rows)
-    print(f"rows: {rows_path(view.results)}\npage: {_write_page(rows, view.results, path)}")
+    show(f"rows: {rows_path(view.results)}", f"page: {_write_page(rows, view.results, path)}")
 
 
 def _print_best(rows: "Rows") -> None:

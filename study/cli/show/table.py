@@ -9,6 +9,7 @@ import typer
 from study.cli import options, terminal
 from study.cli.show.view import View
 from study.core.errors import InputError, look_up
+from study.core.output import show
 from study.driver.request import OUTPUT_PANEL, one_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer()
 
 
 @app.command(epilog="Examples: `study table comparisons --results results`, `study table best --output best.tex`")
+@options.keeps("No file was left incomplete")
 @options.spread
 def table(
     view: View,
@@ -51,7 +53,7 @@ def table(
     from analysis.tables import tables
 
     if name is None:
-        print("\n".join(f"{kind.name}: {kind.title}" for kind in tables().values()))
+        show(*(f"{kind.name}: {kind.title}" for kind in tables().values()))
         return
     kind = look_up("table", name, tables())
     layout = _layout(format_name, output)
@@ -62,11 +64,11 @@ def table(
         raise InputError(f"table {name}: {error}") from error
     if output is None and layout == PLAIN and sys.stdout.isatty():
         terminal.print_tables(kind.words(frame))
-        print(kind.caption(rows, frame))
+        show(*kind.caption(rows, frame).splitlines())
         return
     text = _text(kind, rows, frame, layout)
     if output is None:
-        print(text, end="")
+        show(*text.removesuffix("\n").split("\n"))
     else:
         _write(output, text)
 
@@ -106,4 +108,4 @@ def _write(path: Path, text: str) -> None:
         raise InputError(
             f"--output {path}: cannot be written ({error.strerror or error}); choose another file."
         ) from error
-    print(f"table: {path}")
+    show(f"table: {path}")

@@ -1,6 +1,5 @@
 """Options that the commands which show results share: row filters and statistics."""
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -8,6 +7,7 @@ import typer
 
 from study.cli import options
 from study.core.errors import look_up
+from study.core.output import show_error
 from study.core.trial import PRECISIONS
 from study.driver.request import ResultsFolder, one_of
 
@@ -121,5 +121,5 @@ class View(ResultsFolder):
             level=self.level,
         )
         for older in rows.older_spaces:
-            print(f"--space {self.space}: a space of this name was recorded later than {older}.", file=sys.stderr)
+            show_error(f"--space {self.space}: a space of this name was recorded later than {older}.")
         return rows

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.cli import options
+from study.core import output
 from study.core.errors import InputError
+from study.core.output import show, show_error
 from study.driver.request import OUTPUT_PANEL, ResultsFolder
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: `study status --results /shared/results --watch`")
+@options.keeps("The watch ended, and the study goes on as before")
 @options.spread
 def status(
     *,
@@ -52,21 +55,14 @@ def status(
         raise InputError(f"--every {every:g}: must be above 0 seconds.")
     from study.cli.status.reader import ResultsReader
 
-    reader = ResultsReader(results, _print_error)
+    reader = ResultsReader(results, show_error)
     if not watch:
         _show(_read(reader), results, show_all=show_all, as_json=as_json)
         return
-    try:
-        if sys.stdout.isatty() and not as_json:
-            _watch_live(reader, results, every=every, show_all=show_all)
-        else:
-            _watch_lines(reader, every=every, as_json=as_json)
-    except KeyboardInterrupt:
-        return  # the user ends the watch
-
-
-def _print_error(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    if sys.stdout.isatty() and not as_json:
+        _watch_live(reader, results, every=every, show_all=show_all)
+    else:
+        _watch_lines(reader, every=every, as_json=as_json)
 
 
 def _read(reader: "ResultsReader", every: float | None = None) -> "Status":
@@ -88,11 +84,11 @@ def _show(status: "Status", results: Path, *, show_all: bool, as_json: bool) -> 
     from study.cli.status import render
 
     if as_json:
-        print(json.dumps(render.to_dict(status), allow_nan=False))
+        show(json.dumps(render.to_dict(status), allow_nan=False))
     elif sys.stdout.isatty():
         Console().print(render.renderable(status, results, show_all=show_all))
     else:
-        print("\n".join(render.lines(status, results, show_all=show_all)))
+        show(*render.lines(status, results, show_all=show_all))
 
 
 def _watch_live(reader: "ResultsReader", results: Path, *, every: float, show_all: bool) -> None:
@@ -111,7 +107,7 @@ def _watch_live(reader: "ResultsReader", results: Path, *, every: float, show_al
 
 
 def _watch_lines(reader: "ResultsReader", *, every: float, as_json: bool) -> None:
-    """Print a line whenever something other than the time has changed, until the study has ended."""
+    """Print a line whenever something other than the time has changed, until the study has ended or nobody reads."""
     import json
 
     from study.cli.status.render import summary_line, to_dict
@@ -121,8 +117,8 @@ def _watch_lines(reader: "ResultsReader", *, every: float, as_json: bool) -> Non
         status = _read(reader, every)
         state = (status.progress, status.unfinished, status.problems, status.holders)
         if state != previous:
-            print(json.dumps(to_dict(status), allow_nan=False) if as_json else summary_line(status), flush=True)
+            show(json.dumps(to_dict(status), allow_nan=False) if as_json else summary_line(status))
             previous = state
-        if status.ended:
+        if status.ended or output.lost:
             return
         time.sleep(every)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from study.cli.status.summary import GroupProgress, Problem, Status
 from study.cli.status.throughput import NodeThroughput, StudyThroughput
-from study.core.text import aligned, duration
+from study.core.text import aligned, duration, printable
 from study.storage.layout import trial_folder
 from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED
 
@@ -50,11 +50,12 @@ def renderable(status: Status, folder: Path, *, show_all: bool = False, fold: bo
     shown = status.progress if show_all else status.progress[:MAX_LISTED]
     for group in shown:
         bar = ProgressBar(total=max(1, group.total), completed=group.done, width=BAR_WIDTH)
+        names = (Text(printable(name)) for name in (group.space, group.dataset))
         numbers = (f"{group.done}/{group.total}", group.diverged, group.failed, group.to_run)
-        table.add_row(group.space, group.dataset, bar, *map(str, numbers))
+        table.add_row(*names, bar, *map(str, numbers))
     more = [f"and {len(status.progress) - len(shown)} more (--all)"] if len(shown) < len(status.progress) else []
     texts = [*more, "", *_other_lines(status, folder, show_all)]
-    below = [Text(text) if fold else Text(text, no_wrap=True, overflow="ellipsis") for text in texts]
+    below = [Text(text) if fold else Text(text, no_wrap=True, overflow="ellipsis") for text in map(printable, texts)]
     return Group(*([table] if shown else []), *below)
 
 

@@ -1,7 +1,7 @@
-"""CelebA-HQ at 128 px: 30,000 images, as a folder, as parquet files or as a Hugging Face dataset."""
+"""CelebA-HQ at 128 px: 30,000 images, from any kind of source; sorted by name, the last 3,000 are the test split."""
 
 from study.data.dataset import Dataset
-from study.data.sources.exports import open_any
+from study.data.sources.opening import open_study
 
 DATASET = Dataset(
     name="celeba-hq-128",
@@ -9,7 +9,7 @@ DATASET = Dataset(
     resolution=128,
     channels=3,
     labelled=False,
-    source=open_any,
+    source=open_study,
     counts=(27_000, 3_000),
     architecture="resnet19",
     width=64,

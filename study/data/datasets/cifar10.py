@@ -1,10 +1,12 @@
-"""CIFAR-10 from the official archive for Python, packed or unpacked."""
+"""CIFAR-10 from the official archive for Python, packed or unpacked, or from any source with its splits and labels."""
 
 import hashlib
 import io
 import pickle
 import tarfile
+import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,16 @@ from typing import Any
 import numpy as np
 
 from study.core.errors import InputError
+from study.core.text import printable
 from study.data.dataset import Dataset, Download, ImageRecord, Source, Split
+from study.data.sources.exports import HUB
+from study.data.sources.opening import open_source
+from study.data.sources.pools import two_splits
+from study.data.sources.trees.archives import ZipTree
 
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
+N_CLASSES = 10
+INNER = "cifar-10-batches-py"
 NAMES = [name for names in BATCHES.values() for name in names]
 DAMAGE = (OSError, EOFError, tarfile.TarError, zlib.error)
 DOWNLOAD = Download(
@@ -23,13 +32,27 @@ DOWNLOAD = Download(
 
 
 def open_cifar(dataset: Dataset, source: str) -> Source:
-    """The six batches of the archive in order: five of training images and one of test images.
+    """The six batches of the archive in order, five of training images and one of test images; or another source.
 
-    Raises InputError if the archive or folder is missing, damaged or incomplete, or if a batch does not consist of
-    uint8 rows of 3,072 values with a label from 0 to 9 each.
+    Raises InputError if the source is missing, damaged or incomplete, if a batch does not consist of uint8 rows of
+    3,072 values with a label from 0 to 9 each, or if another source has no train and test split with labels.
     """
     path = Path(source)
-    batches, md5 = (_unpacked(path), None) if path.is_dir() else _archived(path)
+    batches: dict[str, bytes] = {}
+    md5 = None
+    if path.is_dir() and _has_batches(path):
+        batches = _unpacked(path)
+    elif path.is_file() and zipfile.is_zipfile(path):
+        batches = _zipped(path)
+    elif not source.startswith(HUB) and not path.is_dir() and _is_tar(path):
+        batches, md5 = _archived(path)
+    if not batches:
+        try:
+            return _other(dataset, source)
+        except InputError as error:
+            if md5 is None:
+                raise
+            raise _incomplete(source, NAMES[0]) from error
     arrays = {name: _batch(source, name, content) for name, content in batches.items()}
     splits = {
         split: Split(n=sum(len(arrays[name][1]) for name in names), records=_records(arrays, names))
@@ -41,7 +64,53 @@ def open_cifar(dataset: Dataset, source: str) -> Source:
         if official
         else (f"not the published archive: its md5 is {md5}, that of the published one is {DOWNLOAD.md5}",)
     )
-    return Source(splits=splits, provenance={"md5": md5} if md5 else {}, remarks=remarks)
+    kind, rule = "folder" if path.is_dir() else "archive", "the official batches"
+    labels = Counter(label for _, labels in arrays.values() for label in labels)
+    return Source(
+        splits=splits,
+        provenance={"md5": md5} if md5 else {},
+        remarks=remarks,
+        kind=kind,
+        rule=rule,
+        labels_from="the official batches",
+        class_sizes={str(label): labels[label] for label in sorted(labels)},
+    )
+
+
+def _other(dataset: Dataset, source: str) -> Source:
+    """Images with the splits and the labels of the dataset, whose classes are in the order of their names."""
+    opened = open_source(source)
+    largest = max((max(pool.labels) for pool in opened.pools.values() if pool.labels is not None), default=-1)
+    if not opened.divided or not 0 <= largest < N_CLASSES or len(opened.classes) not in (0, N_CLASSES):
+        raise InputError(
+            f"--source {opened.source}: {dataset.name} needs train and test images with labels of its 10 classes, this"
+            f" {opened.kind} has none; give cifar-10-python.tar.gz (md5 {DOWNLOAD.md5})."
+        )
+    return two_splits(opened, dataset.test_fraction)
+
+
+def _zipped(path: Path) -> dict[str, bytes]:
+    """The batches in a zip archive, as Kaggle passes them on; empty if there are none."""
+    tree = ZipTree(str(path))
+    found = {name.rpartition("/")[2]: name for name in tree.others}
+    batches = {name: tree.content(found[name]) for name in NAMES if name in found}
+    if batches and (missing := [name for name in NAMES if name not in batches]):
+        raise _incomplete(str(path), missing[0])
+    return batches
+
+
+def _incomplete(source: str, name: str) -> InputError:
+    remedy = f"give cifar-10-python.tar.gz (md5 {DOWNLOAD.md5})"
+    return InputError(f"--source {printable(source)}: has no {name}; {remedy}.")
+
+
+def _is_tar(path: Path) -> bool:
+    """Whether a file is a tar archive by its name or content; a missing file is, so that the archive is asked for."""
+    return not path.exists() or ".tar" in path.suffixes or path.suffix == ".tgz" or tarfile.is_tarfile(path)
+
+
+def _has_batches(folder: Path) -> bool:
+    return any((inner / name).exists() for inner in (folder, folder / INNER) for name in NAMES)
 
 
 def _records(arrays: Mapping[str, tuple[np.ndarray, list[int]]], names: list[str]) -> Iterator[ImageRecord]:
@@ -52,7 +121,7 @@ def _records(arrays: Mapping[str, tuple[np.ndarray, list[int]]], names: list[str
 
 
 def _unpacked(folder: Path) -> dict[str, bytes]:
-    inner = folder / "cifar-10-batches-py"
+    inner = folder / INNER
     folder = inner if inner.is_dir() else folder
     try:
         return {name: (folder / name).read_bytes() for name in NAMES}
@@ -81,8 +150,8 @@ def _archived(path: Path) -> tuple[dict[str, bytes], str]:
         raise InputError(
             f"--source {path}: the archive is damaged or truncated ({reason}); download it again (md5 {DOWNLOAD.md5})."
         ) from error
-    if missing := [name for name in NAMES if name not in batches]:
-        raise InputError(f"--source {path}: has no {missing[0]}; give cifar-10-python.tar.gz (md5 {DOWNLOAD.md5}).")
+    if batches and (missing := [name for name in NAMES if name not in batches]):
+        raise _incomplete(str(path), missing[0])
     return batches, md5
 
 

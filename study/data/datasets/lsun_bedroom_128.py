@@ -1,4 +1,4 @@
-"""LSUN bedrooms at 128 px: three million images, as the LMDB export of the LSUN project, a folder, or parquet files.
+"""LSUN bedrooms at 128 px: three million images, as the LMDB export of the LSUN project or any other source.
 
 Images are cropped to 128x128 at the centre, or padded with black if they are smaller, and never rescaled. The last
 hundredth, sorted by key, is the test split (section 2.5 of the study and its footnote; the released code holds out the
@@ -12,7 +12,7 @@ A killed preparation starts from the beginning. `study data verify` reads 149 GB
 """
 
 from study.data.dataset import Dataset
-from study.data.sources.exports import open_any
+from study.data.sources.opening import open_study
 
 DATASET = Dataset(
     name="lsun-bedroom-128",
@@ -20,10 +20,11 @@ DATASET = Dataset(
     resolution=128,
     channels=3,
     labelled=False,
-    source=open_any,
+    source=open_study,
     how="--source LMDB",
     fit="pad",
     test_fraction=0.01,
+    counts=(3_002_712, 30_330),
     architecture="resnet19",
     width=64,
     discriminator_steps=100_000,

@@ -1,7 +1,7 @@
 """Decodes image files to pixels of one size: how each kind of image is converted, and which images are skipped.
 
 The result does not depend on the machine. An image is used as stored if possible; otherwise it is converted as
-TREATMENTS describes, and counted. Nothing is guessed. Orientation tags and colour profiles are ignored.
+TREATMENTS describes, and counted. Nothing is guessed. Colour profiles are ignored.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from study.core.errors import InputError
+from study.data.dataset import Encoded, Unreadable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,18 +27,17 @@ TREATMENTS = {
     "CMYK": "converted by Pillow's formula, without a colour profile",
     "YCbCr": "converted by Pillow's formula",
     "animated": "the first frame used",
+    "rotated": "turned or mirrored as the EXIF orientation says",
     "cropped": "cropped at the centre",
     "padded": "padded with black, after a centre crop of a side that was too long",
     "resized": "the centre square resampled (Lanczos)",
 }
 """Conversions by the kind of image; a grey image in a grey dataset is not converted."""
+ORIENTATION = 0x0112
+"""EXIF tag; of its values 1 to 8, 1 is an upright image."""
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 GREY = ("1", "L", "LA", "La", *SIXTEEN_BIT)
 """Pillow's modes without colour."""
-
-
-Encoded = str | bytes | np.ndarray
-"""A source image: the path of an image file, the bytes of an image file, or pixels uint8 [H, W, C]."""
 
 
 class Target(NamedTuple):
@@ -83,6 +83,8 @@ def decode(name: str, data: Encoded, target: Target) -> Decoded:
     Raises InputError, with the name of the image, if the fit is "exact" and the size is different: then most other
     images probably have a different size, too, and skipping them would go unnoticed.
     """
+    if isinstance(data, Unreadable):
+        return Decoded(b"", reason="cannot be read", detail=data.detail)
     kinds: list[str] = []
     try:
         if isinstance(data, np.ndarray) and data.shape == (target.resolution, target.resolution, target.channels):
@@ -95,7 +97,7 @@ def decode(name: str, data: Encoded, target: Target) -> Decoded:
     return Decoded(pixels, hashlib.sha256(pixels).digest()[:8], tuple(kinds))
 
 
-def _planes(name: str, data: Encoded, target: Target, kinds: list[str]) -> bytes:
+def _planes(name: str, data: str | bytes | np.ndarray, target: Target, kinds: list[str]) -> bytes:
     """The pixels of an image that needs Pillow, channel by channel; appends the conversions to `kinds`."""
     from PIL import Image, UnidentifiedImageError
 
@@ -119,6 +121,12 @@ def _planes(name: str, data: Encoded, target: Target, kinds: list[str]) -> bytes
 
 def _fitted(name: str, picture: "Image", target: Target, kinds: list[str]) -> bytes:
     side = target.resolution
+    if getattr(picture, "is_animated", False):
+        kinds.append("animated")
+    # Pillow opens 16-bit RGB as mode RGB and drops the low byte; only the arguments of the decoder show it.
+    if picture.mode in SIXTEEN_BIT or any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ())):
+        kinds.append("16-bit")
+    picture = upright(picture, kinds)
     if picture.size != (side, side):
         width, height = picture.size
         if target.fit == "exact":
@@ -136,14 +144,26 @@ def _fitted(name: str, picture: "Image", target: Target, kinds: list[str]) -> by
     return rows.reshape(side, 3, side).transpose(1, 0, 2).tobytes()
 
 
+def upright(picture: "Image", kinds: list[str]) -> "Image":
+    """The image, decoded to its end, as its EXIF orientation says; appends to `kinds` if that turns it."""
+    from PIL import ImageOps
+
+    if picture.format != "TIFF":
+        picture.load()  # the EXIF of a PNG may follow its pixels; a TIFF is turned by Pillow while it is loaded
+    try:
+        orientation = picture.getexif().get(ORIENTATION, 1)
+    except Exception:  # damaged EXIF raises many types, and the pixels can be used without it
+        orientation = 1
+    picture.load()
+    if orientation not in range(2, 9):
+        return picture
+    kinds.append("rotated")
+    return picture if picture.format == "TIFF" else ImageOps.exif_transpose(picture)
+
+
 def _converted(picture: "Image", channels: int, kinds: list[str]) -> "Image":
     """The image in mode L or RGB, decoded to its end."""
     wanted = "RGB" if channels == 3 else "L"
-    if getattr(picture, "is_animated", False):
-        kinds.append("animated")
-    # Pillow opens 16-bit RGB as mode RGB and drops the low byte; only the arguments of the decoder show it.
-    if picture.mode in SIXTEEN_BIT or any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ())):
-        kinds.append("16-bit")
     if picture.mode not in GREY and channels == 1:
         raise _LeftOut("colour image in a grey dataset", f"is {picture.mode}")
     if picture.mode in SIXTEEN_BIT:
@@ -161,7 +181,6 @@ def _converted(picture: "Image", channels: int, kinds: list[str]) -> "Image":
         kinds.append("grey")
     elif picture.mode not in ("1", "L", "P", "PA", "RGB"):
         raise _LeftOut("colour mode without a unique conversion to 8 bits", f"is {picture.mode}")
-    picture.load()
     return picture if picture.mode == wanted else picture.convert(wanted)
 
 

@@ -15,15 +15,18 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import islice
 from typing import BinaryIO
 
+import numpy as np
+
 from study.core.errors import InputError
-from study.data.dataset import ImageRecord
-from study.data.decoding.image import Decoded, Encoded, Target, decode_all
+from study.data.dataset import Encoded, ImageRecord
+from study.data.decoding.image import Decoded, Target, decode_all
 
 CHUNK = 32
 """Images per message to a process: 1.5 MB at 128 px, so that a process needs only a few MB."""
+CHUNK_BYTES = 8 << 20
+"""Size of the images that come as bytes or pixels after which a message is sent."""
 WORTHWHILE = 500
 """Minimum number of images for which starting processes saves time."""
 Pair = tuple[ImageRecord, Decoded]
@@ -35,8 +38,7 @@ def decoded(records: Iterable[ImageRecord], n: int, target: Target, workers: int
     At most 3 chunks per process are in memory. Raises InputError as `decode` does, and if a process dies.
     """
     workers = available_cores() if workers is None else workers
-    chunks = iter(records)
-    pieces = iter(lambda: list(islice(chunks, CHUNK)), [])
+    pieces = _pieces(records)
     if workers < 2 or n < WORTHWHILE:
         for piece in pieces:
             yield from zip(piece, decode_all(_items(piece), target), strict=True)
@@ -50,6 +52,19 @@ def decoded(records: Iterable[ImageRecord], n: int, target: Target, workers: int
                 yield from _next(pending)
         while pending:
             yield from _next(pending)
+
+
+def _pieces(records: Iterable[ImageRecord]) -> Iterator[list[ImageRecord]]:
+    piece: list[ImageRecord] = []
+    size = 0
+    for record in records:
+        piece.append(record)
+        size += record.data.nbytes if isinstance(record.data, np.ndarray) else len(record.data)
+        if len(piece) == CHUNK or size >= CHUNK_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 def available_cores() -> int:

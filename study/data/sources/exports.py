@@ -1,154 +1,215 @@
-"""Exports of large datasets: LMDB, parquet, and whatever the Hugging Face library `datasets` reads.
+"""Exports of datasets: LMDB, parquet, and whatever the Hugging Face library `datasets` reads.
 
-Each reader returns the number of images and an iterator, which keeps only a few images in memory. The libraries for
-LMDB and Hugging Face datasets are optional: `pip install gan-study[lmdb]`, `pip install gan-study[datasets]`.
+Only a few images are in memory at a time. The libraries for LMDB and Hugging Face datasets are optional: `pip install
+gan-study[lmdb]`, `pip install gan-study[datasets]`.
 """
 
-from collections.abc import Iterator
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from study.core.errors import InputError
-from study.data.dataset import Dataset, ImageRecord, Source
-from study.data.sources.folder import open_folder, train_test_source
+from study.core.text import printable
+from study.data.dataset import Encoded, PassedOver
+from study.data.sources.chunks import Chunk, assembled
+from study.data.sources.pools import Named, Opened, refused
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 HUB = "hf://"
 IMAGE_COLUMNS = ("image", "img", "webp", "jpg", "jpeg", "png")
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 
 
-def open_any(dataset: Dataset, source: str) -> Source:
-    """The images of a source of any supported format, which is detected; the last images are the test split.
+def open_lmdb(source: str, files: Sequence[str], layout: str, labels: str, passed_over: PassedOver) -> Opened:
+    """Encoded images by key as in the export of LSUN (github.com/fyu/lsun), sorted by key.
 
-    Supported are a folder of images, sorted by path; an LMDB export (a folder with data.mdb, or a .mdb or .lmdb file),
-    sorted by key; parquet files (one file, or a folder of files sorted by name) and Hugging Face datasets
-    (hf://OWNER/NAME, or a folder that `save_to_disk` wrote), split by split in the order of their rows.
-
-    Raises InputError if the source has another format, is damaged, or needs a library that is not installed.
+    `files` are the database files in the folder `source`; none if `source` is a database file.
     """
-    path = Path(source)
-    if source.startswith(HUB) or any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
-        n, records, library = *_hugging_face(source), "datasets"
-    elif (path / "data.mdb").is_file() or (path.is_file() and path.suffix in (".mdb", ".lmdb")):
-        n, records, library = *_lmdb(source), "lmdb"
-    elif path.suffix == ".parquet" or (path.is_dir() and any(path.rglob("*.parquet"))):
-        files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-        n, records, library = *_parquet(source, files), "pyarrow"
-    else:
-        return open_folder(dataset, source)
-    opened = train_test_source(records, n, dataset.test_fraction, source)
-    version = str(getattr(import_module(library), "__version__", "unknown"))
-    return Source(splits=opened.splits, provenance={"reader": {library: version}})
-
-
-def _lmdb(source: str) -> tuple[int, Iterator[ImageRecord]]:
-    """Encoded images by key as in the export of LSUN (github.com/fyu/lsun), sorted by key."""
     lmdb = _optional("lmdb", source)
-    single = Path(source).is_file()
 
-    def opened() -> Any:
-        return lmdb.open(source, subdir=not single, readonly=True, lock=False, readahead=False, max_readers=1)
+    def opened(path: Path) -> Any:
+        return lmdb.open(
+            os.fsencode(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=1
+        )
 
-    try:
-        with opened() as environment:
-            n = int(environment.stat()["entries"])
-    except lmdb.Error as error:
-        raise _unreadable(source, "LMDB database", error) from error
-
-    def records() -> Iterator[ImageRecord]:
+    def read(path: Path, places: Sequence[int]) -> Named:
+        wanted = iter(places)
+        place = next(wanted, None)
         try:
-            with opened() as environment, environment.begin() as transaction:
-                for key, value in transaction.cursor():
-                    yield ImageRecord(bytes(key).decode("ascii", "backslashreplace"), bytes(value))
+            with opened(path) as environment, environment.begin() as transaction:
+                cursor = transaction.cursor()
+                for row, key in enumerate(cursor.iternext(values=False)):
+                    if row == place:
+                        yield bytes(key).decode("ascii", "backslashreplace"), bytes(cursor.value())
+                        place = next(wanted, None)
+                        if place is None:
+                            return
         except lmdb.Error as error:
-            raise _unreadable(source, "LMDB database", error) from error
+            raise _unreadable(str(path), "LMDB database", error) from error
 
-    return n, records()
+    def chunk(name: str) -> Chunk:
+        path = Path(source) / name.removesuffix("data.mdb")
+        try:
+            with opened(path) as environment:
+                n = int(environment.stat()["entries"])
+        except lmdb.Error as error:
+            raise _unreadable(str(path), "LMDB database", error) from error
+        return Chunk(name, n, lambda places: read(path, places))
+
+    chunks = [chunk(name) for name in files or [""]]
+    return assembled(source, "LMDB", chunks, layout, labels, passed_over, _reader("lmdb"))
 
 
-def _parquet(source: str, files: list[Path]) -> tuple[int, Iterator[ImageRecord]]:
-    """Rows with a column of encoded images, or of {bytes, path} as Hugging Face writes them."""
+def open_parquet(source: str, files: Sequence[str], layout: str, labels: str, passed_over: PassedOver) -> Opened:
+    """Rows with a column of encoded images, or of {bytes, path} as Hugging Face writes them, and perhaps of labels.
+
+    `files` are the parquet files in the folder `source`, in order; none if `source` is a parquet file.
+    """
+    chunks = [_parquet(name, str(Path(source) / name)) for name in files or [""]]
+    return assembled(source, "parquet files", chunks, layout, labels, passed_over, _reader("pyarrow"))
+
+
+def holds_images(path: str) -> bool:
+    """Whether a parquet file has a column of images; raises InputError if it is damaged."""
+    with _parquet_file(path) as file:
+        return _image_column(file) is not None
+
+
+@contextmanager
+def _parquet_file(path: str) -> "Iterator[ParquetFile]":
+    """An opened parquet file; damage that is found while it is used is an InputError with its path."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    damage = (pa.ArrowException, OSError)
     try:
-        n = sum(parquet.read_metadata(file).num_rows for file in files)
-        columns = [_image_column(str(file), parquet.read_schema(file).names) for file in files]
-    except damage as error:
-        raise _unreadable(source, "parquet", error) from error
-
-    def records() -> Iterator[ImageRecord]:
-        row = 0
-        try:
-            for file, column in zip(files, columns, strict=True):
-                with parquet.ParquetFile(file) as opened:
-                    for batch in opened.iter_batches(batch_size=32, columns=[column]):
-                        for value in batch.column(0).to_pylist():
-                            yield ImageRecord(f"{file.name} row {row}", _encoded(source, value))
-                            row += 1
-        except damage as error:
-            raise _unreadable(source, "parquet", error) from error
-
-    return n, records()
+        # Opened here, because pyarrow takes only paths that are UTF-8.
+        with Path(path).open("rb") as file, parquet.ParquetFile(file) as opened:
+            yield opened
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, "parquet file", error) from error
 
 
-def _hugging_face(source: str) -> tuple[int, Iterator[ImageRecord]]:
+def _image_column(file: "ParquetFile") -> str | None:
+    import pyarrow as pa
+
+    fields = [(field.name, field.type) for field in file.schema_arrow]
+    structs = [name for name, kind in fields if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0]
+    return next((name for name in (*IMAGE_COLUMNS, *structs) if name in file.schema_arrow.names), None)
+
+
+def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
+    """The names of classes by column, which Hugging Face writes into the metadata of a parquet file."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return {name: [str(one) for one in column["names"]] for name, column in features.items() if "names" in column}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _parquet(name: str, path: str) -> Chunk:
+    with _parquet_file(path) as file:
+        names, n = file.schema_arrow.names, int(file.metadata.num_rows)
+        image, class_names = _image_column(file), _class_names(file.schema_arrow.metadata or {})
+    if image is None:
+        raise _no_column(path, names)
+    label = next((column for column in LABEL_COLUMNS if column in names), None)
+
+    def read(places: Sequence[int]) -> Named:
+        """Only the groups of rows that hold one of the places are read."""
+        wanted, start = iter(places), 0
+        place = next(wanted, None)
+        with _parquet_file(path) as file:
+            for group in range(file.num_row_groups):
+                end = start + file.metadata.row_group(group).num_rows
+                if place is not None and place < end:
+                    for row, value in enumerate(_values(file, group, image), start):
+                        if row == place:
+                            yield f"{name or Path(path).name} row {row}", _encoded(path, value)
+                            place = next(wanted, None)
+                start = end
+
+    def labels() -> list[Any]:
+        with _parquet_file(path) as file:
+            return list(file.read(columns=[label]).column(0).to_pylist())
+
+    return Chunk(name or Path(path).name, n, read, labels if label else None, label, class_names.get(label or ""))
+
+
+def _values(file: "ParquetFile", group: int, column: str) -> Iterator[Any]:
+    for batch in file.iter_batches(batch_size=32, row_groups=[group], columns=[column]):
+        yield from batch.column(0).to_pylist()
+
+
+def open_hugging_face(source: str, layout: str, labels: str) -> Opened:
     """Encoded images of all splits of a dataset from the Hugging Face Hub or written by `save_to_disk`."""
     library = _optional("datasets", source)
     try:
+        address = source.removeprefix(HUB).removeprefix("datasets/")
         hub = source.startswith(HUB)
-        loaded = library.load_dataset(source.removeprefix(HUB)) if hub else library.load_from_disk(source)
-        parts = list(loaded.values()) if isinstance(loaded, dict) else [loaded]
-        column = _image_column(source, parts[0].column_names)
-        parts = [part.select_columns([column]).cast_column(column, library.Image(decode=False)) for part in parts]
+        loaded = library.load_dataset(address) if hub else library.load_from_disk(source)
+        parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
+        chunks = [_split(library, source, str(name), part) for name, part in parts.items()]
     except InputError:
         raise
     except Exception as error:  # errors of the library, the network and file systems have no common base class
         raise _unreadable(source, "Hugging Face dataset", error) from error
+    return assembled(source, "Hugging Face dataset", chunks, layout, labels, PassedOver(), _reader("datasets"))
 
-    def records() -> Iterator[ImageRecord]:
-        values = (row[column] for part in parts for row in part)
+
+def _split(library: ModuleType, source: str, name: str, part: Any) -> Chunk:
+    pictures = [column for column, feature in part.features.items() if isinstance(feature, library.Image)]
+    image = next((column for column in (*IMAGE_COLUMNS, *pictures) if column in part.column_names), None)
+    label = next((column for column in LABEL_COLUMNS if column in part.column_names), None)
+    if image is None:
+        raise _no_column(source, part.column_names)
+    images = part.select_columns([image]).cast_column(image, library.Image(decode=False))
+
+    def read(places: Sequence[int]) -> Named:
         try:
-            for row, value in enumerate(values):
-                yield ImageRecord(f"row {row}", _encoded(source, value))
+            for place, row in zip(places, images.select(places), strict=True):
+                yield f"{name} row {place}".lstrip(), _encoded(source, row[image])
         except OSError as error:
             raise _unreadable(source, "Hugging Face dataset", error) from error
 
-    return sum(len(part) for part in parts), records()
+    names = getattr(part.features[label], "names", None) if label else None
+    return Chunk(name, len(part), read, (lambda: list(part[label])) if label else None, label, names)
 
 
-def _image_column(source: str, names: list[str]) -> str:
-    for name in IMAGE_COLUMNS:
-        if name in names:
-            return name
-    raise InputError(
-        f"--source {source}: no column of images; it has {', '.join(names)}, must have {' or '.join(IMAGE_COLUMNS)}."
-    )
+def _no_column(source: str, names: Sequence[str]) -> InputError:
+    seen = printable(", ".join(names))
+    return refused(source, f"no column of images; it has {seen}, must have {' or '.join(IMAGE_COLUMNS)}.")
 
 
-def _encoded(source: str, value: Any) -> bytes | str:
+def _encoded(source: str, value: Any) -> Encoded:
     """The bytes of an image file, or its path; an empty value becomes an image that cannot be decoded."""
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if value is None or isinstance(value, bytes | str):
         return value or b""
-    raise InputError(
-        f"--source {source}: its column of images contains {type(value).__name__}; must contain encoded images."
-    )
+    raise refused(source, f"its column of images contains {type(value).__name__}; must contain encoded images.")
+
+
+def _reader(library: str) -> dict[str, Any]:
+    return {"reader": {library: str(getattr(import_module(library), "__version__", "unknown"))}}
 
 
 def _optional(library: str, source: str) -> ModuleType:
     try:
         return import_module(library)
     except ImportError as error:
-        raise InputError(
-            f"--source {source}: needs the library {library}, which is not installed; run: pip install"
-            f" 'gan-study[{library}]'."
+        raise refused(
+            source,
+            f"needs the library {library}, which is not installed; run: pip install 'gan-study[{library}]'.",
         ) from error
 
 
 def _unreadable(source: str, what: str, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200]
-    return InputError(f"--source {source}: not a readable {what} ({reason}); download or export it again.")
+    reason = printable(" ".join(str(error).split())[:200])
+    return refused(source, f"not a readable {what} ({reason}); download or export it again.")

@@ -62,7 +62,7 @@ def _read(path: Path) -> dict[tuple[str, ...], int]:
     if not path.is_file():
         return {}
     try:
-        with path.open(newline="") as file:
+        with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)
             if rows.fieldnames != [*DECIDES, "pack"]:
                 raise ValueError("it has other columns")

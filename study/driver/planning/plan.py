@@ -1,6 +1,5 @@
 """From the user's request to the list of trials. All names, numbers and files are checked before any trial runs."""
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -10,6 +9,7 @@ from search_spaces import SearchSpace
 from study import data
 from study.core.context import Context
 from study.core.errors import InputError
+from study.core.output import show_error
 from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.data.dataset import Dataset
 from study.driver.planning.planned import Planned, Shape
@@ -238,7 +238,7 @@ def pending(
     refused: Counter[str] = Counter()
     todo = [replace(p, parent=_usable_parent(p, refused), pack=() if p.kept else p.pack) for p in todo]
     for reason, count in refused.items():
-        print(f"trials trained from the start: {count} ({reason})", file=sys.stderr)
+        show_error(f"trials trained from the start: {count} ({reason})")
     return todo
 
 

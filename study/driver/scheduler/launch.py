@@ -20,6 +20,7 @@ from ray import tune
 
 from study.core.context import Context
 from study.core.errors import StudyStops
+from study.core.output import show
 from study.driver.planning.planned import Planned
 from study.driver.resources import Slots
 from study.driver.scheduler import node_checks
@@ -91,7 +92,7 @@ def launch(
     slots: Slots,
     on_outcome: Callable[[Planned, Outcome], None],
     *,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = show,
     stopping: EarlyStopping | None = None,
     max_failures: int = 2,
     code: str | None = None,

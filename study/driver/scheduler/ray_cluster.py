@@ -2,19 +2,23 @@
 
 import contextlib
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 import ray
+from ray._private import utils as ray_utils
 from ray.exceptions import LocalRayletDiedError, NodeDiedError, TaskUnschedulableError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.core.context import Context
 from study.core.errors import InputError
+from study.core.output import show, show_error
 from study.driver.resources import Slots
 from study.driver.scheduler import node_checks
-from study.worker.outcome import warn
 
 REFRESH_EVERY = 2.0
 """Seconds after which the resources of the cluster are read again."""
@@ -25,6 +29,9 @@ LOST_WITHIN = 30.0
 JOINED_WITHIN = 600.0
 """Seconds to wait for the first node that can run a trial: nodes start after the head of the cluster."""
 
+# Ray records the command line, and does not start if there are bytes in it that are not text, as file names may have.
+setattr(ray_utils, "get_entrypoint_name", lambda: "study")  # noqa: B010
+
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[tuple[float, float]]:
@@ -34,6 +41,19 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
     """
     if address and address != "auto":
         node_checks.check_answers(address)
+    try:
+        with _interrupt_deferred():
+            _start(address)
+        if address:
+            _wait_for_nodes(address)
+        resources = _resources()
+        yield resources.get("CPU", 1), resources.get("GPU", 0)
+    finally:
+        ray.shutdown()
+
+
+def _start(address: str | None) -> None:
+    """Start Ray on this machine, or join the cluster at `address`; raises InputError if there is none."""
     try:
         ray.init(
             address=address or "local",
@@ -46,13 +66,28 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
         raise InputError(
             f"--address {address}: no Ray cluster answers ({reason}); check it and RAY_AUTH_TOKEN."
         ) from error
+
+
+@contextlib.contextmanager
+def _interrupt_deferred() -> Iterator[None]:
+    """Defer the first interrupt to the end of the block: Ray, interrupted while it starts, leaves processes behind."""
+    came, before = False, signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        signal.signal(signal.SIGINT, before)  # a second one is not deferred
+
+    if before != signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, note)
     try:
-        if address:
-            _wait_for_nodes(address)
-        resources = _resources()
-        yield resources.get("CPU", 1), resources.get("GPU", 0)
+        yield
     finally:
-        ray.shutdown()
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _resources() -> dict[str, float]:
@@ -83,12 +118,12 @@ def _wait_for_nodes(address: str) -> None:
                 " HOST:PORT`, and run the same command again."
             )
         if not warned:
-            warn(f"--address {address}: no node with a CPU core has joined yet; waiting")
+            show_error(f"--address {address}: no node with a CPU core has joined yet; waiting")
             warned = True
         time.sleep(1.0)
 
 
-def check_nodes(contexts: Sequence[Context], *, prepare: bool, say: Callable[[str], None] = print) -> None:
+def check_nodes(contexts: Sequence[Context], *, prepare: bool, say: Callable[[str], None] = show) -> None:
     """Check all nodes that can run trials.
 
     Args:

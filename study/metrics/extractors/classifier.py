@@ -12,7 +12,6 @@ first use, and stored in the data folder.
 
 import argparse
 import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from study import data
 from study.core.errors import InputError
+from study.core.output import show, show_error
 from study.metrics.extractors.extractor import Extractor
 from study.metrics.npz import file_sha256, read_npz, write_npz
 
@@ -214,14 +214,14 @@ def _train_once(dataset: str, images: data.Images, device: str) -> Classifier:
 
     Prints its progress to stderr, since it can take minutes.
     """
-    print(f"training the classifier for {dataset}; this happens only once ...", file=sys.stderr, flush=True)
+    show_error(f"training the classifier for {dataset}; this happens only once ...")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         classifier = train(dataset, images, device=device)
     finally:
         torch.set_num_threads(threads)
-    print(f"... test accuracy {classifier.about['test_accuracy']:.3f}", file=sys.stderr, flush=True)
+    show_error(f"... test accuracy {classifier.about['test_accuracy']:.3f}")
     return classifier
 
 
@@ -240,7 +240,7 @@ def main(arguments: list[str] | None = None) -> None:
         classifier.save(options.output)
     except InputError as error:
         parser.exit(2, f"{error}\n")
-    print(f"{options.output}: test accuracy {classifier.about['test_accuracy']:.4f}")
+    show(f"{options.output}: test accuracy {classifier.about['test_accuracy']:.4f}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 from study.core.errors import InputError
+from study.core.output import show_error
 from study.metrics.extractors.extractor import Extractor
 from study.metrics.extractors.resize import resize
 from study.metrics.extractors.torchvision_guard import import_torchvision
@@ -66,7 +67,7 @@ def _known_weights() -> Path:
         fidelity = _torch_fidelity()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            print(f"downloading {fidelity.URL_INCEPTION_V3} to {path.parent}", file=sys.stderr)
+            show_error(f"downloading {fidelity.URL_INCEPTION_V3} to {path.parent}")
             # The download goes to a temporary file, which is renamed only if its hash is correct.
             torch.hub.download_url_to_file(
                 fidelity.URL_INCEPTION_V3, str(path), WEIGHTS_SHA256, progress=sys.stderr.isatty()
