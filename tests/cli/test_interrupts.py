@@ -47,7 +47,9 @@ def interrupt(command: tuple[object, ...], begun: Callable[[Path], object], wher
     ):
         deadline = time.monotonic() + 120
         while not begun(said):
-            assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                pytest.fail(f"exit code {process.wait()} before the interrupt: {said.read_text()}")
             time.sleep(0.02)
         below = psutil.Process(process.pid).children(recursive=True)
         for _ in range(presses):
