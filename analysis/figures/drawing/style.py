@@ -38,6 +38,7 @@ PAGE: dict[Any, Any] = {
     "ytick.minor.width": 0.4,
     "savefig.dpi": 300,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a dollar sign in a name from outside is a dollar sign
 }
 """matplotlib settings under which text stays readable at the width of a paper's column."""
 
