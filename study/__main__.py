@@ -12,7 +12,7 @@ def main() -> None:
         from study.cli.main import main as run
     except KeyboardInterrupt:
         command = printable(shlex.join(["study", *sys.argv[1:]]))
-        print(f"Interrupted. Nothing was started. To go on: {command}", file=sys.stderr)
+        print(f"Interrupted. Nothing was started. To continue: {command}", file=sys.stderr)
         exec("")  # see `study.cli.main`
         sys.exit(130)
     run()

@@ -79,7 +79,7 @@ def main() -> None:
     except (Interrupted, KeyboardInterrupt) as stop:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second interrupt ends the process at once
         kept = str(stop) or "No file was left incomplete"
-        show_error(f"Interrupted. {kept}. To go on: {shlex.join(['study', *sys.argv[1:]])}")
+        show_error(f"Interrupted. {kept}. To continue: {shlex.join(['study', *sys.argv[1:]])}")
         # After an interrupt within an exec(), as that of dataclasses, Python would end by the signal, not by the code,
         # unless there is another exec().
         exec("")

@@ -64,7 +64,7 @@ def interrupt(command: tuple[object, ...], begun: Callable[[Path], object], wher
 
 def check(answer: Answer, kept: str, command: tuple[object, ...]) -> None:
     assert answer.code == 130
-    assert answer.err == f"Interrupted. {kept}. To go on: {shlex.join(['study', *map(str, command)])}"
+    assert answer.err == f"Interrupted. {kept}. To continue: {shlex.join(['study', *map(str, command)])}"
     assert "Traceback" not in answer.out
 
 
@@ -126,7 +126,7 @@ def test_while_the_command_line_is_loaded(tmp_path: Path) -> None:
         [sys.executable, "-m", "study", "run", "a b\x1b"], env=environment, capture_output=True, text=True
     )
     assert answer.returncode == 130
-    assert answer.stderr == "Interrupted. Nothing was started. To go on: study run 'a b\\x1b'\n"
+    assert answer.stderr == "Interrupted. Nothing was started. To continue: study run 'a b\\x1b'\n"
 
 
 def test_while_the_options_are_built(study, monkeypatch: pytest.MonkeyPatch) -> None:
