@@ -19,6 +19,9 @@ Choose = Callable[[Sequence[Mapping[str, Any]]], tuple[Entry, ...]]
 """Chooses settings from the rows of a finished study, the best first."""
 
 
+VERSION_SIGN = "@"
+
+
 class Repeats(NamedTuple):
     """The number of seeds of a setting, and its published scores by seed."""
 
@@ -41,6 +44,7 @@ class SearchSpace:
         extra_steps: discriminator updates in addition to those of the dataset, at most doubling them.
         width, batch_size, latent_dim: values for all trials of the space; None for those of the dataset.
         checkpoint_every: discriminator updates between scored checkpoints; None for the interval of the dataset.
+        version: hash of the content of a space from a file; None for the spaces of the study.
         choose: makes the blocks from rows (see `chosen`); None if `blocks` are given.
     """
 
@@ -56,7 +60,13 @@ class SearchSpace:
     batch_size: int | None = None
     latent_dim: int | None = None
     checkpoint_every: int | None = None
+    version: str | None = None
     choose: Choose | None = None
+
+    @property
+    def recorded_name(self) -> str:
+        """The name in memberships.parquet: NAME, or NAME@VERSION for a space from a file."""
+        return f"{self.name}{VERSION_SIGN}{self.version}" if self.version else self.name
 
     def chosen(self, rows: Sequence[Mapping[str, Any]]) -> "SearchSpace":
         """The space with the blocks that `choose` makes from rows of trials.parquet; unchanged without `choose`."""

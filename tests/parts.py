@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from study.core.evaluation import Evaluation, MetricProtocol
-from study.core.trial import Trial
+from study.core.trial import SEMANTICS, Trial
 from study.storage.memberships import add_memberships
 from study.storage.parts import write_part
 from study.storage.schema import FINISHED, TrialRecord
@@ -49,7 +49,7 @@ def leave(
         device=device,
         study_version="0",
         code_revision="none",
-        semantics=1,
+        semantics=SEMANTICS,
         python="3",
         torch="2",
         pack=pack,

@@ -1,6 +1,6 @@
 """`Rows`: the trials of a study with the options of the analysis; the input of figures, tables and claims."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from pathlib import Path
@@ -14,6 +14,7 @@ from analysis.rows.load import Names, load, load_checkpoints, positions, select
 from analysis.rows.scores import BEST, TRAININGS, Pool, SelectionRule, scored
 from search_spaces import spaces
 from search_spaces.ranges import BO
+from search_spaces.space import VERSION_SIGN
 from study.core.errors import unknown
 from study.storage.files import exists, parse_location
 from study.storage.schema import EVALUATIONS, MEMBERSHIPS, score_label
@@ -37,6 +38,7 @@ class Rows:
         members: rows of memberships.parquet; empty if there is no such file.
         folder: the results folder, or the folder of a parquet file of trials if it has other tables of the study; else
             None.
+        older_spaces: recorded search spaces that are left out because another one of their name was recorded later.
         rule, pool: as `scored`.
         fraction: the share of a method's trials that counts as its best, in (0, 1].
         level: confidence level of intervals, in (0, 1).
@@ -47,6 +49,7 @@ class Rows:
     everything: pd.DataFrame
     members: pd.DataFrame
     folder: Path | None = None
+    older_spaces: tuple[str, ...] = ()
     rule: SelectionRule = BEST
     pool: Pool = TRAININGS
     fraction: float = 0.05
@@ -135,7 +138,8 @@ def open_rows(
     Args:
         path: a results folder, or a parquet file of trials (evaluations.parquet and memberships.parquet in its folder
             are read as well); a path or a URL.
-        space: only trials that belong to one of these search spaces, according to memberships.parquet.
+        space: only trials that belong to one of these search spaces, according to memberships.parquet: NAME@VERSION, or
+            NAME for the one of this name that was recorded last.
         dataset, protocol, semantics, images, precision: as `select`.
         how: attributes of `Rows`: rule, pool, fraction, level, seed.
 
@@ -146,21 +150,37 @@ def open_rows(
     everything = load(path)
     folder = _folder(path)
     members = (load_table(folder, "memberships") if folder else MEMBERSHIPS.empty_table()).to_pandas()
+    older: tuple[str, ...] = ()
     if space is not None:
-        everything, members = _of_spaces(everything, members, [space] if isinstance(space, str) else list(space))
+        names = [space] if isinstance(space, str) else list(space)
+        everything, members, older = _of_spaces(everything, members, names)
     filters = {"semantics": semantics, "images": images, "precision": precision}
     trials = select(everything, dataset=dataset, protocol=protocol, **filters)  # type: ignore[arg-type]
-    return Rows(trials=trials, everything=everything, members=members, folder=folder, **how)  # type: ignore[arg-type]
+    return Rows(trials=trials, everything=everything, members=members, folder=folder, older_spaces=older, **how)  # type: ignore[arg-type]
 
 
-def _of_spaces(everything: pd.DataFrame, members: pd.DataFrame, spaces: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows and memberships of these spaces only."""
-    known = members["space"][members["trial_id"].isin(everything["trial_id"])].unique()
-    for name in spaces:
-        if name not in known:
-            raise unknown("--space", name, known)
-    members = members[members["space"].isin(spaces)].reset_index(drop=True)
-    return everything[everything["trial_id"].isin(members["trial_id"])].reset_index(drop=True), members
+def _of_spaces(
+    everything: pd.DataFrame, members: pd.DataFrame, names: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+    """The rows and memberships of the spaces with these names only, and the `older_spaces`."""
+    known = list(members["space"][members["trial_id"].isin(everything["trial_id"])].unique())
+    found = [versions(name, known) for name in names]
+    chosen = [spaces[-1] for spaces in found]
+    older = tuple(space for spaces in found for space in spaces if space not in chosen)
+    members = members[members["space"].isin(chosen)].reset_index(drop=True)
+    return everything[everything["trial_id"].isin(members["trial_id"])].reset_index(drop=True), members, older
+
+
+def versions(name: str, recorded: Sequence[str]) -> list[str]:
+    """The recorded spaces that a name stands for, in the order in which they were recorded.
+
+    A space from a file is recorded as NAME@VERSION, so a name can stand for several. Raises InputError if it stands for
+    none.
+    """
+    found = [space for space in recorded if name in (space, space.partition(VERSION_SIGN)[0])]
+    if not found:
+        raise unknown("--space", name, recorded)
+    return found
 
 
 def _folder(path: Path) -> Path | None:

@@ -16,8 +16,11 @@ from typing import Any
 
 from study.core.errors import InputError
 
-SEMANTICS = 1
-"""Incremented when training changes its meaning, so that older and newer rows never count as the same trial."""
+SEMANTICS = 2
+"""Incremented when training changes its meaning, so that older and newer rows never count as the same trial.
+
+2: G's moving variance averages biased variances, and the persistent singular vector is on the side of a layer's inputs.
+"""
 
 NON_SATURATING = "non_saturating"
 OptionValue = bool | int | float | str

@@ -61,7 +61,8 @@ class Member(Generic[Built]):
     Attributes:
         build: makes the member from its options, which are keyword arguments.
         description: one line, with the source.
-        options: the options that `build` takes, by name; names are unique among all members.
+        options: the options that `build` takes, by name. Members that a method cannot have together may
+            share an option.
     """
 
     build: Callable[..., Built]

@@ -17,6 +17,7 @@ from study.gan.methods.menu import members
 from study.gan.methods.normalizations import LayerNormalization, OutputNormalization, WeightNormalization
 from study.gan.methods.penalties import Penalty
 from study.gan.networks.discriminator import Critic, Parameters, SingularVectors
+from study.gan.networks.layers import BatchNorm
 from study.gan.networks.spectrum import advance_vectors, initial_vectors
 from study.gan.optimizers import AdamState, adam_state
 
@@ -69,6 +70,7 @@ class Gan:
         loss, weight_norm, output_norm, penalty, constraint: the members of the method.
         couples_samples: whether D's output for an image depends on the other images of its batch.
         power_iterations: number of power iterations per D update; 0 if singular vectors are not used.
+        adam_epsilon: where Adam adds its epsilon, TORCH or TENSORFLOW of `study.gan.optimizers`.
         precision: of training, one of `study.core.trial.PRECISIONS`.
     """
 
@@ -83,6 +85,7 @@ class Gan:
     penalty: Penalty | None
     constraint: Constraint
     power_iterations: int
+    adam_epsilon: str
     precision: str
 
     def call(self, network: nn.Module, tensors: Any, inputs: Tensor) -> Tensor:
@@ -170,6 +173,7 @@ def _build(method: Method, latent_dim: int, width: int, precision: str, channels
         penalty=parts.penalty,
         constraint=parts.constraint or Constraint(),
         power_iterations=max((part.power_iterations for part in (weight_norm, parts.penalty) if part), default=0),
+        **parts.optimizer_options,
         precision=precision,
     )
 
@@ -212,7 +216,7 @@ def _materialize(
     """Initialized parameters and default buffers of a network that is on the meta device."""
     materialized = copy.deepcopy(network).to_empty(device=rng.device)
     for module in materialized.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, BatchNorm):
             module.reset_running_stats()
     initialize(materialized, rng)
     # The layout of the kernels sets that of all activations; channels last is 1.4 to 2 times faster.

@@ -5,9 +5,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from study.gan.member import Option
 from study.gan.networks.layers import to_channels_last
 
 EPSILON = 1e-8
+TORCH, TENSORFLOW = "torch", "tensorflow"
+OPTIONS = {
+    "adam_epsilon": Option(
+        default=TORCH,
+        choices=(TORCH, TENSORFLOW),
+        description="add Adam's epsilon after the bias correction, as PyTorch does, or before, as the study's code did",
+    )
+}
+"""The options of the optimizer, which every method has."""
 
 
 class AdamState(NamedTuple):
@@ -37,11 +47,13 @@ def adam(
     learning_rate: Tensor,
     beta1: Tensor,
     beta2: Tensor,
+    epsilon: str = TORCH,
 ) -> tuple[dict[str, Tensor], AdamState]:
     """One update (Kingma & Ba, 2015, algorithm 1), computed as torch.optim.Adam does.
 
     The hyperparameters are float64 scalar tensors: all trials of a cell share one program, and 1 - beta loses no
-    digits. Differs from TensorFlow's Adam, which the study used: there epsilon is added before the bias correction.
+    digits. Differs from TensorFlow's Adam, which the study used, unless `epsilon` is TENSORFLOW: there epsilon is added
+    before the bias correction (the end of their section 2), so that it counts more in the first updates.
     """
     gradient = torch.cat([flat(gradients[name]) for name in parameters])
     updates = state.updates + 1
@@ -49,7 +61,8 @@ def adam(
     first = (gradient - state.first).mul_(1 - beta1).add_(state.first)
     second = (beta2 * state.second).add_(gradient.mul_(gradient).mul_(1 - beta2))
     scale = learning_rate / (1 - beta1**updates)
-    root = second.sqrt().div_(torch.sqrt(1 - beta2**updates)).add_(EPSILON)
+    root, correction = second.sqrt(), torch.sqrt(1 - beta2**updates)
+    root = root.add_(EPSILON).div_(correction) if epsilon == TENSORFLOW else root.div_(correction).add_(EPSILON)
     pieces = torch.split((scale * first).div_(root), [parameter.numel() for parameter in parameters.values()])
     updated = {
         name: parameter - shaped(piece, parameter)

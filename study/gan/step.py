@@ -44,7 +44,9 @@ def discriminator_step(
 
     gradients, (_, (loss, penalty, outputs)) = torch.func.grad_and_value(objective, has_aux=True)(state.discriminator)
     gradients = gan.constraint.gradients(gradients)
-    discriminator, moments = adam(state.discriminator, gradients, state.discriminator_adam, *settings[:3])
+    discriminator, moments = adam(
+        state.discriminator, gradients, state.discriminator_adam, *settings[:3], gan.adam_epsilon
+    )
     state = state._replace(
         generator_buffers=buffers,
         discriminator=gan.constraint.parameters(discriminator),
@@ -64,5 +66,5 @@ def generator_step(gan: Gan, state: State, settings: HyperparameterTensors, late
         return gan.loss.generator(critic(fake)), buffers
 
     gradients, (loss, buffers) = torch.func.grad_and_value(objective, has_aux=True)(state.generator)
-    generator, moments = adam(state.generator, gradients, state.generator_adam, *settings[:3])
+    generator, moments = adam(state.generator, gradients, state.generator_adam, *settings[:3], gan.adam_epsilon)
     return state._replace(generator=generator, generator_buffers=buffers, generator_adam=moments), loss

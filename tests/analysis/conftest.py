@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from study.core.evaluation import Diagnostics, Evaluation, MetricProtocol, Scores
-from study.core.trial import Hyperparameters, Method, Training, Trial, content_id
+from study.core.trial import SEMANTICS, Hyperparameters, Method, Training, Trial, content_id
 from study.storage.memberships import add_memberships
 from study.storage.parts import write_part
 from study.storage.schema import DIVERGED, FAILED, FINISHED, TrialRecord
@@ -82,7 +82,7 @@ class Study:
             device="cpu",
             study_version="0.1.0",
             code_revision="none",
-            semantics=1,
+            semantics=SEMANTICS,
             python="3.11",
             torch="2.13.0",
         )

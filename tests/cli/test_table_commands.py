@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from study.core.evaluation import Evaluation, MetricProtocol
-from study.core.trial import Hyperparameters, Method, Training, Trial
+from study.core.trial import SEMANTICS, Hyperparameters, Method, Training, Trial
 from study.storage.parts import write_part
 from study.storage.schema import FINISHED, TrialRecord
 
@@ -26,7 +26,7 @@ RECORD = TrialRecord(
     device="cpu",
     study_version="0.1.0",
     code_revision="none",
-    semantics=1,
+    semantics=SEMANTICS,
     python="3.11",
     torch="2.13.0",
 )

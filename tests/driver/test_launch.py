@@ -94,7 +94,7 @@ def test_only_the_difference_is_run_and_a_worker_repeats_this_process_bit_for_bi
 
 @pytest.mark.full
 def test_what_is_left_of_a_pack_is_trained_by_its_program(results: Path) -> None:
-    """Of the rows that the test before left: the third setting shares n_dis with the first, which was trained when there was none to share it with."""
+    """The test before added the third setting; the first, of the same n_dis, was trained when it was alone."""
     rows = read_table(results, "trials").to_pylist()
     assert sorted((row["pack"], row["compiled"]) for row in rows) == [(1, "eager")] * 4 + [(2, "eager")]
 

@@ -556,13 +556,89 @@ def test_study_plan_and_spaces(write, study):
     )
 
 
+SAME = {
+    "numbers": (BLOCK.replace("0.5", "0.50").replace("1e-4", "0.0001"), "my_space.toml"),
+    "a comment": (f"# mine\n{BLOCK}", "my_space.toml"),
+    "another name": (BLOCK, "other.toml"),
+    "a description": (f'description = "mine"\n{BLOCK}', "my_space.toml"),
+}
+
+
+@pytest.mark.parametrize("how", SAME)
+def test_the_content_alone_is_the_version_of_a_space(write, how):
+    before = find(write(BLOCK))
+    after = find(write(*SAME[how]))
+    assert after.version == before.version and len(before.version) == 8
+    assert after.recorded_name == f"{after.name}@{before.version}"
+
+
+CHANGED = {
+    "a setting more": BLOCK.replace("1e-4", "[1e-4, 2e-4]"),
+    "a value": BLOCK.replace("n_dis = 1", "n_dis = 5"),
+    "seeds": f"seeds = 7\n{BLOCK}",
+    "sizes": f"width = 16\n{BLOCK}",
+    "another method": BLOCK.replace("none", "l2").replace("n_dis = 1", "n_dis = 1\npenalty_weight = 1"),
+    "random": RANDOM,
+    "other draws": RANDOM.replace("high = 0.9", "high = 0.8"),
+}
+
+
+def test_every_other_content_is_another_version(write):
+    versions = [find(write(text)).version for text in (BLOCK, *CHANGED.values())]
+    versions += [find(write(PYTHON.replace("seeds=2", f"seeds={seeds}"), "mine.py")).version for seeds in (2, 3)]
+    assert len(set(versions)) == len(versions)
+    assert all(space.version is None and space.recorded_name == name for name, space in search_spaces.spaces().items())
+
+
+def test_a_python_file_that_chooses_has_a_version(write):
+    text = """from search_spaces import SearchSpace
+def choose(rows):
+    return ()
+SPACE = SearchSpace(name="mine", description="", source="", seeds=2, choose=choose)
+"""
+    one, other = find(write(text, "mine.py")), find(write(text.replace("()\nS", "(1,)\nS"), "mine.py"))
+    assert one.version != other.version
+
+
+def test_the_sign_of_versions_is_not_allowed_in_a_name(write):
+    with pytest.raises(InputError, match=r"the name a@b contains @; rename the file\.$"):
+        find(write(BLOCK, "a@b.toml"))
+
+
+@pytest.mark.full
+def test_two_files_of_one_name_are_two_spaces(write, study, capsys):
+    """The later one is what the name stands for; a setting that was removed is not in its tables."""
+    from study.storage.tables import read_table
+
+    both = BLOCK.replace("1e-4", "[1e-4, 2e-4]")
+    run = ("--discriminator-steps", 2, "--results", "results", "--data-dir", "data", "--seeds", 1)
+    first = study("run", write(both), *run)
+    assert (first.code, "another space" in first.out) == (0, False), first.err
+    names = [find("./my_space.toml").recorded_name]
+    second = study("run", write(BLOCK), *run)
+    names.append(find("./my_space.toml").recorded_name)
+    assert second.code == 0, second.err
+    assert f"results: has trials of {names[0]}, another space called my_space; this one is {names[1]}." in second.out
+    recorded = [row["space"] for row in read_table(Path("results"), "memberships").to_pylist()]
+    assert recorded == [names[0], names[0], names[1]]
+    shown = {name: study("table", "ranking", "--space", name, "--results", "results") for name in ("my_space", *names)}
+    assert {name: answer.code for name, answer in shown.items()} == dict.fromkeys(shown, 0)
+    assert shown["my_space"].out == shown[names[1]].out != shown[names[0]].out
+    assert (
+        shown["my_space"].err.strip() == f"--space my_space: a space of this name was recorded later than {names[0]}."
+    )
+    assert not shown[names[0]].err
+
+
 @pytest.mark.slow
 def test_trials_are_recorded_under_the_files_name(write, study):
     from study.storage.tables import read_table
 
     answer = study("run", write(BLOCK), "--discriminator-steps", 2, "--results", "results", "--data-dir", "data")
     assert answer.code == 0, answer.err
-    assert [row["space"] for row in read_table(Path("results"), "memberships").to_pylist()] == ["my_space"]
+    assert [row["space"] for row in read_table(Path("results"), "memberships").to_pylist()] == [
+        find("./my_space.toml").recorded_name
+    ]
 
 
 def example(language, marker):

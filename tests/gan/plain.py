@@ -5,7 +5,7 @@ Parameters and buffers are read in order; a residual block's shortcut comes befo
 
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool2d, batch_norm, conv2d, conv_transpose2d, leaky_relu, linear, pad, relu
+from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, leaky_relu, linear, pad, relu
 
 from study.gan.architectures import ARCHITECTURES
 
@@ -64,9 +64,18 @@ class Reader:
         self.marked, self.places = marked, 0
 
     def norm(self, maps):
-        mean, variance, _ = (next(self.buffers) for _ in range(3))
+        average, average_variance = next(self.buffers), next(self.buffers)
+        each = (1, -1, *[1] * (maps.ndim - 2))
+        if self.training:
+            across = [dim for dim in range(maps.ndim) if dim != 1]
+            mean, variance = maps.mean(across), maps.var(across, correction=0)
+            average.copy_(0.9 * average + 0.1 * mean)
+            average_variance.copy_(0.9 * average_variance + 0.1 * variance)
+        else:
+            mean, variance = average, average_variance
         scale, offset = next(self.values), next(self.values)
-        return batch_norm(maps, mean, variance, scale, offset, self.training, momentum=0.1, eps=self.eps)
+        normalized = (maps - mean.view(each)) / (variance.view(each) + self.eps).sqrt()
+        return normalized * scale.view(each) + offset.view(each)
 
     def place(self, maps):
         """Where D's normalisation stands."""

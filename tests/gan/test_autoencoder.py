@@ -7,6 +7,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear
 
 from study.core.trial import Hyperparameters, Training, Trial
 from study.gan.methods.menu import parse
+from study.gan.methods.normalizations import MomentNorm
 from study.gan.model import build
 from study.gan.networks.autoencoder import AutoEncoder
 
@@ -119,5 +120,5 @@ def test_began_has_this_d_whatever_the_architecture(architecture, smallest_size)
     resolution = smallest_size(architecture)
     gan = build(trial, channels=3, resolution=resolution)
     assert isinstance(gan.discriminator, AutoEncoder)
-    norms = [m for m in gan.discriminator.modules() if type(m).__name__ == "LayerNorm"]
+    norms = [m for m in gan.discriminator.modules() if isinstance(m, MomentNorm)]
     assert [len(m.weight) for m in norms] == [2, 4 * (resolution // 4) ** 2, 2]

@@ -13,6 +13,7 @@ from study.gan.methods.losses import LOSSES
 from study.gan.methods.menu import MENUS, canonical, check, members, parse, parse_list, parse_option
 from study.gan.methods.normalizations import NORMALIZATIONS
 from study.gan.methods.penalties import PENALTIES
+from study.gan.optimizers import OPTIONS
 from tests.gan.menus import method_names, other_values
 
 DECLARED_DEFAULTS = {
@@ -24,8 +25,8 @@ DECLARED_DEFAULTS = {
     "began": {"began_gamma": 0.75, "began_lambda": 0.001},
     "spectral_norm": {"power_iterations": 1},
     "frobenius_norm": {"frobenius_clip": False, "frobenius_radius": 1.0},
-    "layer_norm": {},
-    "batch_norm": {},
+    "layer_norm": {"stopped_moments": False},
+    "batch_norm": {"stopped_moments": False},
     "gradient_norm": {},
     "gradient_penalty": {},
     "one_sided_gradient_penalty": {},
@@ -38,10 +39,11 @@ DECLARED_DEFAULTS = {
     "dcgan": {},
     "resnet_cifar": {"ablation": "DEF"},
     "resnet19": {},
+    "every method": {"adam_epsilon": "torch"},
 }
 """Frozen: a default is part of the identity of every trial that did not name it. Members are added, never changed."""
 
-WORDS = {"dragan_noise": ("uniform", "gaussian")}
+WORDS = {"dragan_noise": ("uniform", "gaussian"), "adam_epsilon": ("torch", "tensorflow")}
 """Frozen as far as they go: a word in a trial's identity keeps its meaning."""
 
 MEMBERS = {name: member for menu in MENUS.values() for name, member in menu.items()}
@@ -57,14 +59,16 @@ def method(**fields):
 
 def test_declared_defaults_never_change():
     declared = {name: defaults(member) for name, member in {**MEMBERS, **ARCHITECTURES}.items()}
+    declared["every method"] = {name: option.default for name, option in OPTIONS.items()}
     assert declared == DECLARED_DEFAULTS
     kinds = {name: {k: type(v) for k, v in options.items()} for name, options in declared.items()}
     assert kinds == {name: {k: type(v) for k, v in options.items()} for name, options in DECLARED_DEFAULTS.items()}
 
 
 def test_options_have_names_of_their_own_descriptions_and_values_that_they_take_themselves():
-    options = [option for member in (*MEMBERS.values(), *ARCHITECTURES.values()) for option in member.options.items()]
-    assert len({name for name, _ in options}) == len(options)
+    members = (*MEMBERS.values(), *ARCHITECTURES.values())
+    options = [*OPTIONS.items(), *(option for member in members for option in member.options.items())]
+    assert all(option is dict(options)[name] for name, option in options)  # of two with one name, both are one
     for name, option in options:
         option.check(name, option.default)
         for value in other_values(option):

@@ -79,12 +79,10 @@ def test_agrees_with_torch_given_the_same_vectors_and_in_how_they_advance(layer,
     torch.testing.assert_close(norm.apply(parameters, ours)[name], layer.weight.detach(), rtol=1e-12, atol=1e-14)
     advanced = advance_vectors(parameters, ours, 1)
     layer.train()
-    _ = layer.weight  # torch iterates here: u from the old v, then v; here v from the old u, then u
+    _ = layer.weight  # torch iterates here: u from the old v, then v from u
     torch.testing.assert_close(advanced[f"{name}.left"], theirs._u, rtol=1e-10, atol=1e-12)
-    left_first = advance_vectors(parameters, advanced, 1)
-    torch.testing.assert_close(
-        left_first[f"{name}.right"], in_our_order(theirs._v, parameters[name]), rtol=1e-10, atol=1e-12
-    )
+    right = in_our_order(theirs._v, parameters[name])
+    torch.testing.assert_close(advanced[f"{name}.right"], right, rtol=1e-10, atol=1e-12)
 
 
 def test_gradient_of_sigma_is_the_outer_product_and_the_vectors_are_constants():
@@ -121,8 +119,8 @@ def test_the_first_vectors_are_of_length_one_and_a_pair():
     vectors = initial_vectors(parameters, torch.Generator().manual_seed(1))
     for name in ("conv.weight", "linear.weight", "square.weight"):
         left, right = vectors[f"{name}.left"], vectors[f"{name}.right"]
-        assert left.norm().item() == pytest.approx(1, rel=1e-6)
-        torch.testing.assert_close(right, unit(matrix(parameters[name]).T @ left), rtol=1e-6, atol=1e-7)
+        assert right.norm().item() == pytest.approx(1, rel=1e-6)
+        torch.testing.assert_close(left, unit(matrix(parameters[name]) @ right), rtol=1e-6, atol=1e-7)
         assert left.dtype == torch.float32
 
 
@@ -261,6 +259,34 @@ def test_batch_norm_is_over_batch_and_pixels_with_eps_1e_5_and_keeps_no_averages
     got, scale, offset = on(module, maps)
     mean, variance = maps.mean(dim=(0, 2, 3), keepdim=True), maps.var(dim=(0, 2, 3), correction=0, keepdim=True)
     torch.testing.assert_close(got, (maps - mean) / (variance + 1e-5).sqrt() * scale + offset, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(("name", "dims"), [("layer_norm", (1, 2, 3)), ("batch_norm", (0, 2, 3))])
+def test_stopped_moments_have_the_second_derivatives_of_a_constant_mean_in_the_variance(name, dims):
+    """As TensorFlow's moments; values and first derivatives stay, so that only a penalty on the gradient can tell.
+
+    And only behind a layer, here a product: the slope of the norm itself has no part along its mean.
+    """
+    maps = torch.randn(3, 4, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = torch.randn(2, *maps.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    exact, stopped = (built(name, stopped_moments=stop).module(4, 5).double() for stop in (False, True))
+    constant, eps = (maps * weights[1]).mean(dim=dims, keepdim=True), {"layer_norm": 1e-12, "batch_norm": 1e-5}[name]
+
+    def by_hand(x):
+        return (x - x.mean(dim=dims, keepdim=True)) / (
+            (x - constant).square().mean(dim=dims, keepdim=True) + eps
+        ).sqrt()
+
+    def slope(module):
+        return torch.func.grad(lambda x: (module(x * weights[1]).square() * weights[0]).sum())
+
+    def slope_of_slope(module):
+        return torch.func.grad(lambda x: (slope(module)(x).square().sum(dim=(1, 2, 3)) + 1e-4).sqrt().sum())(maps)
+
+    torch.testing.assert_close(stopped(maps), exact(maps), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(slope(stopped)(maps), slope(exact)(maps), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(slope_of_slope(stopped), slope_of_slope(by_hand), rtol=1e-9, atol=1e-11)
+    assert (slope_of_slope(stopped) - slope_of_slope(exact)).norm() > 1e-3 * slope_of_slope(exact).norm()
 
 
 @pytest.mark.parametrize("name", LAYER_NORMS)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from study.gan.optimizers import adam, adam_state, flat
+from study.gan.optimizers import TENSORFLOW, TORCH, adam, adam_state, flat
+from study.gan.step import discriminator_step, generator_step
 
 SHAPES = {"kernel": (4, 3, 3, 3), "matrix": (5, 7), "bias": (4,)}
 
@@ -58,6 +59,31 @@ def test_the_first_update_is_the_learning_rate_times_the_sign():
     moved, _ = adam(ones, gradients, adam_state(ones), *scalars(0.1, 0.5, 0.9))
     expected = torch.tensor([-0.1, 0.1, -0.05, 0.0], dtype=torch.float64)  # at 1e-8, epsilon halves it
     torch.testing.assert_close(moved["weight"], expected, rtol=2e-6, atol=0)
+
+
+def test_tensorflows_epsilon_is_added_before_the_bias_correction():
+    """theta - lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + 1e-8), where gradients are as small as epsilon."""
+    rng, rate, beta1, beta2 = torch.Generator().manual_seed(3), 0.1, 0.5, 0.999
+    theta = torch.zeros(5, dtype=torch.float64)
+    ours, state, m, v = {"weight": theta}, adam_state({"weight": theta}), 0 * theta, 0 * theta
+    for t in range(1, 6):
+        gradient = torch.randn(5, generator=rng, dtype=torch.float64) * torch.logspace(-9, 0, 5).double()
+        ours, state = adam(ours, {"weight": gradient}, state, *scalars(rate, beta1, beta2), TENSORFLOW)
+        m, v = beta1 * m + (1 - beta1) * gradient, beta2 * v + (1 - beta2) * gradient**2
+        theta = theta - rate * (1 - beta2**t) ** 0.5 / (1 - beta1**t) * m / (v.sqrt() + 1e-8)
+    torch.testing.assert_close(ours["weight"], theta, rtol=1e-12, atol=1e-15)
+    assert theta[0].abs() < 0.01 < theta[-1].abs()  # PyTorch's epsilon would let the first move thirty times as far
+
+
+def test_a_method_says_which_epsilon_its_steps_use(setup):
+    results = {}
+    for name in ("none", "none[adam_epsilon=tensorflow]"):
+        gan, state, settings, *batch = setup(name, beta2=0.999)
+        assert gan.adam_epsilon == (TENSORFLOW if "tensorflow" in name else TORCH)
+        results[name], _ = generator_step(gan, discriminator_step(gan, state, settings, *batch)[0], settings, batch[1])
+    for network in ("discriminator", "generator"):
+        one, other = (torch.cat([flat(p) for p in getattr(state, network).values()]) for state in results.values())
+        assert 0 < (one - other).abs().max() < 1e-3
 
 
 def test_gradients_are_taken_by_name_not_by_position():

@@ -8,6 +8,7 @@ from study.core.errors import InputError
 from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.gan.architectures import ARCHITECTURES
 from study.gan.model import build
+from study.gan.networks.layers import BatchNorm
 from study.gan.networks.resnet import DiscriminatorBlock, GeneratorBlock
 from tests.gan.plain import (
     Reader,
@@ -192,5 +193,5 @@ def test_a_methods_ablation_reaches_both_networks():
         training=Training(discriminator_steps=1, width=2, latent_dim=3),
     )
     gan = build(trial, 3, 8)
-    assert {m.eps for m in gan.generator.modules() if isinstance(m, nn.BatchNorm2d)} == {2e-5}
+    assert {m.eps for m in gan.generator.modules() if isinstance(m, BatchNorm)} == {2e-5}
     assert len(shapes(gan.discriminator)) == 12 - 2

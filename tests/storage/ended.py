@@ -1,7 +1,7 @@
 """Trials of three checkpoints that have ended, made up, for tests of how they are stored."""
 
 from study.core.evaluation import Diagnostics, Evaluation, MetricProtocol
-from study.core.trial import Hyperparameters, Method, Training, Trial
+from study.core.trial import SEMANTICS, Hyperparameters, Method, Training, Trial
 from study.storage.parts import part_path, write_part
 from study.storage.schema import FINISHED, TrialRecord
 from study.storage.tables import read_table
@@ -40,7 +40,7 @@ def record(status=FINISHED, host="here"):
         device="cpu",
         study_version="0.1.0",
         code_revision="none",
-        semantics=1,
+        semantics=SEMANTICS,
         python="3.11",
         torch="2.13.0",
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from study.gan.member import Member
+    from study.gan.member import Member, Option
     from study.gan.networks.architecture import Architecture
 
 app = typer.Typer()
@@ -20,17 +20,23 @@ def methods(
 ) -> None:
     """List the architectures, losses, normalizations, penalties and constraints, with their sources and options."""
     from study.core.trial import option_word
+    from study.gan import optimizers
     from study.gan.architectures import ARCHITECTURES, parameter_counts
     from study.gan.methods.menu import MENUS
+
+    def show(options: "Mapping[str, Option]", indent: str) -> None:
+        for name, option in options.items():
+            value = f"{name}={option_word(option.default)}"
+            print(f"{indent}--option {value}: {option.description}; {option.allowed}")
 
     menus: dict[str, Mapping[str, Architecture | Member[Any]]] = {"architecture": ARCHITECTURES, **MENUS}
     for title, menu in menus.items():
         print(f"--{title}")
         for name, member in sorted(menu.items()):
             print(f"    {name}: {member.description}")
-            for option, declared in member.options.items():
-                value = f"{option}={option_word(declared.default)}"
-                print(f"        --option {value}: {declared.description}; {declared.allowed}")
+            show(member.options, "        ")
+    print("every method")
+    show(optimizers.OPTIONS, "    ")
     if sizes:
         print("parameters at width 64, RGB:")
         print(f"    {'architecture':14} {'px':>4} {'G':>10} {'D':>10}")

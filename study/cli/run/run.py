@@ -20,6 +20,7 @@ from study.driver.request import (
 )
 
 if TYPE_CHECKING:
+    from search_spaces import SearchSpace
     from study.driver.planning.planned import Planned
     from study.storage.lock import FolderLock
 
@@ -61,6 +62,7 @@ def run(
         keep=keep,
         running=running,
     )
+    _say_other_versions(chosen, request.results)
     session.check_resources(resources, training.precision)
     max_pack = packs.pack_limit(resources.pack, session.device_of(resources), request.data_dir)
     everything = packs.assign_packs(plan.make_plan(request, chosen), max_pack)
@@ -73,11 +75,23 @@ def run(
     with session.opened(request.results, part) as folder_lock:
         todo = plan.pending(planned, request.results, retry_failed=running.retry_failed)
         if todo:
-            _run_trials(title, chosen.name, everything, planned, todo, folder_lock, resources, running)
+            _run_trials(title, chosen.recorded_name, everything, planned, todo, folder_lock, resources, running)
         else:
-            _record_memberships(chosen.name, everything)
+            _record_memberships(chosen.recorded_name, everything)
             print(f"{title}: all {len(planned)} trials are done.")
     _conclude(planned, request.results, whole=not part)
+
+
+def _say_other_versions(space: "SearchSpace", results: Path) -> None:
+    """Say if the results have trials of another space from a file of the same name."""
+    from search_spaces.space import VERSION_SIGN
+    from study.storage.tables import read_table
+
+    recorded = read_table(results, "memberships").column("space").unique().to_pylist() if space.version else []
+    for other in recorded:
+        if other != space.recorded_name and other.partition(VERSION_SIGN)[0] == space.name:
+            known = f"has trials of {other}, another space called {space.name}"
+            print(f"{results}: {known}; this one is {space.recorded_name}.")
 
 
 def _record_memberships(space: str, planned: Sequence["Planned"]) -> None:

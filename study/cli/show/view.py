@@ -1,5 +1,6 @@
 """Options that the commands which show results share: row filters and statistics."""
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -45,7 +46,8 @@ class View(ResultsFolder):
     space: Annotated[
         str | None,
         typer.Option(
-            help="Use only trials of these search spaces (comma-separated); `bo` selects all searches.",
+            help="Use only trials of these search spaces (comma-separated). A space from a file is NAME@VERSION, or "
+            "NAME for the one recorded last. `bo` selects all searches.",
             metavar="NAME,...",
         ),
     ] = None
@@ -105,7 +107,7 @@ class View(ResultsFolder):
 
         check_fraction(self.fraction)
         check_level(self.level)
-        return open_rows(
+        rows = open_rows(
             self.results,
             space=names(self.space),
             dataset=names(self.dataset),
@@ -118,3 +120,6 @@ class View(ResultsFolder):
             fraction=self.fraction,
             level=self.level,
         )
+        for older in rows.older_spaces:
+            print(f"--space {self.space}: a space of this name was recorded later than {older}.", file=sys.stderr)
+        return rows

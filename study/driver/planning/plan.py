@@ -186,7 +186,7 @@ def _chosen(
             row
             for row in read_table(request.results, "trials").to_pylist()
             if row["status"] in (FINISHED, DIVERGED)
-            and belongs.get(row["trial_id"]) != {space.name}
+            and belongs.get(row["trial_id"]) != {space.recorded_name}
             and protocol_id in (None, row["protocol_id"])
             and all(row[name] == value for name, value in same.items())
         ]

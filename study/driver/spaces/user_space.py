@@ -1,12 +1,15 @@
 """Finds a search space by name, or by the path of the user's own file: TOML (see `toml_space`) or Python."""
 
 import functools
+import inspect
 import itertools
+import numbers
 import os
 import sys
 import traceback
 import types
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,15 @@ import search_spaces
 from search_spaces import SearchSpace
 from search_spaces.blocks import Block, Entry, Fields, RandomBlock
 from search_spaces.ranges import BO
+from search_spaces.space import VERSION_SIGN
 from study.core.errors import InputError
-from study.core.trial import Method, Training, Trial
+from study.core.trial import Method, Training, Trial, content_id, field_values
 from study.driver.spaces.expand import MANY
 from study.driver.spaces.toml_space import DATASET_DEFAULTS, read_toml, resolve_methods, whole_number
 from study.gan.methods.menu import members
+
+WORDS = ("name", "description", "source", "version")
+"""Fields of a space that say nothing of its trials."""
 
 RESERVED_NAMES = ("train", BO)
 """Names under which `study train` and `study bo` record trials; a space records its trials under its own name."""
@@ -30,7 +37,10 @@ ANY_TRAINING = Training(discriminator_steps=1, width=1)
 def find(name: str) -> SearchSpace:
     """The space called `name`, or the space in a file if `name` ends in .toml or .py or contains a path separator.
 
-    Methods, options and numbers of a file are checked completely. Raises InputError: for a file, with its name and the
+    Methods, options and numbers of a file are checked completely. A space from a file has a version, a hash of
+    its content, so that the trials of two files of one name, or of two versions of a file, are not confused.
+
+    Raises InputError: for a file, with its name and the
     invalid field; for an unknown name, with a suggestion.
     """
     if name == BO:
@@ -51,11 +61,37 @@ def find(name: str) -> SearchSpace:
         space = READERS[path.suffix](path)
         if space.name in {*search_spaces.spaces(), *RESERVED_NAMES}:
             raise InputError(f"the name {space.name} is used by the study itself; {RENAME[path.suffix]}.")
+        if VERSION_SIGN in space.name:
+            raise InputError(f"the name {space.name} contains {VERSION_SIGN}; {RENAME[path.suffix]}.")
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error.strerror}); choose another file.") from error
     except InputError as error:
         raise InputError(f"{name}: {' '.join(str(error).split())}") from error
-    return space
+    return replace(space, version=content_hash(space))
+
+
+def content_hash(space: SearchSpace) -> str:
+    """Hash of everything in a space that its trials depend on, 8 hexadecimal digits.
+
+    Names, descriptions and the spelling of numbers do not count.
+    """
+    about = {name: _plain(value) for name, value in field_values(space).items() if name not in WORDS}
+    return content_id(about, length=8)
+
+
+def _plain(value: Any) -> Any:
+    """A value of a space as JSON."""
+    if is_dataclass(value):
+        return [type(value).__name__, _plain(field_values(value))]
+    if isinstance(value, Mapping):
+        return [[_plain(key), _plain(each)] for key, each in value.items()]
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return float(value)
+    if callable(value):
+        return inspect.getsource(value)
+    return value
 
 
 def read_python(path: Path) -> SearchSpace:

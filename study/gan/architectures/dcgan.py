@@ -9,10 +9,10 @@ from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 from study.core.errors import InputError
 from study.gan.networks.architecture import Architecture, NormFactory, truncated_normal_kernels
-from study.gan.networks.layers import LeakyReLU
+from study.gan.networks.layers import BatchNorm, LeakyReLU
 
-EPS, MOMENTUM = 1e-5, 0.1
-"""Of G's batch norm; momentum 0.1 is decay 0.9 in TensorFlow's terms."""
+EPS = 1e-5
+"""Of G's batch norm."""
 
 
 class HalvingConv(nn.Conv2d):
@@ -47,12 +47,12 @@ class DcganGenerator(nn.Module):
                 layer
                 for inputs, outputs in ((8, 4), (4, 2), (2, 1))
                 for layer in (
-                    nn.BatchNorm2d(inputs * width, EPS, MOMENTUM),
+                    BatchNorm(inputs * width, EPS),
                     nn.ReLU(),
                     DoublingConv(inputs * width, outputs * width),
                 )
             ),
-            nn.BatchNorm2d(width, EPS, MOMENTUM),
+            BatchNorm(width, EPS),
             nn.ReLU(),
             DoublingConv(width, channels),
         )

@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 from study.core.errors import InputError
 from study.gan.networks.architecture import Architecture, NormFactory
-from study.gan.networks.layers import Conv2d, ConvTranspose2d, LeakyReLU
+from study.gan.networks.layers import BatchNorm, Conv2d, ConvTranspose2d, LeakyReLU
 
-EPS, MOMENTUM = 2e-5, 0.1
-"""Of G's batch norm; momentum 0.1 is decay 0.9 in TensorFlow's terms."""
+EPS = 2e-5
+"""Of G's batch norm."""
 
 
 class SndcganGenerator(nn.Module):
@@ -19,14 +19,14 @@ class SndcganGenerator(nn.Module):
         self.seed_map = (8 * width, resolution // 8, resolution // 8)
         units = 8 * width * (resolution // 8) ** 2
         # Batch norm of the flat vector: one scale and offset per unit, not per channel.
-        self.project = nn.Sequential(nn.Linear(latent_dim, units), nn.BatchNorm1d(units, EPS, MOMENTUM), nn.ReLU())
+        self.project = nn.Sequential(nn.Linear(latent_dim, units), BatchNorm(units, EPS), nn.ReLU())
         self.upsample = nn.Sequential(
             *(
                 layer
                 for inputs, outputs in ((8, 4), (4, 2), (2, 1))
                 for layer in (
                     ConvTranspose2d(inputs * width, outputs * width, 4, stride=2, padding=1),
-                    nn.BatchNorm2d(outputs * width, EPS, MOMENTUM),
+                    BatchNorm(outputs * width, EPS),
                     nn.ReLU(),
                 )
             ),

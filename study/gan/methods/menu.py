@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from study.core.errors import InputError, look_up, unknown
 from study.core.trial import NON_SATURATING, Method, OptionValue
+from study.gan import optimizers
 from study.gan.architectures import ARCHITECTURES
 from study.gan.member import Member, Option
 from study.gan.methods.constraints import CONSTRAINTS, Constraint
@@ -33,6 +34,7 @@ class Members(NamedTuple):
     penalty: Penalty | None
     constraint: Constraint | None
     architecture_options: Mapping[str, OptionValue]
+    optimizer_options: Mapping[str, Any]
 
 
 def members(method: Method) -> Members:
@@ -52,6 +54,7 @@ def members(method: Method) -> Members:
         penalty=built(PENALTIES, method.penalty),
         constraint=built(CONSTRAINTS, method.constraint),
         architecture_options=values(ARCHITECTURES[method.architecture].options),
+        optimizer_options=values(optimizers.OPTIONS),
     )
     _check_combination(method, made)
     return made
@@ -106,6 +109,7 @@ def _readers(option: str) -> str:
 
 def _declared_options(method: Method) -> Mapping[str, Option]:
     declared = [
+        optimizers.OPTIONS,
         look_up("--architecture", method.architecture, ARCHITECTURES).options,
         look_up("--loss", method.loss, LOSSES).options,
         *(look_up("--normalization", name, NORMALIZATIONS).options for name in method.normalizations),

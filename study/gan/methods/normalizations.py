@@ -66,7 +66,7 @@ def spectral_norm(power_iterations: int) -> WeightNormalization:
 
     Differs from the released code of the study, which iterated at every evaluation of D in the graph, two or three
     times per D update and once per G update: here a D update iterates `power_iterations` times, and a G update does
-    not.
+    not. The vector that persists is on the side of the inputs, as in that code.
     """
 
     def apply(parameters: Parameters, vectors: SingularVectors) -> Parameters:
@@ -114,40 +114,70 @@ def gradient_norm() -> OutputNormalization:
     return OutputNormalization(wrap, cost=3)
 
 
-class LayerNorm(nn.Module):
-    """Layer normalization with statistics over channels and pixels of each image; scale and offset per channel.
+class MomentNorm(nn.Module):
+    """Maps [N, C, H, W] minus their mean, divided by their standard deviation; scale and offset per channel.
 
-    Equal to torch.nn.GroupNorm(1, channels), which cannot be differentiated under vmap for channels-last maps. torch's
-    layer_norm cannot be used either: its third derivatives are wrong, because they treat the statistics as constants
-    (pytorch issue 175754), and a gradient penalty on gradient_norm needs them.
+    Args:
+        channels: C.
+        eps: added to the variance.
+        dims: the dimensions that mean and variance are taken over: (1, 2, 3) for layer norm, (0, 2, 3) for batch norm.
+        stopped_moments: whether the mean inside the variance counts as a constant in derivatives, as in
+            TensorFlow's `tf.nn.moments`, which the study ran. First derivatives are the same, since the derivative of
+            the variance with respect to the mean is 0; second derivatives, which penalties on D's gradient need, lack
+            a term.
+
+    With dims (1, 2, 3) equal to torch.nn.GroupNorm(1, channels), which cannot be differentiated under vmap for
+    channels-last maps. torch's layer_norm cannot be used either: its third derivatives are wrong, because they treat
+    the statistics as constants (pytorch issue 175754), and a gradient penalty on gradient_norm needs them.
     """
 
-    def __init__(self, channels: int, eps: float) -> None:
+    def __init__(self, channels: int, eps: float, dims: tuple[int, ...], *, stopped_moments: bool) -> None:
         super().__init__()
-        self.eps = eps
+        self.eps, self.dims, self.stopped_moments = eps, dims, stopped_moments
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, maps: Tensor) -> Tensor:
         wide = maps.float() if maps.dtype == torch.bfloat16 else maps
-        centred = wide - wide.mean(dim=(1, 2, 3), keepdim=True)
-        normalized = centred / torch.sqrt(centred.square().mean(dim=(1, 2, 3), keepdim=True) + self.eps)
+        mean = wide.mean(dim=self.dims, keepdim=True)
+        centred = wide - mean
+        deviation = wide - mean.detach() if self.stopped_moments else centred
+        normalized = centred / torch.sqrt(deviation.square().mean(dim=self.dims, keepdim=True) + self.eps)
         return (normalized * self.weight[:, None, None] + self.bias[:, None, None]).to(maps.dtype)
 
 
-def layer_norm() -> LayerNormalization:
-    """Layer normalization (Ba et al., 2016), eps 1e-12: the default of the library that the released code used."""
-    return LayerNormalization(lambda channels, size: LayerNorm(channels, eps=1e-12))
+def layer_norm(stopped_moments: bool) -> LayerNormalization:
+    """Layer normalization (Ba et al., 2016), eps 1e-12: the default of the library that the released code used.
 
-
-def batch_norm() -> LayerNormalization:
-    """Batch normalization (Ioffe & Szegedy, 2015), eps 1e-5; real and generated images are separate batches.
-
-    D is always in training mode, as in the study, so it keeps no moving averages.
+    Differs from the study by default: its second derivatives lacked a term, as with `stopped_moments` (see MomentNorm).
     """
     return LayerNormalization(
-        lambda channels, size: nn.BatchNorm2d(channels, eps=1e-5, track_running_stats=False), couples_samples=True
+        lambda channels, size: MomentNorm(channels, 1e-12, (1, 2, 3), stopped_moments=stopped_moments)
     )
+
+
+def batch_norm(stopped_moments: bool) -> LayerNormalization:
+    """Batch normalization (Ioffe & Szegedy, 2015), eps 1e-5; real and generated images are separate batches.
+
+    D is always in training mode, as in the study, so it keeps no moving averages. Differs from the study by default:
+    its second derivatives lacked a term, as with `stopped_moments` (see MomentNorm). With a gradient penalty that is up
+    to a sixth of D's gradient.
+    """
+
+    def module(channels: int, size: int) -> nn.Module:
+        if stopped_moments:
+            return MomentNorm(channels, 1e-5, (0, 2, 3), stopped_moments=True)
+        return nn.BatchNorm2d(channels, eps=1e-5, track_running_stats=False)
+
+    return LayerNormalization(module, couples_samples=True)
+
+
+STOPPED_MOMENTS = {
+    "stopped_moments": Option(
+        default=False,
+        description="let gradient penalties treat the mean inside the variance as a constant, as the study's code did",
+    )
+}
 
 
 NORMALIZATIONS: dict[str, Member[Normalization]] = {
@@ -175,10 +205,12 @@ NORMALIZATIONS: dict[str, Member[Normalization]] = {
     "layer_norm": Member(
         build=layer_norm,
         description="normalize the activations of each image; Ba et al. 2016; section 2.2 of the study",
+        options=STOPPED_MOMENTS,
     ),
     "batch_norm": Member(
         build=batch_norm,
         description="normalize activations over the batch; Ioffe & Szegedy 2015; section 2.2 of the study",
+        options=STOPPED_MOMENTS,
     ),
     "gradient_norm": Member(
         build=gradient_norm,

@@ -7,7 +7,7 @@ no second derivative, so that a gradient penalty skips a backward pass that woul
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d
+from torch.nn.functional import batch_norm, conv2d, conv_transpose2d
 
 
 def to_channels_last(kernel: Tensor) -> Tensor:
@@ -86,6 +86,40 @@ class Conv3x3Pool(Conv3x3):
         return convolve(maps, taps.view(outputs, 4, 4, inputs).permute(0, 3, 1, 2), self.bias, stride=2, padding=1)
 
 
+class BatchNorm(nn.Module):
+    """Batch normalization of a generator: [N, C] or [N, C, H, W] -> the same shape; its averages decay by 0.9.
+
+    The moving variance averages the biased variances of the batches, as in the released code of the study. Differs from
+    torch.nn.BatchNorm2d, which averages the unbiased ones: n / (n - 1) times as large for n values per channel.
+    """
+
+    MOMENTUM = 0.1
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def reset_running_stats(self) -> None:
+        self.running_mean.zero_()
+        self.running_var.fill_(1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        mean, variance, affine = self.running_mean, self.running_var, (self.weight, self.bias)
+        if not self.training:
+            return batch_norm(maps, mean, variance, *affine, eps=self.eps)
+        average = variance.clone()  # becomes the average of the unbiased variances
+        outputs = batch_norm(maps, mean, average, *affine, True, self.MOMENTUM, self.eps)
+        share = len(self.weight) / maps.numel()  # 1 / n
+        variance.mul_((1 - self.MOMENTUM) * share).add_(average * (1 - share))
+        return outputs
+
+
 def mean_of_shifted(like: Tensor) -> Tensor:
     """The matrix [16, 9] from a 3x3 kernel to the 4x4 kernel that is its mean over four positions one pixel apart."""
     unit = torch.eye(4, dtype=like.dtype, device=like.device)
@@ -107,7 +141,10 @@ class ReLU(nn.Module):
 
 
 class LeakyReLU(nn.Module):
-    """torch.nn.LeakyReLU without a second derivative; see ReLU."""
+    """torch.nn.LeakyReLU without a second derivative; see ReLU.
+
+    Differs from the released code of the study, max(x, slope x), at exactly 0: its derivative there is 1, here `slope`.
+    """
 
     def __init__(self, slope: float) -> None:
         super().__init__()

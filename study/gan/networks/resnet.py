@@ -11,15 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from study.gan.networks.architecture import NormFactory
-from study.gan.networks.layers import Conv3x3, Conv3x3Pool, ReLU, UnpoolConv3x3
+from study.gan.networks.layers import BatchNorm, Conv3x3, Conv3x3Pool, ReLU, UnpoolConv3x3
 
 EPS = 1e-5
-"""Of the generators' batch norm (the default in appendix D of the study)."""
-
-
-def batch_norm(channels: int, eps: float) -> nn.Module:
-    """G's batch norm; momentum 0.1 is decay 0.9 in TensorFlow's terms."""
-    return nn.BatchNorm2d(channels, eps=eps, momentum=0.1)
+"""Of G's batch norm (the default in appendix D of the study)."""
 
 
 class GeneratorBlock(nn.Module):
@@ -30,10 +25,10 @@ class GeneratorBlock(nn.Module):
         resize = UnpoolConv3x3 if up else Conv3x3
         self.shortcut = resize(inputs, outputs)
         self.main = nn.Sequential(
-            batch_norm(inputs, eps),
+            BatchNorm(inputs, eps),
             nn.ReLU(),
             resize(inputs, outputs),
-            batch_norm(outputs, eps),
+            BatchNorm(outputs, eps),
             nn.ReLU(),
             Conv3x3(outputs, outputs),
         )
@@ -73,7 +68,7 @@ class ResnetGenerator(nn.Module):
         for outputs, up in blocks:
             layers.append(GeneratorBlock(inputs, outputs, up=up, eps=eps))
             inputs = outputs
-        self.layers = nn.Sequential(*layers, batch_norm(inputs, eps), nn.ReLU(), Conv3x3(inputs, channels))
+        self.layers = nn.Sequential(*layers, BatchNorm(inputs, eps), nn.ReLU(), Conv3x3(inputs, channels))
         self.squash = squash
 
     def forward(self, latents: Tensor) -> Tensor:

@@ -23,23 +23,27 @@ def matrix(weight: Tensor) -> Tensor:
 
 
 def initial_vectors(parameters: Parameters, rng: torch.Generator) -> dict[str, Tensor]:
-    """For every layer, a random unit vector u, and v = W^T u normalized to length 1."""
+    """For every layer, a random unit vector v, and u = W v normalized to length 1."""
     vectors = {}
     for name in layer_weights(parameters):
         weight = matrix(parameters[name])
-        vectors[f"{name}.left"] = unit(torch.randn(weight.shape[0], generator=rng, device=rng.device).to(weight))
-        vectors[f"{name}.right"] = unit(weight.T @ vectors[f"{name}.left"])
+        right = unit(torch.randn(weight.shape[1], generator=rng, device=rng.device).to(weight))
+        vectors[f"{name}.left"], vectors[f"{name}.right"] = unit(weight @ right), right
     return vectors
 
 
 def advance_vectors(parameters: Parameters, vectors: SingularVectors, iterations: int) -> dict[str, Tensor]:
-    """The vectors after `iterations` power iterations: v = W^T u, then u = W v, each normalized to length 1."""
+    """The vectors after `iterations` power iterations: u = W v, then v = W^T u, each normalized to length 1.
+
+    The vector that persists is v, on the side of a layer's inputs, as in the released code of the study (compare_gan,
+    gans/ops.py, where it is called u). Miyato et al. (2018, algorithm 1) keep the one on the side of the outputs.
+    """
     advanced = {}
     for name in layer_weights(parameters) if iterations else ():
-        weight, left = matrix(parameters[name]), vectors[f"{name}.left"]
+        weight, right = matrix(parameters[name]), vectors[f"{name}.right"]
         for _ in range(iterations):
-            right = unit(weight.T @ left)
             left = unit(weight @ right)
+            right = unit(weight.T @ left)
         advanced[f"{name}.left"], advanced[f"{name}.right"] = left, right
     return advanced
 

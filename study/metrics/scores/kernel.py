@@ -25,7 +25,8 @@ def kernel_distance(
         seed: of the subsets.
 
     Unbiased: the expected value is 0 if both sets come from one distribution, whatever their sizes, so single values
-    can be negative.
+    can be negative. Differs from the released code of the study, which averages over disjoint blocks of at most 1,024
+    features: the expected value is the same, single values are not.
     """
     rng = np.random.RandomState(seed)
     distances = []

@@ -17,7 +17,8 @@ def mean_similarity(images: Tensor) -> float:
 
     Args:
         images: [N, C, H, W] in [0, 1], N >= 2. Images after the fifth batch are ignored; so is a last batch of
-            fewer than 64 images, unless it is the only one.
+            fewer than 64 images, unless it is the only one. Differs from the released code of the study, which
+            shuffles the generated images first; they are independent, so their order has no effect on the law.
     """
     batches = torch.split(images[:IMAGES], BATCH)
     whole = [batch for batch in batches if len(batch) == BATCH] or [batches[0]]

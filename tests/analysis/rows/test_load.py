@@ -152,7 +152,7 @@ def test_datasets_may_differ_in_protocol(study):
     ("column", "other", "pick"),
     [
         ("dataset_sha256", "e" * 64, {"images": "ee"}),
-        ("semantics", 2, {"semantics": 2}),
+        ("semantics", 1, {"semantics": 1}),
         ("precision", "bfloat16", {"precision": "bfloat16"}),
     ],
 )
