@@ -85,11 +85,11 @@ class Run:
     The weights keep the size of what passes through them, and no bias is 0, so that every term counts.
     """
 
-    def __init__(self, architecture, name, *, smooth=False, size=None, seed=0, dtype=torch.float64, **settings):
+    def __init__(self, architecture, name, *, smooth=False, size=None, batch=None, seed=0, **settings):
         self.method = parse(name, architecture)
-        batch = 2 if architecture == "resnet19" else 3
+        batch = batch or (2 if architecture == "resnet19" else 3)
         self.size = size or SMALLEST[architecture]
-        settings = {"learning_rate": 1e-3, "beta1": 0.5, "beta2": 0.9, "penalty_weight": 3.0} | settings
+        settings = {"learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.9, "penalty_weight": 3.0} | settings
         if self.method.penalty is None:
             settings["penalty_weight"] = None
         self.trial = Trial(
@@ -110,10 +110,6 @@ class Run:
         penalty = self.gan.penalty
         draws = [penalty.draw_noise(torch.Size(batches), rng) if penalty else torch.empty(0) for _ in range(steps)]
         self.noise = torch.stack(draws).double()
-        if dtype != torch.float64:
-            self.state, self.reals, self.latents, self.noise = tree_map(
-                lambda tensor: tensor.to(dtype), (self.state, self.reals, self.latents, self.noise)
-            )
 
     def train(self):
         """The state after all cycles, and the sums of the losses; in the order of updates that training has."""
