@@ -1,4 +1,4 @@
-"""Layers of the reference, in JAX: written from the protocol, as plainly as they can be, and without any of our code.
+"""Layers of the reference, in JAX: as plain as they can be, and without any of our code.
 
 Parameters are a dict of arrays; a layer reads `name.kernel`, `name.bias`, `name.scale` and `name.offset`. Maps are
 [N, H, W, C], kernels [h, w, inputs, outputs], matrices [inputs, outputs]. Padding is TensorFlow's "SAME".

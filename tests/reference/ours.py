@@ -88,7 +88,7 @@ class Run:
     def __init__(self, architecture, name, *, smooth=False, size=None, batch=None, seed=0, **settings):
         self.method = parse(name, architecture)
         batch = batch or (2 if architecture == "resnet19" else 3)
-        self.size = size or SMALLEST[architecture]
+        self.size, self.smooth = size or SMALLEST[architecture], smooth
         settings = {"learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.9, "penalty_weight": 3.0} | settings
         if self.method.penalty is None:
             settings["penalty_weight"] = None
@@ -138,7 +138,8 @@ class Run:
         averages = state.generator_buffers
         moving = {
             names[layer]: tuple(
-                self._laid_out("generator", names[layer], averages[f"{layer}.running_{kind}"]) for kind in ("mean", "var")
+                self._laid_out("generator", names[layer], averages[f"{layer}.running_{kind}"])
+                for kind in ("mean", "var")
             )
             for layer in dict.fromkeys(name.rpartition(".")[0] for name in averages)
         }
@@ -178,7 +179,8 @@ class Run:
         for moment in ("first", "second"):
             pieces = getattr(adam, moment).split([parameter.numel() for parameter in parameters.values()])
             by_name = {
-                name: shaped(piece, parameter) for (name, parameter), piece in zip(parameters.items(), pieces, strict=True)
+                name: shaped(piece, parameter)
+                for (name, parameter), piece in zip(parameters.items(), pieces, strict=True)
             }
             moments[moment] = self._parameters(network, by_name)
         return moments
@@ -217,7 +219,8 @@ def _random(state, rng):
         return drawn
 
     buffers = {
-        name: buffer if "num_batches" in name else 1 + 0.2 * draw(buffer) for name, buffer in state.generator_buffers.items()
+        name: buffer if "num_batches" in name else 1 + 0.2 * draw(buffer)
+        for name, buffer in state.generator_buffers.items()
     }
     vectors = {name: draw(vector) / vector.numel() ** 0.5 for name, vector in state.vectors.items()}
     double = tree_map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor, state)

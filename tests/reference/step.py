@@ -1,4 +1,6 @@
-"""The training step of the reference, in JAX: what the study's protocol says of losses, penalties and updates.
+"""The training step of the reference, in JAX: losses, penalties and updates as the study describes them.
+
+Written from the paper (sections 2.1, 2.2 and 2.6) and from what is known of its released code, without any of ours.
 
 A state is a dict: `generator`, `discriminator` (parameters by name), `averages` (of G's batch norms: mean and variance
 by name), `vectors` ((u, v) of each layer of D), `balance` (of BEGAN), `generator_adam`, `discriminator_adam` (first and
