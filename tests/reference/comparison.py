@@ -27,6 +27,7 @@ def recipe(run, **changes):
         "beta1": settings.beta1,
         "beta2": settings.beta2,
         "penalty_weight": settings.penalty_weight or 0.0,
+        "clip_norm": options.get("clip_norm", 1.0),
         "stopped_moments": options.get("stopped_moments", False),
         "epsilon": options.get("adam_epsilon", "torch"),
         "rectify": smooth if run.smooth else rectify,

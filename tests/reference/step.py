@@ -24,6 +24,7 @@ class Recipe:
     """A method with its hyperparameters.
 
     Attributes:
+        clip_norm: the largest norm of D's gradient with the constraint gradient_clipping.
         stopped_moments: see `layers.moments`; of D's batch norm and layer norm.
         epsilon: where Adam adds it, "torch" (after the bias correction, as in the paper of Adam) or "tensorflow".
         rectify: (maps, slope) -> maps, what stands for ReLU and leaky ReLU.
@@ -39,6 +40,7 @@ class Recipe:
     beta1: float
     beta2: float
     penalty_weight: float
+    clip_norm: float = 1.0
     stopped_moments: bool = False
     epsilon: str = "torch"
     rectify: Callable = rectify
@@ -170,7 +172,11 @@ def generator_objective(recipe, parameters, state, latents):
 compiled = partial(
     jax.jit,
     static_argnums=0,
-    compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False},
+    compiler_options={
+        "xla_backend_optimization_level": 0,
+        "xla_cpu_use_fusion_emitters": False,
+        "xla_cpu_parallel_codegen_split_count": 1,
+    },
 )
 """Compiled for few calls: here compiling takes longer than the arithmetic."""
 
@@ -186,7 +192,7 @@ def discriminator_update(recipe, state, real, latents, noise):
     )
     if recipe.constraint == "gradient_clipping":
         norm = jnp.sqrt(sum((gradient**2).sum() for gradient in gradients.values()))
-        gradients = {name: gradient * jnp.minimum(1, 1 / norm) for name, gradient in gradients.items()}
+        gradients = {name: gradient * jnp.minimum(1, recipe.clip_norm / norm) for name, gradient in gradients.items()}
     parameters, moments = adam(recipe, parameters, gradients, state["discriminator_adam"])
     if recipe.constraint == "weight_clipping":
         parameters = {name: jnp.clip(parameter, -0.01, 0.01) for name, parameter in parameters.items()}
