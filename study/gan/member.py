@@ -54,7 +54,7 @@ class Option:
         return f"a {'whole ' if isinstance(self.default, int) else ''}number above 0{limit}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Member(Generic[Built]):
     """One entry of a menu.
 

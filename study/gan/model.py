@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from study.core.trial import BFLOAT16, Hyperparameters, Method, Trial
+from study.core.trial import BFLOAT16, Hyperparameters, Method, OptionValue, Trial
 from study.gan.architectures import ARCHITECTURES
 from study.gan.methods.constraints import Constraint
 from study.gan.methods.losses import Loss
@@ -151,16 +151,13 @@ def _build(method: Method, latent_dim: int, width: int, precision: str, channels
     architecture.check_size(resolution)
     layer_norm = _of_kind(LayerNormalization, parts.normalizations)
     weight_norm = _of_kind(WeightNormalization, parts.normalizations)
-    size = {"width": width, "resolution": resolution, "channels": channels}
-    options = parts.architecture_options
-    norm = layer_norm.module if layer_norm else lambda channels, size: nn.Identity()
-    with torch.device("meta"):
-        generator = architecture.generator(latent_dim=latent_dim, **size, **options)
-        averaged = architecture.generator(latent_dim=latent_dim, **size, **options).eval()
-        if parts.loss.network:
-            discriminator = parts.loss.network(norm=norm, **size)
-        else:
-            discriminator = architecture.discriminator(norm=norm, **size, **options)
+    size = _Size(width=width, resolution=resolution, channels=channels)
+    options = tuple(parts.architecture_options.items())
+    generator, averaged = _generators(architecture.generator, latent_dim, size, options)
+    if parts.loss.network:
+        discriminator = _discriminator(parts.loss.network, layer_norm, size)
+    else:
+        discriminator = _discriminator(architecture.discriminator, layer_norm, size, options)
     return Gan(
         generator=generator,
         averaged_generator=averaged,
@@ -176,6 +173,35 @@ def _build(method: Method, latent_dim: int, width: int, precision: str, channels
         **parts.optimizer_options,
         precision=precision,
     )
+
+
+class _Size(NamedTuple):
+    width: int
+    resolution: int
+    channels: int
+
+
+Options = tuple[tuple[str, OptionValue], ...]
+
+
+@lru_cache(maxsize=32)
+def _generators(
+    make: Callable[..., nn.Module], latent_dim: int, size: _Size, options: Options
+) -> tuple[nn.Module, nn.Module]:
+    """G in training and in evaluation mode. Methods share the modules, which hold no values."""
+    arguments = {"latent_dim": latent_dim, **size._asdict(), **dict(options)}
+    with torch.device("meta"):
+        return make(**arguments), make(**arguments).eval()
+
+
+@lru_cache(maxsize=64)
+def _discriminator(
+    make: Callable[..., nn.Module], layer_norm: LayerNormalization | None, size: _Size, options: Options = ()
+) -> nn.Module:
+    """D. Methods with the same kind of layers share the module."""
+    norm = layer_norm.module if layer_norm else lambda channels, size: nn.Identity()
+    with torch.device("meta"):
+        return make(norm=norm, **size._asdict(), **dict(options))
 
 
 def _of_kind(kind: type[Kind], normalizations: Iterable[object]) -> Kind | None:

@@ -127,6 +127,7 @@ def test_train_leaves_a_row_a_generator_and_a_grid_per_checkpoint(study: Study, 
     assert Image.open(tmp_path / "five.png").size == (3 * 33 - 1, 2 * 33 - 1)
 
 
+@pytest.mark.full
 def test_the_same_trial_twice_gives_the_same_rows(study: Study, tmp_path: Path) -> None:
     options = ["--normalization", "spectral_norm", "--penalty", "gradient_penalty", "--penalty-weight", 1]
     rows = []

@@ -90,6 +90,7 @@ def test_markdown_by_its_name_or_the_suffix(study, rows, tmp_path):
     assert (tmp_path / "page.md").read_text().startswith("# GAN study: digits\n")
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("few_figures")
 def test_images_are_drawn_from_kept_generators_once(study, trained):
     assert study("report", "--results", trained).code == 0
@@ -105,6 +106,7 @@ def test_images_are_drawn_from_kept_generators_once(study, trained):
     assert "not a readable generator" in (trained / "report" / "index.html").read_text()
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("few_figures")
 def test_without_torch_it_says_so(study, trained, monkeypatch):
     import builtins
@@ -121,6 +123,7 @@ def test_without_torch_it_says_so(study, trained, monkeypatch):
     assert "Images need PyTorch here (No module named" in (trained / "report" / "index.html").read_text()
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("few_figures")
 def test_a_table_alone_is_enough(study, rows, tmp_path):
     compact(rows.folder)
@@ -162,6 +165,7 @@ def test_a_place_that_cannot_be_written(study, rows, tmp_path):
     assert "cannot be written" in answer.err
 
 
+@pytest.mark.full
 def test_figures_draws_all_that_the_rows_allow_and_says_what_not(study, rows):
     answer = study("figures", "--results", rows.folder)
     assert answer.code == 0, answer.err
@@ -171,6 +175,7 @@ def test_figures_draws_all_that_the_rows_allow_and_says_what_not(study, rows):
     assert "left out: bo: No search has a trial among these rows; run one with `study bo`.\n" in answer.err
 
 
+@pytest.mark.full
 def test_figures_by_name_in_several_formats(study, rows, tmp_path):
     answer = study("figures", "top", "budget", "--results", rows.folder, "--format", "svg,pdf", "--output", tmp_path)
     assert answer.out.split() == [

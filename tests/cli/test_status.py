@@ -313,6 +313,7 @@ def test_damaged_files_are_named_and_left_out(study, folder: Path) -> None:
     assert "grid on digits: 0 finished, 1 failed, 4 to run" in answer.out
 
 
+@pytest.mark.full
 def test_parts_that_are_merged_and_added_while_they_are_read_are_no_error(tmp_path: Path) -> None:
     trials = [trial(seed) for seed in range(60)]
     add_memberships(tmp_path, "grid", "digits", trials)

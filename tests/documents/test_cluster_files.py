@@ -157,6 +157,7 @@ def test_the_slurm_job_starts_one_study_on_all_nodes(slurm: Path) -> None:
     assert (parameters["address"], parameters["results"]) == ("auto", slurm / "results")
 
 
+@pytest.mark.full
 @needs_shards
 def test_a_task_of_the_array_runs_its_share(slurm: Path) -> None:
     assert start("array.sbatch", slurm).wait(timeout=30) == 0
@@ -187,6 +188,7 @@ def test_slurm_scripts_take_another_study_and_make_a_token_of_their_own(script: 
     assert "RAY_AUTH_TOKEN=given\n" in (slurm / "log.env").read_text()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_a_slurm_job_is_queued_again_before_its_time_is_up_and_ends_as_its_study(script: Path, slurm: Path) -> None:
     assert {"requeue", "time"} <= set(directives(script))

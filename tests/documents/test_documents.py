@@ -4,8 +4,14 @@ import pytest
 
 from tests.documents.documents import ROOT, blocks, documents, shown, written
 
+FULL = "study plan"
+"""What counts the operations of all networks of the paper."""
 BLOCKS = [
-    pytest.param(path, block, id=f"{path.relative_to(ROOT)}: {block.command or block.code[:40]}")
+    pytest.param(
+        *(path, block),
+        id=f"{path.relative_to(ROOT)}: {block.command or block.code[:40]}",
+        marks=[pytest.mark.full] if str(block.command).startswith(FULL) else [],
+    )
     for path in documents()
     for block in blocks(path.read_text())
 ]

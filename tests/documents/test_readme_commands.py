@@ -52,8 +52,8 @@ SMALL = {
 }
 """What is put behind a command so that it takes seconds: of the first name that it begins with."""
 SLOW = ("study run", "study bo", "study bench", "study report", "study figures")
-FULL = "study plan"
-"""Of the other tests, those that count the operations of all networks of the paper; test_documents runs one of them."""
+FULL = ("study plan", "study export --optuna")
+"""Those that count the operations of all networks of the paper, or write all published trials."""
 ELSEWHERE = {"/shared/results": "results", "NAME": "smoke"}
 """Words of the pages that are not here, and what is."""
 MY_SPACE = """\

@@ -206,6 +206,7 @@ class Fed:
         self.feed.next("a")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("merged", [False, True])
 @pytest.mark.parametrize("end", ["lost", "died"])
 def test_what_ended_before_its_worker_was_gone_is_not_run_again(tmp_path: Path, merged: bool, end: str) -> None:

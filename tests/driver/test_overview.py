@@ -89,6 +89,7 @@ def ids(ask, names, datasets, **how):
     ]
 
 
+@pytest.mark.full
 def test_the_papers_arithmetic(plan, ask, tmp_path):
     assert (REGULARIZATION, LOSSES, ARCHITECTURES, COMBINATIONS) == (600, 660, 480, 864)
     assert [7 * SEARCH, 5 * SEARCH, 3 * SEARCH] == [1680, 1200, 720]
@@ -335,6 +336,7 @@ def test_disk_is_what_the_files_take(ask, tmp_path, dataset, method, architectur
         assert line.bytes / 3 == pytest.approx(size, rel=0.05)
 
 
+@pytest.mark.full
 def test_disk_in_words(plan, ask, tmp_path):
     """At 128 px, where neither images nor weights are at hand."""
     (trial, *_) = trials_of(ask(methods="none"), search_spaces.get("grid"), data.get(CELEBA))

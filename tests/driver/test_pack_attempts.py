@@ -198,6 +198,7 @@ def test_one_bad_trial_of_a_pack_takes_no_other_with_it(tmp_path: Path, kind: st
     assert sorted(out) == sorted(spoilt)
 
 
+@pytest.mark.full
 def test_the_pack_of_a_plan_is_what_a_worker_trains(tmp_path: Path) -> None:
     """Whatever is left of it."""
     pack = plan(tmp_path)

@@ -19,6 +19,7 @@ from study.driver import request
 from study.driver.search import samplers
 from study.driver.search.gp_bucb import STARTUP, WIDTH, GpBucbSampler, SobolSampler, fit, from_unit, lowest, to_unit
 from study.driver.search.samplers import CAP, SAMPLERS, propose
+from tests.conftest import quick_only
 from tests.driver.objective import OPTIMUM, RANGES, fid, observed
 
 BOX = {"rate": FloatDistribution(1e-5, 1e-2, log=True), "beta": FloatDistribution(0, 0.999)}
@@ -168,7 +169,7 @@ def test_rounding_does_not_leave_the_range():
     ]
 
 
-@pytest.mark.parametrize("sampler", ["gp-bucb", "tpe", "gp"])
+@pytest.mark.parametrize("sampler", quick_only(["gp-bucb", "tpe", "gp"], ["gp-bucb", "tpe"]))
 def test_a_diverged_trial_counts_as_the_worst_score(sampler):
     scored = tell(14)
     worst = max(objective for _, objective in scored)
@@ -188,6 +189,7 @@ def test_diverged_trials_count_as_the_cap_while_there_is_no_score():
     assert propose(PLANE, told[0], 3, seed=0) == propose(PLANE, told[1], 3, seed=0)
 
 
+@pytest.mark.full
 def test_another_process_proposes_the_same_in_silence():
     told = tell(12)
     code = (
@@ -245,6 +247,7 @@ def test_bad_luck_is_survived(sampler, objectives):
     assert len({tuple(point.values()) for point in proposed}) == 3
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("sampler", ["gp-bucb", "tpe"])
 def test_five_hundred_trials(sampler):
     assert len(propose(PLANE, tell(500), 2, sampler=sampler, seed=0)) == 2
@@ -297,6 +300,7 @@ def regret(sampler, seed, rounds=6):
     return min(fid(point) for point, _ in told) - OPTIMUM
 
 
+@pytest.mark.full
 def test_the_bandit_beats_chance_on_the_synthetic_study():
     """Six rounds of ten."""
     bandit, chance = (sum(regret(sampler, seed) for seed in (50, 51)) for sampler in ("gp-bucb", "random"))

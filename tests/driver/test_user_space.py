@@ -17,6 +17,7 @@ from study.driver.planning.plan import make_plan
 from study.driver.request import Selection
 from study.driver.spaces.expand import expand
 from study.driver.spaces.user_space import find
+from study.gan.methods.losses import LOSSES
 from tests.requests import make_request
 
 ROOT = Path(__file__).parents[2]
@@ -447,7 +448,7 @@ def test_a_python_file_may_have_all_that_the_studys_own_have(write):
         text = (
             f'import dataclasses, search_spaces\nSPACE = dataclasses.replace(search_spaces.get("{name}"), name="mine")'
         )
-        assert replace(find(write(text, "mine.py")), name=name) == search_spaces.get(name)
+        assert replace(find(write(text, "mine.py")), name=name, version=None) == search_spaces.get(name)
 
 
 PYTHON_ERRORS = [
@@ -605,8 +606,20 @@ def test_the_sign_of_versions_is_not_allowed_in_a_name(write):
         find(write(BLOCK, "a@b.toml"))
 
 
+def test_a_loss_that_only_this_process_would_know_is_refused(write):
+    text = """from dataclasses import replace
+from study.gan.methods.losses import LOSSES
+LOSSES["mine"] = LOSSES["hinge"]
+"""
+    message = r"^\./mine\.py: adds the loss mine in this process, but workers import their own menus; write it in "
+    for _ in range(2):
+        with pytest.raises(InputError, match=message):
+            find(write(text + PYTHON.replace('"hinge"', '"mine"'), "mine.py"))
+    assert "mine" not in LOSSES and "hinge" in LOSSES
+
+
 @pytest.mark.full
-def test_two_files_of_one_name_are_two_spaces(write, study, capsys):
+def test_two_files_of_one_name_are_two_spaces(write, study):
     """The later one is what the name stands for; a setting that was removed is not in its tables."""
     from study.storage.tables import read_table
 

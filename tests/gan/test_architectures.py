@@ -14,6 +14,7 @@ from study.core.trial import Hyperparameters, Method, Training, Trial
 from study.gan.architectures import ARCHITECTURES
 from study.gan.model import build, initial_state
 from study.gan.networks.layers import BatchNorm
+from tests.conftest import quick_only
 from tests.gan.plain import COUNTS, TABLES, Mark, Reader, pair, spread_out
 
 STUDY_SIZES = [(name, size) for name, entry in ARCHITECTURES.items() for size in entry.study_sizes]
@@ -261,6 +262,7 @@ def copied(tree):
     return tree_map(torch.clone, tree)
 
 
+@pytest.mark.parametrize("architecture", quick_only(ARCHITECTURES, ["sndcgan"]))
 def test_the_trace_of_two_models_at_once_computes_what_each_computes(architecture, smallest_size):
     """Under vmap, in training mode, twice differentiated, as the step does."""
     size = smallest_size(architecture)

@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_map
 
 from study.core.evaluation import Diagnostics
 from study.core.trial import field_names
+from study.gan.architectures import ARCHITECTURES
 from study.gan.diagnostics import (
     DiagnosticBatches,
     accuracies,
@@ -21,6 +22,7 @@ from study.gan.diagnostics import (
 )
 from study.gan.methods.losses import LOSSES
 from study.gan.networks.layers import Conv2d, Conv3x3Pool, ConvTranspose2d
+from tests.conftest import quick_only
 from tests.gan.menus import built, variants
 
 ONES = torch.ones(1, 1, 6, 6, dtype=torch.float64)
@@ -155,6 +157,7 @@ def test_operator_norms_of_the_layers_of_d_at_the_sizes_that_they_see(setup, nam
     assert layer_operator_norms(trial.gan.discriminator, weights, trial.real[:1]) == pytest.approx(got, rel=1e-12)
 
 
+@pytest.mark.parametrize("architecture", quick_only(ARCHITECTURES, ["sndcgan"]))
 def test_operator_norms_exist_for_every_architecture_and_for_began(setup, architecture, smallest_size):
     for name in ("none", "began+spectral_norm"):
         trial = setup(name, architecture=architecture, resolution=smallest_size(architecture), batch=2)

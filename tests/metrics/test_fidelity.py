@@ -11,6 +11,7 @@ from study.metrics.extractors import fidelity
 from study.metrics.extractors.menu import load_extractor
 from study.metrics.extractors.resize import resize
 from study.metrics.extractors.torchvision_guard import import_torchvision
+from tests.conftest import quick_only
 
 
 @pytest.fixture
@@ -77,6 +78,7 @@ def test_clip_equals_torch_fidelitys_on_uint8_images(clip, hub):
 
 CODE = """
 import torch
+from tests.conftest import quick_only
 dependencies = ["torch"]
 def dinov2_vits14(pretrained=True):
     assert not pretrained
@@ -116,7 +118,7 @@ def test_missing_weights_are_one_line_and_nothing_is_fetched(name, hub):
     assert list(hub.rglob("*")) == [hub / "checkpoints"]
 
 
-@pytest.mark.parametrize("name", ["clip-rn50", "vgg16"])
+@pytest.mark.parametrize("name", quick_only(["clip-rn50", "vgg16"], ["clip-rn50"]))
 def test_other_files_are_refused(name, hub, tmp_path):
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "weights.pth")
     with pytest.raises(InputError, match=f"weights.pth: not weights of {name}") as error:
@@ -134,6 +136,7 @@ def test_the_resize_equals_torch_fidelitys(size):
     torch.testing.assert_close(resize(images, 299), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.full
 def test_importing_the_menu_imports_no_torch_fidelity():
     code = (
         "import sys, study.metrics.extractors.menu, study.metrics.menu, study.metrics.image_folder; print(*sys.modules)"

@@ -31,6 +31,7 @@ def pixels(*shape):
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
+@pytest.mark.full
 def test_another_file_is_recorded_by_its_hash(extractor, random_inception):
     assert extractor.weights_sha256 == hashlib.sha256(random_inception[0].read_bytes()).hexdigest()
     assert extractor.weights_sha256 != inception.WEIGHTS_SHA256

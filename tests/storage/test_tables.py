@@ -199,6 +199,7 @@ print(len((folder / "written").read_text().split()))
 """
 
 
+@pytest.mark.full
 def test_kill_9_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path):
     trial = make()
     template = {

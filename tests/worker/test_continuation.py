@@ -21,7 +21,7 @@ from study.training.lockstep import Diverged
 from study.worker.checkpoint import load_generator, load_state
 from study.worker.execute import execute
 from study.worker.resume import continuation
-from tests.conftest import study_process
+from tests.conftest import quick_only, study_process
 from tests.requests import make_request
 
 LONG = search_spaces.get("long-training")
@@ -90,7 +90,10 @@ def test_a_longer_trial_is_the_trial_with_more_steps(ask):
     assert short.parent is None
 
 
-@pytest.mark.parametrize(("rate", "best", "keep"), [(2e-4, 8, "best"), (0.3, 2, "best"), (0.3, 2, "none")])
+@pytest.mark.parametrize(
+    ("rate", "best", "keep"),
+    quick_only([(2e-4, 8, "best"), (0.3, 2, "best"), (0.3, 2, "none")], [(0.3, 2, "best")]),
+)
 def test_the_rows_are_those_of_training_from_the_start(ask, tmp_path, rate, best, keep):
     """Both where the best generator is of the rest and where it is of before the shorter trial's last checkpoint.
 
@@ -112,6 +115,7 @@ def test_the_rows_are_those_of_training_from_the_start(ask, tmp_path, rate, best
     torch.testing.assert_close(generator.buffers, fresh_generator.buffers, rtol=0, atol=0)
 
 
+@pytest.mark.full
 def test_seconds_are_of_the_whole(ask):
     short, long = shorter_and_longer(ask)
     path = state_path(short.context.results, short.trial.id)
@@ -124,6 +128,7 @@ def test_seconds_are_of_the_whole(ask):
     assert row["images_per_second"] == pytest.approx(8 * 64 / row["training_seconds"])
 
 
+@pytest.mark.full
 def test_states_are_kept_only_where_asked_for_and_of_what_finished(ask):
     (short,) = plan(ask(), BASE)
     path = state_path(short.context.results, short.trial.id)
@@ -140,6 +145,7 @@ def test_states_are_kept_only_where_asked_for_and_of_what_finished(ask):
     assert kept.conditions == long.context.conditions
 
 
+@pytest.mark.full
 def test_where_the_rest_diverges_the_row_has_the_shorter_trials_part(ask, monkeypatch):
     short, long = shorter_and_longer(ask)
     monkeypatch.setattr(loop, "check_parameters", diverge)
@@ -183,7 +189,7 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.parametrize("damage", UNUSABLE)
+@pytest.mark.parametrize("damage", quick_only(UNUSABLE, [exchange_best]))
 def test_what_cannot_be_used_is_told_and_the_trial_is_trained_from_the_start(ask, tmp_path, capsys, damage):
     short, long = shorter_and_longer(ask)
     damage(short)
@@ -207,7 +213,7 @@ OTHERWISE = {
 }
 
 
-@pytest.mark.parametrize("condition", OTHERWISE)
+@pytest.mark.parametrize("condition", quick_only(OTHERWISE, ["metrics"]))
 def test_what_was_scored_otherwise_is_not_gone_on_from(ask, capsys, condition):
     shorter_and_longer(ask)
     (long,) = plan(ask(**OTHERWISE[condition]))
@@ -218,6 +224,7 @@ def test_what_was_scored_otherwise_is_not_gone_on_from(ask, capsys, condition):
     assert row["source"] == "training"
 
 
+@pytest.mark.full
 def test_other_checkpoints_are_not_gone_on_from(ask, capsys):
     """Every 25 steps on the digits: a shorter trial of 30 ends between two checkpoints of the longer one."""
     _, long = shorter_and_longer(ask)

@@ -38,7 +38,7 @@ METHODS = {
     "began": {"loss": "began"},
     "batch_norm": {"normalizations": ("batch_norm",)},
 }
-QUICK = (("spectral_norm+gradient_penalty", 5), ("began", 1), ("batch_norm", 5))
+QUICK = (("began", 1), ("batch_norm", 5))
 STEPS, EVERY, CHECK = 9, 4, 2
 """Checkpoints at 4, 8 and 9; states also at 2 and 6."""
 
@@ -195,6 +195,7 @@ def ever_worse(monkeypatch):
     )
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("ever_worse")
 def test_the_best_generator_of_before_the_interruption_is_kept(plan):
     trial, whole = plan("whole")
@@ -211,6 +212,7 @@ def test_the_best_generator_of_before_the_interruption_is_kept(plan):
         torch.testing.assert_close(getattr(generator(trial, context), part), expected, rtol=0, atol=0)
 
 
+@pytest.mark.full
 def test_seconds_are_those_of_the_steps_that_count(plan):
     trial, context = plan()
     interrupt(trial, context, 7)
@@ -277,7 +279,7 @@ USELESS = {
 }
 
 
-@pytest.mark.parametrize("damage", USELESS)
+@pytest.mark.parametrize("damage", quick_only(USELESS, ["cut short", "malicious", "another trial"]))
 def test_what_is_of_no_use_is_told_in_a_line_and_the_trial_is_trained_from_the_start(plan, capsys, damage):
     trial, context = plan()
     interrupt(trial, context, 7)
@@ -314,7 +316,7 @@ OTHERWISE = {
 }
 
 
-@pytest.mark.parametrize("condition", OTHERWISE)
+@pytest.mark.parametrize("condition", quick_only(OTHERWISE, ["metrics"]))
 def test_under_other_conditions_it_is_trained_from_the_start(plan, capsys, condition):
     trial, context = plan()
     interrupt(trial, context, 7)
@@ -513,6 +515,7 @@ def test_a_stopped_trial_leaves_no_state_and_has_its_checkpoints_of_before_the_i
     assert left(context) == []
 
 
+@pytest.mark.full
 def test_two_processes_on_one_trial_end_in_the_same_rows(plan):
     """An orphan writes an earlier state while another one is ahead, then the other is interrupted."""
     trial, whole = plan("whole", rate=1e-2)
@@ -530,6 +533,7 @@ def test_two_processes_on_one_trial_end_in_the_same_rows(plan):
     assert left(context) == []
 
 
+@pytest.mark.full
 def test_one_process_runs_trial_after_trial_without_mixing_them(plan):
     """As workers do: what is interrupted, whole and interrupted again share a process."""
     trials = [plan(n_dis=n_dis, rate=1e-2)[0] for n_dis in (1, 2)]

@@ -73,6 +73,7 @@ def evaluations(trial, context):
     return read_part(part_path(context.results, trial.id, context.protocol.id))[1]
 
 
+@pytest.mark.full
 def test_each_trial_of_a_pack_is_a_run(tmp_path):
     (first, context), (second, _), (third, _) = (plan(tmp_path, rate) for rate in (1e-3, 5e-4, 1e-4))
     tasks = [Task(trial=trial, place=place) for place, trial in enumerate((first, second, third))]
@@ -103,6 +104,7 @@ def test_an_interrupted_trial_is_told_once(tmp_path, killed_at):
     assert [step for step, _ in told_of(trial, context)["seconds/scoring"]] == [4, 8, 9]
 
 
+@pytest.mark.full
 def test_what_is_told_follows_where_the_trial_goes_on(tmp_path):
     """On object storage as on a disk: nothing stays of what is beyond, and what lacks is told, without seconds."""
     trial, context = plan(tmp_path, penalty="dragan", options=(("dragan_noise", "gaussian"),))

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from study.core.trial import Trial
@@ -54,7 +55,8 @@ def operations_per_image(trial: Trial, channels: int, resolution: int) -> float:
     A backward pass counts as two forward passes, or as one if no gradient of parameters is needed.
     """
     gan = build(trial, channels, resolution)
-    generator, discriminator = _forward_flops(gan, trial.training.latent_dim, channels, resolution)
+    generator = _forward_flops(gan.averaged_generator, trial.training.latent_dim)
+    discriminator = _forward_flops(gan.discriminator, channels, resolution, resolution)
     penalty = gan.penalty.passes if gan.penalty else 0
     critic = discriminator * (gan.output_norm.cost if gan.output_norm else 1)
     d_update = generator + (2 * 3 + penalty) * critic
@@ -62,18 +64,12 @@ def operations_per_image(trial: Trial, channels: int, resolution: int) -> float:
     return d_update + g_update / trial.hyperparameters.n_dis
 
 
-@lru_cache(maxsize=64)
-def _forward_flops(gan: Gan, latent_dim: int, channels: int, resolution: int) -> tuple[int, int]:
-    """Floating-point operations of a forward pass of G and of D for one image; computed without allocating memory."""
-    counts = []
-    for network, inputs in (
-        (gan.averaged_generator, torch.empty(1, latent_dim, device="meta")),
-        (gan.discriminator, torch.empty(2, channels, resolution, resolution, device="meta")),
-    ):
-        with FlopCounterMode(display=False) as counter:
-            network(inputs)
-        counts.append(counter.get_total_flops() // len(inputs))
-    return counts[0], counts[1]
+@lru_cache(maxsize=256)
+def _forward_flops(network: nn.Module, *shape: int) -> float:
+    """Floating-point operations of a forward pass for one of two inputs [2, *shape]; allocates no memory."""
+    with FlopCounterMode(display=False) as counter:
+        network(torch.empty(2, *shape, device="meta"))
+    return int(counter.get_total_flops()) / 2
 
 
 class CostCase(NamedTuple):

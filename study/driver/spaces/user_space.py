@@ -9,6 +9,7 @@ import sys
 import traceback
 import types
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from study.core.errors import InputError
 from study.core.trial import Method, Training, Trial, content_id, field_values
 from study.driver.spaces.expand import MANY
 from study.driver.spaces.toml_space import DATASET_DEFAULTS, read_toml, resolve_methods, whole_number
-from study.gan.methods.menu import members
+from study.gan.architectures import ARCHITECTURES
+from study.gan.methods.menu import MENUS, members
 
 WORDS = ("name", "description", "source", "version")
 """Fields of a space that say nothing of its trials."""
@@ -107,7 +109,8 @@ def read_python(path: Path) -> SearchSpace:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # during the execution, because dataclasses look up their module there
     try:
-        exec(code, vars(module))
+        with _unchanged_menus():
+            exec(code, vars(module))
     except (Exception, SystemExit) as error:
         inside = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         raise InputError(f"{_line(inside[-1] if inside else None)}{_message(error)}") from error
@@ -119,6 +122,25 @@ def read_python(path: Path) -> SearchSpace:
         raise InputError(f"SPACE is of type {type(module.SPACE).__name__}; must be a search_spaces.SearchSpace.")
     _check(module.SPACE)
     return module.SPACE
+
+
+@contextmanager
+def _unchanged_menus() -> Iterator[None]:
+    """Raises InputError if a member is added to a menu inside, and restores the menus."""
+    menus: dict[str, Any] = {"architecture": ARCHITECTURES, **MENUS}
+    before = {kind: dict(menu) for kind, menu in menus.items()}
+    try:
+        yield
+        added = [f"{kind} {name}" for kind, menu in menus.items() for name in menu if name not in before[kind]]
+    finally:
+        for kind, menu in menus.items():
+            menu.clear()
+            menu.update(before[kind])
+    if added:
+        raise InputError(
+            f"adds the {added[0]} in this process, but workers import their own menus; write it in the package, in the"
+            f" file of its menu (`CONTRIBUTING.md` says which)."
+        )
 
 
 READERS = {".toml": read_toml, ".py": read_python}

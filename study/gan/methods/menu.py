@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from study.core.errors import InputError, look_up, unknown
@@ -45,19 +46,25 @@ def members(method: Method) -> Members:
     def values(options: Mapping[str, Option]) -> dict[str, OptionValue]:
         return {name: given.get(name, option.default) for name, option in options.items()}
 
-    def built(menu: Mapping[str, Member[Any]], name: str | None) -> Any:
-        return menu[name].build(**values(menu[name].options)) if name else None
+    def built(name: str | None, menu: Mapping[str, Member[Any]]) -> Any:
+        return _built(menu[name], tuple(values(menu[name].options).items())) if name else None
 
     made = Members(
-        loss=built(LOSSES, method.loss),
-        normalizations=tuple(built(NORMALIZATIONS, name) for name in method.normalizations),
-        penalty=built(PENALTIES, method.penalty),
-        constraint=built(CONSTRAINTS, method.constraint),
+        loss=built(method.loss, LOSSES),
+        normalizations=tuple(built(name, NORMALIZATIONS) for name in method.normalizations),
+        penalty=built(method.penalty, PENALTIES),
+        constraint=built(method.constraint, CONSTRAINTS),
         architecture_options=values(ARCHITECTURES[method.architecture].options),
         optimizer_options=values(optimizers.OPTIONS),
     )
     _check_combination(method, made)
     return made
+
+
+@lru_cache(maxsize=256)
+def _built(member: Member[Any], options: tuple[tuple[str, OptionValue], ...]) -> Any:
+    """The member with these options: one object, so that methods with the same layer norm share their networks."""
+    return member.build(**dict(options))
 
 
 def _check_combination(method: Method, made: Members) -> None:

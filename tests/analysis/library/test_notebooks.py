@@ -68,6 +68,7 @@ def test_a_notebook_is_short_clean_and_defines_no_function(path: Path) -> None:
     assert json.dumps(notebook).count("trials.parquet") == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "path", quick_only(NOTEBOOKS, [path for path in NOTEBOOKS if path.stem in QUICK]), ids=lambda path: path.stem
 )

@@ -93,6 +93,7 @@ def test_the_page_needs_nothing_else_and_its_images_say_what_they_show(small_stu
     assert {address[1:] for address in addresses if address.startswith("#")} <= anchors
 
 
+@pytest.mark.full
 def test_clouds_of_many_points_are_pixels_and_few_are_lines(small_study, monkeypatch):
     page = compose(open_rows(small_study.folder))
     assert "data:image/svg+xml" in render(page)
@@ -385,6 +386,7 @@ def test_markdown_escapes_its_marks():
     assert plain("a|b `c` *d* <e> [f](g)\nh_i") == r"a\|b \`c\` \*d\* &lt;e&gt; [f]\(g) h_i"
 
 
+@pytest.mark.full
 def test_the_time_of_the_page_is_on_it(small_study):
     page = compose(open_rows(small_study.folder), now=datetime(2026, 5, 4, 3, 2, tzinfo=UTC))
     assert page.subtitle == "As of 2026-05-04 03:02 UTC"

@@ -20,6 +20,7 @@ def quick(one_thread, monkeypatch):
     monkeypatch.setattr(measure, "TURN_SECONDS", 0.001)
 
 
+@pytest.mark.full
 def test_json_is_a_list_of_rows(study):
     answer = study("bench", *TINY, "--method", "layer_norm", "--json")
     assert answer.code == 0, answer.err
@@ -78,6 +79,7 @@ def test_all_rows_are_those_of_the_table_on_the_devices(monkeypatch, asked, devi
     assert [case.device for case in bench._cases(asked, all_rows=True)] == devices
 
 
+@pytest.mark.full
 def test_scoring_has_a_row_of_its_own(study, tmp_path):
     answer = study(
         *("bench", "--scoring", "--repeats", 1, "--width", 1, "--batch-size", 2, "--data-dir", tmp_path, "--json")

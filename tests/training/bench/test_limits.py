@@ -49,6 +49,7 @@ def test_operations_per_image_depend_on_neither_precision_nor_pack_nor_batch():
     assert limits.flops_per_image(replace(SMALL, precision="bfloat16", pack=4, batch_size=7)) == expected
 
 
+@pytest.mark.full
 def test_rewritten_layers_count_as_what_they_have_become():
     """Unpooling blocks compute a quarter of what stands in the table, pooling ones 16 products for 36."""
     case = Case(method="none", width=2, batch_size=2, n_dis=1)

@@ -147,6 +147,7 @@ def test_a_cycle_is_so_many_updates_of_d_and_one_of_g():
     assert steps == [{3}, {1}]
 
 
+@pytest.mark.full
 def test_a_pack_trains_each_of_its_trials_as_if_alone():
     case = Case(architecture="sndcgan", resolution=8, width=2, batch_size=2, n_dis=1, method="gradient_penalty")
     state = fresh_state(case)
