@@ -67,7 +67,7 @@ class Smooth(nn.Module):
         self.slope = slope
 
     def forward(self, maps):
-        return self.slope * maps + (1 - self.slope) * softplus(maps)
+        return self.slope * maps + (1 - self.slope) * softplus(maps, threshold=50)  # exact in float64
 
 
 def smoothed(network):
