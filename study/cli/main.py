@@ -1,6 +1,10 @@
 """The command line: joins the apps of all commands, and turns an error into one line and an exit code."""
 
+import io
+import logging
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,6 +55,18 @@ def common(
     """Options of all commands."""
 
 
+def _prepare_environment() -> None:
+    """Lets libraries run without a home folder and without warnings about it, and text be printed in any locale."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"  # as Debian names the home of users without one
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and (out.errors == "strict" or out.encoding.lower() != "utf-8"):
+        out.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Run the command line, then exit.
 
@@ -58,6 +74,7 @@ def main() -> None:
     failed, 130 after an interrupt. If the reader of the output closes early, as in `study status | head -1`, the
     command ends without a message.
     """
+    _prepare_environment()
     try:
         code = app(standalone_mode=False)
     except InputError as error:

@@ -97,7 +97,7 @@ def prepare(
         if known is None and resolution is None and not str(source).endswith(".npz"):
             hint = "; to register your own images under this name, give --source DIR --resolution R"
             raise InputError(str(unknown("dataset", name, menu)).removesuffix(".") + hint + ".")
-        path = None if source is None else str(Path(source).expanduser().absolute())
+        path = None if source is None else str(location.expanded(source).absolute())
         dataset = user.declare(name, path, resolution=resolution, fit=fit, test_fraction=test_fraction, previous=known)
     return prepared.prepare(dataset, None if source is None else str(source), folder, progress, workers)
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from study.core.errors import InputError
 from study.data.dataset import SPLITS, Dataset, Images, Source, array_sha256, check_manifest, describe
-from study.data.location import default_data_dir
+from study.data.location import default_data_dir, expanded
 from study.data.report import ProgressCallback
 from study.data.sources.download import fetch
 from study.data.sources.exports import HUB
@@ -72,7 +72,7 @@ def prepare(
         raise InputError(f"dataset {dataset.name}: comes with the package; there is nothing to prepare.")
     start = time.perf_counter()
     if source is not None:
-        source = source if source.startswith(HUB) else os.path.abspath(Path(source).expanduser())  # noqa: PTH100
+        source = source if source.startswith(HUB) else os.path.abspath(expanded(source))  # noqa: PTH100
         opened = dataset.source(dataset, source)
     target, partial = data_dir / dataset.name, data_dir / f".{dataset.name}.partial"
     try:

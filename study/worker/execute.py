@@ -247,4 +247,4 @@ def _save_traceback(results: Path, trial_id: str) -> None:
     path = trial_folder(results, trial_id) / "traceback.txt"
     with contextlib.suppress(OSError):  # the row has the reason
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(traceback.format_exc())
+        path.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")

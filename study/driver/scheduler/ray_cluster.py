@@ -2,20 +2,34 @@
 
 import contextlib
 import logging
+import os
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import LocalRayletDiedError, NodeDiedError, TaskUnschedulableError, WorkerCrashedError
+from ray._private import utils as ray_utils
+from ray.exceptions import (
+    AuthenticationError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    RayError,
+    TaskUnschedulableError,
+    WorkerCrashedError,
+)
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.core.context import Context
 from study.core.errors import InputError
 from study.driver.resources import Slots
-from study.driver.scheduler import node_checks
+from study.driver.scheduler import node_checks, ray_session
 from study.worker.outcome import warn
 
+START_ERRORS = (OSError, RuntimeError, ValueError, RayError)
+"""What `ray.init` raises, for any reason."""
 REFRESH_EVERY = 2.0
 """Seconds after which the resources of the cluster are read again."""
 NODE_GONE = (NodeDiedError, TaskUnschedulableError, LocalRayletDiedError, WorkerCrashedError)
@@ -30,29 +44,62 @@ JOINED_WITHIN = 600.0
 def connected(address: str | None) -> Iterator[tuple[float, float]]:
     """Start Ray on this machine, or join the cluster at `address`; yields its numbers of CPU cores and GPUs.
 
-    Raises InputError if there is no cluster at the address, or if no node that can run a trial joins in time.
+    Raises InputError if there is no cluster at the address, if no node that can run a trial joins in time, or if this
+    machine has no folder for Ray; OSError if Ray does not start for another reason.
     """
-    if address and address != "auto":
-        node_checks.check_answers(address)
-    try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"--address {address}: no Ray cluster answers ({reason}); check it and RAY_AUTH_TOKEN."
-        ) from error
-    try:
+    with contextlib.ExitStack() as stack:
         if address:
+            stack.callback(ray.shutdown)
+            _join(address)
             _wait_for_nodes(address)
+        else:
+            folder = stack.enter_context(ray_session.private_folder())
+            stack.enter_context(ray_session.private_token())
+            stack.callback(ray.shutdown)
+            _start(folder)
         resources = _resources()
         yield resources.get("CPU", 1), resources.get("GPU", 0)
-    finally:
-        ray.shutdown()
+
+
+def _start(folder: Path) -> None:
+    """Start Ray on this machine, with its files in `folder`."""
+    shared_memory = None if os.access("/dev/shm", os.W_OK) else str(folder)
+    try:
+        _init(address="local", _temp_dir=str(folder), _plasma_directory=shared_memory)
+    except START_ERRORS as error:
+        raise OSError(f"Ray does not start on this machine ({_described(error)})") from error
+
+
+def _join(address: str) -> None:
+    """Join the cluster at `address`; raises InputError if that fails."""
+    if address != "auto":
+        node_checks.check_answers(address)
+    try:
+        _init(address=address, include_dashboard=False)
+    except AuthenticationError as error:
+        raise InputError(f"--address {address}: the cluster refuses this token; check RAY_AUTH_TOKEN.") from error
+    except ConnectionError as error:
+        reason = _described(error)
+        raise InputError(f"--address {address}: no Ray cluster answers ({reason}); give HOST:PORT, or auto.") from error
+    except START_ERRORS as error:
+        raise InputError(f"--address {address}: cannot join the cluster ({_described(error)}).") from error
+
+
+def _init(**options: Any) -> None:
+    ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+
+
+def _described(error: Exception) -> str:
+    """The type and the first line of an error."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+
+
+def _entrypoint() -> str:
+    """The command, for Ray's list of jobs. Ray's own function fails for a path that is not in UTF-8."""
+    return shlex.join(sys.argv).encode(errors="replace").decode()
+
+
+setattr(ray_utils, "get_entrypoint_name", _entrypoint)  # noqa: B010  `ray.init` has no option for it
 
 
 def _resources() -> dict[str, float]:

@@ -104,7 +104,7 @@ def report_death(feed: Feed, trial: TuneTrial) -> None:
     """Report to the feed that Tune's trial lost its worker, and why."""
     error = trial.get_pickled_error()
     path = Path(trial.error_file or "")
-    text = path.read_text() if path.is_file() else ""
+    text = path.read_text(errors="replace") if path.is_file() else ""
     if problem := IMPORT_FAILED.search(text):
         address = NODE_ADDRESS.search(text)
         node, reason = address[1] if address else "that joined", problem[0].strip()
