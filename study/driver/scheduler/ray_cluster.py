@@ -47,6 +47,7 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
     Raises InputError if there is no cluster at the address, if no node that can run a trial joins in time, or if this
     machine has no folder for Ray; OSError if Ray does not start for another reason.
     """
+    _check_current_folder()
     with contextlib.ExitStack() as stack:
         if address:
             stack.callback(ray.shutdown)
@@ -59,6 +60,18 @@ def connected(address: str | None) -> Iterator[tuple[float, float]]:
             _start(folder)
         resources = _resources()
         yield resources.get("CPU", 1), resources.get("GPU", 0)
+
+
+def _check_current_folder() -> None:
+    """Raises InputError if Ray cannot tell its workers the path of the current folder, where they look for modules."""
+    try:
+        os.getcwd().encode()  # noqa: PTH109
+    except UnicodeEncodeError as error:
+        encoding = sys.getfilesystemencoding()
+        raise InputError(
+            f"the current folder: Ray cannot use its path, which is not text in the encoding {encoding}; run the command"
+            " in another folder."
+        ) from error
 
 
 def _start(folder: Path) -> None:
@@ -76,11 +89,9 @@ def _join(address: str) -> None:
         node_checks.check_answers(address)
     try:
         _init(address=address, include_dashboard=False)
-    except AuthenticationError as error:
-        raise InputError(f"--address {address}: the cluster refuses this token; check RAY_AUTH_TOKEN.") from error
-    except ConnectionError as error:
+    except (ConnectionError, AuthenticationError) as error:
         reason = _described(error)
-        raise InputError(f"--address {address}: no Ray cluster answers ({reason}); give HOST:PORT, or auto.") from error
+        raise InputError(f"--address {address}: no Ray cluster answers ({reason}); check RAY_AUTH_TOKEN.") from error
     except START_ERRORS as error:
         raise InputError(f"--address {address}: cannot join the cluster ({_described(error)}).") from error
 
