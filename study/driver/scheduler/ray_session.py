@@ -6,6 +6,7 @@ no home that it can write to.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -22,6 +23,8 @@ from study.core.errors import InputError
 PREFIX = "gan-study-"
 SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """The longest path of a socket in Ray's folder."""
+ROOM = 16 * 2**20
+"""Bytes of free space that Ray needs for its logs."""
 ABANDONED_AFTER = 3600.0
 """Seconds after which a folder whose process was killed is removed."""
 
@@ -63,6 +66,8 @@ def private_folder() -> Iterator[Path]:
 def _new_folder(place: str) -> Path:
     """A new folder in `place`; raises OSError or UnicodeError if Ray cannot use one there."""
     place.encode("ascii")  # in an ASCII locale Ray cannot use others
+    if shutil.disk_usage(place).free < ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     try:
         with socket.socket(socket.AF_UNIX) as probe:
