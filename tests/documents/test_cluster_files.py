@@ -142,8 +142,12 @@ def called(slurm: Path, program: str) -> list[list[str]]:
 
 def test_the_slurm_job_starts_one_study_on_all_nodes(slurm: Path) -> None:
     assert start("study.sbatch", slurm).wait(timeout=30) == 0
-    (srun,), (joined,), (command,) = (called(slurm, name) for name in ("srun", "ray", "study"))
-    assert srun[:3] == ["--export=ALL", "ray", "symmetric-run"]
+    starts, joins, (command,) = (called(slurm, name) for name in ("srun", "ray", "study"))
+    assert {start[0] for start in starts} == {"--export=ALL"} and {start[1] for start in starts} == {"--cpus-per-task=16"}
+    places = sorted(start[2:5] for start in starts)
+    assert places == [["--nodes=1", "--ntasks=1", "--exclude=node1"], ["--nodes=1", "--ntasks=1", "--nodelist=node1"]]
+    assert sorted(join[join.index("--") + 1] for join in joins) == ["study", "true"]
+    (joined,) = (join for join in joins if "study" in join)
     options = dict(zip(joined[1:9:2], joined[2:10:2], strict=True))
     port = 20000 + 123456 % 10000
     assert options == {
