@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -56,12 +57,13 @@ def common(
 
 
 def _prepare_environment() -> None:
-    """Lets libraries run without a home folder and without warnings about it, and text be printed in any locale."""
+    """Lets libraries run in silence without a home folder or shared memory, and text be printed in any locale."""
     try:
         Path.home()
     except RuntimeError:
         os.environ["HOME"] = "/nonexistent"  # as Debian names the home of users without one
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode")
     out = sys.stdout
     if isinstance(out, io.TextIOWrapper) and (out.errors == "strict" or out.encoding.lower() != "utf-8"):
         out.reconfigure(errors="replace")
