@@ -16,7 +16,6 @@ from ray.exceptions import (
     AuthenticationError,
     LocalRayletDiedError,
     NodeDiedError,
-    RayError,
     TaskUnschedulableError,
     WorkerCrashedError,
 )
@@ -28,8 +27,6 @@ from study.driver.resources import Slots
 from study.driver.scheduler import node_checks, ray_session
 from study.worker.outcome import warn
 
-START_ERRORS = (OSError, RuntimeError, ValueError, RayError)
-"""What `ray.init` raises, for any reason."""
 REFRESH_EVERY = 2.0
 """Seconds after which the resources of the cluster are read again."""
 NODE_GONE = (NodeDiedError, TaskUnschedulableError, LocalRayletDiedError, WorkerCrashedError)
@@ -79,7 +76,7 @@ def _start(folder: Path) -> None:
     shared_memory = None if os.access("/dev/shm", os.W_OK) else str(folder)
     try:
         _init(address="local", _temp_dir=str(folder), _plasma_directory=shared_memory)
-    except START_ERRORS as error:
+    except Exception as error:  # Ray raises Exception itself, too
         raise OSError(f"Ray does not start on this machine ({_described(error)})") from error
 
 
@@ -92,7 +89,7 @@ def _join(address: str) -> None:
     except (ConnectionError, AuthenticationError) as error:
         reason = _described(error)
         raise InputError(f"--address {address}: no Ray cluster answers ({reason}); check RAY_AUTH_TOKEN.") from error
-    except START_ERRORS as error:
+    except Exception as error:
         raise InputError(f"--address {address}: cannot join the cluster ({_described(error)}).") from error
 
 
