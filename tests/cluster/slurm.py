@@ -45,7 +45,7 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=
 SHELL = """\
 hostname "$1"
 mount --bind "$2/hosts" /etc/hosts
-mkdir -p /tmp/ray && mount -t tmpfs none /tmp/ray
+mkdir -p -m 1777 /tmp/ray && mount -t tmpfs none /tmp/ray
 touch "$2/$1.ready"
 while true; do sleep 1000 & wait; done  # a shell, because the first process of a namespace must reap the others
 """

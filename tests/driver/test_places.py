@@ -54,7 +54,8 @@ def succeeded(answer: subprocess.CompletedProcess[str], results: Path) -> None:
 
 def namespace(script: str, *arguments: str) -> tuple[str, ...]:
     """What is put before a command for which file systems are mounted differently."""
-    within = ("unshare", "--mount", "--propagation", "private", "bash", "-ec", f'{script}\nexec "$@"', "bash", *arguments)
+    apart = ("unshare", "--mount", "--propagation", "private")
+    within = (*apart, "bash", "-ec", f'{script}\nexec "$@"', "bash", *arguments)
     if os.geteuid() or subprocess.run([*within, "true"]).returncode:
         pytest.skip("no file system can be mounted here")
     return within
@@ -78,7 +79,9 @@ def test_a_user_without_a_home_can_run_a_study(folder: Path, home: str | None) -
     assert (folder / "results" / "trials.parquet").stat().st_uid == USER
 
 
-READ_ONLY = "mount --bind {0} {0}; mount -o remount,ro,bind /; mount -o remount,ro /dev/shm"
+READ_ONLY = "for each in {0} /dev/shm; do mount --bind $each $each; done; "
+READ_ONLY += "for each in / /dev/shm; do mount -o remount,ro,bind $each; done"
+"""Of the mounts alone, by `bind`: otherwise the file systems would become read-only for the whole machine."""
 
 
 @pytest.mark.full

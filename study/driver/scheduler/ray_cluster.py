@@ -66,8 +66,8 @@ def _check_current_folder() -> None:
     except UnicodeEncodeError as error:
         encoding = sys.getfilesystemencoding()
         raise InputError(
-            f"the current folder: Ray cannot use its path, which is not text in the encoding {encoding}; run the command"
-            " in another folder."
+            f"the current folder: Ray cannot use its path, which is not text in the encoding {encoding}; run the"
+            " command in another folder."
         ) from error
 
 
