@@ -64,7 +64,7 @@ def write_html(page: Document, path: Path) -> Path:
     """Write the report atomically; creates the folder. Raises InputError if it cannot be written."""
     text = html(page)
     try:
-        replace(path, lambda file: file.write(text.encode()))
+        replace(path, lambda file: file.write(text.encode(errors="replace")))
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written ({error.strerror or error}).") from error
     return path

@@ -27,7 +27,7 @@ def write_markdown(page: Document, path: Path) -> Path:
     """Write the images and then the report, each atomically. Raises InputError if a file cannot be written."""
     text, files = markdown(page)
     try:
-        for name, content in {**files, path.name: text.encode()}.items():
+        for name, content in {**files, path.name: text.encode(errors="replace")}.items():
             replace(path.parent / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written ({error.strerror or error}).") from error

@@ -1,8 +1,12 @@
 """The command line: joins the apps of all commands, and turns an error into one line and an exit code."""
 
+import logging
+import os
 import shlex
 import signal
 import sys
+import warnings
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,6 +62,16 @@ def common(
     """Options of all commands."""
 
 
+def _prepare_environment() -> None:
+    """Let libraries run in silence without a home folder or shared memory."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"  # as Debian names the home of users without one
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode")
+
+
 def main() -> None:
     """Run the command line, then exit.
 
@@ -66,6 +80,7 @@ def main() -> None:
     in `study status | head -1`, the command goes on without output.
     """
     output.prepare_streams()
+    _prepare_environment()
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # Typer turns an interrupt of a command without `options.keeps` into this exit code

@@ -1,5 +1,6 @@
 """From a generator to its scores: statistics of the real images, and comparison of generated images with them."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +50,8 @@ def real_sample(
     """Statistics of the first n_real images of the protocol's split, in dataset order, as in the study.
 
     `kinds` are the statistics besides the moments: FEATURES, CLASSES. They are cached in `data_dir`/statistics, under a
-    hash of everything they depend on, including the pixels and the weights. A damaged file is recomputed. Raises
-    InputError if the folder is not writable or the features are not finite.
+    hash of everything they depend on, including the pixels and the weights. A damaged file is recomputed, and a folder
+    that cannot be written stays without one. Raises InputError if the features are not finite.
     """
     fields = {field: value for field, value in protocol.identity_fields.items() if field in REAL_FIELDS}
     key = content_id({"dataset": images.sha256, **fields}, length=32)
@@ -67,7 +68,8 @@ def real_sample(
             )
         for kind in missing:
             known[kind] = getattr(sample, kind)
-            write_npz(paths[kind], _arrays(kind, known[kind]))
+            with contextlib.suppress(InputError):  # a cache that cannot be written costs time, not the study
+                write_npz(paths[kind], _arrays(kind, known[kind]))
     return ImageStatistics(moments=known[MOMENTS], features=known.get(FEATURES), classes=known.get(CLASSES))
 
 

@@ -53,6 +53,11 @@ def test_data_dir_is_the_option_then_the_variable_then_the_cache(monkeypatch, tm
     assert data_dir("~/here") == tmp_path / "here"
 
 
+def test_a_home_that_is_not_known_is_one_line():
+    with pytest.raises(InputError, match=r"^~no-such-name/x: the home folder is not known; give the whole path"):
+        data_dir("~no-such-name/x")
+
+
 def test_not_prepared_names_the_command_that_helps(monkeypatch, tmp_path):
     with pytest.raises(InputError, match=r"study data prepare celeba-hq-128 --source DIR --data-dir '?/.*'?$"):
         load("celeba-hq-128", tmp_path)

@@ -442,6 +442,11 @@ def test_a_space_that_nobody_means_is_refused_before_it_is_made(plan, big):
     assert answer.err == ("space big: expands to 1,000,000,000,000 trials, more than 100,000; add --yes to allow it.\n")
 
 
+def test_seeds_that_nobody_means_are_refused_before_they_are_counted(plan):
+    answer = plan("smoke", "--seeds", 2**63)
+    assert answer.err == (f"space smoke: expands to {4 * 2**63:,} trials, more than 100,000; add --yes to allow it.\n")
+
+
 def test_a_large_space_is_counted_where_it_is_meant(plan, big, monkeypatch):
     monkeypatch.setattr("study.driver.spaces.expand.MANY", 20)
     big(20)

@@ -170,3 +170,11 @@ def test_the_number_of_waiting_trials_is_not_limited_by_tune() -> None:
     assert os.environ[name] == "1000000", "study.driver.scheduler sets it: Feed limits the number of trials, not Tune"
     source = inspect.getsource(tune_controller)
     assert name in source, f"Tune no longer reads {name}: its own limit would leave free nodes without trials"
+
+
+def test_ray_asks_for_the_command_by_the_function_that_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "a results folder whose path is not UTF-8 would stop the study"
+    assert ray_utils.get_entrypoint_name is ray_cluster._entrypoint, why
+    assert "ray._private.utils.get_entrypoint_name()" in inspect.getsource(worker.init), why
+    monkeypatch.setattr("sys.argv", ["study", "run", "r\udce9s"])
+    assert ray_cluster._entrypoint().encode() == b"study run 'r?s'"

@@ -142,14 +142,15 @@ def test_a_damaged_cache_file_is_computed_again(digits, tmp_path, damage):
     assert path.read_bytes() == whole and len(list(path.parent.iterdir())) == 1
 
 
+def test_statistics_that_cannot_be_kept_are_computed_each_time(digits, tmp_path):
+    (tmp_path / "statistics").touch()  # and so no folder can be there
+    protocol = resolve_protocol(digits, PIXELS)
+    first = real_sample(digits, PIXELS, protocol, tmp_path)
+    assert torch.equal(real_sample(digits, PIXELS, protocol, tmp_path).moments.scatter, first.moments.scatter)
+
+
 def test_weights_that_give_no_finite_features_are_refused(digits, tmp_path):
     broken = dataclasses.replace(PIXELS, features=lambda images: images.flatten(1) * float("nan"))
     with pytest.raises(InputError, match="not finite"):
         real_sample(digits, broken, resolve_protocol(digits, broken), tmp_path)
     assert not (tmp_path / "statistics").exists()
-
-
-def test_a_folder_that_cannot_be_written_is_named(digits, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="cannot be written"):
-        real_sample(digits, PIXELS, resolve_protocol(digits, PIXELS), tmp_path / "file")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -237,6 +238,25 @@ def test_a_process_number_means_nothing_in_another_container(folder):
     path = leave(folder, machine="another container", pid=os.getpid(), started=lock._process_start(os.getpid()))
     with locked(folder):  # nobody beats there
         assert not path.exists()
+
+
+def test_in_a_container_that_shows_its_hosts_processes_the_holder_is_not_taken_for_dead(tmp_path):
+    """Its process number, which belongs to no process of the host, says nothing."""
+    free = next(number for number in range(20_000, 32_000) if not Path(f"/proc/{number}").exists())
+    hold = shlex.join([sys.executable, "-c", HOLD, str(tmp_path)])
+    script = f"echo {free - 1} > /proc/sys/kernel/ns_last_pid; {hold} & wait"
+    command = ["unshare", "--pid", "--fork", "--kill-child", "bash", "-c"]
+    if os.geteuid() or subprocess.run([*command, "true"]).returncode:
+        pytest.skip("no containers here")
+    with subprocess.Popen([*command, script], stdout=subprocess.PIPE, text=True) as outer:
+        try:
+            assert outer.stdout.readline() == "held\n"
+            (init,) = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+            within = ["nsenter", "--target", init, "--pid"]
+            asks = subprocess.run([*within, sys.executable, "-c", HOLD, str(tmp_path)], capture_output=True, text=True)
+            assert f"in use by process {free} on " in asks.stderr
+        finally:
+            outer.kill()
 
 
 @pytest.mark.parametrize("holds", [0, 1])

@@ -103,7 +103,7 @@ def _write(path: Path, text: str) -> None:
     from study.storage.files import replace
 
     try:
-        replace(path, lambda file: file.write(text.encode()))
+        replace(path, lambda file: file.write(text.encode(errors="replace")))
     except OSError as error:
         raise InputError(
             f"--output {path}: cannot be written ({error.strerror or error}); choose another file."

@@ -7,9 +7,7 @@ command, even if later trials depend on earlier results (`Work`), so that worker
 
 import contextlib
 import logging
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,7 +21,7 @@ from study.core.errors import StudyStops
 from study.core.output import show
 from study.driver.planning.planned import Planned
 from study.driver.resources import Slots
-from study.driver.scheduler import node_checks
+from study.driver.scheduler import node_checks, ray_session
 from study.driver.scheduler.feed import Feed
 from study.driver.scheduler.messages import ASSIGNMENT, MESSAGE, Assignment, Message, Notice, StopRequest
 from study.driver.scheduler.ray_cluster import Cluster
@@ -115,9 +113,9 @@ def launch(
     """
     feed = Feed(work, Attempts(max_failures), Cluster(slots).room, on_outcome, say, stopping)
     searcher, scheduler = FeedSearcher(feed), HalvingByGroup() if stopping else NewestFirst()
-    scratch = tempfile.mkdtemp(prefix="study-ray-")
+    signature = node_checks.driver_signature(work.contexts[0].results) if code else contextlib.nullcontext()
     try:
-        with node_checks.driver_signature(work.contexts[0].results) if code else contextlib.nullcontext() as nonce:
+        with ray_session.private_folder() as scratch, signature as nonce:
             driver = DriverIdentity(code, nonce, socket.gethostname()) if code and nonce else None
             trainable = partial(_run_in_worker, contexts=work.contexts, driver=driver, run=run)
             tune.Tuner(
@@ -126,13 +124,11 @@ def launch(
                     search_alg=searcher, num_samples=-1, reuse_actors=True, scheduler=scheduler
                 ),
                 run_config=tune.RunConfig(
-                    storage_path=scratch, name="study", verbose=0, callbacks=[FeedCallback(feed, searcher)]
+                    storage_path=str(scratch), name="study", verbose=0, callbacks=[FeedCallback(feed, searcher)]
                 ),
             ).fit()
     except tune.TuneError:
         if not feed.error:
             raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     if feed.error:
         raise feed.error

@@ -2,23 +2,33 @@
 
 import contextlib
 import logging
+import os
+import shlex
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import ray
 from ray._private import utils as ray_utils
-from ray.exceptions import LocalRayletDiedError, NodeDiedError, TaskUnschedulableError, WorkerCrashedError
+from ray.exceptions import (
+    AuthenticationError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    TaskUnschedulableError,
+    WorkerCrashedError,
+)
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.core.context import Context
 from study.core.errors import InputError
 from study.core.output import show, show_error
 from study.driver.resources import Slots
-from study.driver.scheduler import node_checks
+from study.driver.scheduler import node_checks, ray_session
 
 REFRESH_EVERY = 2.0
 """Seconds after which the resources of the cluster are read again."""
@@ -29,43 +39,66 @@ LOST_WITHIN = 30.0
 JOINED_WITHIN = 600.0
 """Seconds to wait for the first node that can run a trial: nodes start after the head of the cluster."""
 
-# Ray records the command line, and does not start if there are bytes in it that are not text, as file names may have.
-setattr(ray_utils, "get_entrypoint_name", lambda: "study")  # noqa: B010
-
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[tuple[float, float]]:
     """Start Ray on this machine, or join the cluster at `address`; yields its numbers of CPU cores and GPUs.
 
-    Raises InputError if there is no cluster at the address, or if no node that can run a trial joins in time.
+    Raises InputError if there is no cluster at the address, if no node that can run a trial joins in time, or if this
+    machine has no folder for Ray; OSError if Ray does not start for another reason.
     """
-    if address and address != "auto":
-        node_checks.check_answers(address)
-    try:
-        with _interrupt_deferred():
-            _start(address)
+    _check_current_folder()
+    with contextlib.ExitStack() as stack:
         if address:
+            stack.callback(ray.shutdown)
+            _join(address)
             _wait_for_nodes(address)
+        else:
+            folder = stack.enter_context(ray_session.private_folder())
+            stack.enter_context(ray_session.private_token())
+            stack.callback(ray.shutdown)
+            _start(folder)
         resources = _resources()
         yield resources.get("CPU", 1), resources.get("GPU", 0)
-    finally:
-        ray.shutdown()
 
 
-def _start(address: str | None) -> None:
-    """Start Ray on this machine, or join the cluster at `address`; raises InputError if there is none."""
+def _check_current_folder() -> None:
+    """Raises InputError if Ray cannot tell its workers the path of the current folder, where they look for modules."""
     try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        os.getcwd().encode()  # noqa: PTH109
+    except UnicodeEncodeError as error:
+        encoding = sys.getfilesystemencoding()
         raise InputError(
-            f"--address {address}: no Ray cluster answers ({reason}); check it and RAY_AUTH_TOKEN."
+            f"the current folder: Ray cannot use its path, which is not text in the encoding {encoding}; run the"
+            " command in another folder."
         ) from error
+
+
+def _start(folder: Path) -> None:
+    """Start Ray on this machine, with its files in `folder`."""
+    shared_memory = None if os.access("/dev/shm", os.W_OK) else str(folder)
+    try:
+        _init(address="local", _temp_dir=str(folder), _plasma_directory=shared_memory)
+    except Exception as error:  # Ray raises Exception itself, too
+        raise OSError(f"Ray does not start on this machine ({_described(error)})") from error
+
+
+def _join(address: str) -> None:
+    """Join the cluster at `address`; raises InputError if that fails."""
+    if address != "auto":
+        node_checks.check_answers(address)
+    try:
+        _init(address=address, include_dashboard=False)
+    except (ConnectionError, AuthenticationError) as error:
+        reason = _described(error)
+        raise InputError(f"--address {address}: no Ray cluster answers ({reason}); check RAY_AUTH_TOKEN.") from error
+    except Exception as error:
+        raise InputError(f"--address {address}: cannot join the cluster ({_described(error)}).") from error
+
+
+def _init(**options: Any) -> None:
+    with _interrupt_deferred():
+        ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
 
 
 @contextlib.contextmanager
@@ -88,6 +121,19 @@ def _interrupt_deferred() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if came:
         raise KeyboardInterrupt
+
+
+def _described(error: Exception) -> str:
+    """The type and the first line of an error."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+
+
+def _entrypoint() -> str:
+    """The command, for Ray's list of jobs. Ray's own function fails for a path that is not in UTF-8."""
+    return shlex.join(sys.argv).encode(errors="replace").decode()
+
+
+setattr(ray_utils, "get_entrypoint_name", _entrypoint)  # noqa: B010  `ray.init` has no option for it
 
 
 def _resources() -> dict[str, float]:

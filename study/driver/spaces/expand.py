@@ -14,7 +14,7 @@ from study.gan.architectures import ARCHITECTURES
 from study.gan.methods.menu import canonical, check, parse_list
 
 MANY = 100_000
-"""Maximum number of trials of a space, at its own seeds, without confirmation."""
+"""Maximum number of trials of a space without confirmation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ def expand(space: SearchSpace, declared: Dataset, selection: Selection, *, many:
     space = with_architectures(space, declared, selection)
     methods = expand_methods(space, declared, selection)
     expanded: dict[tuple[Method, Hyperparameters], ExpandedSetting] = {}
-    _check_many(space, methods, many)
+    _check_many(space, sum(space.size(method) for method in methods), many)
     for method in methods:
         settings = [
             (hyperparameters, repeats)
@@ -54,6 +54,7 @@ def expand(space: SearchSpace, declared: Dataset, selection: Selection, *, many:
     if not expanded:
         known = sorted({setting.n_dis for method in methods for setting in space.settings(method)})
         raise InputError(f"--n-dis {selection.n_dis}: {space.name} has no such setting; it has {known}.")
+    _check_many(space, sum(setting.seeds for setting in expanded.values()), many)
     return list(expanded.values())
 
 
@@ -95,9 +96,8 @@ def _check_ranges(space: SearchSpace, search: SearchedMethod, other: SearchedMet
         )
 
 
-def _check_many(space: SearchSpace, methods: list[Method], many: bool) -> None:
+def _check_many(space: SearchSpace, trials: int, many: bool) -> None:
     """Raises InputError for too many trials, before they fill the memory."""
-    trials = sum(space.size(method) for method in methods)
     if trials > MANY and not many:
         raise InputError(
             f"space {space.name}: expands to {trials:,} trials, more than {MANY:,}; add --yes to allow it."
