@@ -38,12 +38,6 @@ def test_the_installed_ray_is_one_that_was_checked() -> None:
     assert version("ray").startswith("2.60."), "Ray was upgraded: run this file, then change this line and the bound"
 
 
-def test_ray_takes_the_command_line_that_it_records_from_the_function_that_is_replaced() -> None:
-    why = "no study would start with a file name in its command that is not text"
-    assert ray_utils.get_entrypoint_name() == "study" and ray_cluster.ray_utils is ray_utils
-    assert "ray._private.utils.get_entrypoint_name()" in inspect.getsource(worker), f"not called: {why}"
-
-
 def test_the_controller_makes_its_workers_by_the_manager_that_is_replaced() -> None:
     why = "without it a worker that Ray kills for lack of memory ends the whole study"
     assert issubclass(ray_tune.ActorManager, _internal.RayActorManager), why

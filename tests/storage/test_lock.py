@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from study.core.errors import InputError
 from study.storage import lock
@@ -31,9 +32,17 @@ def _fast(monkeypatch):
     monkeypatch.setattr(lock, "STALE_AFTER", 0.4)
 
 
+class SteadyStore(dict):
+    """The files of a file system in memory, which threads may list while others write."""
+
+    def __iter__(self):
+        return iter(self.copy())
+
+
 @pytest.fixture(params=["disk", "object storage"])
-def folder(request, tmp_path):
+def folder(request, tmp_path, monkeypatch):
     """A results folder; object storage is played by memory."""
+    monkeypatch.setattr(MemoryFileSystem, "store", SteadyStore())
     return tmp_path if request.param == "disk" else parse_location(f"memory://{tmp_path.name}")
 
 
