@@ -39,10 +39,16 @@ class SteadyStore(dict):
         return iter(self.copy())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _steady_store():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "store", SteadyStore())
+        yield
+
+
 @pytest.fixture(params=["disk", "object storage"])
-def folder(request, tmp_path, monkeypatch):
+def folder(request, tmp_path):
     """A results folder; object storage is played by memory."""
-    monkeypatch.setattr(MemoryFileSystem, "store", SteadyStore())
     return tmp_path if request.param == "disk" else parse_location(f"memory://{tmp_path.name}")
 
 
