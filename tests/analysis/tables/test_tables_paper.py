@@ -8,7 +8,7 @@ from analysis.rows.view import NotEnough, open_rows
 from analysis.statistics.intervals import quantile_interval
 from analysis.tables import plain, tables
 from study.core.evaluation import Evaluation, MetricProtocol
-from study.core.trial import Hyperparameters, Method, Training, Trial
+from study.core.trial import SEMANTICS, Hyperparameters, Method, Training, Trial
 from study.storage.parts import write_part
 from study.storage.schema import DIVERGED, FAILED, FINISHED, INCEPTION_SHA256, TrialRecord
 
@@ -32,7 +32,7 @@ RECORD = {
     "device": "cpu",
     "study_version": "0.1.0",
     "code_revision": "none",
-    "semantics": 1,
+    "semantics": SEMANTICS,
     "python": "3.11",
     "torch": "2.13.0",
 }
