@@ -55,6 +55,20 @@ def test_golden_ids(golden, trial):
     assert trial.id == golden
 
 
+FIRST = ("ee7e9fbc4136ae68", "64623aa71a1f84b5", "5125822b16b29b2a", "5064a50cec364519")
+"""The ids of the same trials under SEMANTICS 1, in the rows of the first release."""
+
+
+def test_trials_of_earlier_semantics_keep_their_ids():
+    earlier = [trial.under(1) for trial in GOLDEN.values()]
+    assert tuple(trial.id for trial in earlier) == FIRST
+    for trial, old, first in zip(GOLDEN.values(), earlier, FIRST, strict=True):
+        assert trial.identified(first) == old != trial == trial.identified(trial.id)
+        assert old.cell == trial.cell and old.to_dict() == trial.to_dict()
+    with pytest.raises(ValueError, match="it is defined as"):
+        trial.identified("0" * 16)
+
+
 def test_the_id_is_the_hash_of_canonical_json():
     content = {"z": 1, "a": {"y": None, "b": [0.1, True]}}
     turned_round = {"a": {"b": [0.1, True], "y": None}, "z": 1}
