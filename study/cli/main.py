@@ -18,6 +18,9 @@ from study.cli.show import claims, export, figures, report, table
 from study.cli.status import command as status
 from study.core.errors import InputError
 
+INTERRUPTED = 130
+"""Exit code after an interrupt."""
+
 app = typer.Typer(
     name="study",
     help="Run, repeat and extend the large-scale study of regularization and normalization in GANs.",
@@ -86,9 +89,10 @@ def main() -> None:
         print(" ".join(error.format_message().split()), file=sys.stderr)
         code = 2
     except (KeyboardInterrupt, typer.Abort):
-        print("Interrupted. All finished trials are saved; run the same command again to continue.", file=sys.stderr)
-        code = 130
+        code = INTERRUPTED
     except OSError as error:  # not a closed pipe: Typer itself turns that into exit code 1
         print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         code = 1
+    if code == INTERRUPTED:  # Typer itself turns an interrupt within a command into this code
+        print("Interrupted. All finished trials are saved; run the same command again to continue.", file=sys.stderr)
     sys.exit(code)

@@ -54,7 +54,7 @@ def test_data_dir_is_the_option_then_the_variable_then_the_cache(monkeypatch, tm
 
 
 def test_a_home_that_is_not_known_is_one_line():
-    with pytest.raises(InputError, match="^~no-such-name/x: the home folder is not known; give the whole path"):
+    with pytest.raises(InputError, match=r"^~no-such-name/x: the home folder is not known; give the whole path"):
         data_dir("~no-such-name/x")
 
 

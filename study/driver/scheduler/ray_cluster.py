@@ -4,7 +4,9 @@ import contextlib
 import logging
 import os
 import shlex
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -95,6 +97,8 @@ def _join(address: str) -> None:
 
 def _init(**options: Any) -> None:
     ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+    if threading.current_thread() is threading.main_thread():  # Ray's own handler aborts this process
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _described(error: Exception) -> str:
