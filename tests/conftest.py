@@ -49,7 +49,7 @@ def study_process(*arguments: object, within: Sequence[str] = (), **options: obj
     """Starts `study` as a person does, with Ray for real; `within` is put before the command."""
     command = [*within, sys.executable, "-m", "study", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env={**os.environ, "COLUMNS": "80"}, **{**pipes, **options})  # type: ignore[call-overload]
+    return subprocess.Popen(command, **{"env": {**os.environ, "COLUMNS": "80"}, **pipes, **options})  # type: ignore[call-overload]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -271,14 +271,10 @@ def _is_alive(path: Path, content: LockContent) -> bool | None:
 
 @cache
 def _machine() -> str:
-    """Identifies the set of processes that can see each other: a boot of a host and, there, a container.
-
-    A container may show the processes of its host in /proc; then this process cannot see any by their ids.
-    """
+    """Identifies the processes that see each other, of a host or a container; unique if /proc shows only others."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        alone = "" if Path("/proc/self").readlink() == Path(str(os.getpid())) else f" {uuid.uuid4().hex}"
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}{alone}"
+        boot, shown = Path("/proc/sys/kernel/random/boot_id").read_text().strip(), Path("/proc/self").readlink().name
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}" if shown == str(os.getpid()) else uuid.uuid4().hex
     except OSError:  # a system without /proc
         return socket.gethostname()
 

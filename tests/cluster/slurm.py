@@ -5,11 +5,12 @@ Needs root, and munge and Slurm (Debian: slurm-wlm, munge). Everything is in one
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "nsenter", "unshare", "ip")
@@ -110,14 +111,14 @@ class Slurm:
             return set(self.call("sinfo", "--noheader", "--Node", "--format=%t").split())
         return set()
 
-    def processes(self, name: str, words: str) -> list[int]:
-        """The processes of a node whose command has these words, by their ids on this machine."""
+    def processes(self, name: str, pattern: str) -> list[int]:
+        """The processes of a node whose command matches a regular expression, by their ids on this machine."""
         inside = Path(f"/proc/{self._shells[name]}/ns/pid").readlink()
         found = []
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if words in command and (path / "ns" / "pid").readlink() == inside:
+                if re.search(pattern, command) and (path / "ns" / "pid").readlink() == inside:
                     found.append(int(path.name))
         return found
 
@@ -200,8 +201,3 @@ def slurm(folder: Path, count: int = 2, cpus: int = 1) -> Iterator[Slurm]:
         yield running
     finally:
         running.stop()
-
-
-def lines(path: Path, words: Sequence[str]) -> list[str]:
-    """The lines of a file that have one of these words."""
-    return [line for line in path.read_text().splitlines() if any(word in line for word in words)]

@@ -128,7 +128,7 @@ def test_a_job_of_an_array_that_is_killed_leaves_its_part_alone_for_another(clus
 
     def third_runs() -> bool:
         nonlocal running
-        running = [pid for name in cluster.names for pid in cluster.processes(name, "--shard 3/3")]
+        running = [pid for name in cluster.names for pid in cluster.processes(name, r"^\S*python.*--shard 3/3")]
         return bool(running) and bool(list(work.results.glob("parts/*/*")) or work.rows())
 
     cluster.wait_until(third_runs, 500, "the third job does not start")

@@ -143,14 +143,7 @@ def called(slurm: Path, program: str) -> list[list[str]]:
 def test_the_slurm_job_starts_one_study_on_all_nodes(slurm: Path) -> None:
     assert start("study.sbatch", slurm, STUDY_SLEEPS="1").wait(timeout=30) == 0
     (start_others,), (command,) = (called(slurm, name) for name in ("srun", "study"))
-    places = [
-        "--export=ALL",
-        "--nodes=1",
-        "--ntasks=1",
-        "--cpus-per-task=16",
-        "--exclude=node1",
-        "--kill-on-bad-exit=0",
-    ]
+    places = shlex.split("--export=ALL --nodes=1 --ntasks=1 --cpus-per-task=16 --exclude=node1 --kill-on-bad-exit=0")
     address = f"10.1.2.3:{20000 + 123456 % 10000}"  # and not the loopback address that the machine has for its name
     resources = ["--num-cpus", "16", "--num-gpus", "4"]
     assert start_others == [*places, "ray", "start", "--address", address, "--block", *resources]

@@ -2,20 +2,25 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from study.driver.scheduler import ray_cluster, ray_session
 from study.storage.tables import read_table
+from tests.conftest import study_process
 from tests.driver.cluster import ROOT
 
 TINY = ("run", "grid", "--methods", "none", "--n-dis", "1", "--settings", "1", "--discriminator-steps", "4")
 TINY += ("--n-real", "100", "--n-fake", "100", "--metrics", "none")
+NAMED = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 USER = 12345
 REACHABLE = """
@@ -40,8 +45,7 @@ def folder() -> Iterator[Path]:
 
 def run(*arguments: str, before: tuple[str, ...] = (), **variables: str | None) -> subprocess.CompletedProcess[str]:
     """A command, with variables set or, if None, not set."""
-    named = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", **variables}
-    environment = {name: value for name, value in {**os.environ, **named}.items() if value is not None}
+    environment = {name: value for name, value in {**os.environ, **NAMED, **variables}.items() if value is not None}
     command = [*before, sys.executable, "-m", "study", *arguments]
     return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, errors="replace")
 
@@ -49,7 +53,6 @@ def run(*arguments: str, before: tuple[str, ...] = (), **variables: str | None) 
 def succeeded(answer: subprocess.CompletedProcess[str], results: Path) -> None:
     assert (answer.returncode, answer.stderr) == (0, "")
     assert [row["status"] for row in read_table(results, "trials").to_pylist()] == ["finished"]
-    assert not list(Path("/tmp").glob(f"{ray_session.PREFIX}*/session*{os.getpid()}"))
 
 
 def namespace(script: str, *arguments: str) -> tuple[str, ...]:
@@ -75,8 +78,10 @@ def test_a_user_without_a_home_can_run_a_study(folder: Path, home: str | None) -
     closed = closed_above(Path(sys.base_prefix).resolve())
     before = namespace(f"SPARE={folder}{REACHABLE}", *closed, "--")
     before += ("setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups")
-    succeeded(run(*TINY, "--results", str(folder / "results"), before=before, HOME=home), folder / "results")
+    answer = run(*TINY, "--results", str(folder / "results"), before=before, HOME=home, TMPDIR=str(folder))
+    succeeded(answer, folder / "results")
     assert (folder / "results" / "trials.parquet").stat().st_uid == USER
+    assert not list(folder.glob(f"{ray_session.PREFIX}*"))
 
 
 READ_ONLY = "for each in {0} /dev/shm; do mount --bind $each $each; done; "
@@ -116,6 +121,23 @@ def test_results_may_have_any_path_in_any_locale_and_temporary_files_a_long_one(
     succeeded(run(*TINY, "--results", str(folder / results), TMPDIR=str(long), **variables), folder / results)
     answer = run("report", "--results", str(folder / results), **variables)
     assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_study_that_is_asked_to_end_says_so_and_leaves_nothing_behind(folder: Path, number: int) -> None:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # who started the tests in the background ignores it
+    long = [*TINY, "--discriminator-steps", 20_000, "--checkpoint-every", 100, "--results", folder / "results", "--yes"]
+    process = study_process(*long, cwd="/", preexec_fn=heard, env={**os.environ, **NAMED, "TMPDIR": str(folder)})
+    deadline = time.monotonic() + 200
+    while not list(folder.glob("results/unfinished/[!.]*.pt")):
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert said == "Interrupted. All finished trials are saved; run the same command again to continue.\n"
+    assert not list(folder.glob("results/.*")) and not list(folder.glob(f"{ray_session.PREFIX}*"))
 
 
 @pytest.mark.full

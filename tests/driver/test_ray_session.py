@@ -49,14 +49,15 @@ def test_the_folder_is_where_temporary_files_are(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("name", ["x" * 100, "ü", "\udce9", "missing", "a file"])
-def test_a_place_that_ray_cannot_use_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    path = tmp_path / name
-    if name == "a file":
-        path.touch()
-    elif name != "missing":
-        path.mkdir()
-    assert inside(path, monkeypatch) in (Path("/tmp"), Path("/var/tmp"))
-    assert not path.is_dir() or not list(path.iterdir())
+def test_a_place_that_ray_cannot_use_is_passed_over(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as short:
+        path = Path(short, name)
+        if name == "a file":
+            path.touch()
+        elif name != "missing":
+            path.mkdir()
+        assert inside(path, monkeypatch) in (Path("/tmp"), Path("/var/tmp"))
+        assert not path.is_dir() or not list(path.iterdir())
 
 
 def test_a_full_disk_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,8 +268,10 @@ def test_in_a_container_that_shows_its_hosts_processes_the_holder_is_not_taken_f
             assert outer.stdout.readline() == "held\n"
             (init,) = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
             within = ["nsenter", "--target", init, "--pid"]
-            asks = subprocess.run([*within, sys.executable, "-c", HOLD, str(tmp_path)], capture_output=True, text=True)
-            assert f"in use by process {free} on " in asks.stderr
+            asks = subprocess.Popen(
+                [*within, sys.executable, "-c", HOLD, str(tmp_path)], stderr=subprocess.PIPE, text=True
+            )
+            assert f"in use by process {free} on " in asks.communicate(timeout=60)[1]
         finally:
             outer.kill()
 

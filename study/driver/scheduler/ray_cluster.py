@@ -99,6 +99,8 @@ def _join(address: str) -> None:
 def _init(**options: Any) -> None:
     with _interrupt_deferred():
         ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+    if threading.current_thread() is threading.main_thread():  # Ray's own handler aborts this process
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextlib.contextmanager
