@@ -1,6 +1,5 @@
 """The commands as a person uses them: what they say, what they leave, and what bad input gets."""
 
-import io
 import json
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from study.cli import main
 from study.storage.schema import TRIALS
 from study.storage.tables import read_table
 
@@ -285,17 +283,3 @@ def test_help_answers_without_the_heavy_imports() -> None:
     output = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True).stdout
     assert time.monotonic() - start < 30
     assert not {"torch", "ray", "pandas", "numpy", "pyarrow"} & set(output.split())
-
-
-@pytest.mark.parametrize(
-    ("encoding", "errors", "written"),
-    [("ascii", "surrogateescape", b"?=(0.5, r?s)"), ("utf-8", "strict", "β=(0.5, r?s)".encode())],
-)
-def test_text_that_a_terminal_cannot_show_stops_no_command(
-    monkeypatch: pytest.MonkeyPatch, encoding: str, errors: str, written: bytes
-) -> None:
-    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors=errors)
-    monkeypatch.setattr(sys, "stdout", out)
-    main._prepare_environment()
-    print("β=(0.5, r\udce9s)", end="", flush=True)
-    assert out.buffer.getvalue() == written  # type: ignore[attr-defined]
