@@ -69,6 +69,7 @@ def test_the_page_does_not_say_where_on_the_machine_its_rows_are(study, rows, mo
     assert str(rows.folder) not in text
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("few_figures")
 def test_its_options_reach_the_page(study, rows, tmp_path):
     how = ["--fraction", 0.5, "--rule", "final", "--pool", "settings", "--level", 0.9]
@@ -80,6 +81,7 @@ def test_its_options_reach_the_page(study, rows, tmp_path):
     assert not (rows.folder / "report").exists()
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("few_figures")
 def test_markdown_by_its_name_or_the_suffix(study, rows, tmp_path):
     assert study("report", "--results", rows.folder, "--format", "markdown").code == 0
@@ -157,6 +159,7 @@ def test_bad_options_are_one_line_and_write_nothing(study, rows, options, words)
     assert files(rows.folder) == before
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("few_figures")
 def test_a_place_that_cannot_be_written(study, rows, tmp_path):
     (tmp_path / "file").touch()

@@ -31,6 +31,7 @@ def records(tmp_path_factory):
     return [ImageRecord(path.name, forms[i % 3](path), i) for i, path in enumerate(files * 5)]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_order_and_content_do_not_depend_on_the_processes(records, workers):
     expected = decode_all([(record.name, record.data) for record in records], TARGET)

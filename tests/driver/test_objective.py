@@ -11,6 +11,7 @@ from tests.driver.objective import COLLAPSES, HIGHEST, NOISE, OPTIMUM, RANGES, f
 SETTING = {"learning_rate": 1e-4, "penalty_weight": 1.0, "beta1": 0.5, "beta2": 0.9}
 
 
+@pytest.mark.full
 def test_the_optimum():
     def score(shares):
         return fid({name: range_.at(share) for (name, range_), share in zip(RANGES.items(), shares, strict=True)})

@@ -204,6 +204,7 @@ def test_another_process_proposes_the_same_in_silence():
     assert json.loads(answer.stdout) == here and answer.stderr == ""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_another_seed_proposes_others_and_a_larger_batch_begins_with_the_smaller(sampler):
     told = tell(12)

@@ -7,6 +7,8 @@ from study.gan.methods.constraints import Constraint
 from study.gan.model import Gan
 from study.gan.optimizers import shaped
 from study.gan.step import discriminator_step, generator_step
+from tests.conftest import quick_only
+from tests.gan.menus import TRIPLES, few_method_names, method_names
 
 STEP = 1e-6
 SLOPES_OF_SLOPES = [
@@ -64,6 +66,7 @@ def check_discriminator(setup, name):
     compare(objective, state.discriminator, split(after.discriminator_adam.first, state.discriminator))
 
 
+@pytest.mark.parametrize("method_name", quick_only(method_names(), [n for n in few_method_names() if n != TRIPLES[1]]))
 def test_gradient_of_the_whole_objective_of_d(setup, method_name):
     check_discriminator(setup, method_name)
 

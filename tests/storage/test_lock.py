@@ -235,6 +235,7 @@ def test_a_holder_stays_the_holder_when_the_system_clock_is_set(tmp_path, monkey
         assert [held["pid"] for held in holders(tmp_path)] == [process.pid]
 
 
+@pytest.mark.full
 def test_a_claim_of_this_process_that_could_not_be_removed_holds_nothing(folder, monkeypatch):
     def away(*_, **__):
         raise OSError("storage is away")

@@ -134,6 +134,7 @@ def test_one_that_is_at_its_end_is_not_trained(digits, scorer):
     }
 
 
+@pytest.mark.full
 def test_one_that_diverges_is_told_and_disturbs_no_other(digits, scorer):
     good, bad = cell(steps=9), cell(steps=9, rates=(1e-3, 1e6, 5e-4))
     expected, reached = trained(good, digits, scorer), trained(bad, digits, scorer)
@@ -206,6 +207,7 @@ def test_the_second_trial_of_a_cell_compiles_nothing(digits, scorer, counting, p
     assert len(counting.compiled) == 4
 
 
+@pytest.mark.full
 def test_where_compiling_fails_the_step_runs_as_it_is_and_says_why(digits, scorer, counting):
     counting.error = RuntimeError("no C++ compiler\nis installed")
     trial = cell()[0]

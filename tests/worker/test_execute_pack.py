@@ -118,6 +118,7 @@ def test_each_trial_of_a_pack_ends_with_its_rows_and_its_generator(whole, tmp_pa
     assert not list((whole.context.results / "unfinished").glob("*")) and whole.lines == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("told", quick_only([1, 2, 4, 7], [1]))
 def test_wherever_a_pack_is_killed_it_ends_in_the_same_rows(whole, tmp_path, monkeypatch, told):
     killed = Study(tmp_path / "results")

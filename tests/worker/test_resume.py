@@ -451,6 +451,7 @@ def test_which_generators_are_kept(plan, keep, expected, interrupted):
     assert trial.id == plan(keep="best")[0].id
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("ever_worse")
 def test_all_generators_are_those_of_their_steps(plan):
     trial, context = plan(keep="all", rate=1e-2)
@@ -475,6 +476,7 @@ def test_a_state_that_is_asked_for_outlives_the_trial_and_the_tidying(plan):
     assert left(context) == []
 
 
+@pytest.mark.full
 def test_what_a_killed_process_left_of_an_ended_trial_is_removed_when_the_folder_is_opened(plan, study):
     """And nothing of a trial that has not ended."""
     trial, context = plan()

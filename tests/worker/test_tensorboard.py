@@ -87,6 +87,7 @@ def test_each_trial_of_a_pack_is_a_run(tmp_path):
     assert f"lr=0.0005,beta1=0.5,beta2=0.9,n_dis=2,seed=0,{second.id}-{context.protocol.id}" in names
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("killed_at", [4, 8, 9])
 def test_an_interrupted_trial_is_told_once(tmp_path, killed_at):
     """Its last checkpoint was told of, and its state not written: it comes there twice."""

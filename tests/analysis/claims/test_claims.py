@@ -148,6 +148,7 @@ def test_the_spread_of_the_best_is_between_its_quartiles():
     assert found["outcome"] == "for"
 
 
+@pytest.mark.full
 def test_differences_of_spreads_cover_more_than_they_say_and_are_no_wider_than_theory():
     rng, inside = np.random.default_rng(1), 0
     for _ in range(300):
@@ -303,6 +304,7 @@ def test_a_method_that_always_diverges_loses():
     assert row(rows, "C1")["verdict"] == HOLDS
 
 
+@pytest.mark.full
 def test_budgets_go_as_far_as_the_pools_resolve():
     rows = made(trainings(range(10, 34), **SN), trainings(range(60, 84), **GP))
     assert lines_of(rows, "C5")["statistic"].tolist() == [f"best of {k}, SN - GP" for k in (1, 2)]
@@ -394,6 +396,7 @@ def test_protocols_are_compared_at_the_same_generators():
     assert row(rows_of(first, everything=pd.concat([first, other])), "C18")["verdict"] == NOT_ENOUGH
 
 
+@pytest.mark.full
 def test_time_is_compared_on_one_device_at_one_n_dis():
     slow, quick = trainings([1.0] * 10, **GP, training_seconds=20.0), trainings([1.0] * 10, **SN, training_seconds=10.0)
     rows = made(slow, quick)

@@ -86,6 +86,7 @@ def test_a_notebook_runs_on_a_real_study(path: Path, parquet: Path, monkeypatch:
         assert any("image/png" in output.get("data", {}) for output in shown)
 
 
+@pytest.mark.full
 def test_the_examples_of_the_page_run(parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(parquet.parents[1])
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)

@@ -101,6 +101,7 @@ def test_clouds_of_many_points_are_pixels_and_few_are_lines(small_study, monkeyp
     assert "data:image/svg+xml" not in render(page)
 
 
+@pytest.mark.full
 def test_the_same_rows_give_the_same_page(small_study):
     rows = open_rows(small_study.folder)
     assert render(compose(rows)) == render(compose(rows))
@@ -123,6 +124,7 @@ def test_summary_names_the_leader_and_what_is_not_resolved(study, methods):
     assert "better than W/O, simultaneously for all pairs at 95 %. Not resolved: the comparisons with DR." in text
 
 
+@pytest.mark.full
 def test_too_few_trials_for_an_interval_are_said_so(small_study):
     text = said(compose(open_rows(small_study.folder)))
     assert "18 trainings are too few for an interval of that median; for their best" in text
@@ -153,6 +155,7 @@ def test_stopped_trials_count_in_no_pool(study, methods):
     assert ("stopped early", "1") in items(compose(open_rows(study.folder)), KeyNumbers)[0].pairs
 
 
+@pytest.mark.full
 def test_several_datasets_each_have_their_paragraph(study):
     for dataset in ("digits", "cifar10"):
         study.add(score=1.0, dataset=dataset)
@@ -237,12 +240,14 @@ def test_other_datasets_are_not_in_the_coverage_of_one(study):
     assert list(coverage(open_rows(study.folder, dataset="digits"))["context"]) == ["digits"]
 
 
+@pytest.mark.full
 def test_a_finished_study_says_nothing_of_being_unfinished(small_study):
     page = compose(open_rows(small_study.folder))
     assert not any(item.note for item in items(page, Text))
     assert "No plan was recorded" in said(page)
 
 
+@pytest.mark.full
 def test_a_table_alone_gives_a_page_too(small_study):
     folder = small_study.compact()
     page = compose(open_rows(folder / "trials.parquet"))
@@ -250,6 +255,7 @@ def test_a_table_alone_gives_a_page_too(small_study):
     assert render(page)
 
 
+@pytest.mark.full
 def test_troubles_are_counted_by_reason_without_their_numbers(study, methods):
     study.add_many(methods["none"], [DIVERGED] * 5 + [FAILED] * 2)
     study.add_many(methods["dragan"], [DIVERGED] * 2)
@@ -320,6 +326,7 @@ def test_searches_have_their_figure_and_tables(study):
     assert "Bayesian trials are adaptive" in found[0].caption
 
 
+@pytest.mark.full
 def test_who_leads_is_judged_without_trials_that_scores_chose(study, methods):
     study.search([[1.0, 2.0], [1.5, 2.5]])
     study.add_many(methods["none"], list(range(40, 60)))
@@ -346,6 +353,7 @@ def test_lines_that_repeat_a_method_say_so_once_they_can_be_sorted(study, method
     assert set(settings.cells["method"]) == {"W/O"} and len(settings.cells["method"]) > 1
 
 
+@pytest.mark.full
 def test_it_is_written_whole_or_not_at_all(small_study, tmp_path, monkeypatch):
     page = compose(open_rows(small_study.folder))
     path = write_html(page, tmp_path / "new" / "page.html")
@@ -368,6 +376,7 @@ def test_it_is_written_whole_or_not_at_all(small_study, tmp_path, monkeypatch):
     assert [each.name for each in path.parent.rglob("*") if each.is_file()] == ["page.html"]
 
 
+@pytest.mark.full
 def test_markdown_shows_files_that_are_there(small_study, tmp_path):
     rows = open_rows(small_study.folder)
     first = typical_trials(rows.scored)["trial_id"].iloc[0]

@@ -134,6 +134,7 @@ def test_what_the_plain_loop_lacks_is_said(method, word):
         check_supported(Case(method=method).trial.method)
 
 
+@pytest.mark.full
 def test_a_cycle_is_so_many_updates_of_d_and_one_of_g():
     case = Case(architecture="sndcgan", resolution=8, width=2, batch_size=2, n_dis=3, channels=1)
     state = fresh_state(case)

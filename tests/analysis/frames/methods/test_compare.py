@@ -208,6 +208,7 @@ PAIRS = [(normal, lognormal), (lognormal, collapsing), (normal, two_modes), (two
 SIZES = [(12, 12), (24, 24), (24, 72), (72, 24), (72, 264), (264, 264)]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("laws", "n_a", "n_b"),
     quick_only(

@@ -157,6 +157,7 @@ def test_the_places_of_a_median_are_those_of_its_interval(n):
     assert (high == n and ends[1] == math.inf) or ends[1] == high + 1
 
 
+@pytest.mark.full
 def test_figures_are_drawn_with_ended_trainings_and_several_datasets(study, methods, tmp_path):
     study.add_many(methods["none"], [[10, 9, 8], [20, 19, 18], DIVERGED])
     study.add(methods["none"], [30, 29], seed=7, status=DIVERGED)
