@@ -1,5 +1,6 @@
 """The command line: joins the apps of all commands, and turns an error into one line and an exit code."""
 
+import contextlib
 import io
 import logging
 import os
@@ -62,8 +63,9 @@ def common(
 def _prepare_environment() -> None:
     """Lets libraries run in silence without a home folder or shared memory, and text be printed in any locale."""
     try:
-        Path.home()
-    except RuntimeError:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            Path("~/.cache").expanduser().stat()
+    except (RuntimeError, PermissionError):  # there is no home, or this user cannot enter it
         os.environ["HOME"] = "/nonexistent"  # as Debian names the home of users without one
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode")
