@@ -1,5 +1,6 @@
 """The command line: joins the apps of all commands, and turns an error into one line and an exit code."""
 
+import contextlib
 import logging
 import os
 import shlex
@@ -65,8 +66,9 @@ def common(
 def _prepare_environment() -> None:
     """Let libraries run in silence without a home folder or shared memory."""
     try:
-        Path.home()
-    except RuntimeError:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            Path("~/.cache").expanduser().stat()
+    except (RuntimeError, PermissionError):  # there is no home, or this user cannot enter it
         os.environ["HOME"] = "/nonexistent"  # as Debian names the home of users without one
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode")

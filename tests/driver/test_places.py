@@ -73,8 +73,10 @@ def closed_above(path: Path) -> list[str]:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("home", [None, "/nonexistent", "/"])
+@pytest.mark.parametrize("home", [None, "/nonexistent", "/", "closed"])
 def test_a_user_without_a_home_can_run_a_study(folder: Path, home: str | None) -> None:
+    (folder / "closed").mkdir(mode=0o700)
+    home = str(folder / home) if home == "closed" else home
     closed = closed_above(Path(sys.base_prefix).resolve())
     before = namespace(f"SPARE={folder}{REACHABLE}", *closed, "--")
     before += ("setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups")
@@ -82,6 +84,7 @@ def test_a_user_without_a_home_can_run_a_study(folder: Path, home: str | None) -
     succeeded(answer, folder / "results")
     assert (folder / "results" / "trials.parquet").stat().st_uid == USER
     assert not list(folder.glob(f"{ray_session.PREFIX}*"))
+    assert run("datasets", before=before, HOME=home).returncode == 0
 
 
 READ_ONLY = "for each in {0} /dev/shm; do mount --bind $each $each; done; "
