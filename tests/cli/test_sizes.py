@@ -17,6 +17,7 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
     return read_table(folder, name).to_pylist()
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("one_thread")
 def test_a_row_says_the_sizes_and_how_often_it_was_scored(study: Study, tmp_path: Path) -> None:
     sizes = {"width": 3, "batch_size": 5, "latent_dim": 7}

@@ -42,6 +42,7 @@ def test_order_and_content_do_not_depend_on_the_processes(records, workers):
     assert {image.reason for image in expected} > {""}
 
 
+@pytest.mark.full
 def test_hash_and_manifest_do_not_depend_on_the_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "WORTHWHILE", 1)
     mixed_folder(tmp_path / "mixed", 90)

@@ -79,6 +79,7 @@ def lmdb_export(path, values):
     return path
 
 
+@pytest.mark.full
 def test_lsun_from_lmdb_crops_pads_and_holds_out_the_last_hundredth_by_key(tmp_path):
     images = [noise((256 + i, 120 + i), i) for i in range(210)]
     keys = [f"{(i * 7919) % 10007:040x}" for i in range(210)]

@@ -107,6 +107,7 @@ def test_the_same_rows_give_the_same_page(small_study):
     assert render(compose(rows)) == render(compose(rows))
 
 
+@pytest.mark.full
 def test_summary_names_the_leader_and_what_is_not_resolved(study, methods):
     study.add_many(methods["none"], [float(score) for score in range(100, 160)])
     study.add_many(methods["spectral_norm"], [float(score) for score in range(1, 61)])
@@ -140,6 +141,7 @@ def test_all_diverged(study, methods):
     assert render(page)
 
 
+@pytest.mark.full
 def test_one_method_and_one_trial(study):
     study.add(score=3.0)
     page = compose(open_rows(study.folder))
@@ -148,6 +150,7 @@ def test_one_method_and_one_trial(study):
     assert render(page)
 
 
+@pytest.mark.full
 def test_stopped_trials_count_in_no_pool(study, methods):
     study.add_many(methods["none"], [1.0, 2.0, STOPPED])
     (row,) = dataset_overview(open_rows(study.folder)).to_dict("records")
@@ -194,6 +197,7 @@ def test_hostile_names_are_text(study):
     assert not re.search(r"<(script|img)", re.sub(r"^    .*$", "", written, flags=re.M))
 
 
+@pytest.mark.full
 def test_the_policy_allows_the_script_that_is_there(small_study):
     import hashlib
 
@@ -294,6 +298,7 @@ def test_of_pooled_settings_the_median_one_is_of_the_settings(study):
     assert list(found["score"]) == [3.0, 5.0]
 
 
+@pytest.mark.full
 def test_samples_are_shown_or_it_is_said_why_not(study):
     best, worst = study.add(score=1.0), study.add(score=2.0, seed=1)
     study.add(score=3.0, seed=2)

@@ -51,6 +51,7 @@ def test_json_is_a_list_of_rows(study):
     assert answer.err.startswith("measuring sndcgan layer_norm, 8 px")
 
 
+@pytest.mark.full
 def test_the_table_says_where_and_with_what(study):
     answer = study("bench", *TINY)
     assert answer.code == 0, answer.err

@@ -34,6 +34,7 @@ def sndcgan_products(size, width, channels=3, latent_dim=128):
     return generator, [*discriminator, units]
 
 
+@pytest.mark.full
 def test_operations_are_those_of_the_layers_forward_and_back():
     """A gradient by a layer's weights takes as many as the layer, and so does one by its input, where it is needed."""
     generator, discriminator = sndcgan_products(16, 2)
