@@ -52,8 +52,8 @@ SMALL = {
 }
 """What is put behind a command so that it takes seconds: of the first name that it begins with."""
 SLOW = ("study run", "study bo", "study bench", "study report", "study figures")
-FULL = ("study plan", "study export --optuna")
-"""Those that count the operations of all networks of the paper, or write all published trials."""
+FULL = ("study plan", "study export --optuna", "study status --results /shared/results --watch")
+"""Those that count the operations of all networks of the paper, write all published trials, or wait."""
 ELSEWHERE = {"/shared/results": "results", "NAME": "smoke"}
 """Words of the pages that are not here, and what is."""
 MY_SPACE = """\

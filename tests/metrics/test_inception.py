@@ -14,6 +14,7 @@ from study.metrics.extractors import inception
 from study.metrics.extractors.menu import EXTRACTORS, load_extractor
 from study.metrics.scores.classes import Classes
 from study.metrics.scores.inception_score import inception_score
+from tests.conftest import quick_only
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +44,7 @@ def test_the_known_hash_is_whole():
     assert inception.WEIGHTS_SHA256[:8] == Path(inception.WEIGHTS_FILE).stem.rpartition("-")[2]
 
 
-@pytest.mark.parametrize("size", [32, 128])
+@pytest.mark.parametrize("size", quick_only([32, 128], [128]))
 def test_features_equal_torch_fidelitys_on_uint8_images(extractor, random_inception, size):
     images = pixels(3, 3, size, size)
     expected = random_inception[1](images)[0]

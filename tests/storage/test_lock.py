@@ -256,6 +256,7 @@ def test_a_process_number_means_nothing_in_another_container(folder):
         assert not path.exists()
 
 
+@pytest.mark.full
 def test_in_a_container_that_shows_its_hosts_processes_the_holder_is_not_taken_for_dead(tmp_path):
     """Its process number, which belongs to no process of the host, says nothing."""
     free = next(number for number in range(20_000, 32_000) if not Path(f"/proc/{number}").exists())

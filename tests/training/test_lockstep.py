@@ -147,6 +147,7 @@ def test_one_that_diverges_is_told_and_disturbs_no_other(digits, scorer):
     same_bits(reached[2], expected[2])
 
 
+@pytest.mark.full
 def test_when_all_have_diverged_nothing_is_trained_any_more(digits, scorer, monkeypatch):
     monkeypatch.setattr("study.training.loop.CHECK_EVERY", 2)
     steps = []

@@ -38,7 +38,7 @@ METHODS = {
     "began": {"loss": "began"},
     "batch_norm": {"normalizations": ("batch_norm",)},
 }
-QUICK = (("began", 1), ("batch_norm", 5))
+QUICK = (("batch_norm", 5),)
 STEPS, EVERY, CHECK = 9, 4, 2
 """Checkpoints at 4, 8 and 9; states also at 2 and 6."""
 

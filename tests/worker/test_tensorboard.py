@@ -150,6 +150,7 @@ def test_the_settings_are_in_the_table_of_hyperparameters(tmp_path):
     assert settings["learning_rate"].number_value == 1e-3 and settings["penalty_weight"].number_value == 1.0
 
 
+@pytest.mark.full
 def test_a_trial_goes_on_where_nothing_can_be_told(tmp_path):
     trial, context = plan(tmp_path)
     context.results.mkdir()

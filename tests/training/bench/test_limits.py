@@ -45,6 +45,7 @@ def test_operations_are_those_of_the_layers_forward_and_back():
     assert limits.flops_per_image(SMALL) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.full
 def test_operations_per_image_depend_on_neither_precision_nor_pack_nor_batch():
     expected = limits.flops_per_image(SMALL)
     assert limits.flops_per_image(replace(SMALL, precision="bfloat16", pack=4, batch_size=7)) == expected

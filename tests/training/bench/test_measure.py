@@ -56,6 +56,7 @@ def test_turns_are_whole_cycles_of_about_a_second(monkeypatch):
     assert speed.study == pytest.approx([2 * 2 * 5 * 3 / 0.1] * 2)
 
 
+@pytest.mark.full
 def test_both_loops_are_measured(monkeypatch):
     monkeypatch.setattr(measure, "TURN_SECONDS", 0.01)
     speed = measure_speed(SMALL, 2)
