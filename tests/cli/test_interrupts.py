@@ -180,7 +180,7 @@ def test_other_commands(study, tmp_path, monkeypatch, words: str, expected: tupl
     assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_evaluate(tmp_path: Path) -> None:
     train = ("train", *SMALL[:-1], "4", "--results", tmp_path / "r")
     subprocess.run([sys.executable, "-m", "study", *map(str, train)], check=True, capture_output=True)
@@ -190,7 +190,7 @@ def test_evaluate(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("r/.lock*"))
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.parametrize("presses", [1, 2])
 @pytest.mark.parametrize(
     "words",
@@ -206,7 +206,7 @@ def test_run_and_bo(tmp_path: Path, words: str, presses: int) -> None:
     assert re.search(r"about .* on ", answer.out)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_while_ray_starts(tmp_path: Path) -> None:
     command = ("run", "grid", "--methods", "none", *SMALL, "--results", tmp_path / "r", "--yes")
 

@@ -72,7 +72,7 @@ def closed_above(path: Path) -> list[str]:
     return []
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.parametrize("home", [None, "/nonexistent", "/", "closed"])
 def test_a_user_without_a_home_can_run_a_study(folder: Path, home: str | None) -> None:
     (folder / "closed").mkdir(mode=0o700)
@@ -92,7 +92,7 @@ READ_ONLY += "for each in / /dev/shm; do mount -o remount,ro,bind $each; done"
 """Of the mounts alone, by `bind`: otherwise the file systems would become read-only for the whole machine."""
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_a_study_needs_only_its_results_and_a_folder_for_temporary_files(folder: Path) -> None:
     results = folder / "results"
     results.mkdir()
@@ -100,7 +100,7 @@ def test_a_study_needs_only_its_results_and_a_folder_for_temporary_files(folder:
     succeeded(run(*TINY, "--results", str(results), before=before), results)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_without_any_folder_for_temporary_files_the_remedy_is_one_line(folder: Path) -> None:
     results = folder / "results"
     results.mkdir()
@@ -111,7 +111,7 @@ def test_without_any_folder_for_temporary_files_the_remedy_is_one_line(folder: P
     assert line.endswith("set TMPDIR to a writable folder with a short path.")
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("results", "variables"),
     [("r\udce9s", {"LC_ALL": "C"}), ("résü", ASCII), ("r\udce9s", {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8"})],
@@ -126,7 +126,7 @@ def test_results_may_have_any_path_in_any_locale_and_temporary_files_a_long_one(
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_study_that_is_asked_to_end_says_so_and_leaves_nothing_behind(folder: Path, number: int) -> None:
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # who started the tests in the background ignores it
@@ -143,7 +143,7 @@ def test_a_study_that_is_asked_to_end_says_so_and_leaves_nothing_behind(folder: 
     assert not list(folder.glob("results/.*")) and not list(folder.glob(f"{ray_session.PREFIX}*"))
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_a_current_folder_that_ray_cannot_name_is_one_line(folder: Path) -> None:
     strange = folder / "r\udce9s"
     strange.mkdir()
