@@ -22,6 +22,11 @@ Choose = Callable[[Sequence[Mapping[str, Any]]], tuple[Entry, ...]]
 VERSION_SIGN = "@"
 
 
+def plain_name(recorded_name: str) -> str:
+    """The name of a space without its version; the counterpart of `SearchSpace.recorded_name`."""
+    return recorded_name.partition(VERSION_SIGN)[0]
+
+
 class Repeats(NamedTuple):
     """The number of seeds of a setting, and its published scores by seed."""
 

@@ -14,7 +14,7 @@ from analysis.rows.load import Names, load, load_checkpoints, positions, select
 from analysis.rows.scores import BEST, TRAININGS, Pool, SelectionRule, scored
 from search_spaces import spaces
 from search_spaces.ranges import BO
-from search_spaces.space import VERSION_SIGN
+from search_spaces.space import plain_name
 from study.core.errors import unknown
 from study.core.text import printable
 from study.storage.files import exists, parse_location
@@ -178,7 +178,7 @@ def versions(name: str, recorded: Sequence[str]) -> list[str]:
     A space from a file is recorded as NAME@VERSION, so a name can stand for several. Raises InputError if it stands for
     none.
     """
-    found = [space for space in recorded if name in (space, space.partition(VERSION_SIGN)[0])]
+    found = [space for space in recorded if name in (space, plain_name(space))]
     if not found:
         raise unknown("--space", name, recorded)
     return found

@@ -34,5 +34,10 @@ def look_up(field: str, name: str, menu: Mapping[str, Member]) -> Member:
     return menu[name]
 
 
+def first_line(error: Exception) -> str:
+    """The type and the first line of an error."""
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+
+
 class StudyStops(InputError):  # noqa: N818
     """A problem that no trial caused and that prevents all of them: the study stops with this message."""

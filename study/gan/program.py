@@ -18,6 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from study.core.errors import first_line
 from study.gan.model import Gan
 from study.gan.step import discriminator_step, generator_step
 
@@ -202,8 +203,3 @@ class Float32BatchNorm(TorchFunctionMode):
 def shapes(tensors: list[Tensor]) -> ShapeKey:
     """The key of a program: shape, type and device of each argument."""
     return tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
-
-
-def first_line(error: Exception) -> str:
-    """The type and the first line of an error."""
-    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]

@@ -86,12 +86,12 @@ def run(
 
 def _say_other_versions(space: "SearchSpace", results: Path) -> None:
     """Say if the results have trials of another space from a file of the same name."""
-    from search_spaces.space import VERSION_SIGN
+    from search_spaces.space import plain_name
     from study.storage.tables import read_table
 
     recorded = read_table(results, "memberships").column("space").unique().to_pylist() if space.version else []
     for other in recorded:
-        if other != space.recorded_name and other.partition(VERSION_SIGN)[0] == space.name:
+        if other != space.recorded_name and plain_name(other) == space.name:
             known = f"has trials of {other}, another space called {space.name}"
             show(f"{results}: {known}; this one is {space.recorded_name}.")
 

@@ -5,7 +5,6 @@ import io
 import pickle
 import tarfile
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,13 +18,12 @@ from study.data.dataset import Dataset, Download, ImageRecord, Source, Split
 from study.data.sources.exports import HUB
 from study.data.sources.opening import open_source
 from study.data.sources.pools import two_splits
-from study.data.sources.trees.archives import ZipTree
+from study.data.sources.trees.archives import TAR_DAMAGE, ZipTree
 
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 N_CLASSES = 10
 INNER = "cifar-10-batches-py"
 NAMES = [name for names in BATCHES.values() for name in names]
-DAMAGE = (OSError, EOFError, tarfile.TarError, zlib.error)
 DOWNLOAD = Download(
     url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", md5="c58f30108f718f92721af3b95e74349a"
 )
@@ -145,7 +143,7 @@ def _archived(path: Path) -> tuple[dict[str, bytes], str]:
                 pass
     except FileNotFoundError as error:
         raise InputError(f"--source {path}: no such file; give the archive, or --download it.") from error
-    except DAMAGE as error:
+    except TAR_DAMAGE as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"--source {path}: the archive is damaged or truncated ({reason}); download it again (md5 {DOWNLOAD.md5})."

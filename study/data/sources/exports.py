@@ -17,12 +17,13 @@ from study.core.errors import InputError
 from study.core.text import printable
 from study.data.dataset import Encoded, PassedOver
 from study.data.sources.chunks import Chunk, assembled
-from study.data.sources.pools import Named, Opened, refused
+from study.data.sources.pools import Named, Opened, refused, unreadable
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 HUB = "hf://"
+REMEDY = "download or export it again"
 IMAGE_COLUMNS = ("image", "img", "webp", "jpg", "jpeg", "png")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 
@@ -52,7 +53,7 @@ def open_lmdb(source: str, files: Sequence[str], layout: str, labels: str, passe
                         if place is None:
                             return
         except lmdb.Error as error:
-            raise _unreadable(str(path), "LMDB database", error) from error
+            raise unreadable(str(path), "LMDB database", error, REMEDY) from error
 
     def chunk(name: str) -> Chunk:
         path = Path(source) / name.removesuffix("data.mdb")
@@ -60,7 +61,7 @@ def open_lmdb(source: str, files: Sequence[str], layout: str, labels: str, passe
             with opened(path) as environment:
                 n = int(environment.stat()["entries"])
         except lmdb.Error as error:
-            raise _unreadable(str(path), "LMDB database", error) from error
+            raise unreadable(str(path), "LMDB database", error, REMEDY) from error
         return Chunk(name, n, lambda places: read(path, places))
 
     chunks = [chunk(name) for name in files or [""]]
@@ -93,7 +94,7 @@ def _parquet_file(path: str) -> "Iterator[ParquetFile]":
         with Path(path).open("rb") as file, parquet.ParquetFile(file) as opened:
             yield opened
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, "parquet file", error) from error
+        raise unreadable(path, "parquet file", error, REMEDY) from error
 
 
 def _image_column(file: "ParquetFile") -> str | None:
@@ -159,7 +160,7 @@ def open_hugging_face(source: str, layout: str, labels: str) -> Opened:
     except InputError:
         raise
     except Exception as error:  # errors of the library, the network and file systems have no common base class
-        raise _unreadable(source, "Hugging Face dataset", error) from error
+        raise unreadable(source, "Hugging Face dataset", error, REMEDY) from error
     return assembled(source, "Hugging Face dataset", chunks, layout, labels, PassedOver(), _reader("datasets"))
 
 
@@ -176,7 +177,7 @@ def _split(library: ModuleType, source: str, name: str, part: Any) -> Chunk:
             for place, row in zip(places, images.select(places), strict=True):
                 yield f"{name} row {place}".lstrip(), _encoded(source, row[image])
         except OSError as error:
-            raise _unreadable(source, "Hugging Face dataset", error) from error
+            raise unreadable(source, "Hugging Face dataset", error, REMEDY) from error
 
     names = getattr(part.features[label], "names", None) if label else None
     return Chunk(name, len(part), read, (lambda: list(part[label])) if label else None, label, names)
@@ -208,8 +209,3 @@ def _optional(library: str, source: str) -> ModuleType:
             source,
             f"needs the library {library}, which is not installed; run: pip install 'gan-study[{library}]'.",
         ) from error
-
-
-def _unreadable(source: str, what: str, error: Exception) -> InputError:
-    reason = printable(" ".join(str(error).split())[:200])
-    return refused(source, f"not a readable {what} ({reason}); download or export it again.")

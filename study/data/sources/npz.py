@@ -29,6 +29,7 @@ from study.data.sources.pools import (
     check_without_folders,
     joined,
     refused,
+    unreadable,
 )
 
 DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, zlib.error)
@@ -60,7 +61,7 @@ def open_archive(path: str, layout: str, labels: str) -> Opened:
     except InputError:
         raise
     except DAMAGE as error:
-        raise _damaged(path, error) from error
+        raise unreadable(path, ".npz archive", error, "make it again") from error
     missing = [y for split, (_, y) in names.items() if split not in numbers]
     if numbers and missing:
         raise refused(path, f"has no array {missing[0]}; give labels for both splits or for neither.")
@@ -120,7 +121,7 @@ def _read(path: str, name: str, shape: Shape, places: Sequence[int]) -> Named:
             while file.read(1 << 20):  # the checksum is at the end
                 pass
     except DAMAGE as error:
-        raise _damaged(path, error) from error
+        raise unreadable(path, ".npz archive", error, "make it again") from error
 
 
 def _rows(file: IO[bytes], size: int, places: Sequence[int]) -> Iterator[tuple[int, bytes]]:
@@ -150,8 +151,3 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(file)
-
-
-def _damaged(path: str, error: Exception) -> InputError:
-    reason = printable(" ".join(str(error).split()))
-    return refused(path, f"not a readable .npz archive ({reason}); make it again.")

@@ -117,6 +117,12 @@ def refused(source: str, what: str) -> InputError:
     return InputError(f"--source {printable(source)}: {what}")
 
 
+def unreadable(source: str, what: str, error: Exception, remedy: str) -> InputError:
+    """The error about a source that cannot be read as what it is."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return refused(source, f"not a readable {what} ({printable(reason)}); {remedy}.")
+
+
 def check_without_folders(kind: str, layout: str, labels: str) -> None:
     """Raises InputError if the options ask for folders or label files, which a source of this kind does not have."""
     look_up("--layout", layout, LAYOUTS)

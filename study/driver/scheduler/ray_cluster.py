@@ -25,7 +25,7 @@ from ray.exceptions import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.core.context import Context
-from study.core.errors import InputError
+from study.core.errors import InputError, first_line
 from study.core.output import show, show_error
 from study.driver.resources import Slots
 from study.driver.scheduler import node_checks, ray_session
@@ -80,7 +80,7 @@ def _start(folder: Path) -> None:
     try:
         _init(address="local", _temp_dir=str(folder), _plasma_directory=shared_memory)
     except Exception as error:  # Ray raises Exception itself, too
-        raise OSError(f"Ray does not start on this machine ({_described(error)})") from error
+        raise OSError(f"Ray does not start on this machine ({first_line(error)})") from error
 
 
 def _join(address: str) -> None:
@@ -90,10 +90,10 @@ def _join(address: str) -> None:
     try:
         _init(address=address, include_dashboard=False)
     except (ConnectionError, AuthenticationError) as error:
-        reason = _described(error)
+        reason = first_line(error)
         raise InputError(f"--address {address}: no Ray cluster answers ({reason}); check RAY_AUTH_TOKEN.") from error
     except Exception as error:
-        raise InputError(f"--address {address}: cannot join the cluster ({_described(error)}).") from error
+        raise InputError(f"--address {address}: cannot join the cluster ({first_line(error)}).") from error
 
 
 def _init(**options: Any) -> None:
@@ -123,11 +123,6 @@ def _interrupt_deferred() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if came:
         raise KeyboardInterrupt
-
-
-def _described(error: Exception) -> str:
-    """The type and the first line of an error."""
-    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 def _entrypoint() -> str:

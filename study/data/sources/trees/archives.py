@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import IO, NamedTuple, cast
 
-from study.core.errors import InputError
-from study.core.text import printable
 from study.data.dataset import Encoded, PassedOver, Unreadable
-from study.data.sources.pools import Named, refused
+from study.data.sources.pools import Named, unreadable
 from study.data.sources.trees.tree import Tree
 
 LARGEST_MEMBER = 1 << 30
@@ -20,6 +18,7 @@ TAR_BUFFER = 256 << 20
 """Bytes of images that are held at a time if the order of a compressed tar is not the order of the names."""
 ZIP_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What `zipfile` raises for damaged, encrypted and unknown members; NotImplementedError is a RuntimeError."""
+REMEDY = "download or make it again"
 TAR_DAMAGE = (OSError, EOFError, tarfile.TarError, zlib.error)
 
 
@@ -38,7 +37,7 @@ class ZipTree(Tree):
         try:
             self._archive = zipfile.ZipFile(source)
         except ZIP_DAMAGE as error:
-            raise damaged(source, "zip archive", error) from error
+            raise unreadable(source, "zip archive", error, REMEDY) from error
         for member in self._archive.infolist():
             name = _member_name(member.filename.replace("\\", "/"))  # as Windows writes them
             if member.is_dir() or not name:
@@ -59,12 +58,6 @@ class ZipTree(Tree):
             return self._archive.read(member)
         except ZIP_DAMAGE as error:
             return Unreadable(" ".join(str(error).split()))
-
-    def content(self, name: str) -> bytes:
-        data = self._read(name)
-        if isinstance(data, bytes):
-            return data
-        raise refused(self.source, f"{printable(name)} in it cannot be read; make the archive again.")
 
 
 class _Place(NamedTuple):
@@ -96,7 +89,7 @@ class TarTree(Tree):
                 while archive.fileobj.read(1 << 20):  # the checksum is at the end
                     pass
         except TAR_DAMAGE as error:
-            raise damaged(source, "tar archive", error) from error
+            raise unreadable(source, "tar archive", error, REMEDY) from error
         for name, target in links.items():
             if target in self._places:
                 self._places[name] = self._places[target]
@@ -131,7 +124,7 @@ class TarTree(Tree):
                     held = {name: self._data(stream, name) for name in inside}
                     yield from ((name, held.pop(name)) for name in piece)
         except TAR_DAMAGE as error:
-            raise damaged(self.source, "tar archive", error) from error
+            raise unreadable(self.source, "tar archive", error, REMEDY) from error
 
     def _pieces(self, names: Sequence[str]) -> Iterator[Sequence[str]]:
         """The names in portions of at most TAR_BUFFER bytes of images, or of one image."""
@@ -149,15 +142,3 @@ class TarTree(Tree):
             return Unreadable(f"{size:,} bytes")
         stream.seek(offset)  # in a compressed archive, forwards: reading on; backwards: from the start again
         return stream.read(size)
-
-    def content(self, name: str) -> bytes:
-        ((_, data),) = self.read([name])
-        if isinstance(data, bytes):
-            return data
-        raise refused(self.source, f"{printable(name)} in it cannot be read; make the archive again.")
-
-
-def damaged(source: str, what: str, error: Exception) -> InputError:
-    """The error about a file that cannot be read as what it is."""
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return refused(source, f"not a readable {what} ({printable(reason)}); download or make it again.")

@@ -8,8 +8,9 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from study.core.text import printable
 from study.data.dataset import PassedOver
-from study.data.sources.pools import Named
+from study.data.sources.pools import Named, refused
 
 NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 """Formats that Pillow recognises, but needs other programs to decode."""
@@ -70,8 +71,11 @@ class Tree:
         raise NotImplementedError
 
     def content(self, name: str) -> bytes:
-        """The bytes of a file; raises InputError if it cannot be read."""
-        raise NotImplementedError
+        """The bytes of a file; raises InputError if it cannot be read. This is the form for archives."""
+        ((_, data),) = self.read([name])
+        if isinstance(data, bytes):
+            return data
+        raise refused(self.source, f"{printable(name)} in it cannot be read; make the archive again.")
 
     def pass_over(self, used: Iterable[str] = ()) -> PassedOver:
         """All files that are not read, if of the others only `used` are read."""
