@@ -44,9 +44,8 @@ def read_table(folder: Path, name: str) -> pa.Table:
     except IsADirectoryError as error:
         raise DamagedFile(path, "a folder, not a parquet file") from error
     try:
-        table = pq.read_table(
-            pa.BufferReader(content), use_threads=False
-        )  # threads that outlive the interpreter make it abort
+        # Not pq.read_table: its threads may still hold `content` when the interpreter ends, which then aborts.
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile(path, f"not a readable parquet file ({str(error).splitlines()[0]})") from error
     table = with_later_columns(table, name)

@@ -215,6 +215,21 @@ def test_kill_9_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path):
     assert len(rows(tmp_path, "trials")) >= int(run.stdout)
 
 
+def test_no_thread_is_left_that_could_end_after_the_interpreter(tmp_path):
+    """A thread of Arrow that still holds a buffer of Python then makes the process abort, once in some hundred runs."""
+    script = (
+        "import os, sys; from pathlib import Path; import pyarrow as pa; from study.storage.tables import read_table\n"
+        "pa.Table.from_pylist([{'a': 1}])\n"  # starts what Arrow itself starts
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "assert len(read_table(Path(sys.argv[1]), 'trials')) == 1\n"
+        "print(len(os.listdir('/proc/self/task')) - before)"
+    )
+    write(tmp_path)
+    compact(tmp_path)
+    ran = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert ran.stdout == "0\n"
+
+
 def spoiled_table(folder, name, table):
     pq.write_table(table, folder / f"{name}.parquet")
 

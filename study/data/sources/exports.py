@@ -138,13 +138,13 @@ def _parquet(name: str, path: str) -> Chunk:
 
     def labels() -> list[Any]:
         with _parquet_file(path) as file:
-            return list(file.read(columns=[label]).column(0).to_pylist())
+            return list(file.read(columns=[label], use_threads=False).column(0).to_pylist())
 
     return Chunk(name or Path(path).name, n, read, labels if label else None, label, class_names.get(label or ""))
 
 
 def _values(file: "ParquetFile", group: int, column: str) -> Iterator[Any]:
-    for batch in file.iter_batches(batch_size=32, row_groups=[group], columns=[column]):
+    for batch in file.iter_batches(batch_size=32, row_groups=[group], columns=[column], use_threads=False):
         yield from batch.column(0).to_pylist()
 
 
