@@ -6,10 +6,10 @@ all hyperparameters and seeds of a method, and gives bit-identical results. A co
 CUDA graph makes many kernel launches one; rounding then differs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,12 +52,19 @@ class TracedFunction:
     def __call__(self, *arguments: Any) -> Any:
         """The result of the function for these arguments."""
         tensors, structure = pytree.tree_flatten(arguments)
+        program, returned = self._program(tensors, structure)
+        return pytree.tree_unflatten(program(*tensors), returned)
+
+    def prepare(self, *arguments: Any) -> None:
+        """Trace and compile the function for arguments of these shapes; it is not called."""
+        self._program(*pytree.tree_flatten(arguments))
+
+    def _program(self, tensors: list[Tensor], structure: pytree.TreeSpec) -> tuple[Callable[..., Any], pytree.TreeSpec]:
         key = shapes(tensors)
         if key not in self._programs:
             graph, returned = self.trace(tensors, structure)
             self._programs[key] = self._compiled(graph, tensors), returned
-        program, returned = self._programs[key]
-        return pytree.tree_unflatten(program(*tensors), returned)
+        return self._programs[key]
 
     def trace(self, tensors: list[Tensor], structure: pytree.TreeSpec) -> tuple[GraphModule, pytree.TreeSpec]:
         """The function as a graph of operations on flat tensors, and the structure of its result."""
@@ -76,8 +83,8 @@ class TracedFunction:
     def _compiled(self, graph: GraphModule, tensors: list[Tensor]) -> Callable[..., Any]:
         try:
             program = COMPILERS[self._compiler](graph)
-            if self._compiler != EAGER:
-                program(*tensors)  # compilers do their work at the first call
+            if self._compiler != EAGER:  # compilers do their work at the first call, here on copies
+                program(*(tensor.clone() for tensor in tensors))
             return program
         except torch.OutOfMemoryError:
             raise
@@ -86,67 +93,99 @@ class TracedFunction:
             return graph.forward
 
 
-class Recording(NamedTuple):
-    """A recorded CUDA graph.
+class InPlaceStep:
+    """A step that overwrites the state that it is given, and returns it: a compiler then needs no memory for another.
 
-    Attributes:
-        graph: the graph.
-        inputs, outputs: the memory that it reads and writes.
-        returned: the structure of the function's result.
+    Args:
+        step: (state, ...) -> (new state, metrics).
+        changes: the fields of the state that it changes.
+        compiler: a key of COMPILERS.
     """
 
-    graph: torch.cuda.CUDAGraph
-    inputs: list[Tensor]
-    outputs: list[Tensor]
-    returned: pytree.TreeSpec
+    def __init__(self, step: Callable[..., Any], changes: Sequence[str], compiler: str) -> None:
+        self._step, self._changes = step, changes
+        self._traced = TracedFunction(self._update, compiler)
+
+    def __call__(self, state: Any, *arguments: Any) -> Any:
+        """The given state, which is now the new one, and the metrics."""
+        return state, self._traced(state, *arguments)
+
+    def prepare(self, state: Any, *arguments: Any) -> None:
+        """As of TracedFunction."""
+        self._traced.prepare(state, *arguments)
+
+    def _update(self, state: Any, *arguments: Any) -> Any:
+        new, metrics = self._step(state, *arguments)
+        for field in self._changes:
+            overwrite(getattr(state, field), getattr(new, field))
+        return metrics
+
+    @property
+    def refused(self) -> str | None:
+        """As of TracedFunction."""
+        return self._traced.refused
 
 
-class CudaGraphFunction:
-    """A function of nested GPU tensors, recorded as a CUDA graph at its first call for each shape of its arguments.
+def overwrite(memory: Any, values: Any) -> None:
+    """Copy nested tensors into those of another structure of the same form; a tensor that is the same one stays."""
+    for old, new in zip(pytree.tree_leaves(memory), pytree.tree_leaves(values), strict=True):
+        if old is not new:
+            old.copy_(new)
 
-    Afterwards a call is a single launch. The function must not draw random numbers and must not wait for the device.
-    Calls share no memory with the caller: arguments are copied in, and results are copied out.
+
+class RecordedUpdate:
+    """`update(state, *inputs)`, a new state, as a CUDA graph that overwrites the state; recorded at the first call.
+
+    Afterwards a call is a copy of each input, and one launch. What the update has overwritten itself is not copied. All
+    calls must be with the same state, since the graph has the addresses of its memory, and with inputs of the same
+    shapes. The update must not draw random numbers and must not wait for the device. The memory of the recording is
+    free when this object is.
 
     Attributes:
-        refused: why recording failed and the function is called directly; None if the graph runs.
+        refused: why recording failed and the update is called directly; None if the graph runs.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        self._recorded: dict[ShapeKey, Recording] = {}
+    def __init__(self, update: Callable[..., Any]) -> None:
+        self._update = update
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: list[Tensor] = []
         self.refused: str | None = None
 
-    def __call__(self, *arguments: Any) -> Any:
-        """The result of the function for these arguments."""
-        tensors, structure = pytree.tree_flatten(arguments)
-        key = shapes(tensors)
-        if key not in self._recorded and self.refused is None:
-            try:
-                self._recorded[key] = self._record(tensors, structure)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:  # failures of capture raise many types of errors
-                self.refused = first_line(error)
-        if key not in self._recorded:
-            return self._function(*arguments)
-        graph, inputs, outputs, returned = self._recorded[key]
-        torch._foreach_copy_(inputs, tensors)
-        graph.replay()
-        return pytree.tree_unflatten([output.clone() for output in outputs], returned)
+    def __call__(self, state: Any, *inputs: Tensor) -> None:
+        """Update the state."""
+        self.prepare(state, *inputs)
+        if self._graph is None:
+            overwrite(state, self._update(state, *inputs))
+            return
+        for memory, given in zip(self._inputs, inputs, strict=True):
+            memory.copy_(given)
+        self._graph.replay()
 
-    def _record(self, tensors: list[Tensor], structure: pytree.TreeSpec) -> Recording:
-        inputs = [tensor.clone() for tensor in tensors]
-        arguments = pytree.tree_unflatten(inputs, structure)
+    def prepare(self, state: Any, *inputs: Tensor) -> None:
+        """Record the update if that was not tried yet; the state stays as it is."""
+        if self._graph is not None or self.refused is not None:
+            return
+        before = pytree.tree_map(torch.clone, state)
+        try:
+            self._graph, self._inputs = self._record(state, [given.clone() for given in inputs])
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # failures of capture raise many types of errors
+            self.refused = first_line(error)
+        overwrite(state, before)
+
+    def _record(self, state: Any, inputs: list[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor]]:
         side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side_stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side_stream):
             for _ in range(2):  # warm-up: tracing, compiling and kernel selection cannot be recorded
-                self._function(*arguments)
+                overwrite(state, self._update(state, *inputs))
         torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            outputs, returned = pytree.tree_flatten(self._function(*arguments))
-        return Recording(graph, inputs, outputs, returned)
+        # Other threads may use the device meanwhile, as the one that reads batches into pinned memory.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            overwrite(state, self._update(state, *inputs))
+        return graph, inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,12 +193,14 @@ class Programs:
     """`discriminator_step` and `generator_step` of a Gan, without their first argument.
 
     The programs of a pack take states and hyperparameters stacked on a leading axis [K, ...], latents [K, N,
-    latent_dim] and noise [K, ...]; all trials share the real images.
+    latent_dim] and noise [K, ...]; all trials share the real images. With `in_place`, the steps overwrite the state
+    that they are given.
     """
 
-    discriminator: TracedFunction
-    generator: TracedFunction
+    discriminator: TracedFunction | InPlaceStep
+    generator: TracedFunction | InPlaceStep
     compiler: str
+    in_place: bool = False
 
     @property
     def refused(self) -> str | None:
@@ -172,19 +213,29 @@ class Programs:
         return EAGER if self.refused else self.compiler
 
 
+CHANGES = (
+    ("generator_buffers", "discriminator", "vectors", "loss", "discriminator_adam"),
+    ("generator", "generator_buffers", "generator_adam"),
+)
+"""The fields of `State` that an update of D changes, and those that an update of G changes."""
+
+
 @lru_cache(maxsize=32)
-def programs(gan: Gan, compiler: str = EAGER, *, packed: bool = False) -> Programs:
+def programs(gan: Gan, compiler: str = EAGER, *, packed: bool = False, in_place: bool = False) -> Programs:
     """The programs of a method. All its trials in this process share them, so only the first one compiles."""
     steps: tuple[Callable[..., Any], ...] = partial(discriminator_step, gan), partial(generator_step, gan)
     if packed:
         steps = torch.vmap(steps[0], in_dims=(0, 0, None, 0, 0)), torch.vmap(steps[1])
-        steps = tuple(Float32BatchNorm()(step) for step in steps)
+        steps = tuple(PackedBatchNorm()(step) for step in steps)
+    if in_place:
+        first, second = (InPlaceStep(step, changes, compiler) for step, changes in zip(steps, CHANGES, strict=True))
+        return Programs(first, second, compiler, in_place=True)
     discriminator, generator = (TracedFunction(step, compiler) for step in steps)
     return Programs(discriminator, generator, compiler)
 
 
-class Float32BatchNorm(TorchFunctionMode):
-    """Inside, batch norm of bfloat16 maps runs in float32: PyTorch has no bfloat16 batch norm under vmap."""
+class PackedBatchNorm(TorchFunctionMode):
+    """Inside, batch norm runs in the forms that PyTorch has under vmap: without cuDNN, and bfloat16 maps in float32."""
 
     def __call__(self, step: Callable[..., Any]) -> Callable[..., Any]:
         def inside(*arguments: Any) -> Any:
@@ -194,10 +245,12 @@ class Float32BatchNorm(TorchFunctionMode):
         return inside
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function is not torch.nn.functional.batch_norm or args[0].dtype != torch.bfloat16:
+        if function is not torch.nn.functional.batch_norm:
             return function(*args, **(kwargs or {}))
         maps, *rest = args
-        return function(maps.float(), *rest, **(kwargs or {})).to(maps.dtype)
+        with torch.backends.cudnn.flags(enabled=False):
+            wide = maps.float() if maps.dtype == torch.bfloat16 else maps
+            return function(wide, *rest, **(kwargs or {})).to(maps.dtype)
 
 
 def shapes(tensors: list[Tensor]) -> ShapeKey:

@@ -6,7 +6,7 @@ slot has no leading axis; it runs the plain step.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from study.core.trial import Trial
 from study.gan.model import Gan, HyperparameterTensors, State
 from study.gan.networks.layers import to_channels_last
-from study.gan.program import EAGER, CudaGraphFunction, Programs, programs
+from study.gan.program import EAGER, PackedBatchNorm, Programs, RecordedUpdate, overwrite, programs
 from study.training.device import arithmetic
 
 Tree = TypeVar("Tree")
@@ -89,6 +89,9 @@ class LockstepState(NamedTuple):
 class Lockstep:
     """The slots, and the updates of all trials in them.
 
+    With a compiler, the state has memory of its own, which updates overwrite. On a GPU, a whole cycle of n_dis updates
+    of D and one of G is then recorded as a CUDA graph, which is dropped with this object.
+
     Args:
         gan: the static structure of the cell.
         trials: one trial of the cell per slot; a trial may fill several slots.
@@ -98,9 +101,12 @@ class Lockstep:
 
     def __init__(self, gan: Gan, trials: Sequence[Trial], compiler: str, device: str) -> None:
         self.gan, self.trials, self.slots = gan, trials, len(trials)
-        self.programs = programs(gan, compiler, packed=self.slots > 1)
+        in_place = compiler != EAGER
+        self.programs = programs(gan, compiler, packed=self.slots > 1, in_place=in_place)
         self._precision = trials[0].training.precision
         self._settings = self._joined([HyperparameterTensors.of(trial.hyperparameters, device) for trial in trials])
+        self._updates = partial(_updates, self.programs, self._settings)
+        self._cycle = RecordedUpdate(self._updates) if in_place and device.startswith("cuda") else None
         self._counts = [(0, 0)] * self.slots
         self._now: Any = None
 
@@ -113,17 +119,24 @@ class Lockstep:
 
     def load(self, slot: int, state: State, tally: LossTally) -> None:
         """Load a trial's state into a slot. The first call fills all slots with it."""
-        entering = LockstepState(state, tally.sums, tally.diverged_at)
-        if self.slots == 1 or self._now is None:
-            self._now = self._joined([entering] * self.slots)
+        entering = LockstepState(state, tally.sums.clone(), tally.diverged_at.clone())
+        if self._now is None:
+            now = self._joined([entering] * self.slots)
+            self._now = pytree.tree_map(torch.clone, now) if self.programs.in_place else now
+        elif self.slots > 1:
+            pytree.tree_map(lambda stacked, value: stacked[slot].copy_(value), self._now, entering)
+        elif self.programs.in_place:
+            overwrite(self._now, entering)
         else:
-            self._now = pytree.tree_map(partial(_with_slot, slot), self._now, entering)
+            self._now = entering
         self._counts[slot] = tally.steps, tally.generator_steps
 
     def state(self, slot: int) -> State:
-        """A copy of the state of the slot's trial."""
+        """The state of the slot's trial, which later updates do not change."""
         state: State = self._now.state
-        return pytree.tree_map(lambda stacked: _copy(stacked[slot]), state) if self.slots > 1 else state
+        if self.slots > 1:
+            return pytree.tree_map(lambda stacked: _copy(stacked[slot]), state)  # type: ignore[no-any-return]
+        return pytree.tree_map(torch.clone, state) if self.programs.in_place else state
 
     def sample(self, latents: Tensor) -> Tensor:
         """Images [slots, N, C, H, W] in [0, 1] from latents [N, latent_dim], as they are scored."""
@@ -131,23 +144,20 @@ class Lockstep:
         networks = self._now.state.generator, self._now.state.generator_buffers
         if self.slots == 1:
             return self.gan.sample(*networks, latents)[None]
-        return torch.vmap(self.gan.sample, in_dims=(0, 0, None))(*networks, latents)
+        images: Tensor = PackedBatchNorm()(torch.vmap(self.gan.sample, in_dims=(0, 0, None)))(*networks, latents)
+        return images
 
     def tally(self, slot: int) -> LossTally:
-        """The sums of the losses of the slot's trial."""
+        """The sums of the losses of the slot's trial, which later updates do not change."""
         _, sums, diverged_at = self._now
         if self.slots > 1:
             sums, diverged_at = sums[slot], diverged_at[slot]
-        return LossTally(sums, diverged_at, *self._counts[slot])
+        return LossTally(sums.clone(), diverged_at.clone(), *self._counts[slot])
 
     def reset_tally(self, slot: int) -> None:
         """Set the sums of the losses of the slot's trial to zero."""
-        _, sums, diverged_at = self._now
-        empty = LossTally.empty(sums.device)
-        replace = partial(_with_slot, slot) if self.slots > 1 else lambda _, value: value
-        self._now = self._now._replace(
-            sums=replace(sums, empty.sums), diverged_at=replace(diverged_at, empty.diverged_at)
-        )
+        for sums in (self._now.sums, self._now.diverged_at):
+            (sums[slot] if self.slots > 1 else sums).zero_()
         self._counts[slot] = 0, 0
 
     def run(self, first: int, n_dis: int, reals: Tensor, latents: Tensor, noise: Tensor) -> None:
@@ -163,32 +173,44 @@ class Lockstep:
             noise: of the penalty, [n, ...], or [n, slots, ...] for several slots.
         """
         with_generator = (first - 1) % n_dis == 0
-        full_cycle = with_generator and len(reals) == n_dis and reals.is_cuda and self.programs.compiler != EAGER
-        updates = _cycle_graph(self.programs) if full_cycle else partial(_updates, self.programs, with_generator)
         number = torch.full_like(self._now.diverged_at, first)
         with arithmetic(self._precision):
-            self._now = updates(self._now, self._settings, number, reals, latents, noise)
+            if self._cycle and with_generator and len(reals) == n_dis:
+                self._cycle(self._now, number, reals, latents, noise)
+            else:
+                now = self._updates(self._now, number, reals, latents, noise, with_generator=with_generator)
+                if self.programs.in_place:
+                    overwrite(self._now, now)
+                else:
+                    self._now = now
         self._counts = [
             (steps + len(reals), generator_steps + with_generator) for steps, generator_steps in self._counts
         ]
 
+    def prepare(self, reals: Tensor, latents: Tensor, noise: Tensor) -> None:
+        """Trace, compile and record the updates of a cycle, for inputs of the shapes of `run`; nothing is updated."""
+        with arithmetic(self._precision):
+            self.programs.discriminator.prepare(self._now.state, self._settings, reals[0], latents[0], noise[0])
+            self.programs.generator.prepare(self._now.state, self._settings, latents[0])
+            if self._cycle:
+                self._cycle.prepare(self._now, torch.zeros_like(self._now.diverged_at), reals, latents, noise)
+
     @property
     def refused(self) -> str | None:
-        """Why a requested compiler failed, in one line; None if it did not."""
-        return self.programs.refused or (
-            _cycle_graph(self.programs).refused if self.programs.compiler != EAGER else None
-        )
+        """Why a requested compiler or CUDA graph failed, in one line; None if it did not."""
+        return self.programs.refused or (self._cycle.refused if self._cycle else None)
 
 
 def _updates(
     steps: Programs,
-    with_generator: bool,
-    now: LockstepState,
     settings: HyperparameterTensors,
+    now: LockstepState,
     first: Tensor,
     reals: Tensor,
     latents: Tensor,
     noise: Tensor,
+    *,
+    with_generator: bool = True,
 ) -> LockstepState:
     """The updates of `Lockstep.run`: D updates from number `first` on, and one of G if requested."""
     state, sums, diverged_at = now
@@ -203,23 +225,10 @@ def _updates(
     return LockstepState(state, sums, diverged_at)
 
 
-@lru_cache(maxsize=1)
-def _cycle_graph(steps: Programs) -> CudaGraphFunction:
-    """A cycle as a CUDA graph. Only the last one is cached, because a graph holds GPU memory while it exists."""
-    return CudaGraphFunction(partial(_updates, steps, True))
-
-
 def _stacked(*tensors: Tensor) -> Tensor:
     """The tensors on a leading axis; kernels stay channels last in memory."""
     stack = torch.stack([to_channels_last(tensor) for tensor in tensors])
     return stack.permute(0, 1, 4, 2, 3) if tensors[0].ndim == 4 else stack
-
-
-def _with_slot(slot: int, slots: Tensor, value: Tensor) -> Tensor:
-    """A copy with one slot replaced."""
-    changed = slots.clone()
-    changed[slot] = value
-    return changed
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from study.core.evaluation import Evaluation
 from study.core.trial import Trial
@@ -129,17 +131,23 @@ def train_pack(
     lockstep = Lockstep(gan, slots, compiler, device)
     waiting = _starts(gan, trials, starts or [None] * len(trials), device)
     diagnosed = {slot: diagnostic_batches(slots[slot], images, device) for slot in waiting}
+
+    def with_draws(reals: Tensor, numbers: range) -> list[Tensor]:
+        return [reals, *draws(gan, slots, reals.shape[1:], numbers, device)]
+
     training: dict[int, Seconds] = {}
     step = 0
     while waiting or training:
         step = step if training else min(start.step for start in waiting.values())
-        training |= _enter(lockstep, waiting, step)
+        if entered := _enter(lockstep, waiting, step):
+            training |= entered
+            blank = torch.zeros(n_dis, fixed.batch_size, *images.train.shape[1:], device=device)
+            lockstep.prepare(*with_draws(blank, range(1, n_dis + 1)))  # not counted as training
         ends = [fixed.discriminator_steps, *(start.step for start in waiting.values())]
         stop = min(*ends, *(step - step % every + every for every in (CHECK_EVERY, checkpoint_every)))
         clock = time.perf_counter()
         for numbers in _cycles(step, stop, n_dis):
-            reals = torch.stack([batches(number) for number in numbers])
-            lockstep.run(numbers[0], n_dis, reals, *draws(gan, slots, reals.shape[1:], numbers, device))
+            lockstep.run(numbers[0], n_dis, *with_draws(batches(numbers), numbers))
         step = stop
         at_checkpoint = step == fixed.discriminator_steps or step % checkpoint_every == 0
         diverged = _diverged(lockstep, training, step, parameters=at_checkpoint)
@@ -171,7 +179,8 @@ def _starts(
     positions = {}
     for slot, (trial, start) in enumerate(zip(trials, starts, strict=True)):
         if trial and start is None:
-            state = initial_state(gan, stream(trial.seed, "initial", 0, device))
+            state = initial_state(gan, stream(trial.seed, "initial", 0))
+            state = pytree.tree_map(lambda tensor: tensor.to(device), state)
             start = Position(0, state, LossTally.empty(device), 0.0, 0.0)
         if trial and start and start.step < trial.training.discriminator_steps:
             positions[slot] = start

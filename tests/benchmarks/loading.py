@@ -41,10 +41,10 @@ def drop(path: Path) -> None:
 
 
 def rate(batches: BatchReader, training: Training, device: str) -> float:
-    """Images per second of all steps, taken one after the other."""
+    """Images per second of all steps, taken five at a time, as in a cycle."""
     start = time.perf_counter()
-    for step in range(1, training.discriminator_steps + 1):
-        batches(step)
+    for step in range(1, training.discriminator_steps + 1, 5):
+        batches(range(step, min(step + 5, training.discriminator_steps + 1)))
     if device == "cuda":
         torch.cuda.synchronize()
     return training.discriminator_steps * training.batch_size / (time.perf_counter() - start)

@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 from study.gan.methods.menu import MENUS
 from study.gan.model import HyperparameterTensors
 from study.gan.optimizers import flat
-from study.gan.program import TracedFunction, programs
+from study.gan.program import CHANGES, TracedFunction, programs
 from study.gan.step import discriminator_step, generator_step
 from tests.conftest import quick_only
 from tests.gan.menus import TRIPLES, covering_names
@@ -109,6 +109,21 @@ def check_packed(setup, name):
 
 def test_packed_trials_equal_single_ones(setup, covering_name):
     check_packed(setup, covering_name)
+
+
+def test_a_step_changes_the_fields_that_it_names_and_no_other(setup, covering_name):
+    trial = setup(covering_name, dtype=torch.float64)
+    state, settings, real, latents, noise = trial.step_arguments
+    after = (
+        discriminator_step(trial.gan, state, settings, real, latents, noise)[0],
+        generator_step(trial.gan, state, settings, latents)[0],
+    )
+    for new, changes in zip(after, CHANGES, strict=True):
+        for field in state._fields:
+            if field not in changes:
+                assert getattr(new, field) is getattr(state, field)
+            elif leaves := tree_leaves(getattr(state, field)):
+                assert not any(a is b for a, b in zip(tree_leaves(getattr(new, field)), leaves, strict=True))
 
 
 @pytest.mark.slow

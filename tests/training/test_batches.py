@@ -44,7 +44,7 @@ def test_batches_are_the_images_of_that_order_from_0_to_1(digits, way):
     batches = way(digits, training(), "cpu")
     for step in (1, 2, 3, 19, 20):  # 19 is past the end of an epoch of 1,197
         expected = digits.train[batch_indices(len(digits.train), 547, 64, step)].astype(np.float32) / np.float32(255)
-        got = batches(step)
+        (got,) = batches(range(step, step + 1))
         assert got.dtype == torch.float32
         assert np.array_equal(got.numpy(), expected)
     assert got.max() == 1
@@ -56,7 +56,7 @@ def test_images_of_a_mapped_file_are_those_in_memory(digits, tmp_path, way):
     mapped = dataclasses.replace(digits, train=np.load(tmp_path / "train.npy", mmap_mode="r"))
     assert isinstance(mapped.train, np.memmap)
     batches, plain = way(mapped, training(), "cpu"), from_map(digits, training())
-    assert all(torch.equal(batches(step), plain(step)) for step in range(1, 20))  # all of an epoch
+    assert torch.equal(batches(range(1, 20)), plain(range(1, 20)))  # all of an epoch
 
 
 class Stored(list):
@@ -83,24 +83,39 @@ def test_the_asked_images_are_requested_and_at_most_a_page_before_each():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_steps_may_be_asked_for_in_any_order_and_twice(digits, way):
+def test_steps_may_be_asked_for_in_any_order_and_twice_and_several_at_once(digits, way):
     batches, plain = way(digits, training(), "cpu"), from_map(digits, training())
-    for step in (5, 5, 1, 12, 13, 2, 3):
-        assert torch.equal(batches(step), plain(step))
+    for start, end in ((5, 6), (5, 6), (1, 2), (12, 14), (13, 14), (2, 3), (3, 6), (6, 9), (9, 11), (11, 13)):
+        every = [plain(range(step, step + 1))[0] for step in range(start, end)]
+        assert torch.equal(batches(range(start, end)), torch.stack(every))
 
 
 def test_images_that_lie_on_the_device_are_shared_by_the_trials_of_a_process(digits):
     fresh, before = dataclasses.replace(digits), _resident.cache_info()
     one, other = (from_device(fresh, training(data_seed=seed), "cpu") for seed in (1, 2))
-    assert not torch.equal(one(1), other(1))
+    assert not torch.equal(one(range(1, 2)), other(range(1, 2)))
     assert (_resident.cache_info().misses, _resident.cache_info().hits) == (before.misses + 1, before.hits + 1)
 
 
-@pytest.mark.parametrize(("memory", "way"), [(4, "from_device"), (3.99, "prefetched")])
-def test_on_a_gpu_images_lie_there_where_they_take_at_most_a_quarter_of_it(digits, monkeypatch, memory, way):
-    total = int(memory * digits.train.nbytes)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (total // 100, total))
+@pytest.mark.parametrize(
+    ("free", "total", "share", "way"),
+    [
+        (4, 100, 1, "from_device"),
+        (3.99, 100, 1, "prefetched"),  # others have the rest
+        (100, 100, 1 / 25, "from_device"),
+        (100, 100, 1 / 25.1, "prefetched"),  # the process may use no more
+    ],
+)
+def test_on_a_gpu_images_lie_there_if_they_take_at_most_a_quarter_of_what_is_to_be_had(
+    digits, monkeypatch, free, total, share, way
+):
+    images = dataclasses.replace(digits)
+    size = images.train.nbytes
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free * size), int(total * size)))
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: share)
     for name in ("from_device", "prefetched"):
         monkeypatch.setattr(f"study.training.batches.{name}", lambda *arguments, name=name: name)
-    assert real_batches(digits, training(), "cuda") == way
-    assert real_batches(digits, training(), "cpu") not in ("from_device", "prefetched")
+    assert real_batches(images, training(), "cuda") == way
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, size))  # now that they are there
+    assert real_batches(images, training(), "cuda") == way
+    assert real_batches(images, training(), "cpu") not in ("from_device", "prefetched")

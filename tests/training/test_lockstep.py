@@ -212,10 +212,29 @@ def test_the_second_trial_of_a_cell_compiles_nothing(digits, scorer, counting, p
 def test_where_compiling_fails_the_step_runs_as_it_is_and_says_why(digits, scorer, counting):
     counting.error = RuntimeError("no C++ compiler\nis installed")
     trial = cell()[0]
-    failed = list(train(trial, digits, scorer, checkpoint_every=3, compiler="counting"))
-    same_bits(failed, list(train(trial, digits, scorer, checkpoint_every=3)))
+    start = next(train(trial, digits, scorer, checkpoint_every=3)).position
+    failed, plain = (
+        list(train(trial, digits, scorer, checkpoint_every=3, start=start, compiler=compiler))
+        for compiler in ("counting", EAGER)
+    )
+    same_bits(failed, plain)
     told = failed[0].lockstep
     assert (told.programs.compiled, told.refused) == (EAGER, "RuntimeError: no C++ compiler")
+
+
+@pytest.mark.parametrize("many", [1, 3])
+@pytest.mark.parametrize("name", ["began", "spectral_norm+gradient_penalty+weight_clipping"])
+def test_steps_that_overwrite_the_state_equal_those_that_make_a_new_one(digits, scorer, counting, many, name):
+    """To the bit from equal strides on, also if a trial enters late; what was reached stays as it was meanwhile."""
+    trials = cell(name, n_dis=2, steps=7)[:many]
+    begun = trained(trials, digits, scorer, every=2)
+    starts = [begun[slot][min(slot, 1)].position for slot in range(many)]
+    overwriting, new = (
+        trained(trials, digits, scorer, every=4, starts=starts, compiler=compiler) for compiler in ("counting", EAGER)
+    )
+    assert overwriting[0][0].lockstep.programs.in_place and not new[0][0].lockstep.programs.in_place
+    for slot in range(many):
+        same_bits(overwriting[slot], new[slot])
 
 
 def test_want_of_memory_is_no_failure_of_the_compiler(digits, scorer, counting):

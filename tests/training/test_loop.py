@@ -52,8 +52,8 @@ def by_hand(trial, images, until):
     state = initial_state(gan, stream(trial.seed, "initial", 0))
     settings, batches = HyperparameterTensors.of(trial.hyperparameters), from_map(images, trial.training)
     for step in range(1, until + 1):
-        real = batches(step)
-        latents, noise = draw(gan, trial, real.shape, step, "cpu")
+        (real,) = batches(range(step, step + 1))
+        latents, noise = draw(gan, trial, real.shape, step)
         state, metrics = discriminator_step(gan, state, settings, real, latents, noise)
         loss = None
         if step % trial.hyperparameters.n_dis == 1 % trial.hyperparameters.n_dis:
@@ -159,7 +159,17 @@ def test_every_d_step_gets_a_fresh_batch_and_g_reuses_its_latents(digits, scorer
     """Seen from inside: what the two updates were called with, in order."""
     calls = []
 
-    def recorded(gan, compiler, packed):
+    def recorded(gan, compiler, packed, in_place):
+        class Step:
+            def __init__(self, step):
+                self.step = step
+
+            def __call__(self, *arguments):
+                return self.step(*arguments)
+
+            def prepare(self, *arguments):
+                pass
+
         def discriminator(state, settings, real, latents, noise):
             calls.append(("D", real, latents, noise))
             return discriminator_step(gan, state, settings, real, latents, noise)
@@ -168,7 +178,7 @@ def test_every_d_step_gets_a_fresh_batch_and_g_reuses_its_latents(digits, scorer
             calls.append(("G", None, latents, None))
             return generator_step(gan, state, settings, latents)
 
-        return Programs(discriminator, generator, compiler)
+        return Programs(Step(discriminator), Step(generator), compiler)
 
     monkeypatch.setattr(study.training.lockstep, "programs", recorded)
     trial = a_trial(steps=5, n_dis=2, penalty="gradient_penalty", seed=3)
@@ -180,8 +190,8 @@ def test_every_d_step_gets_a_fresh_batch_and_g_reuses_its_latents(digits, scorer
             assert torch.equal(call[2], before[2])
     gan = build(trial, 1, 8)
     for step, (_, real, latents, noise) in enumerate(updates, start=1):
-        assert torch.equal(real, from_map(digits, trial.training)(step))
-        expected = draw(gan, trial, real.shape, step, "cpu")
+        assert torch.equal(real, from_map(digits, trial.training)(range(step, step + 1))[0])
+        expected = draw(gan, trial, real.shape, step)
         assert torch.equal(latents, expected[0])
         assert torch.equal(noise, expected[1])
     for column in (1, 2, 3):
@@ -207,7 +217,7 @@ def test_a_diverging_trial_is_noticed_between_checkpoints(digits, scorer, monkey
 
     def counted(*arguments):
         batches = from_map(*arguments)
-        return lambda step: seen.append(step) or batches(step)
+        return lambda steps: seen.extend(steps) or batches(steps)
 
     monkeypatch.setattr(study.training.loop, "real_batches", counted)
     with pytest.raises(Diverged):
@@ -281,7 +291,7 @@ def test_streams_are_keyed_by_seed_purpose_and_step():
 
 def test_latents_are_uniform_from_minus_one_to_one():
     trial = a_trial()
-    latents, noise = draw(build(trial, 1, 8), trial, torch.Size((20_000, 1, 8, 8)), 1, "cpu")
+    latents, noise = draw(build(trial, 1, 8), trial, torch.Size((20_000, 1, 8, 8)), 1)
     assert latents.shape == (20_000, 4)
     assert noise.numel() == 0
     assert -1 <= latents.min() < -0.999
@@ -294,7 +304,7 @@ def test_latents_are_uniform_from_minus_one_to_one():
 def test_latents_of_a_trial_do_not_depend_on_its_penalty():
     plain, penalised = a_trial(), a_trial(penalty="dragan")
     shape = torch.Size((8, 1, 8, 8))
-    one, other = (draw(build(trial, 1, 8), trial, shape, 3, "cpu")[0] for trial in (plain, penalised))
+    one, other = (draw(build(trial, 1, 8), trial, shape, 3)[0] for trial in (plain, penalised))
     assert torch.equal(one, other)
 
 
