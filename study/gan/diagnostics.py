@@ -51,28 +51,38 @@ def diagnose(gan: Gan, state: State, batches: DiagnosticBatches, *, operator_nor
         gradients, outputs[name] = image_gradients(critic, images)
         norms[name] = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
     weights = gan.weights(state.discriminator, state.vectors)
-    singular = sigmas(weights)
+    single = {
+        **{f"gradient_norm_{name}": norm.mean() for name, norm in norms.items()},
+        **{f"gradient_norm_{name}_max": norm.max() for name, norm in norms.items()},
+        **accuracies(gan.loss.threshold, outputs),
+        **flat_shares(gan.loss, state.loss, outputs),
+        "extreme_pixels": ((fake < 0.5 / 255) | (fake > 1 - 0.5 / 255)).float().mean(),
+    }
+    # One transfer from the device for all numbers.
+    numbers = torch.cat([torch.stack(list(single.values())).double(), sigmas(weights)]).tolist()
+    singular = numbers[len(single) :]
     values: dict[str, float | list[float] | None] = {
+        **dict(zip(single, numbers, strict=False)),
         "sigmas": singular,
         "sigma_product": math.prod(singular),
         "operator_norms": layer_operator_norms(gan.discriminator, weights, batches.train) if operator_norms else None,
-        **{f"gradient_norm_{name}": norm.mean().item() for name, norm in norms.items()},
-        **{f"gradient_norm_{name}_max": norm.max().item() for name, norm in norms.items()},
-        **accuracies(gan.loss.threshold, outputs),
-        **flat_shares(gan.loss, state.loss, outputs),
-        "extreme_pixels": ((fake < 0.5 / 255) | (fake > 1 - 0.5 / 255)).float().mean().item(),
     }
     finite: dict[str, Any] = {name: _finite(value) for name, value in values.items()}
     return Diagnostics(**finite)
 
 
-def sigmas(weights: Parameters) -> list[float]:
+def sigmas(weights: Parameters) -> Tensor:
     """The largest singular value of each layer's weight after normalization, kernels flattened to [out, in * h * w].
 
-    Their product is not a bound on D's Lipschitz constant; see `operator_norm`.
+    Returns float64 [layers]; NaN for a weight that is not finite. Their product is not a bound on D's Lipschitz
+    constant; see `operator_norm`.
     """
     matrices = (weights[name].flatten(1).double() for name in layer_weights(weights))
-    return [torch.linalg.matrix_norm(m, 2).item() if m.isfinite().all() else math.nan for m in matrices]
+    return torch.stack([_sigma(matrix, matrix.isfinite().all()) for matrix in matrices])
+
+
+def _sigma(matrix: Tensor, finite: Tensor) -> Tensor:
+    return torch.where(finite, torch.linalg.matrix_norm(torch.where(finite, matrix, 0), 2), math.nan)
 
 
 def operator_norm(layer: Critic, image: Tensor, iterations: int = 1000, tolerance: float = 1e-7) -> float:
@@ -118,15 +128,15 @@ def layer_operator_norms(network: nn.Module, weights: Parameters, images: Tensor
     return [norm(name, module) for name, module in modules.items()]
 
 
-def accuracies(threshold: float | None, outputs: Mapping[str, Tensor]) -> dict[str, float | None]:
-    """The share of images of each kind that D classifies correctly, in [0, 1]; None for losses without a threshold."""
+def accuracies(threshold: float | None, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The share of images of each kind that D classifies correctly, in [0, 1]; none for losses without a threshold."""
     if threshold is None:
-        return dict.fromkeys(("accuracy_train", "accuracy_test", "accuracy_fake"))
+        return {}
     correct = {name: outputs[name] > threshold for name in ("train", "test")} | {"fake": outputs["fake"] < threshold}
-    return {f"accuracy_{name}": hits.float().mean().item() for name, hits in correct.items()}
+    return {f"accuracy_{name}": hits.float().mean() for name, hits in correct.items()}
 
 
-def flat_shares(loss: Loss, state: tuple[Tensor, ...], outputs: Mapping[str, Tensor]) -> dict[str, float]:
+def flat_shares(loss: Loss, state: tuple[Tensor, ...], outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The share of images on which each loss is saturated (its derivative is below FLAT), in [0, 1].
 
     The derivative is that of the image's own term of the loss, so that the shares are comparable between losses.
@@ -135,7 +145,7 @@ def flat_shares(loss: Loss, state: tuple[Tensor, ...], outputs: Mapping[str, Ten
     by_train, by_fake = torch.func.grad(lambda r, f: loss.discriminator(r, f, *state), argnums=(0, 1))(train, fake)
     by_generator = torch.func.grad(loss.generator)(fake)
     shares = {"flat_train": by_train, "flat_fake": by_fake, "flat_generator": by_generator}
-    return {name: (d.abs() * len(d) < FLAT).float().mean().item() for name, d in shares.items()}
+    return {name: (d.abs() * len(d) < FLAT).float().mean() for name, d in shares.items()}
 
 
 def _finite(value: float | list[float] | None) -> float | list[float] | None:

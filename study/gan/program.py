@@ -23,9 +23,11 @@ from study.gan.model import Gan
 from study.gan.step import discriminator_step, generator_step
 
 EAGER, INDUCTOR = "eager", "inductor"
+INDUCTOR_OPTIONS: dict[str, bool] = {"combo_kernels": True}
+"""One kernel for several layers, such as all power iterations: 92 instead of 156 kernels per D update of sndcgan."""
 COMPILERS: Mapping[str, Callable[[GraphModule], Callable[..., Any]]] = {
     EAGER: lambda graph: graph.forward,
-    INDUCTOR: lambda graph: torch.compile(graph, backend="inductor", fullgraph=True, dynamic=False),
+    INDUCTOR: lambda graph: torch.compile(graph, fullgraph=True, dynamic=False, options=INDUCTOR_OPTIONS),
 }
 """From a trace to a program, by name; `eager` runs the trace as it is."""
 

@@ -100,7 +100,7 @@ class Lockstep:
     """
 
     def __init__(self, gan: Gan, trials: Sequence[Trial], compiler: str, device: str) -> None:
-        self.gan, self.trials, self.slots = gan, trials, len(trials)
+        self.gan, self.trials, self.slots, self._device = gan, trials, len(trials), device
         in_place = compiler != EAGER
         self.programs = programs(gan, compiler, packed=self.slots > 1, in_place=in_place)
         self._precision = trials[0].training.precision
@@ -119,7 +119,8 @@ class Lockstep:
 
     def load(self, slot: int, state: State, tally: LossTally) -> None:
         """Load a trial's state into a slot. The first call fills all slots with it."""
-        entering = LockstepState(state, tally.sums.clone(), tally.diverged_at.clone())
+        sums, diverged_at = (numbers.to(self._device, copy=True) for numbers in tally[:2])
+        entering = LockstepState(state, sums, diverged_at)
         if self._now is None:
             now = self._joined([entering] * self.slots)
             self._now = pytree.tree_map(torch.clone, now) if self.programs.in_place else now
@@ -140,19 +141,21 @@ class Lockstep:
 
     def sample(self, latents: Tensor) -> Tensor:
         """Images [slots, N, C, H, W] in [0, 1] from latents [N, latent_dim], as they are scored."""
-        latents = latents.to(self._now.sums.device)
+        latents = latents.to(self._device)
         networks = self._now.state.generator, self._now.state.generator_buffers
         if self.slots == 1:
             return self.gan.sample(*networks, latents)[None]
         images: Tensor = PackedBatchNorm()(torch.vmap(self.gan.sample, in_dims=(0, 0, None)))(*networks, latents)
         return images
 
-    def tally(self, slot: int) -> LossTally:
-        """The sums of the losses of the slot's trial, which later updates do not change."""
-        _, sums, diverged_at = self._now
-        if self.slots > 1:
-            sums, diverged_at = sums[slot], diverged_at[slot]
-        return LossTally(sums.clone(), diverged_at.clone(), *self._counts[slot])
+    def tallies(self) -> list[LossTally]:
+        """The sums of the losses of each slot's trial, on the CPU; one transfer from the device."""
+        numbers = torch.cat([self._now.sums, self._now.diverged_at[..., None]], dim=-1).reshape(self.slots, 4).cpu()
+        return [LossTally(row[:3], row[3], *counts) for row, counts in zip(numbers, self._counts, strict=True)]
+
+    def broken(self) -> list[str | None]:
+        """For each slot, the network with a parameter that is not finite; None if there is none."""
+        return _broken(self._now.state, self.slots)
 
     def reset_tally(self, slot: int) -> None:
         """Set the sums of the losses of the slot's trial to zero."""
@@ -199,6 +202,87 @@ class Lockstep:
     def refused(self) -> str | None:
         """Why a requested compiler or CUDA graph failed, in one line; None if it did not."""
         return self.programs.refused or (self._cycle.refused if self._cycle else None)
+
+
+def check_parameters(state: State, step: int) -> None:
+    """Raises Diverged if a parameter of either network is not finite."""
+    (network,) = _broken(state, 1)
+    if network:
+        raise not_finite(network, step)
+
+
+def not_finite(network: str, step: int) -> Diverged:
+    """That a parameter of a network is not finite."""
+    return Diverged(f"a parameter of the {network} is not finite at step {step}")
+
+
+def _broken(state: State, slots: int) -> list[str | None]:
+    """See `Lockstep.broken`. One transfer from the device."""
+    networks = {"discriminator": state.discriminator, "generator": state.generator}
+    finite = [
+        torch.stack([parameter.isfinite().reshape(slots, -1).all(dim=1) for parameter in parameters.values()]).all(
+            dim=0
+        )
+        for parameters in networks.values()
+    ]
+    return [
+        next((name for name, whole in zip(networks, each, strict=True) if not whole), None)
+        for each in torch.stack(finite, dim=1).tolist()
+    ]
+
+
+def _updates(
+    steps: Programs,
+    settings: HyperparameterTensors,
+    now: LockstepState,
+    first: Tensor,
+    reals: Tensor,
+    latents: Tensor,
+    noise: Tensor,
+    *,
+    with_generator: bool = True,
+) -> LockstepState:
+    """The updates of `Lockstep.run`: D updates from number `first` on, and one of G if requested."""
+    state, sums, diverged_at = now
+    finite = []
+    for i, real in enumerate(reals):
+        state, metrics = steps.discriminator(state, settings, real, latents[i], noise[i])
+        generator_loss = torch.zeros_like(metrics.loss)
+        if with_generator and i == 0:
+            state, generator_loss = steps.generator(state, settings, latents[i])
+        losses = torch.stack([metrics.loss, metrics.penalty, generator_loss], dim=-1)
+        sums = sums + losses  # one after another, so that the rounding does not depend on where training was resumed
+        finite.append(losses.isfinite())
+    bad = ~torch.stack(finite).all(dim=-1)
+    fresh = (diverged_at == 0) & bad.any(dim=0)
+    return LockstepState(state, sums, torch.where(fresh, first + bad.byte().argmax(dim=0), diverged_at))
+
+
+def check_parameters(state: State, step: int) -> None:
+    """Raises Diverged if a parameter of either network is not finite."""
+    (network,) = _broken(state, 1)
+    if network:
+        raise not_finite(network, step)
+
+
+def not_finite(network: str, step: int) -> Diverged:
+    """That a parameter of a network is not finite."""
+    return Diverged(f"a parameter of the {network} is not finite at step {step}")
+
+
+def _broken(state: State, slots: int) -> list[str | None]:
+    """See `Lockstep.broken`. One transfer from the device."""
+    networks = {"discriminator": state.discriminator, "generator": state.generator}
+    finite = [
+        torch.stack([parameter.isfinite().reshape(slots, -1).all(dim=1) for parameter in parameters.values()]).all(
+            dim=0
+        )
+        for parameters in networks.values()
+    ]
+    return [
+        next((name for name, whole in zip(networks, each, strict=True) if not whole), None)
+        for each in torch.stack(finite, dim=1).tolist()
+    ]
 
 
 def _updates(

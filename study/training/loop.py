@@ -22,7 +22,7 @@ from study.gan.program import EAGER
 from study.metrics.scoring import Scorer, ScoreResult
 from study.training.batches import real_batches
 from study.training.draws import diagnostic_batches, draws, stream
-from study.training.lockstep import Diverged, Lockstep, LossTally, Position
+from study.training.lockstep import Diverged, Lockstep, LossTally, Position, not_finite
 
 CHECK_EVERY = 50
 """D updates between checks for divergence; each check waits for the device."""
@@ -150,7 +150,8 @@ def train_pack(
             lockstep.run(numbers[0], n_dis, *with_draws(batches(numbers), numbers))
         step = stop
         at_checkpoint = step == fixed.discriminator_steps or step % checkpoint_every == 0
-        diverged = _diverged(lockstep, training, step, parameters=at_checkpoint)
+        tallies = lockstep.tallies()
+        diverged = _diverged(lockstep, tallies, training, step, parameters=at_checkpoint)
         share = (time.perf_counter() - clock) / len(training)
         training = {slot: Seconds(spent.training + share, spent.scoring) for slot, spent in training.items()}
         for slot, error in diverged.items():
@@ -158,9 +159,9 @@ def train_pack(
             yield slot, error
         if not at_checkpoint:
             for slot, spent in training.items():
-                on_position(slot, Position(step, lockstep.state(slot), lockstep.tally(slot), *spent))
+                on_position(slot, Position(step, lockstep.state(slot), tallies[slot], *spent))
             continue
-        yield from _checkpoints(lockstep, step, training, scorer, diagnosed, operator_norms=operator_norms)
+        yield from _checkpoints(lockstep, step, training, tallies, scorer, diagnosed, operator_norms=operator_norms)
         if step == fixed.discriminator_steps:
             training.clear()
 
@@ -212,6 +213,7 @@ def _checkpoints(
     lockstep: Lockstep,
     step: int,
     training: dict[int, Seconds],
+    tallies: Sequence[LossTally],
     scorer: Scorer,
     diagnosed: Mapping[int, DiagnosticBatches],
     *,
@@ -234,7 +236,7 @@ def _checkpoints(
             continue
         state = lockstep.state(slot)
         diagnostics = diagnose(lockstep.gan, state, diagnosed[slot], operator_norms=operator_norms)
-        means = lockstep.tally(slot).means()
+        means = tallies[slot].means()
         evaluation = replace(
             evaluation,
             discriminator_loss=means.discriminator_loss,
@@ -247,14 +249,17 @@ def _checkpoints(
         lockstep.reset_tally(slot)
 
 
-def _diverged(lockstep: Lockstep, slots: Iterable[int], step: int, *, parameters: bool) -> dict[int, Diverged]:
+def _diverged(
+    lockstep: Lockstep, tallies: Sequence[LossTally], slots: Iterable[int], step: int, *, parameters: bool
+) -> dict[int, Diverged]:
     """The trials with a loss, or on request a parameter, that is not finite."""
+    broken = lockstep.broken() if parameters else [None] * lockstep.slots
     diverged = {}
     for slot in slots:
         try:
-            lockstep.tally(slot).check()
-            if parameters:
-                check_parameters(lockstep.state(slot), step)
+            tallies[slot].check()
+            if network := broken[slot]:
+                raise not_finite(network, step)
         except Diverged as error:
             diverged[slot] = error
     return diverged
@@ -274,10 +279,3 @@ def make_evaluation(trial: Trial, step: int, scorer: Scorer, scored: ScoreResult
         generator_loss=None,
         penalty=None,
     )
-
-
-def check_parameters(state: State, step: int) -> None:
-    """Raises Diverged if a parameter of either network is not finite."""
-    for network, parameters in (("discriminator", state.discriminator), ("generator", state.generator)):
-        if not all(bool(parameter.isfinite().all()) for parameter in parameters.values()):
-            raise Diverged(f"a parameter of the {network} is not finite at step {step}")

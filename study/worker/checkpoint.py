@@ -20,8 +20,7 @@ from study.gan.optimizers import AdamState
 from study.storage.files import is_remote, replace
 from study.storage.layout import generator_path
 from study.storage.parts import read_evaluation
-from study.training.lockstep import LossTally, Position
-from study.training.loop import check_parameters
+from study.training.lockstep import LossTally, Position, check_parameters
 from study.worker.snapshot import KeptGenerator, Snapshot
 
 

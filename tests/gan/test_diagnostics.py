@@ -120,7 +120,7 @@ def test_operator_norm_is_the_largest_singular_value_of_the_map_as_a_matrix(laye
 def test_a_kernel_of_thirds_stretches_images_nearly_threefold_though_its_sigma_is_one():
     layer = drawn(nn.Conv2d(1, 1, 3, padding=1, bias=False))
     layer.weight.fill_(1 / 3)
-    assert sigmas({"weight": layer.weight}) == pytest.approx([1.0], rel=1e-12)
+    assert sigmas({"weight": layer.weight}).tolist() == pytest.approx([1.0], rel=1e-12)
     for size in (6, 12, 20):  # exactly: the matrix is the Kronecker square of a band of three diagonals of 3^-1/2
         exact = (1 + 2 * math.cos(math.pi / (size + 1))) ** 2 / 3
         assert operator_norm(layer, torch.ones(1, 1, size, size).double()) == pytest.approx(exact, rel=1e-6)
@@ -202,7 +202,7 @@ JUDGED = {"train": [1.0, 0.2, -0.1, 3.0], "test": [0.2, 0.6, 0.5, -2.0], "fake":
 def test_accuracies_are_the_shares_on_the_right_side_of_the_threshold(threshold, expected):
     outputs = {name: torch.tensor(values) for name, values in JUDGED.items()}
     names = ("accuracy_train", "accuracy_test", "accuracy_fake")
-    assert accuracies(threshold, outputs) == dict(zip(names, expected, strict=True))
+    assert accuracies(threshold, outputs) == {n: e for n, e in zip(names, expected, strict=True) if e is not None}
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ class Run:
         for i in range(0, len(self.reals), N_DIS):
             part = slice(i, i + N_DIS)
             lockstep.run(i + 1, N_DIS, self.reals[part], self.latents[part], self.noise[part])
-        return lockstep.state(0), lockstep.tally(0).sums
+        return lockstep.state(0), lockstep.tallies()[0].sums
 
     def names(self, network):
         """(our names of a network's layers, the reference's), in order."""

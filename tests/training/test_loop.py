@@ -18,13 +18,13 @@ from study.gan.architectures import ARCHITECTURES
 from study.gan.methods.normalizations import NORMALIZATIONS
 from study.gan.methods.penalties import PENALTIES
 from study.gan.model import HyperparameterTensors, build, initial_state
-from study.gan.program import Programs
+from study.gan.program import EAGER, Programs
 from study.gan.step import discriminator_step, generator_step
 from study.metrics.scoring import ScoreResult
 from study.training.batches import from_map
 from study.training.draws import draw, stream
-from study.training.lockstep import Diverged
-from study.training.loop import CHECK_EVERY, check_parameters, train
+from study.training.lockstep import Diverged, Lockstep, LossTally, check_parameters
+from study.training.loop import CHECK_EVERY, _diverged, train
 from tests.conftest import quick_only
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -240,11 +240,21 @@ def test_images_that_are_not_finite_are_a_divergence(digits, scorer):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_parameters_that_are_not_finite_are_a_divergence(digits, network, value):
     *_, (_, state, _, _) = by_hand(a_trial(), digits, until=1)
-    check_parameters(state, 7)
     name, parameter = list(getattr(state, network).items())[-1]
-    broken = {**getattr(state, network), name: torch.full_like(parameter, value)}
+    broken = state._replace(**{network: {**getattr(state, network), name: torch.full_like(parameter, value)}})
+    check_parameters(state, 7)
     with pytest.raises(Diverged, match=f"parameter of the {network} is not finite at step 7"):
-        check_parameters(state._replace(**{network: broken}), 7)
+        check_parameters(broken, 7)
+    lockstep = Lockstep(build(a_trial(), 1, 8), [a_trial()] * 3, EAGER, "cpu")
+    for slot, entering in enumerate((state, broken, state)):
+        lockstep.load(slot, entering, LossTally.empty("cpu"))
+    assert lockstep.broken() == [None, network, None]
+    tallies = lockstep.tallies()
+    diverged = _diverged(lockstep, tallies, (0, 1, 2), 7, parameters=True)
+    assert {slot: str(error) for slot, error in diverged.items()} == {
+        1: f"a parameter of the {network} is not finite at step 7"
+    }
+    assert not _diverged(lockstep, tallies, (0, 1, 2), 7, parameters=False)
 
 
 def test_a_trial_that_does_not_fit_the_images_is_refused(digits, scorer):

@@ -148,17 +148,13 @@ def test_states_are_kept_only_where_asked_for_and_of_what_finished(ask):
 @pytest.mark.full
 def test_where_the_rest_diverges_the_row_has_the_shorter_trials_part(ask, monkeypatch):
     short, long = shorter_and_longer(ask)
-    monkeypatch.setattr(loop, "check_parameters", diverge)
+    monkeypatch.setattr(loop, "_diverged", lambda *_, **__: {0: Diverged("made so")})
     row, evaluations = run(long)
     assert (row["status"], row["reason"]) == ("diverged", "made so")
     assert [e["discriminator_step"] for e in evaluations] == [4]
     kept = load_state(state_path(short.context.results, short.trial.id))
     assert row["training_seconds"] == kept.position.training_seconds
     assert not generator_path(long.context.results, long.trial.id).exists()
-
-
-def diverge(*_):
-    raise Diverged("made so")
 
 
 def cut(short):

@@ -1,0 +1,194 @@
+"""A GPU that computes nothing: what PyTorch would launch on it, and what would make the CPU wait.
+
+Tensors on "cuda" have shapes, strides and types, but no memory (`FakeTensorMode`), and the CUDA runtime and driver are
+those of this folder. Checks of devices, the choice of batch norm's backend, differentiation, vmap and tracing are
+PyTorch's own; kernels, streams and graphs are not there.
+"""
+
+import contextlib
+import math
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from study.gan import model, program
+
+aten = torch.ops.aten
+MEMORY = 141 * 2**30
+SCALARS = (aten._local_scalar_dense.default, aten.item.default, aten.is_nonzero.default)
+NO_KERNEL = (
+    aten._unsafe_view.default,
+    aten.alias.default,
+    aten.detach.default,
+    aten.empty.memory_format,
+    aten.empty_like.default,
+    aten.empty_strided.default,
+    aten.new_empty.default,
+    torch.ops.prim.device.default,
+)
+"""Operations that compute nothing, besides views."""
+
+
+class Log(TorchDispatchMode):
+    """What reaches the GPU.
+
+    Attributes:
+        launches: operations outside of graphs, and replays, by name.
+        captured: operations that a graph recorded, by name.
+        syncs: what made the CPU wait for the GPU, and where.
+        mixed: operations on tensors of both devices, and where.
+        value: what is read from the GPU.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value, self.capturing, self._pinned = 0.0, False, set[int]()
+        self.clear()
+
+    def clear(self) -> None:
+        self.launches, self.captured = Counter[str](), Counter[str]()
+        self.syncs, self.mixed = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+
+    def sync(self, what: str) -> None:
+        """The CPU waits for the GPU, which ends a capture."""
+        self.syncs[what, place()] += 1
+        if self.capturing:
+            raise RuntimeError(f"not permitted during capture: {what} at {place()}")
+
+    def pin(self, tensor: torch.Tensor) -> torch.Tensor:
+        tensor.is_in_pinned_memory = True  # type: ignore[attr-defined]
+        return tensor
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        kwargs = kwargs or {}
+        given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        if function in SCALARS and args[0].device.type == "cuda":
+            self.sync("a value is read")
+            return True if args[0].dtype == torch.bool else self.value if args[0].dtype.is_floating_point else 0
+        result = function(*args, **kwargs)
+        devices = {
+            tensor.device.type for tensor in (*given, *pytree.tree_leaves(result)) if isinstance(tensor, torch.Tensor)
+        }
+        if devices == {"cpu", "cuda"}:
+            self._across(function, args, kwargs, given)
+        if "cuda" in devices and not function.is_view and function not in NO_KERNEL:
+            (self.captured if self.capturing else self.launches)[str(function).removeprefix("aten.")] += 1
+        return result
+
+    def _across(self, function, args, kwargs, given) -> None:  # type: ignore[no-untyped-def]
+        """An operation on both devices: a transfer, or a mistake unless the part on the CPU is a number."""
+        if function in (aten._to_copy.default, aten.copy_.default):
+            source = args[1] if function is aten.copy_.default else args[0]
+            waits = not (kwargs.get("non_blocking") or (len(args) > 2 and args[2])) or not hasattr(
+                source, "is_in_pinned_memory"
+            )
+            if source.device.type == "cuda" or waits:
+                self.sync(f"a copy from {source.device.type}")
+        elif any(tensor.device.type == "cpu" and tensor.dim() for tensor in given):
+            self.mixed[str(function), place()] += 1
+
+
+def place() -> str:
+    """The innermost line of the project."""
+    for frame in reversed(traceback.extract_stack()):
+        if "/study/" in frame.filename:
+            return f"{frame.filename.rpartition('/study/')[2]}:{frame.lineno}"
+    return "elsewhere"
+
+
+class Stream:
+    def wait_stream(self, other: "Stream") -> None:
+        pass
+
+
+class Graph:
+    """Stands for a CUDA graph. `alive` counts those that are held."""
+
+    alive = 0
+
+    def __init__(self) -> None:
+        Graph.alive += 1
+
+    def __del__(self) -> None:
+        Graph.alive -= 1
+
+    def replay(self) -> None:
+        current().launches["replay"] += 1
+
+
+_logs: list[Log] = []
+
+
+def current() -> Log:
+    return _logs[-1]
+
+
+@contextlib.contextmanager
+def capture(graph: Graph, capture_error_mode: str = "global") -> Iterator[None]:
+    log = current()
+    assert capture_error_mode == "thread_local", "another thread that pins memory would end the capture"
+    log.sync("the capture begins")
+    log.capturing = True
+    try:
+        yield
+    finally:
+        log.capturing = False
+
+
+def zeros_like_parameters(network, initialize, rng):  # type: ignore[no-untyped-def]
+    """`study.gan.model._materialize` without values: initialization reads and writes single numbers."""
+
+    def zeros(tensor: torch.Tensor) -> torch.Tensor:
+        layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
+        return torch.zeros(tensor.shape, dtype=tensor.dtype).contiguous(memory_format=layout)
+
+    return tuple(
+        {name: zeros(value) for name, value in named} for named in (network.named_parameters(), network.named_buffers())
+    )
+
+
+@contextlib.contextmanager
+def fake_gpu(*, compiled: bool = False) -> Iterator[Log]:
+    """Inside, "cuda" is a GPU that computes nothing; `compiled`: whether Inductor runs, otherwise traces run."""
+    log = Log()
+    tensor, cuda = torch.Tensor, torch.cuda
+    nothing = contextlib.nullcontext()
+    stands_for = {
+        (cuda, "is_available"): lambda: True,
+        (cuda, "is_initialized"): lambda: True,
+        (cuda, "device_count"): lambda: 1,
+        (cuda, "current_device"): lambda: 0,
+        (cuda, "get_device_name"): lambda *_: "NVIDIA H200",
+        (cuda, "get_device_capability"): lambda *_: (9, 0),
+        (cuda, "is_bf16_supported"): lambda *_, **__: True,
+        (cuda, "mem_get_info"): lambda *_: (MEMORY, MEMORY),
+        (cuda, "get_per_process_memory_fraction"): lambda *_: 1.0,
+        (cuda, "synchronize"): lambda *_: log.sync("synchronize"),
+        (cuda, "Stream"): Stream,
+        (cuda, "current_stream"): lambda *_: Stream(),
+        (cuda, "stream"): lambda _: nothing,
+        (cuda, "CUDAGraph"): Graph,
+        (cuda, "graph"): capture,
+        (tensor, "pin_memory"): lambda self: log.pin(self),
+        (model, "_materialize"): zeros_like_parameters,
+        (FakeTensorMode, "avoid_device_init"): property(lambda _: True),
+    }
+    with contextlib.ExitStack() as stack:
+        for (owner, name), value in stands_for.items():
+            stack.enter_context(mock.patch.object(owner, name, value))
+        if not compiled:
+            stack.enter_context(mock.patch.dict(program.COMPILERS, {program.INDUCTOR: lambda graph: graph.forward}))
+        program.programs.cache_clear()
+        stack.callback(program.programs.cache_clear)
+        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        stack.enter_context(log)
+        _logs.append(log)
+        stack.callback(_logs.pop)
+        yield log

@@ -1,0 +1,79 @@
+"""A cycle of updates on a GPU that computes nothing: every kind of method, alone and packed."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+
+from study.gan.model import initial_state
+from study.gan.program import INDUCTOR
+from study.training.bench.cases import Case
+from study.training.draws import draws
+from study.training.lockstep import Lockstep, LossTally
+
+pytestmark = pytest.mark.fakegpu
+fake_gpu = pytest.importorskip("tests.gpu_without_gpu.fake_gpu")
+
+NORMALIZATIONS = (None, "spectral_norm", "layer_norm", "batch_norm", "gradient_norm")
+PENALTIES = (None, "gradient_penalty", "dragan")
+OUTSIDE_OF_THE_GRAPH = 12
+"""Launches per cycle, of which two are left for the gathering of the images."""
+SIZES = {"sndcgan": 32, "dcgan": 32, "resnet_cifar": 32, "resnet19": 64}
+
+
+def cases() -> Iterator[Case]:
+    for architecture, resolution in SIZES.items():
+        for normalization in NORMALIZATIONS:
+            for penalty in PENALTIES:
+                for precision in ("float32", "bfloat16"):
+                    for pack in (1, 3):
+                        yield Case(
+                            architecture=architecture,
+                            method="+".join(filter(None, (normalization, penalty))) or "none",
+                            resolution=resolution,
+                            width=8,
+                            batch_size=8,
+                            precision=precision,
+                            pack=pack,
+                            n_dis=2,
+                            device="cuda",
+                        )
+
+
+@pytest.fixture(params=cases(), ids=lambda case: f"{case.architecture}-{case.method}-{case.precision}-{case.pack}")
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param  # type: ignore[no-any-return]
+
+
+def inputs(case: Case, updates: int) -> list[torch.Tensor]:
+    """As training has them: images that are there, draws that have been sent."""
+    trials, shape = (
+        [case.trial] * case.pack,
+        torch.Size((case.batch_size, case.channels, case.resolution, case.resolution)),
+    )
+    return [torch.zeros(updates, *shape, device="cuda"), *draws(case.gan, trials, shape, range(1, 1 + updates), "cuda")]
+
+
+def test_cycles_are_replays_without_copies_of_the_state_or_waiting(case: Case) -> None:
+    with fake_gpu.fake_gpu() as log, torch.no_grad():
+        lockstep = Lockstep(case.gan, [case.trial] * case.pack, INDUCTOR, "cuda")
+        state = pytree.tree_map(lambda tensor: tensor.to("cuda"), initial_state(case.gan, torch.Generator()))
+        for slot in range(case.pack):
+            lockstep.load(slot, state, LossTally.empty("cuda"))
+        lockstep.prepare(*inputs(case, case.n_dis))
+        recorded = log.captured.total()
+        assert recorded > 0 and lockstep.refused is None
+        log.clear()
+        for first in (1, 1 + case.n_dis):
+            lockstep.run(first, case.n_dis, *inputs(case, case.n_dis))
+        assert (log.syncs, log.mixed, log.launches["replay"]) == ({}, {}, 2)
+        assert log.launches.total() / 2 <= OUTSIDE_OF_THE_GRAPH
+        log.clear()
+        lockstep.run(1 + 2 * case.n_dis, case.n_dis, *inputs(case, 2))  # not a whole cycle
+        assert (log.syncs, log.mixed) == ({}, {})
+        images = lockstep.sample(torch.zeros(16, case.latent_dim))
+        assert images.shape == (case.pack, 16, case.channels, case.resolution, case.resolution)
+        del lockstep
+        assert fake_gpu.Graph.alive == 0
+    print(case.name, recorded)
