@@ -23,7 +23,7 @@ from study.gan.model import Gan
 from study.gan.step import discriminator_step, generator_step
 
 EAGER, INDUCTOR = "eager", "inductor"
-INDUCTOR_OPTIONS: dict[str, bool] = {"combo_kernels": True}
+INDUCTOR_OPTIONS: dict[str, Any] = {"combo_kernels": True}
 """One kernel for several layers, such as all power iterations: 92 instead of 156 kernels per D update of sndcgan."""
 COMPILERS: Mapping[str, Callable[[GraphModule], Callable[..., Any]]] = {
     EAGER: lambda graph: graph.forward,

@@ -258,57 +258,6 @@ def _updates(
     return LockstepState(state, sums, torch.where(fresh, first + bad.byte().argmax(dim=0), diverged_at))
 
 
-def check_parameters(state: State, step: int) -> None:
-    """Raises Diverged if a parameter of either network is not finite."""
-    (network,) = _broken(state, 1)
-    if network:
-        raise not_finite(network, step)
-
-
-def not_finite(network: str, step: int) -> Diverged:
-    """That a parameter of a network is not finite."""
-    return Diverged(f"a parameter of the {network} is not finite at step {step}")
-
-
-def _broken(state: State, slots: int) -> list[str | None]:
-    """See `Lockstep.broken`. One transfer from the device."""
-    networks = {"discriminator": state.discriminator, "generator": state.generator}
-    finite = [
-        torch.stack([parameter.isfinite().reshape(slots, -1).all(dim=1) for parameter in parameters.values()]).all(
-            dim=0
-        )
-        for parameters in networks.values()
-    ]
-    return [
-        next((name for name, whole in zip(networks, each, strict=True) if not whole), None)
-        for each in torch.stack(finite, dim=1).tolist()
-    ]
-
-
-def _updates(
-    steps: Programs,
-    settings: HyperparameterTensors,
-    now: LockstepState,
-    first: Tensor,
-    reals: Tensor,
-    latents: Tensor,
-    noise: Tensor,
-    *,
-    with_generator: bool = True,
-) -> LockstepState:
-    """The updates of `Lockstep.run`: D updates from number `first` on, and one of G if requested."""
-    state, sums, diverged_at = now
-    for i, real in enumerate(reals):
-        state, metrics = steps.discriminator(state, settings, real, latents[i], noise[i])
-        generator_loss = torch.zeros_like(metrics.loss)
-        if with_generator and i == 0:
-            state, generator_loss = steps.generator(state, settings, latents[i])
-        losses = torch.stack([metrics.loss, metrics.penalty, generator_loss], dim=-1)
-        fresh = (diverged_at == 0) & ~losses.isfinite().all(dim=-1)
-        sums, diverged_at = sums + losses, torch.where(fresh, first + i, diverged_at)
-    return LockstepState(state, sums, diverged_at)
-
-
 def _stacked(*tensors: Tensor) -> Tensor:
     """The tensors on a leading axis; kernels stay channels last in memory."""
     stack = torch.stack([to_channels_last(tensor) for tensor in tensors])

@@ -6,11 +6,9 @@ PyTorch's own; kernels, streams and graphs are not there.
 """
 
 import contextlib
-import math
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from unittest import mock
 
 import torch
