@@ -80,6 +80,23 @@ def test_the_folder_of_a_killed_process_is_removed_by_a_later_one_and_no_other(m
                 assert used.is_dir() and not killed.exists()
 
 
+@pytest.mark.parametrize("jump", [-86400, 86400])
+def test_a_folder_is_not_taken_for_abandoned_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch, jump: int) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as name:
+        monkeypatch.setenv("TMPDIR", name)
+        make = ray_session._new_folder
+
+        def late(place: str) -> Path:
+            folder = make(place)
+            os.utime(folder, (time.time() + jump,) * 2)
+            return folder
+
+        with private_folder() as first:
+            monkeypatch.setattr(ray_session, "_new_folder", late)
+            with private_folder() as second:
+                assert first.is_dir() and second.is_dir()
+
+
 def test_the_token_is_in_the_environment_within_the_block_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with private_token():

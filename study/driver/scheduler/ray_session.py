@@ -13,7 +13,6 @@ import secrets
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -53,9 +52,9 @@ def private_folder() -> Iterator[Path]:
             f"TMPDIR: Ray needs a folder for temporary files; cannot use {', '.join(refused)}; set TMPDIR to a writable"
             " folder with a short path."
         )
-    _remove_abandoned(folder.parent)
     handle = os.open(folder, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)  # until the end of this process: it tells others that the folder is in use
+    _remove_abandoned(folder)
     try:
         yield folder
     finally:
@@ -78,11 +77,12 @@ def _new_folder(place: str) -> Path:
     return folder
 
 
-def _remove_abandoned(place: Path) -> None:
-    """Remove the folders of processes that were killed."""
-    for folder in place.glob(f"{PREFIX}*"):
+def _remove_abandoned(new: Path) -> None:
+    """Remove the folders of processes that were killed, beside a new one, which tells the time of the file system."""
+    now = new.stat().st_mtime
+    for folder in new.parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # it is in use, gone, or another user's
-            if time.time() - folder.stat().st_mtime > ABANDONED_AFTER:
+            if now - folder.stat().st_mtime > ABANDONED_AFTER:
                 handle = os.open(folder, os.O_RDONLY)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
