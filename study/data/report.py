@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from study.core.text import printable
+from study.core.text import plural, printable
 from study.data.dataset import SPLITS, Dataset, ImageRecord, Source
 from study.data.decoding.image import TREATMENTS, Decoded
 
@@ -93,7 +93,7 @@ def other_counts(dataset: Dataset, counts: Mapping[str, int], verb: str) -> list
 
 def _classes(titles: Sequence[str]) -> str:
     more = ", ..." if len(titles) > MAX_CLASSES else ""
-    return f"{len(titles):,} classes: {', '.join(titles[:MAX_CLASSES])}{more}"
+    return f"{len(titles):,} {plural(len(titles), 'class', 'classes')}: {', '.join(titles[:MAX_CLASSES])}{more}"
 
 
 def passed_over_lines(reasons: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -101,7 +101,7 @@ def passed_over_lines(reasons: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if not reasons:
         return []
     total = sum(one["count"] for one in reasons.values())
-    return [f"passed over {total:,} file{'s' * (total > 1)}:"] + [
+    return [f"passed over {total:,} {plural(total, 'file')}:"] + [
         f"  {printable(reason)}: {one['count']:,} (the first: {printable(one['first'])})"
         for reason, one in reasons.items()
     ]
@@ -114,7 +114,7 @@ def report_lines(manifest: Mapping[str, Any]) -> list[str]:
     if passed_over := manifest.get("read_as", {}).get("passed_over"):
         reasons = ", ".join(f"{one['count']:,} {printable(reason)}" for reason, one in passed_over.items())
         lines.append(f"passed over: {reasons}")
-    lines += [f"read {done['read']:,} images, {done['as_stored']:,} used as stored"]
+    lines += [f"read {done['read']:,} {plural(done['read'], 'image')}, {done['as_stored']:,} used as stored"]
     lines += [f"  {kind}: {count:,} ({TREATMENTS[kind]})" for kind, count in done["treated"].items()]
     if done["left_out"]:
         lines.append(f"left out {sum(done['left_out'].values()):,}, named in the manifest up to {MAX_NAMED}:")

@@ -189,7 +189,7 @@ def test_of_three_splits_the_validation_split_is_left_out_and_said_so(tmp_path):
 REFUSED = {
     "loose": (
         ["a.png", *PETS],
-        r"1 images are outside of the class folders \(cat, ...\) .*--layout classes .*--layout flat",
+        r"1 image outside of the class folders \(cat, ...\) .*--layout classes .*--layout flat",
     ),
     "empty split": (["train/a.png", "test/readme.txt"], "/test: no images in it; fill it, or remove it"),
     "other classes": (
@@ -327,7 +327,7 @@ def test_images_without_a_label_and_labels_without_an_image_are_counted(tmp_path
     opened = open_source(str(stylegan(tmp_path / "a", [[STYLEGAN[0], 0], [STYLEGAN[4], 1], ["gone.png", 1]])))
     assert names(opened) == [STYLEGAN[0], STYLEGAN[4]]
     assert opened.passed_over.counts == {"an image without a label in dataset.json": 4}
-    assert opened.remarks == ("dataset.json has labels of 1 images that are not there",)
+    assert opened.remarks == ("dataset.json has labels of 1 image that is not there",)
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,7 @@ def test_rows_that_were_removed_run_again_and_are_named(ask, tmp_path):
     assert search.left() == 3
     assert [trial.id for trial in work_off(Rounds([search], said.append))] == gone
     assert said == [
-        f"{search.name}: 1 trials of round 1 have no row and run again",
+        f"{search.name}: 1 trial of round 1 has no row and runs again",
         f"{search.name}: 2 trials of round 2 have no row and run again",
     ]
     assert proposed(tmp_path / "results", search) == rounds

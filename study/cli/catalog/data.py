@@ -11,6 +11,7 @@ from study.cli import options
 from study.cli.catalog.datasets import defaults_line, size_in_bytes
 from study.core.errors import InputError
 from study.core.output import show, show_error
+from study.core.text import plural
 from study.driver.request import DataFolder, one_of
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def prepare(
     if name not in data.built_in():
         dataset = data.get(name, folder.data_dir)
         n = min(dataset.n_score, preparation.manifest["splits"]["test"]["shape"][0])
-        show(f"defaults: {defaults_line(dataset)} on {n:,} images; fit {dataset.fit}")
+        show(f"defaults: {defaults_line(dataset)} on {n:,} {plural(n, 'image')}; fit {dataset.fit}")
         show(f"use it: study run grid --dataset {name}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from study.core.errors import InputError
-from study.core.text import printable
+from study.core.text import plural, printable
 from study.data.sources.pools import AUTO, FOLDERS, LABELS, LARGEST_LABEL, NONE, TRAIN, refused, split_of
 from study.data.sources.trees.tree import Tree
 
@@ -79,7 +79,9 @@ class LabelReader:
         without = [f"{printable(name)} holds no labels" for name, table in tables.items() if not table]
         missing = {name: len(table) - self._found[name] for name, table in tables.items()}
         return without + [
-            f"{printable(name)} has labels of {n:,} images that are not there" for name, n in missing.items() if n
+            f"{printable(name)} has labels of {n:,} {plural(n, 'image that is', 'images that are')} not there"
+            for name, n in missing.items()
+            if n
         ]
 
     def read(self, part: Part, outer: str, *, folders: bool, sure: bool) -> Labelled:
@@ -133,11 +135,12 @@ class LabelReader:
             seen = ", ".join(map(printable, classes)) or "none"
             raise refused(self._tree.source, f"needs two folders of classes (folders: {seen}); leave out the option.")
         if loose and classes and not sure:
+            fewer, flat = ("--layout classes", "--layout flat") if whole else ("--labels folders", "--labels none")
             raise refused(
                 self._tree.source,
-                f"{loose:,} images are outside of the class folders ({printable(classes[0])}, ...) and have no label;"
-                f" move them, or give {'--layout classes' if whole else '--labels folders'} to pass them over, or"
-                f" {'--layout flat' if whole else '--labels none'} to take all images without labels.",
+                f"{loose:,} {plural(loose, 'image')} outside of the class folders ({printable(classes[0])}, ...) and"
+                f" without a label; move such images, or give {fewer} to pass them over, or {flat} to take all images"
+                " without labels.",
             )
         if len(classes) < 2:
             return Labelled(part.names)
