@@ -62,6 +62,16 @@ def private_folder() -> Iterator[Path]:
         os.close(handle)
 
 
+def full(folder: Path, error: OSError) -> InputError | None:
+    """The error for the user if Ray failed because the disk with the private folder is full; else None."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return InputError(
+        f"RAY_TMPDIR: Ray has no room for its temporary files in {folder.parent} ({error.strerror}); free disk space"
+        " there, or set RAY_TMPDIR to another folder. All finished trials are saved."
+    )
+
+
 def _new_folder(place: str) -> Path:
     """A new folder in `place`; raises OSError or UnicodeError if Ray cannot use one there."""
     place.encode("ascii")  # in an ASCII locale Ray cannot use others
