@@ -23,13 +23,15 @@ LAYOUTS = {
 }
 NONE, FOLDERS = "none", "folders"
 LABELS = {
-    AUTO: "StyleGAN's dataset.json or a column of labels, if there is one, otherwise the folders of classes",
+    AUTO: "a file or a column of labels in the source, if there is one, otherwise the folders of classes",
     NONE: "no labels",
     FOLDERS: "the folders of classes",
 }
 WORDS = {TRAIN: TRAIN, "training": TRAIN, "trainset": TRAIN, "trainval": TRAIN, TEST: TEST, "testing": TEST}
 WORDS |= {"testset": TEST, "val": VALIDATION, "valid": VALIDATION, VALIDATION: VALIDATION, "valset": VALIDATION}
 """Words that name a split."""
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
+"""Names of columns of labels; the first that a table has is read."""
 LARGEST_LABEL = 1_000_000
 Named = Iterator[tuple[str, Encoded]]
 """Images, each with its name in the source."""
