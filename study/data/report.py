@@ -34,10 +34,15 @@ class ImageCounts:
         self._reasons = Counter[str]()
         self._named: list[dict[str, str]] = []
         self._digests = {split: bytearray() for split in SPLITS}
+        self._labels = {split: (Counter[int](), Counter[int]()) for split in SPLITS}
 
     def add(self, split: str, record: ImageRecord, decoded: Decoded) -> None:
         """Count one image."""
         self.read += 1
+        read, kept = self._labels[split]
+        if record.label is not None:
+            read[record.label] += 1
+            kept[record.label] += not decoded.reason
         if decoded.reason:
             self._reasons[decoded.reason] += 1
             if len(self._named) < MAX_NAMED:
@@ -62,6 +67,16 @@ class ImageCounts:
             "left_out_names": self._named,
             "duplicates": duplicates,
         }
+
+    def lost_classes(self, classes: Sequence[str]) -> list[str]:
+        """A remark on each class of a split of which no image can be used; `classes` are the names, or empty."""
+        return [
+            f"class {classes[label] if classes else label}: no image in {split} can be used ({n:,} left out); the"
+            f" classes keep their numbers, and {label} has no image there"
+            for split, (read, kept) in self._labels.items()
+            for label, n in sorted(read.items())
+            if not kept[label]
+        ]
 
     def refusal(self) -> str:
         """Why no image of a split can be used, as text."""
