@@ -134,9 +134,12 @@ class SearchSpace:
         """The settings of the space for `method`, in order and without duplicates."""
         return list(self.settings_with_repeats(method))
 
-    def size(self, method: Method) -> int:
-        """Upper bound of the number of trials for `method`, computed without making them."""
-        return sum(block.count_for(method) * (block.seeds or self.seeds) for block in self.blocks_for(method))
+    def size(self, method: Method, seeds: int | None = None) -> int:
+        """Upper bound of the number of trials for `method`, computed without making them.
+
+        With `seeds`, each setting has that number of seeds instead of its own.
+        """
+        return sum(block.count_for(method) * (seeds or block.seeds or self.seeds) for block in self.blocks_for(method))
 
     def blocks_for(self, method: Method) -> list[AnyBlock]:
         """The blocks that the settings of a method come from."""

@@ -23,6 +23,7 @@ from analysis.claims.claim import (
     Inequality,
     Measurement,
 )
+from study.core.text import plural
 
 VERDICT_COLUMNS = ("id", "claim", "verdict", "numbers", "cells", "against", "left_out", "needs", "paper", "test")
 EVIDENCE_COLUMNS = (
@@ -129,7 +130,7 @@ def _numbers(claim: Claim, outcome_of_claim: str, evaluated: Sequence[EvaluatedI
     tested = [each for each in evaluated if each.alone is not None]
     few = len(evaluated) - len(tested)
     if not tested:
-        return f"{few} comparison{'s' * (few > 1)} with too few trainings" if few else f"needs {claim.needs}"
+        return f"{few} {plural(few, 'comparison')} with too few trainings" if few else f"needs {claim.needs}"
     counts = [f"{sum(each.outcome == FOR for each in tested)} of {len(tested)} for"]
     if against := sum(each.outcome == AGAINST for each in tested):
         counts.append(f"{against} against")

@@ -15,7 +15,7 @@ from analysis.rows.provenance import times
 from analysis.rows.scores import TRAININGS
 from analysis.rows.view import Rows
 from analysis.statistics.formatting import interval, number
-from study.core.text import duration
+from study.core.text import duration, plural
 
 NAMED = 6
 """Maximum number of methods that a sentence names."""
@@ -71,7 +71,8 @@ def _of_dataset(row: "pd.Series[Any]", rows: Rows) -> list[str]:
     """One paragraph about the leading method, and one about its comparisons."""
     head = f"On {row['dataset']}, by {row['score_label']}:"
     if pd.isna(row.get("leader")):
-        counts = f"{row['trials']:,} trials, {row['diverged']:,} diverged, {row['failed']:,} failed"
+        trials, diverged, failed = (row[name] for name in ("trials", "diverged", "failed"))
+        counts = f"{trials:,} {plural(trials, 'trial')}, {diverged:,} diverged, {failed:,} failed"
         return [f"{head} no trial has a score ({counts})."]
     unit = "trainings" if rows.pool == TRAININGS else "settings"
     share, confidence = f"{100 * rows.fraction:g} %", f"{100 * rows.level:g} %"

@@ -14,7 +14,7 @@ from upath import UPath
 
 from analysis.rows.checks import DISTANCES, NEEDED, checked, is_folder, load_table, read_file
 from study.core.errors import InputError, unknown
-from study.core.text import printable
+from study.core.text import plural, printable
 from study.core.trial import BFLOAT16
 from study.storage.files import exists, parse_location
 from study.storage.parts import read_parts
@@ -67,8 +67,8 @@ def _one_outcome(rows: pd.DataFrame) -> pd.DataFrame:
     if len(contradicted):
         first = contradicted["trial_id"].iloc[0]
         warnings.warn(
-            f"{len(contradicted)} trials occur twice with different outcomes (for example {first}); the row that was "
-            "read first is kept.",
+            f"{len(contradicted)} {plural(len(contradicted), 'trial occurs', 'trials occur')} twice with different "
+            f"outcomes (for example {first}); the row that was read first is kept.",
             stacklevel=3,
         )
     return preferred.drop_duplicates(keys).sort_index().reset_index(drop=True)
@@ -188,7 +188,7 @@ def _refuse_mixture(dataset: str, rows: pd.DataFrame) -> None:
     """Raise InputError if the rows of one dataset differ in protocol, semantics, images or precision."""
     if rows["protocol_id"].nunique() > 1:
         groups = [
-            f"{protocol} ({describe_protocol(group.iloc[0])}): {len(group)} rows"
+            f"{protocol} ({describe_protocol(group.iloc[0])}): {len(group)} {plural(len(group), 'row')}"
             for protocol, group in rows.groupby("protocol_id")
         ]
         raise InputError(
@@ -198,7 +198,7 @@ def _refuse_mixture(dataset: str, rows: pd.DataFrame) -> None:
     for column, (option, words) in SINGLE.items():
         sizes = rows.groupby(column).size()
         if len(sizes) > 1:
-            groups = [f"{column} {value}: {size} rows" for value, size in sizes.items()]
+            groups = [f"{column} {value}: {size} {plural(size, 'row')}" for value, size in sizes.items()]
             raise InputError(
                 f"{dataset} has rows of {len(groups)} {words}, which cannot be mixed: {'; '.join(groups)}. "
                 f"Choose one with `{option}`."

@@ -60,11 +60,14 @@ def provenance(rows: Rows) -> pd.DataFrame:
 
 
 def times(rows: Rows) -> dict[str, object]:
-    """started, ended (timestamps; NaT if unknown), total training_seconds and scoring_seconds."""
+    """started, ended (timestamps; NaT if unknown), total training_seconds and scoring_seconds.
+
+    If a clock was set back, trials may have ended before they started; what is called ended is then the last start.
+    """
     trials = rows.trials
     return {
         "started": trials["started_at"].min(),
-        "ended": trials["finished_at"].max(),
+        "ended": trials[["started_at", "finished_at"]].max().max(),
         "training_seconds": float(trials["training_seconds"].sum()),
         "scoring_seconds": float(trials["scoring_seconds"].sum()),
     }

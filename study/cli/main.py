@@ -19,7 +19,7 @@ from study.cli.score import baseline, compare_protocols, evaluate, sample
 from study.cli.show import claims, export, figures, report, table
 from study.cli.status import command as status
 from study.core import output
-from study.core.errors import InputError, Interrupted
+from study.core.errors import InputError, Interrupted, in_one_line
 from study.core.output import show, show_error
 
 app = typer.Typer(
@@ -102,7 +102,7 @@ def main() -> None:
         exec("")
         code = INTERRUPTED
     except OSError as error:
-        show_error(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        show_error(in_one_line(error))
         code = 1
     if any(not isinstance(error, BrokenPipeError) for error in output.lost):
         code = code or 1

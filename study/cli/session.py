@@ -12,6 +12,7 @@ import typer
 
 from study.core.errors import InputError
 from study.core.output import show, show_error
+from study.core.text import duration, plural
 from study.storage.files import is_remote
 
 if TYPE_CHECKING:
@@ -183,7 +184,6 @@ def show_plan(
 
 def confirm(seconds: float, *, yes: bool) -> None:
     """Raises InputError for a plan of more than `CONFIRM_ABOVE` seconds, unless --yes was given."""
-    from study.core.text import duration
     from study.driver.cost.estimate import CONFIRM_ABOVE
 
     if seconds > CONFIRM_ABOVE and not yes:
@@ -233,11 +233,13 @@ def exit_if_failed(planned: Sequence["Planned"], results: Path) -> None:
     failed = sum(by_key.get(key) == FAILED for key in keys)
     missing = sum(key not in by_key for key in keys)
     if failed:
-        show_error(f"{failed:,} trials failed: `study status` shows why; --retry-failed runs them again.")
+        show_error(
+            f"{failed:,} {plural(failed, 'trial')} failed: `study status` shows why; --retry-failed runs them again."
+        )
     if missing:  # for example, if the path is another disk on the nodes
         show_error(
-            f"{missing:,} trials have no row: check that {results} is the same folder on all nodes, and run the same"
-            " command again.",
+            f"{missing:,} {plural(missing, 'trial has', 'trials have')} no row: check that {results} is the same folder"
+            " on all nodes, and run the same command again.",
         )
     if failed or missing:
         raise typer.Exit(FAILED_EXIT)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.core.output import show
-from study.core.text import duration
+from study.core.text import duration, plural
 
 if TYPE_CHECKING:
     from analysis.tables import Block
@@ -65,7 +65,8 @@ def plan_lines(title: str, planned: Sequence["Planned"], estimate: "PlanEstimate
     datasets = ", ".join(dict.fromkeys(p.trial.dataset for p in planned))
     done = len(planned) - estimate.total
     width = max(len("method"), *map(len, estimate.methods))
-    lines = [f"{title} on {datasets}: {len(planned)} trials, {done} done, {estimate.total} to run", ""]
+    trials = f"{len(planned)} {plural(len(planned), 'trial')}"
+    lines = [f"{title} on {datasets}: {trials}, {done} done, {estimate.total} to run", ""]
     lines.append(f"  {'method':{width}}  trials  to run")
     lines += [f"  {name:{width}}  {every:6}  {left:6}" for name, (every, left) in estimate.methods.items()]
     lines += ["", *_scoring_lines(planned)]
@@ -76,7 +77,8 @@ def plan_lines(title: str, planned: Sequence["Planned"], estimate: "PlanEstimate
         fresh = training - estimate.continued
         lines += ["", f"{estimate.continued} continue from kept states, {fresh} train from the start"]
     if estimate.packs:
-        lines += ["", f"{estimate.packed} are trained in {estimate.packs} packs, one program per pack"]
+        packs = f"{estimate.packs} {plural(estimate.packs, 'pack')}"
+        lines += ["", f"{estimate.packed} are trained in {packs}, one program per pack"]
     if training:
         places = f"{estimate.concurrent} {'GPU slots' if estimate.device == 'gpu' else 'CPU cores'}"
         lines += ["", f"about {duration(estimate.seconds)} on {places}, {estimate.basis}"]

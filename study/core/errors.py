@@ -39,5 +39,10 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
 
 
+def in_one_line(error: Exception) -> str:
+    """The type and the whole message of an error, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 class StudyStops(InputError):  # noqa: N818
     """A problem that no trial caused and that prevents all of them: the study stops with this message."""

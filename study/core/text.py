@@ -1,4 +1,4 @@
-"""Names from outside, durations and aligned columns as text."""
+"""Names from outside, words for numbers of things, durations and aligned columns as text."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,15 @@ def printable(name: str) -> str:
     \x1b[2Ja\nb größe β
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """The words for a number of things: `one`, or `many` (`one` with an s by default) for any other number than 1.
+
+    >>> [f"{n} {plural(n, 'trial has', 'trials have')} {n} {plural(n, 'seed')}" for n in (1, 2)]
+    ['1 trial has 1 seed', '2 trials have 2 seeds']
+    """
+    return one if count == 1 else many or f"{one}s"
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from study.core.text import printable
+from study.core.text import plural, printable
 from study.data.dataset import SPLITS, Dataset, ImageRecord, Source
 from study.data.decoding.image import TREATMENTS, Decoded
 
@@ -34,10 +34,15 @@ class ImageCounts:
         self._reasons = Counter[str]()
         self._named: list[dict[str, str]] = []
         self._digests = {split: bytearray() for split in SPLITS}
+        self._labels = {split: (Counter[int](), Counter[int]()) for split in SPLITS}
 
     def add(self, split: str, record: ImageRecord, decoded: Decoded) -> None:
         """Count one image."""
         self.read += 1
+        read, kept = self._labels[split]
+        if record.label is not None:
+            read[record.label] += 1
+            kept[record.label] += not decoded.reason
         if decoded.reason:
             self._reasons[decoded.reason] += 1
             if len(self._named) < MAX_NAMED:
@@ -62,6 +67,16 @@ class ImageCounts:
             "left_out_names": self._named,
             "duplicates": duplicates,
         }
+
+    def lost_classes(self, classes: Sequence[str]) -> list[str]:
+        """A remark on each class of a split of which no image can be used; `classes` are the names, or empty."""
+        return [
+            f"class {classes[label] if classes else label}: no image in {split} can be used ({n:,} left out); the"
+            f" classes keep their numbers, and {label} has no image there"
+            for split, (read, kept) in self._labels.items()
+            for label, n in sorted(read.items())
+            if not kept[label]
+        ]
 
     def refusal(self) -> str:
         """Why no image of a split can be used, as text."""
@@ -93,7 +108,7 @@ def other_counts(dataset: Dataset, counts: Mapping[str, int], verb: str) -> list
 
 def _classes(titles: Sequence[str]) -> str:
     more = ", ..." if len(titles) > MAX_CLASSES else ""
-    return f"{len(titles):,} classes: {', '.join(titles[:MAX_CLASSES])}{more}"
+    return f"{len(titles):,} {plural(len(titles), 'class', 'classes')}: {', '.join(titles[:MAX_CLASSES])}{more}"
 
 
 def passed_over_lines(reasons: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -101,7 +116,7 @@ def passed_over_lines(reasons: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if not reasons:
         return []
     total = sum(one["count"] for one in reasons.values())
-    return [f"passed over {total:,} file{'s' * (total > 1)}:"] + [
+    return [f"passed over {total:,} {plural(total, 'file')}:"] + [
         f"  {printable(reason)}: {one['count']:,} (the first: {printable(one['first'])})"
         for reason, one in reasons.items()
     ]
@@ -114,7 +129,7 @@ def report_lines(manifest: Mapping[str, Any]) -> list[str]:
     if passed_over := manifest.get("read_as", {}).get("passed_over"):
         reasons = ", ".join(f"{one['count']:,} {printable(reason)}" for reason, one in passed_over.items())
         lines.append(f"passed over: {reasons}")
-    lines += [f"read {done['read']:,} images, {done['as_stored']:,} used as stored"]
+    lines += [f"read {done['read']:,} {plural(done['read'], 'image')}, {done['as_stored']:,} used as stored"]
     lines += [f"  {kind}: {count:,} ({TREATMENTS[kind]})" for kind, count in done["treated"].items()]
     if done["left_out"]:
         lines.append(f"left out {sum(done['left_out'].values()):,}, named in the manifest up to {MAX_NAMED}:")

@@ -75,7 +75,8 @@ def write(
 
 
 def _provenance(dataset: Dataset, opened: Source, source: str, counts: ImageCounts) -> dict[str, Any]:
-    remarks = [*opened.remarks, *other_counts(dataset, counts.kept, "prepared")]
+    lost = counts.lost_classes(opened.provenance.get("classes", ()))
+    remarks = [*opened.remarks, *lost, *other_counts(dataset, counts.kept, "prepared")]
     return {
         "source": source,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from study.core.errors import InputError
-from study.core.text import printable
+from study.core.text import plural, printable
 from study.data.dataset import Encoded, Unreadable
 from study.data.decoding.image import upright
 from study.data.sources.opening import open_source, source_path
@@ -24,9 +24,9 @@ def open_images(source: str, n: int) -> Opened:
     with _images_option():
         opened = open_source(source_path(source), FLAT, NONE)
     if opened.n < n:
-        counts = f"has {opened.n:,} images, but the protocol needs {n:,} generated images"
+        counts = f"has {opened.n:,} {plural(opened.n, 'image')}, but the protocol needs {n:,} generated images"
         passed_over = sum(opened.passed_over.counts.values())
-        counts += f" ({passed_over:,} files are passed over)" if passed_over else ""
+        counts += f" ({passed_over:,} {plural(passed_over, 'file is', 'files are')} passed over)" if passed_over else ""
         raise InputError(f"--images {opened.source}: {counts}; add images, or set --n-fake to at most {opened.n}.")
     return opened
 

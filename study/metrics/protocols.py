@@ -2,6 +2,7 @@
 
 from study.core.errors import InputError, look_up
 from study.core.evaluation import FEATURE_PRECISIONS, PROTOCOLS, STUDY, MetricProtocol
+from study.core.text import plural
 from study.core.trial import FLOAT32
 from study.data import Images
 from study.metrics.extractors.extractor import Extractor
@@ -38,7 +39,8 @@ def resolve_protocol(
     available = len({"train": images.train, "test": images.test}[recipe.split])
     if n_real is not None and n_real > available:
         raise InputError(
-            f"--n-real {n_real}: the {recipe.split} split has only {available} images; use at most {available}."
+            f"--n-real {n_real}: the {recipe.split} split has only {available} {plural(available, 'image')}; use at"
+            f" most {available}."
         )
     for option, number in (("--n-real", n_real), ("--n-fake", n_fake)):
         if number is not None and number < 2:

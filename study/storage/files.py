@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from study.core.errors import InputError
+from study.core.errors import InputError, in_one_line
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -73,7 +73,7 @@ def _storage_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         if not is_remote(path):
             raise
-        raise OSError(errno.EIO, " ".join(f"{type(error).__name__}: {error}".split()), str(path)) from error
+        raise OSError(errno.EIO, in_one_line(error), str(path)) from error
 
 
 def read(path: Path) -> bytes:

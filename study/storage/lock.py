@@ -287,10 +287,10 @@ def _process_start(pid: object) -> float | None:
     if not isinstance(pid, int) or pid < 1:
         return None
     try:
-        process = psutil.Process(pid)
+        process, boot = psutil.Process(pid), psutil.boot_time()  # psutil 7.0 adds to a start the boot that it read last
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return None  # the process has ended, but its parent has not collected its exit status yet
-        return float(process.create_time() - psutil.boot_time())
+        return float(process.create_time() - boot)
     except (psutil.Error, OverflowError):
         return None
 

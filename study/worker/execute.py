@@ -14,7 +14,7 @@ import torch
 
 from study import data
 from study.core.context import Context, check_logger
-from study.core.errors import InputError, StudyStops
+from study.core.errors import InputError, StudyStops, in_one_line
 from study.core.evaluation import Evaluation
 from study.core.output import show_error
 from study.core.trial import Trial
@@ -148,7 +148,7 @@ def execute_pack(
     except StudyStops:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = in_one_line(error)
         for run in _unfinished(runs):
             _save_traceback(context.results, run.task.trial.id)
     for run in _unfinished(runs):
@@ -230,7 +230,7 @@ def rescore(
     except StudyStops:
         raise
     except Exception as error:
-        status, reason = FAILED, " ".join(f"{type(error).__name__}: {error}".split())
+        status, reason = FAILED, in_one_line(error)
         _save_traceback(context.results, trial.id)
     seconds = time.perf_counter() - clock
     record = make_record(context, status, reason, started=started, device=device, position=None, trial=trial)

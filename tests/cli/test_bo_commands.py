@@ -64,4 +64,4 @@ def test_failed_trials_end_with_their_exit_code(rows, capsys):
     with pytest.raises(typer.Exit) as stopped:
         _conclude([ended(rows, name, [failed])], rows.folder)
     assert stopped.value.exit_code == session.FAILED_EXIT
-    assert "1 trials failed" in capsys.readouterr().err
+    assert "1 trial failed" in capsys.readouterr().err

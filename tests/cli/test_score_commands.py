@@ -111,7 +111,7 @@ def test_the_same_protocol_gives_the_same_score(ask, folder):
 def test_all_leaves_out_what_kept_no_generator(ask, folder):
     answer = ask("evaluate --all", "--protocol", "train-50k", "--n-fake", 70)
     assert answer.code == 0, answer.err
-    assert "1 trials have no saved generator" in answer.err
+    assert "1 trial has no saved generator and is left out" in answer.err
     (new,) = [row for row in trials(folder) if row["source"] == KEPT_GENERATOR]
     assert (new["split"], new["n_real"], new["n_fake"]) == ("train", 1197, 70)
     before = tree(folder / "results")

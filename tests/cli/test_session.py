@@ -41,7 +41,7 @@ def test_failed_and_missing_trials_are_counted_apart(tmp_path: Path, capsys: pyt
     with pytest.raises(typer.Exit):
         exit_if_failed(planned(0, 1), tmp_path)
     failed, missing = capsys.readouterr().err.splitlines()
-    assert failed.startswith("1 trials failed: ") and missing.startswith("1 trials have no row: ")
+    assert failed.startswith("1 trial failed: ") and missing.startswith("1 trial has no row: ")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from study.core.errors import InputError, look_up, unknown
+from study.core.errors import InputError, in_one_line, look_up, unknown
 
 MENU = {"digits": 1, "celeba-hq-128": 2, "cifar10": 3}
 
@@ -32,3 +32,8 @@ def test_an_empty_menu_says_so():
 
 def test_input_errors_are_value_errors():
     assert issubclass(InputError, ValueError)
+
+
+def test_an_error_of_several_lines_is_told_in_one_with_its_type():
+    assert in_one_line(OSError("the disk\n  is full\n")) == "OSError: the disk is full"
+    assert in_one_line(KeyError()) == "KeyError:"

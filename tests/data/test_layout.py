@@ -1,5 +1,6 @@
 """What the names of folders and files say: splits, classes and labels; what can be read in two ways is refused."""
 
+import csv
 import json
 import re
 
@@ -189,7 +190,7 @@ def test_of_three_splits_the_validation_split_is_left_out_and_said_so(tmp_path):
 REFUSED = {
     "loose": (
         ["a.png", *PETS],
-        r"1 images are outside of the class folders \(cat, ...\) .*--layout classes .*--layout flat",
+        r"1 image outside of the class folders \(cat, ...\) .*--layout classes .*--layout flat",
     ),
     "empty split": (["train/a.png", "test/readme.txt"], "/test: no images in it; fill it, or remove it"),
     "other classes": (
@@ -327,7 +328,7 @@ def test_images_without_a_label_and_labels_without_an_image_are_counted(tmp_path
     opened = open_source(str(stylegan(tmp_path / "a", [[STYLEGAN[0], 0], [STYLEGAN[4], 1], ["gone.png", 1]])))
     assert names(opened) == [STYLEGAN[0], STYLEGAN[4]]
     assert opened.passed_over.counts == {"an image without a label in dataset.json": 4}
-    assert opened.remarks == ("dataset.json has labels of 1 images that are not there",)
+    assert opened.remarks == ("dataset.json has labels of 1 image that is not there",)
 
 
 @pytest.mark.parametrize(
@@ -357,6 +358,79 @@ def test_another_file_named_dataset_json_is_no_label_file(tmp_path):
     assert opened.passed_over.counts == {"not an image by its name (.json)": 1}
 
 
+def metadata(path, form, rows, **more):
+    """A metadata.csv or metadata.jsonl with the columns file_name, text and label."""
+    path.mkdir(parents=True, exist_ok=True)
+    rows = [{"file_name": name, "text": "a, b", "label": label, **more} for name, label in rows]
+    with (path / f"metadata.{form}").open("w", newline="", encoding="utf-8") as file:
+        if form == "csv":
+            table = csv.DictWriter(file, rows[0])
+            table.writeheader()
+            table.writerows(rows)
+        else:
+            file.writelines(f"{json.dumps(row)}\n" for row in rows)
+
+
+ANIMALS = ["dog", "cat", "dog", "cat"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_the_labels_of_hugging_faces_image_folder(tmp_path, form):
+    source = files(tmp_path, *PETS)
+    metadata(source, form, list(zip(PETS, ANIMALS, strict=True)))
+    opened = open_source(str(source))
+    assert (list(opened.pools["all"].labels), tuple(opened.classes)) == ([1, 0, 1, 0], ("cat", "dog"))
+    assert (opened.labels_from, opened.passed_over.counts) == (f"metadata.{form}", {})
+    metadata(source, form, [(f"./{name}", 3 - place) for place, name in enumerate(PETS)])
+    opened = open_source(str(source))
+    assert (list(opened.pools["all"].labels), opened.classes) == ([3, 2, 1, 0], ())
+    assert tuple(open_source(str(source), labels="folders").classes) == ("cat", "dog")
+    assert open_source(str(source), "flat", "none").pools["all"].labels is None
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_each_split_may_have_its_own_metadata(tmp_path, form):
+    for split in ("train", "test"):
+        metadata(files(tmp_path, f"{split}/a.png", f"{split}/b.png") / split, form, [("a.png", "x"), ("b.png", "y")])
+    opened = open_source(str(tmp_path))
+    assert [list(opened.pools[split].labels) for split in ("train", "test")] == [[0, 1], [0, 1]]
+    assert tuple(opened.classes) == ("x", "y")
+    metadata(tmp_path / "test", form, [("a.png", "x"), ("b.png", "z")])
+    with refused("train and test have different classes"):
+        open_source(str(tmp_path))
+
+
+def test_metadata_of_some_images_and_without_labels(tmp_path):
+    source = files(tmp_path, *PETS)
+    metadata(source, "csv", [*zip(PETS[:3], ANIMALS, strict=False), (PETS[3], "")])
+    opened = open_source(str(source))
+    assert opened.passed_over.counts == {"an image without a label in metadata.csv": 1}
+    (source / "metadata.csv").write_text("file_name,text\ncat/0.png,a cat\n")
+    opened = open_source(str(source))
+    assert (opened.labels_from, opened.classes) == ("folders", ("cat", "dog"))
+    assert opened.passed_over.counts == {"not an image by its name (.csv)": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "metadata.jsonl is not JSON"),
+        (
+            '{"file_name": "a.png", "label": [1]}',
+            r"metadata.jsonl has the label \[1\]; must be a whole number from 0 or",
+        ),
+        ('{"file_name": "a.png", "label": -1}', "has the label -1; must be a whole number from 0 or a name"),
+        ('{"file_name": "gone.png", "label": 1}', "metadata.jsonl has no label of any image .*like gone.png"),
+    ],
+)
+def test_metadata_that_cannot_be_used_are_refused_and_can_be_left_out(tmp_path, content, message):
+    source = files(tmp_path, *PETS)
+    (source / "metadata.jsonl").write_text(content)
+    with refused(message):
+        open_source(str(source))
+    assert open_source(str(source), "flat", "none").n == 4
+
+
 def test_a_label_file_from_elsewhere(tmp_path):
     source = files(tmp_path / "pets", *PETS)
     (tmp_path / "mine.json").write_text(json.dumps({"labels": [[name, i] for i, name in enumerate(PETS)]}))
@@ -365,3 +439,6 @@ def test_a_label_file_from_elsewhere(tmp_path):
     (tmp_path / "mine.json").write_text("{}")
     with pytest.raises(InputError, match=r"mine.json: has no labels"):
         open_source(str(source), labels=str(tmp_path / "mine.json"))
+    metadata(tmp_path, "csv", list(zip(PETS, ANIMALS, strict=True)))
+    opened = open_source(str(source), labels=str(tmp_path / "metadata.csv"))
+    assert list(opened.pools["all"].labels) == [1, 0, 1, 0]

@@ -193,6 +193,28 @@ def test_a_bad_image_is_left_out_and_named(tmp_path):
     assert "left out 1" in lines and "does not decode: 1 (the first: 003.png)" in lines and "remark: prepared" in lines
 
 
+def test_a_class_without_a_usable_image_is_named_and_the_others_keep_their_numbers(tmp_path):
+    pixels = fill(tmp_path / "source")
+    for place, image in enumerate(sorted((tmp_path / "source").iterdir())[:12]):
+        folder = tmp_path / "source" / ("cat", "dog", "eel")[place // 4]
+        folder.mkdir(exist_ok=True)
+        image.rename(folder / image.name)
+        if folder.name == "dog":
+            (folder / image.name).write_bytes(b"nothing")
+    for image in (tmp_path / "source").glob("*.png"):
+        image.unlink()
+    made = prepare("pets", tmp_path / "source", tmp_path / "data", resolution=128)
+    rest = "the classes keep their numbers, and 1 has no image there"
+    said = [
+        f"class dog: no image in {split} can be used ({n} left out); {rest}" for split, n in (("train", 3), ("test", 1))
+    ]
+    assert made.manifest["remarks"] == said
+    assert [f"remark: {line}" for line in said] == report_lines(made.manifest)[-2:]
+    images = load("pets", tmp_path / "data")
+    assert (images.train_labels.tolist(), images.test_labels.tolist()) == ([0, 0, 0, 2, 2, 2], [0, 2])
+    np.testing.assert_array_equal(images.test[1], pixels[11].transpose(2, 0, 1))
+
+
 def test_more_bad_images_than_the_manifest_names_are_all_counted(tmp_path):
     fill(tmp_path / "source")
     for i in range(150):

@@ -203,9 +203,9 @@ def test_medmnist_and_generated_images(tmp_path):
 
 
 BAD_LABELS = {
-    "null": ([None, *LABELS[1:]], "1 images have no label; give --labels none"),
+    "null": ([None, *LABELS[1:]], "1 image has no label; give --labels none"),
     "-1": ([-1] * 20, "20 images have the label -1, not one from 0 to 1; give --labels none"),
-    "beyond the names": ([2, *LABELS[1:]], "1 images have the label 2, not one from 0 to 1"),
+    "beyond the names": ([2, *LABELS[1:]], "1 image has the label 2, not one from 0 to 1"),
 }
 
 

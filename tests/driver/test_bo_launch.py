@@ -47,7 +47,7 @@ def test_a_search_runs_to_its_end_on_one_tune_run_and_is_then_done(tmp_path: Pat
     before = read_table(tmp_path, "trials")
     answer = finish("bo", *options)
     assert answer.code == 0, answer.err
-    assert "bo: all 1 searches of 2 rounds are finished." in answer.out
+    assert "bo: all 1 search of 2 rounds is finished." in answer.out
     assert read_table(tmp_path, "trials") == before
 
 

@@ -85,7 +85,7 @@ def test_only_the_difference_is_run_and_a_worker_repeats_this_process_bit_for_bi
     assert code == 0, screen
     assert "3 trials, 2 done, 1 to run" in screen
     assert "starting the workers" in screen
-    assert "1/1 trials" in screen
+    assert "1/1 trial" in screen
     options = ["--beta2", 0.9, "--n-dis", 5, "--discriminator-steps", 4, "--results", tmp_path]
     assert study("train", *options).code == 0  # type: ignore[operator]
     (here,) = read_table(tmp_path, "evaluations").to_pylist()

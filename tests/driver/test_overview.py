@@ -435,16 +435,33 @@ def big(tmp_path, monkeypatch):
     return lambda count: Path("big.toml").write_text(BIG.format(count=count))
 
 
-def test_a_space_that_nobody_means_is_refused_before_it_is_made(plan, big):
+FEWER = "must be 1,000,000 or fewer: choose fewer --methods or --seeds, or fewer values in the space.\n"
+
+
+@pytest.mark.parametrize("confirmed", [[], ["--yes"]])
+def test_a_space_that_nobody_means_is_refused_before_it_is_made(plan, big, confirmed):
     big(10**12)
-    answer = plan("./big.toml")
-    assert (answer.code, answer.out) == (2, "")
-    assert answer.err == ("space big: expands to 1,000,000,000,000 trials, more than 100,000; add --yes to allow it.\n")
+    for chosen in ([], ["--methods", "l2"]):  # one that the space does not list
+        answer = plan("./big.toml", *chosen, *confirmed)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err == f"space big: expands to 1,000,000,000,000 trials; {FEWER}"
 
 
-def test_seeds_that_nobody_means_are_refused_before_they_are_counted(plan):
-    answer = plan("smoke", "--seeds", 2**63)
-    assert answer.err == (f"space smoke: expands to {4 * 2**63:,} trials, more than 100,000; add --yes to allow it.\n")
+@pytest.mark.parametrize("confirmed", [[], ["--yes"]])
+def test_seeds_that_nobody_means_are_refused_before_they_are_counted(plan, confirmed):
+    answer = plan("smoke", "--seeds", 2**63, *confirmed)
+    assert (answer.code, answer.err) == (2, f"space smoke: expands to {4 * 2**63:,} trials; {FEWER}")
+
+
+def test_fewer_seeds_than_those_of_the_space_are_the_ones_that_count(plan, big):
+    big(10)
+    Path("big.toml").write_text(f"seeds = {10**12}\n{Path('big.toml').read_text()}")
+    assert plan("./big.toml", "--yes").code == 2
+    assert table(plan("./big.toml", "--seeds", 2))["big", "digits", "none"]["trials"] == "20"
+
+
+def test_more_devices_than_trials_are_no_error(plan):
+    assert "on 9223372036854775808 GPUs" in plan("smoke", "--gpus", 2**63).out
 
 
 def test_a_large_space_is_counted_where_it_is_meant(plan, big, monkeypatch):

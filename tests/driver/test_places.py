@@ -154,6 +154,22 @@ def test_a_current_folder_that_ray_cannot_name_is_one_line(folder: Path) -> None
     assert answer.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
+def test_an_address_where_something_else_listens_is_one_line_soon(folder: Path) -> None:
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
+    other = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert other.stdout
+        address = f"127.0.0.1:{other.stdout.readline().split()[5]}"
+        begun = time.monotonic()
+        answer = run(*TINY, "--results", str(folder / "results"), "--address", address)
+    finally:
+        other.kill()
+    assert answer.returncode == 2 and time.monotonic() - begun < 200
+    assert answer.stderr.splitlines()[-1].startswith(f"--address {address}: no Ray cluster answers (")
+    assert "Traceback" not in answer.stderr
+
+
 def test_an_error_of_ray_is_shown_with_its_type_and_not_blamed_on_an_address() -> None:
     failed = r"^Ray does not start on this machine \(ValueError: temp_dir must be absolute"
     with ray_session.private_token(), pytest.raises(OSError, match=failed):

@@ -17,12 +17,14 @@ import pytest
 from ray import exceptions, tune
 from ray._private import utils as ray_utils
 from ray._private import worker
+from ray._private.node import Node
 from ray.air.execution import _internal
 from ray.tune.execution import tune_controller
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher, SearchGenerator, search_generator
 
+from study.core.errors import InputError
 from study.driver.scheduler import ray_cluster, ray_tune
 from study.driver.scheduler.messages import ASSIGNMENT, Assignment, Halving
 
@@ -172,3 +174,23 @@ def test_ray_asks_for_the_command_by_the_function_that_is_replaced(monkeypatch: 
     assert "ray._private.utils.get_entrypoint_name()" in inspect.getsource(worker.init), why
     monkeypatch.setattr("sys.argv", ["study", "run", "r\udce9s"])
     assert ray_cluster._entrypoint().encode() == b"study run 'r?s'"
+
+
+@pytest.mark.parametrize("given", [None, "5"])
+def test_a_cluster_that_does_not_answer_is_tried_once_unless_the_user_says_more(
+    monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    name, seen = ray_cluster.ATTEMPTS, []
+    assert name in inspect.getsource(Node), f"Ray no longer reads {name}: the wrong port would hang for 15 minutes"
+    monkeypatch.delenv(name, raising=False)
+    if given:
+        monkeypatch.setenv(name, given)
+
+    def init(**_: object) -> None:
+        seen.append(os.environ.get(name))
+        raise ConnectionError("no answer")
+
+    monkeypatch.setattr(ray_cluster, "_init", init)
+    with pytest.raises(InputError, match=r"^--address auto: no Ray cluster answers \(.*\); check the port and"):
+        ray_cluster._join("auto")
+    assert (seen, os.environ.get(name)) == ([given or "1"], given)

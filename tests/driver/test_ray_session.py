@@ -1,5 +1,6 @@
 """Where a Ray that a study starts keeps its files, and its token."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -9,10 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+from ray import tune
 
+from study.cli.session import opened
 from study.core.errors import InputError
-from study.driver.scheduler import ray_session
+from study.driver.resources import Slots
+from study.driver.scheduler import launch, ray_session
 from study.driver.scheduler.ray_session import SOCKET, private_folder, private_token
+from study.driver.scheduler.work import FixedWork
 
 KILLED = (
     "import os, signal\n"
@@ -66,6 +71,33 @@ def test_a_full_disk_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
         private_folder().__enter__()
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), InputError),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "x"), InputError),
+        (ConnectionError("refused"), ConnectionError),
+    ],
+    ids=str,
+)
+def test_a_disk_that_is_full_while_trials_run_is_told_as_that_of_ray(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: OSError, told: type[Exception]
+) -> None:
+    def fit(_: tune.Tuner) -> None:
+        raise error
+
+    monkeypatch.setattr(tune.Tuner, "fit", fit)
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as place:
+        monkeypatch.setenv("RAY_TMPDIR", place)
+        with pytest.raises(told) as raised, opened(tmp_path):
+            launch.launch(FixedWork([]), Slots(concurrent=1, gpus_per_trial=0), lambda *_: None)
+    if told is InputError:
+        assert str(raised.value) == (
+            f"RAY_TMPDIR: Ray has no room for its temporary files in {place} ({error.strerror}); free disk space there,"
+            " or set RAY_TMPDIR to another folder. All finished trials are saved."
+        )
+
+
 def test_the_folder_of_a_killed_process_is_removed_by_a_later_one_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as name:
         place = Path(name)
@@ -78,6 +110,23 @@ def test_the_folder_of_a_killed_process_is_removed_by_a_later_one_and_no_other(m
                 os.utime(folder, (old, old))
             with private_folder():
                 assert used.is_dir() and not killed.exists()
+
+
+@pytest.mark.parametrize("jump", [-86400, 86400])
+def test_a_folder_is_not_taken_for_abandoned_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch, jump: int) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as name:
+        monkeypatch.setenv("TMPDIR", name)
+        make = ray_session._new_folder
+
+        def late(place: str) -> Path:
+            folder = make(place)
+            os.utime(folder, (time.time() + jump,) * 2)
+            return folder
+
+        with private_folder() as first:
+            monkeypatch.setattr(ray_session, "_new_folder", late)
+            with private_folder() as second:
+                assert first.is_dir() and second.is_dir()
 
 
 def test_the_token_is_in_the_environment_within_the_block_alone(monkeypatch: pytest.MonkeyPatch) -> None:

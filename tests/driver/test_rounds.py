@@ -283,7 +283,7 @@ def test_rows_that_were_removed_run_again_and_are_named(ask, tmp_path):
     assert search.left() == 3
     assert [trial.id for trial in work_off(Rounds([search], said.append))] == gone
     assert said == [
-        f"{search.name}: 1 trials of round 1 have no row and run again",
+        f"{search.name}: 1 trial of round 1 has no row and runs again",
         f"{search.name}: 2 trials of round 2 have no row and run again",
     ]
     assert proposed(tmp_path / "results", search) == rounds
@@ -503,7 +503,8 @@ def test_a_membership_says_what_its_trial_is(ask, tmp_path):
             ["--rounds", 1001],
             "--rounds 1001: with --trials-per-round 10, a search has 10,010 trials; must be 10,000 or fewer.",
         ),
-        (["--seed", -1], "--seed -1: must be 0 or more."),
+        (["--seed", -1], "--seed -1: must be a whole number, 0 or more (and below 2**63)."),
+        (["--seed", 2**63], "--seed 9223372036854775808: must be a whole number, 0 or more (and below 2**63)."),
         (["--sampler", "gp-ucb"], "--sampler gp-ucb: unknown; did you mean gp-bucb?"),
         (["--methods", "spectral"], "--methods spectral: unknown; did you mean"),
         (["--n-dis", 3], "--n-dis 3: ranges has no such n_dis; it has [1, 5]."),

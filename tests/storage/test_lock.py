@@ -235,6 +235,22 @@ def test_a_holder_stays_the_holder_when_the_system_clock_is_set(tmp_path, monkey
         assert [held["pid"] for held in holders(tmp_path)] == [process.pid]
 
 
+@pytest.mark.parametrize("jump", [-86400, 86400])
+def test_so_it_does_where_psutil_counts_from_the_boot_that_it_read_last(tmp_path, monkeypatch, jump):
+    with another_process(tmp_path) as process:
+        boot, start = lock.psutil.boot_time, lock.psutil.Process.create_time
+        ahead, known = [0, jump, 2 * jump], [0]  # psutil 7.0
+
+        def boot_time():
+            known[0] = ahead.pop(0) if ahead else known[0]
+            return boot() + known[0]
+
+        monkeypatch.setattr(lock.psutil, "boot_time", boot_time)
+        monkeypatch.setattr(lock.psutil.Process, "create_time", lambda process: start(process) + known[0])
+        for _ in range(3):
+            assert [held["pid"] for held in holders(tmp_path)] == [process.pid]
+
+
 @pytest.mark.full
 def test_a_claim_of_this_process_that_could_not_be_removed_holds_nothing(folder, monkeypatch):
     def away(*_, **__):

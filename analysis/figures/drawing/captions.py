@@ -11,6 +11,7 @@ from analysis.rows.labels import abbreviations, in_words
 from analysis.rows.load import describe_protocol
 from analysis.rows.scores import SPLIT_BY_N_DIS, most_frequent_training
 from analysis.rows.view import Rows
+from study.core.text import plural
 from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED, score_label
 
 OUTCOMES_IN_WORDS = {
@@ -29,7 +30,8 @@ def rule_and_pool(rows: Rows) -> str:
 def adaptive(rows: Rows) -> list[str]:
     """A sentence if some trials were selected by the scores of others; else none."""
     count = int(rows.adaptive.sum())
-    return [f"{count} trials were chosen by the scores of others: adaptive, not exchangeable."] if count else []
+    trials = f"{count} {plural(count, 'trial was', 'trials were')}"
+    return [f"{trials} chosen by the scores of others: adaptive, not exchangeable."] if count else []
 
 
 def dataset_sentences(trials: pd.DataFrame) -> list[str]:
@@ -39,13 +41,15 @@ def dataset_sentences(trials: pd.DataFrame) -> list[str]:
         status = rows["status"]
         scored = np.isfinite(rows["best_frechet_distance"])
         unscored, stopped = int(((status == FINISHED) & ~scored).sum()), int((status == STOPPED).sum())
+        whole = len(rows) - stopped
         lines.append(
-            f"{dataset}: {len(rows) - stopped} trials, {(status == DIVERGED).sum()} diverged, "
+            f"{dataset}: {whole} {plural(whole, 'trial')}, {(status == DIVERGED).sum()} diverged, "
             f"{(status == FAILED).sum()} failed{f', {unscored} finished without a score' if unscored else ''}; "
             f"{scoring_and_training(rows)}"
         )
         if stopped:
-            lines.append(f"{stopped} more were stopped early and are left out, so that the others are a selection.")
+            more = plural(stopped, "was stopped early and is", "were stopped early and are")
+            lines.append(f"{stopped} more {more} left out, so that the others are a selection.")
     return lines
 
 

@@ -19,6 +19,7 @@ from analysis.frames.methods.top import marked_top, top_table
 from analysis.paper.comparison import comparable, paired_boxes, paper_caption
 from analysis.rows.labels import CONTEXT
 from analysis.rows.view import Rows
+from study.core.text import plural
 
 FEW = 5
 """A box of fewer trials than this is dashed and hollow."""
@@ -181,7 +182,8 @@ def _score_axis(ax: Axes, trials: pd.DataFrame, table: pd.DataFrame) -> None:
     ax.set_ylabel(fitted(table["score_label"].iloc[0], FACET - 1))
     shown = trials["score"].where(~trials["above"])
     if not table["scored"].any():
-        counts = f"{table['trials'].sum()} trials, {table['diverged'].sum()} diverged, {table['failed'].sum()} failed"
+        n, diverged, failed = (int(table[name].sum()) for name in ("trials", "diverged", "failed"))
+        counts = f"{n} {plural(n, 'trial')}, {diverged} diverged, {failed} failed"
         ax.text(0.5, 0.5, f"No trial has a score\n{counts}", transform=ax.transAxes, ha="center", va="center")
         ax.set_yticks([])
         return

@@ -18,6 +18,7 @@ from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.methods.compare import NO_INTERVAL
 from analysis.frames.trainings.cost import NO_BASELINE, seconds_and_scores, update_cost
 from analysis.rows.view import NotEnough, Rows, computed_once
+from study.core.text import plural
 from study.storage.schema import DIVERGED, FAILED, FINISHED
 
 PANEL = 2.2  # inches
@@ -42,16 +43,17 @@ def caption(rows: Rows, frames: Frames) -> str:
     """The caption: measurements and ratios."""
     trainings, updates = frames["trainings"], frames["updates"]
     machines, alone = trainings[PLACE].drop_duplicates(), int((updates["verdict"] == NO_BASELINE).sum())
-    more = len(machines) - MACHINES
+    more, without = len(machines) - MACHINES, plural(alone, "method has", "methods have")
     return common(
         rows,
-        f"Above: seconds of training, without scoring, of the {len(trainings)} trainings that ran on one machine "
-        "without interruption; colours as below, W/O dark grey; above the axis: x diverged, + failed, | unscored.",
+        f"Above: seconds of training, without scoring, of the {len(trainings)} "
+        f"{plural(len(trainings), 'training')} that ran on one machine without interruption; "
+        "colours as below, W/O dark grey; above the axis: x diverged, + failed, | unscored.",
         "Below: milliseconds per discriminator update, including generator updates, relative to otherwise equal W/O "
         f"trainings; median of n trainings, with simultaneous {100 * rows.level:g} % intervals (order statistics of "
         "logarithms); hollow: too few trainings for an interval.",
-        *([f"{alone} methods have no ratio, since no W/O training is otherwise equal."] if alone else []),
-        *([f"{more} more machines are shown only in the table."] if more > 0 else []),
+        *([f"{alone} {without} no ratio, since no W/O training is otherwise equal."] if alone else []),
+        *([f"{more} more {plural(more, 'machine is', 'machines are')} shown only in the table."] if more > 0 else []),
     )
 
 

@@ -19,6 +19,7 @@ from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.trainings.seeds import repeated_settings, seed_table, setting_spread
 from analysis.rows.scores import TRAININGS, scored
 from analysis.rows.view import NotEnough, Rows, computed_once
+from study.core.text import plural
 
 SHOWN = 300
 """Maximum number of settings of a method that are drawn; of more, evenly by rank with the first and the last."""
@@ -64,7 +65,8 @@ def caption(rows: Rows, frames: Frames) -> str:
     """The caption: points and measures."""
     partly = int(frames["table"]["partly"].sum())
     fewer = int(frames["table"]["settings"].max()) > SHOWN
-    note = f" (in {partly} settings that also have scored seeds)" if partly else ""
+    settings = plural(partly, "setting that also has", "settings that also have")
+    note = f" (in {partly} {settings} scored seeds)" if partly else ""
     return common(
         rows,
         "Points: the seeds of each setting that was trained with several seeds, settings in the order of their "

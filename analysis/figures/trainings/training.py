@@ -18,6 +18,7 @@ from analysis.figures.drawing.style import PAGE, colour
 from analysis.figures.figure import FigureKind, Frames
 from analysis.frames.trainings.curves import POOL, STEP, highlighted_trainings, outcomes, score_curve
 from analysis.rows.view import NotEnough, Rows
+from study.core.text import plural
 from study.storage.schema import DIVERGED, FAILED
 
 PANEL = 1.25  # inches
@@ -39,8 +40,9 @@ def compute(rows: Rows) -> Frames:
 
 def caption(rows: Rows, frames: Frames) -> str:
     """The caption: lines, bands and marks."""
-    stopped = frames["outcomes"]["stopped"].sum()
-    left_out = [f"{stopped} trainings that were stopped early are left out."] if stopped else []
+    stopped = int(frames["outcomes"]["stopped"].sum())
+    trainings = plural(stopped, "training that was stopped early is", "trainings that were stopped early are")
+    left_out = [f"{stopped} {trainings} left out."] if stopped else []
     return common(
         rows,
         "Line: median score of a method's trainings at each checkpoint; light band: their quartiles; dark band: "

@@ -12,6 +12,7 @@ from analysis.rows.view import NotEnough, Rows
 from analysis.statistics.formatting import number
 from analysis.tables.table import Block, TableKind
 from search_spaces.ranges import BO
+from study.core.text import plural
 
 AFTER = "best_after_round_"
 
@@ -65,7 +66,7 @@ def search_words(rounds: pd.DataFrame, chosen: pd.DataFrame) -> Iterator[Block]:
 
 def _random(row: "pd.Series[Any]") -> str:
     if row["pool"] < row["trials"]:
-        return f"only {row['pool']} settings" if row["pool"] else "-"
+        return f"only {row['pool']} {plural(row['pool'], 'setting')}" if row["pool"] else "-"
     low, median, high = (number(row[f"random_{name}"]) for name in ("low", "median", "high"))
     return f"{median} [{low}, {high}]"
 

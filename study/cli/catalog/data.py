@@ -11,6 +11,7 @@ from study.cli import options
 from study.cli.catalog.datasets import defaults_line, size_in_bytes
 from study.core.errors import InputError
 from study.core.output import show, show_error
+from study.core.text import plural
 from study.driver.request import DataFolder, one_of
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def prepare(
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Where labels come from: folders, none, or a JSON file like StyleGAN's dataset.json; auto: such a file"
-            " or a column of labels in the source, otherwise folders.  [default: auto]",
+            help="Where labels come from: folders, none, or a file like StyleGAN's dataset.json or Hugging Face's"
+            " metadata.csv; auto: such a file or a column of labels in the source, otherwise folders.  [default: auto]",
             metavar="auto|none|folders|FILE",
             rich_help_panel=IMAGES_PANEL,
         ),
@@ -93,7 +94,8 @@ def prepare(
     """Prepare a dataset once, as memory-mapped arrays with a manifest; or register your own images under a new name.
 
     In a folder or archive of your own images, folders named like train, val and test are the splits, and other folders
-    are classes; StyleGAN's dataset.json and columns of labels are read. An .npz file has the arrays x_train, x_test,
+    are classes; StyleGAN's dataset.json, metadata.csv or metadata.jsonl with the columns file_name and label, and
+    columns of labels are read. An .npz file has the arrays x_train, x_test,
     y_train and y_test, or images and labels. A source that can be read in two ways is refused. The plan is shown before
     the images are read: splits, classes, and what is passed over. Images are turned as their EXIF orientation says;
     those of another format are converted and counted.
@@ -124,7 +126,7 @@ def prepare(
     if name not in data.built_in():
         dataset = data.get(name, folder.data_dir)
         n = min(dataset.n_score, preparation.manifest["splits"]["test"]["shape"][0])
-        show(f"defaults: {defaults_line(dataset)} on {n:,} images; fit {dataset.fit}")
+        show(f"defaults: {defaults_line(dataset)} on {n:,} {plural(n, 'image')}; fit {dataset.fit}")
         show(f"use it: study run grid --dataset {name}")
 
 

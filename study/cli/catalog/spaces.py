@@ -8,7 +8,7 @@ import typer
 from study.cli import options
 from study.core.errors import InputError
 from study.core.output import show
-from study.core.text import aligned
+from study.core.text import aligned, plural
 from study.driver.request import DataFolder, Selection
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def _expand(space: "SearchSpace", dataset: "Dataset") -> "Sequence[ExpandedSetti
 def _size(space: "SearchSpace", dataset: "Dataset", settings: "Sequence[ExpandedSetting]") -> str:
     """The number of settings and trials, and the length of a trial if the space changes it."""
     steps = f" of {space.steps(dataset.discriminator_steps):,} D updates" if space.extra_steps else ""
-    return f"{len(settings):,} settings, {sum(setting.seeds for setting in settings):,} trials{steps}"
+    trials = sum(setting.seeds for setting in settings)
+    sizes = f"{len(settings):,} {plural(len(settings), 'setting')}, {trials:,} {plural(trials, 'trial')}"
+    return sizes + steps
 
 
 def _size_lines(space: "SearchSpace", datasets: "Mapping[str, Dataset]") -> list[str]:

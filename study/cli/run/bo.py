@@ -9,6 +9,7 @@ import typer
 
 from study.cli import options, session
 from study.core.output import show
+from study.core.text import plural
 from study.driver.request import (
     CheckpointOptions,
     Folders,
@@ -91,7 +92,8 @@ def bo(
         if todo:
             _run_searches(searches, planned, todo, folder_lock, resources, running, max_pack)
         else:
-            show(f"bo: all {len(searches)} searches of {search.rounds} rounds are finished.")
+            of = f"{plural(len(searches), 'search', 'searches')} of {search.rounds} {plural(search.rounds, 'round')}"
+            show(f"bo: all {len(searches)} {of} {plural(len(searches), 'is', 'are')} finished.")
     _conclude(searches, request.results)
 
 

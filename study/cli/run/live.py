@@ -14,7 +14,7 @@ from rich.text import Text
 
 from study.core.context import Context
 from study.core.output import show
-from study.core.text import duration, printable
+from study.core.text import duration, plural, printable
 from study.core.trial import Trial
 from study.driver.cost.estimate import by_method
 from study.driver.planning.planned import Planned
@@ -105,7 +105,7 @@ class ProgressDisplay:
         done, total = self._done(), self._total.total()
         now = time.monotonic()
         elapsed, training = now - self._started, now - (self._training_since or self._started)
-        parts = [f"{done}/{total} trials"]
+        parts = [f"{done}/{total} {plural(total, 'trial')}"]
         for dataset, label in self._labels.items():
             if scored := [(best, group) for (name, group), best in list(self._best.items()) if name == dataset]:
                 best, group = min(scored)

@@ -78,7 +78,9 @@ def plan(
     folders: Folders,
     yes: Annotated[
         bool,
-        typer.Option("--yes", help="Plan also a space of more than 100,000 trials.", rich_help_panel=EXECUTION_PANEL),
+        typer.Option(
+            "--yes", help="Plan also a space of 100,000 to 1,000,000 trials.", rich_help_panel=EXECUTION_PANEL
+        ),
     ] = False,
 ) -> None:
     """Estimate the cost of experiments: trials, finished trials, disk space, device hours and wall time.

@@ -8,6 +8,7 @@ import typer
 
 from study.cli import options, session
 from study.core.output import show
+from study.core.text import plural
 from study.driver.request import (
     CheckpointOptions,
     Folders,
@@ -80,7 +81,7 @@ def run(
             _run_trials(title, chosen.recorded_name, everything, planned, todo, folder_lock, resources, running)
         else:
             _record_memberships(chosen.recorded_name, everything)
-            show(f"{title}: all {len(planned)} trials are done.")
+            show(f"{title}: all {len(planned)} {plural(len(planned), 'trial is', 'trials are')} done.")
     _conclude(planned, request.results, whole=not part)
 
 

@@ -20,6 +20,7 @@ from study.cli.score.generators import (
 )
 from study.core.evaluation import PROTOCOLS
 from study.core.output import show
+from study.core.text import plural
 from study.driver.request import SCORING_PANEL, FeatureOptions, Folders, Request, ScoringOptions, several_of
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _comparison(by_protocol: dict[str, "Scores"]) -> Iterator[str]:
         }
         first = [score for _, score in next(iter(rows.values()))]
         context = next(iter(rows.values()))[0][0]
-        yield f"{dataset}: {label(context)} of {len(first)} set{'s' * (len(first) > 1)} of images"
+        yield f"{dataset}: {label(context)} of {len(first)} {plural(len(first), 'set')} of images"
         yield f"{'protocol':12} {'split':6} {'real':>7} {'generated':>9} {'rounded':>7} {'score':>9}  ratio"
         for name, pairs in rows.items():
             used = pairs[0][0].protocol

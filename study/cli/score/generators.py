@@ -8,6 +8,7 @@ import typer
 
 from study.core.errors import InputError
 from study.core.output import show_error
+from study.core.text import plural
 
 if TYPE_CHECKING:
     from study.core.context import Context
@@ -98,7 +99,9 @@ def kept_generators(results: Path, trial_ids: list[str] | None) -> Iterator["Kep
     chosen = known if trial_ids is None else [resolve_trial(results, prefix, known) for prefix in trial_ids]
     kept = [trial_id for trial_id in dict.fromkeys(chosen) if generator_path(results, trial_id).is_file()]
     if trial_ids is None and len(kept) < len(known):
-        show_error(f"{len(known) - len(kept)} trials have no saved generator and are left out")
+        without = len(known) - len(kept)
+        words = plural(without, "trial has no saved generator and is", "trials have no saved generator and are")
+        show_error(f"{without} {words} left out")
     if not kept:
         raise InputError(f"--all: no generator is saved in {results}; a trial saves one when it finishes with a score.")
     for trial_id in chosen if trial_ids is not None else kept:

@@ -9,6 +9,7 @@ from study.cli import options
 from study.cli.run.train import SAMPLES
 from study.core.errors import InputError
 from study.core.output import show
+from study.core.text import plural
 from study.driver.request import ResultsFolder
 
 app = typer.Typer()
@@ -46,4 +47,4 @@ def sample(
         save_grid(path, generator(fixed_latents(n, generator.trial.training.latent_dim, seed)))
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written ({error.strerror}); choose another file.") from error
-    show(f"{n} images of {generator.trial.method.name} at step {generator.step}: {path}")
+    show(f"{n} {plural(n, 'image')} of {generator.trial.method.name} at step {generator.step}: {path}")

@@ -13,6 +13,7 @@ from study.cli import options
 from study.cli.show.view import DatasetFilter, ProtocolFilter, names
 from study.core.errors import InputError
 from study.core.output import show
+from study.core.text import plural
 from study.driver.request import ResultsFolder
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def export(
         for key, rows in scores.groupby(["trial_id", "protocol_id"])
     }
     _write(path, groups, checkpoints)
-    show(f"{path}: {sum(map(len, groups.values()))} trials in {len(groups)} Optuna studies")
+    trials, studies = sum(map(len, groups.values())), len(groups)
+    counts = f"{trials} {plural(trials, 'trial')} in {studies} Optuna {plural(studies, 'study', 'studies')}"
+    show(f"{path}: {counts}")
 
 
 def _groups(frame: "pd.DataFrame", results: Path) -> Iterator[tuple[str, "pd.DataFrame"]]:

@@ -1,5 +1,6 @@
 """`study report`: show the best trials, and write a page with all figures, tables and claims."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -117,7 +118,7 @@ def _write_page(rows: "Rows", results: Path, path: Path) -> Path:
 def sample_grids(rows: "Rows", folder: Path) -> dict[str, bytes | str]:
     """Draw grids of images from the best and the median trial of each method, to TRIAL_ID.png in `folder`.
 
-    A grid that is newer than its generator is not drawn again.
+    A grid has the file time of its generator, and is not drawn again while that stays the same: the clock may be set.
 
     Returns:
         By trial id, the bytes of a PNG file; or a sentence that says why there are no images.
@@ -141,12 +142,14 @@ def _grid(results: Path, trial_id: str, path: Path) -> bytes | str:
     try:
         if not saved.is_file():
             return "This trial has no saved generator."
-        if not path.is_file() or path.stat().st_mtime < saved.stat().st_mtime:
+        when = saved.stat().st_mtime_ns
+        if not path.is_file() or path.stat().st_mtime_ns != when:
             from study.worker.checkpoint import load_generator
             from study.worker.image_grid import fixed_latents, save_grid
 
             generator = load_generator(saved)
             save_grid(path, generator(fixed_latents(IMAGES, generator.trial.training.latent_dim)))
+            os.utime(path, ns=(when, when))
         return path.read_bytes()
     except (InputError, OSError) as error:
         return f"No images: {' '.join(str(error).split())}"

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from study.cli.status.summary import GroupProgress, Problem, Status
 from study.cli.status.throughput import NodeThroughput, StudyThroughput
-from study.core.text import aligned, duration, printable
+from study.core.text import aligned, duration, plural, printable
 from study.storage.layout import trial_folder
 from study.storage.schema import DIVERGED, FAILED, FINISHED, STOPPED
 
@@ -25,7 +25,10 @@ BAR_WIDTH = 8
 def summary_line(status: Status) -> str:
     """The status in one line."""
     counts = status.counts()
-    parts = [f"{status.done}/{status.total} trials", *(f"{n} {name}" for name, n in counts.items() if n)]
+    parts = [
+        f"{status.done}/{status.total} {plural(status.total, 'trial')}",
+        *(f"{n} {name}" for name, n in counts.items() if n),
+    ]
     if status.throughput.active and status.throughput.trials_per_hour:
         parts.append(_speed(status.throughput))
     if status.to_run and status.seconds_left is not None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from study.core.text import printable
+from study.core.text import plural, printable
 from study.data.dataset import PassedOver
 from study.data.sources.pools import (
     ALL,
@@ -129,10 +129,8 @@ def _labels(
         if odd := [value for value in inside if value is None or not 0 <= value <= top]:
             one = "no label" if odd[0] is None else f"the label {odd[0]}, not one from 0 to {top:,}"
             where = "" if split == ALL else f" of the {split} split"
-            raise refused(
-                source,
-                f"{len(odd):,} images{where} have {one}; give --labels none.",
-            )
+            have = f"{plural(len(odd), 'image')}{where} {plural(len(odd), 'has', 'have')}"
+            raise refused(source, f"{len(odd):,} {have} {one}; give --labels none.")
     return {split: [int(value) for value in inside] for split, inside in values.items()}, tuple(names), ()
 
 

@@ -17,7 +17,7 @@ from study.core.errors import InputError
 from study.core.text import printable
 from study.data.dataset import Encoded, PassedOver
 from study.data.sources.chunks import Chunk, assembled
-from study.data.sources.pools import Named, Opened, refused, unreadable
+from study.data.sources.pools import LABEL_COLUMNS, Named, Opened, refused, unreadable
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 HUB = "hf://"
 REMEDY = "download or export it again"
 IMAGE_COLUMNS = ("image", "img", "webp", "jpg", "jpeg", "png")
-LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 
 
 def open_lmdb(source: str, files: Sequence[str], layout: str, labels: str, passed_over: PassedOver) -> Opened:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from study.core.errors import InputError, look_up
-from study.core.text import printable
+from study.core.text import plural, printable
 from study.data.dataset import Encoded, ImageRecord, PassedOver, Source, Split
 
 ALL, TRAIN, VALIDATION, TEST = "all", "train", "validation", "test"
@@ -23,13 +23,15 @@ LAYOUTS = {
 }
 NONE, FOLDERS = "none", "folders"
 LABELS = {
-    AUTO: "StyleGAN's dataset.json or a column of labels, if there is one, otherwise the folders of classes",
+    AUTO: "a file or a column of labels in the source, if there is one, otherwise the folders of classes",
     NONE: "no labels",
     FOLDERS: "the folders of classes",
 }
 WORDS = {TRAIN: TRAIN, "training": TRAIN, "trainset": TRAIN, "trainval": TRAIN, TEST: TEST, "testing": TEST}
 WORDS |= {"testset": TEST, "val": VALIDATION, "valid": VALIDATION, VALIDATION: VALIDATION, "valset": VALIDATION}
 """Words that name a split."""
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
+"""Names of columns of labels; the first that a table has is read."""
 LARGEST_LABEL = 1_000_000
 Named = Iterator[tuple[str, Encoded]]
 """Images, each with its name in the source."""
@@ -175,7 +177,8 @@ def two_splits(opened: Opened, fraction: float) -> Source:
         places = {split: range(pool.n) for split, pool in chosen.items()}
         rule = f"as the source is split{'' if second == TEST else '; its validation split is the test split'}"
         if second == TEST and VALIDATION in pools:
-            remarks.append(f"the validation split of the source, {pools[VALIDATION].n:,} images, is left out")
+            n = pools[VALIDATION].n
+            remarks.append(f"the validation split of the source, {n:,} {plural(n, 'image')}, is left out")
     sizes = _class_sizes(opened, chosen, places)
     splits = {split: Split(n=len(places[split]), records=_records(chosen[split], places[split])) for split in chosen}
     classes = {"classes": [printable(name) for name in opened.classes]} if opened.classes else {}
@@ -203,7 +206,7 @@ def _portions(opened: Opened, pool: Pool, fraction: float) -> dict[str, Sequence
     """The places of the two splits; without labels in two ranges, with labels class by class."""
     if pool.labels is None:
         if pool.n < 2:
-            count = f"holds {pool.n or 'no'} image{'s'[pool.n :]}"
+            count = f"holds {pool.n or 'no'} {plural(pool.n, 'image')}"
             raise refused(opened.source, f"{count}; needs at least one training and one test image.")
         last = n_test(pool.n, fraction)
         return {TRAIN: range(pool.n - last), TEST: range(pool.n - last, pool.n)}

@@ -6,7 +6,6 @@ It needs no prepared images and no weights, only declarations of datasets and th
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 
 import pyarrow.compute as pc
 
@@ -229,10 +228,10 @@ class Overview:
 
         It is twice their size, because a new state is written completely before it replaces the old one.
         """
-        largest = (
+        largest = [
             size for line in sorted(self.lines, key=lambda line: -line.state) for size in [line.state] * line.left
-        )
-        return 2 * sum(islice(largest, devices))
+        ]
+        return 2 * sum(largest[:devices])
 
 
 def _example(dataset: str, search: SearchedMethod, training: Training) -> Trial:

@@ -127,7 +127,7 @@ class RunningOptions:
         bool,
         typer.Option(
             "--yes",
-            help="Confirm in advance a plan of more than three days, or a space of more than 100,000 trials.",
+            help="Confirm in advance a plan of more than three days, or a space of 100,000 to 1,000,000 trials.",
         ),
     ] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and run nothing.")] = False

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from study.core.errors import InputError, look_up
-from study.core.trial import FLOAT32, PRECISIONS
+from study.core.trial import FLOAT32, PRECISIONS, integer
 from study.driver.request.declare import SEARCH_PANEL, TRAINING_PANEL, check_positive, one_of
 
 
@@ -155,6 +155,5 @@ class SearchOptions(SearchBudget):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.seed < 0:
-            raise InputError(f"--seed {self.seed}: must be 0 or more.")
+        integer("--seed", self.seed, 0)
         look_up("--sampler", self.sampler, {name: name for name in SAMPLERS})

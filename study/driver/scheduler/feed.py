@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
 
+from study.core.text import plural
 from study.driver.planning.packs import Pack
 from study.driver.planning.planned import Planned
 from study.driver.scheduler.messages import Assignment, Halving
@@ -169,7 +170,9 @@ class Feed:
     def _give_up(self, tag: str, planned: Planned, why: str) -> None:
         times = self._attempts.spent(planned)
         try:
-            outcome = record_loss(planned.trial, planned.context, f"its worker died ({why}); it failed {times} times")
+            outcome = record_loss(
+                planned.trial, planned.context, f"its worker died ({why}); it failed {times} {plural(times, 'time')}"
+            )
         except Exception as error:
             self.stop(error)
         self.end(tag, outcome)

@@ -110,6 +110,7 @@ def launch(
 
     Raises:
         StudyStops: a worker reports that no trial can be run.
+        InputError: the disk with Ray's temporary files is full.
     """
     feed = Feed(work, Attempts(max_failures), Cluster(slots).room, on_outcome, say, stopping)
     searcher, scheduler = FeedSearcher(feed), HalvingByGroup() if stopping else NewestFirst()
@@ -118,7 +119,7 @@ def launch(
         with ray_session.private_folder() as scratch, signature as nonce:
             driver = DriverIdentity(code, nonce, socket.gethostname()) if code and nonce else None
             trainable = partial(_run_in_worker, contexts=work.contexts, driver=driver, run=run)
-            tune.Tuner(
+            tuner = tune.Tuner(
                 tune.with_resources(trainable, {"cpu": 1, "gpu": slots.gpus_per_trial}),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher, num_samples=-1, reuse_actors=True, scheduler=scheduler
@@ -126,7 +127,13 @@ def launch(
                 run_config=tune.RunConfig(
                     storage_path=str(scratch), name="study", verbose=0, callbacks=[FeedCallback(feed, searcher)]
                 ),
-            ).fit()
+            )
+            try:
+                tuner.fit()
+            except OSError as error:
+                if not feed.error and (full := ray_session.full(scratch, error)):
+                    raise full from error
+                raise
     except tune.TuneError:
         if not feed.error:
             raise

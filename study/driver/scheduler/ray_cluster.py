@@ -36,6 +36,8 @@ NODE_GONE = (NodeDiedError, TaskUnschedulableError, LocalRayletDiedError, Worker
 """Ray's errors for a check on a node that has left; such a node does not stop the study."""
 LOST_WITHIN = 30.0
 """Seconds within which Ray reports a silent node as lost."""
+ATTEMPTS = "RAY_gcs_server_port_wait_time_s"
+"""The variable with how often Ray tries to join a cluster, for 40 s each time; by default for a quarter of an hour."""
 JOINED_WITHIN = 600.0
 """Seconds to wait for the first node that can run a trial: nodes start after the head of the cluster."""
 
@@ -87,13 +89,19 @@ def _join(address: str) -> None:
     """Join the cluster at `address`; raises InputError if that fails."""
     if address != "auto":
         node_checks.check_answers(address)
+    given = os.environ.get(ATTEMPTS)
+    os.environ.setdefault(ATTEMPTS, "1")
     try:
         _init(address=address, include_dashboard=False)
     except (ConnectionError, AuthenticationError) as error:
         reason = first_line(error)
-        raise InputError(f"--address {address}: no Ray cluster answers ({reason}); check RAY_AUTH_TOKEN.") from error
+        remedy = "check the port and RAY_AUTH_TOKEN"
+        raise InputError(f"--address {address}: no Ray cluster answers ({reason}); {remedy}.") from error
     except Exception as error:
         raise InputError(f"--address {address}: cannot join the cluster ({first_line(error)}).") from error
+    finally:
+        if given is None:
+            del os.environ[ATTEMPTS]
 
 
 def _init(**options: Any) -> None:

@@ -13,7 +13,6 @@ import secrets
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -53,14 +52,24 @@ def private_folder() -> Iterator[Path]:
             f"TMPDIR: Ray needs a folder for temporary files; cannot use {', '.join(refused)}; set TMPDIR to a writable"
             " folder with a short path."
         )
-    _remove_abandoned(folder.parent)
     handle = os.open(folder, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)  # until the end of this process: it tells others that the folder is in use
+    _remove_abandoned(folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
+
+
+def full(folder: Path, error: OSError) -> InputError | None:
+    """The error for the user if Ray failed because the disk with the private folder is full; else None."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return InputError(
+        f"RAY_TMPDIR: Ray has no room for its temporary files in {folder.parent} ({error.strerror}); free disk space"
+        " there, or set RAY_TMPDIR to another folder. All finished trials are saved."
+    )
 
 
 def _new_folder(place: str) -> Path:
@@ -78,11 +87,12 @@ def _new_folder(place: str) -> Path:
     return folder
 
 
-def _remove_abandoned(place: Path) -> None:
-    """Remove the folders of processes that were killed."""
-    for folder in place.glob(f"{PREFIX}*"):
+def _remove_abandoned(new: Path) -> None:
+    """Remove the folders of processes that were killed, beside a new one, which tells the time of the file system."""
+    now = new.stat().st_mtime
+    for folder in new.parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # it is in use, gone, or another user's
-            if time.time() - folder.stat().st_mtime > ABANDONED_AFTER:
+            if now - folder.stat().st_mtime > ABANDONED_AFTER:
                 handle = os.open(folder, os.O_RDONLY)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

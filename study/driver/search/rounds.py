@@ -18,6 +18,7 @@ from search_spaces.draws import Range
 from search_spaces.ranges import BO
 from study import data
 from study.core.context import Context
+from study.core.text import plural
 from study.core.trial import Hyperparameters, Method, Training, Trial, content_id
 from study.driver.planning.packs import Pack, assign_packs, group_by_pack, no_packs
 from study.driver.planning.plan import make_context, pending, training_of
@@ -267,7 +268,9 @@ class Rounds:
             return
         number = min(todo)
         if max(rounds) > number:
-            self._say(f"{search.name}: {len(todo[number])} trials of round {number} have no row and run again")
+            n = len(todo[number])
+            trials = f"{n} {plural(n, 'trial')} of round {number} {plural(n, 'has', 'have')} no row"
+            self._say(f"{search.name}: {trials} and {plural(n, 'runs', 'run')} again")
         self._handed_out |= {planned.trial.id for planned in todo[number]}
         self._round[key] = number
         self._waiting[key].extend(group_by_pack(todo[number]))

@@ -15,6 +15,8 @@ from study.gan.methods.menu import canonical, check, parse_list
 
 MANY = 100_000
 """Maximum number of trials of a space without confirmation."""
+LARGEST_PLAN = 1_000_000
+"""Maximum number of trials of a space on a dataset: so many take two minutes and 1.6 GB to plan. The grid has 120."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +32,13 @@ class ExpandedSetting:
 def expand(space: SearchSpace, declared: Dataset, selection: Selection, *, many: bool = False) -> list[ExpandedSetting]:
     """The selected settings of a space on a dataset, method by method.
 
-    Raises InputError if a method is unknown or does not fit the dataset, if no setting is selected, and for more than
-    `MANY` trials unless `many` is true.
+    Raises InputError if a method is unknown or does not fit the dataset, if no setting is selected, for more than
+    `LARGEST_PLAN` trials, and for more than `MANY` trials unless `many` is true.
     """
     space = with_architectures(space, declared, selection)
     methods = expand_methods(space, declared, selection)
     expanded: dict[tuple[Method, Hyperparameters], ExpandedSetting] = {}
-    _check_many(space, sum(space.size(method) for method in methods), many)
+    _check_many(space, sum(space.size(method, selection.seeds) for method in methods), many)
     for method in methods:
         settings = [
             (hyperparameters, repeats)
@@ -98,6 +100,11 @@ def _check_ranges(space: SearchSpace, search: SearchedMethod, other: SearchedMet
 
 def _check_many(space: SearchSpace, trials: int, many: bool) -> None:
     """Raises InputError for too many trials, before they fill the memory."""
+    if trials > LARGEST_PLAN:
+        raise InputError(
+            f"space {space.name}: expands to {trials:,} trials; must be {LARGEST_PLAN:,} or fewer: choose fewer"
+            " --methods or --seeds, or fewer values in the space."
+        )
     if trials > MANY and not many:
         raise InputError(
             f"space {space.name}: expands to {trials:,} trials, more than {MANY:,}; add --yes to allow it."
@@ -145,7 +152,7 @@ def _named(space: SearchSpace, declared: Dataset, text: str, own: list[Method]) 
     listed = {method.name for method in own}
     architectures = dict.fromkeys(method.architecture for method in own)
     parsed = [method for architecture in architectures for method in parse_list(text, architecture)]
-    kept = [m for m in parsed if m in own or (m.name not in listed and space.settings(m))]
+    kept = [m for m in parsed if m in own or (m.name not in listed and space.size(m))]
     if missing := {method.name for method in parsed} - {method.name for method in kept}:
         known = ", ".join(dict.fromkeys(method.name for method in own))
         raise InputError(

@@ -16,7 +16,7 @@ from analysis.page.document import Absent, Drawing, Gallery, KeyNumbers, Table, 
 from analysis.page.html import html as render
 from analysis.page.markdown import markdown, plain
 from analysis.rows.coverage import count_without_row, coverage, failure_reasons
-from analysis.rows.provenance import protocols, provenance
+from analysis.rows.provenance import protocols, provenance, times
 from analysis.rows.scores import SETTINGS
 from analysis.rows.view import open_rows
 from analysis.tables import tables
@@ -305,6 +305,13 @@ def test_samples_are_shown_or_it_is_said_why_not(study):
     page = compose(open_rows(study.folder), images={best.id: PNG, worst.id: "No generator was kept of this trial."})
     assert base64.b64encode(PNG).decode() in render(page)
     assert "No generator was kept of this trial." in render(page)
+
+
+def test_a_run_does_not_end_before_it_started_if_the_clock_was_set_back(study):
+    study.add(score=1.0)
+    rows = open_rows(study.folder)
+    rows.trials["finished_at"] -= pd.Timedelta(days=1)
+    assert times(rows)["ended"] == times(rows)["started"]
 
 
 def test_provenance_counts_rows_by_what_made_them(study):

@@ -68,7 +68,7 @@ def test_first_of_two_finished_outcomes_stays_with_its_checkpoints(study):
     study.add(score=[9.0])
     study.compact()
     study.add(score=[5.0, 4.0])
-    with pytest.warns(UserWarning, match=r"^1 trials occur twice with different outcomes \(.*\); .* is kept\.$"):
+    with pytest.warns(UserWarning, match=r"^1 trial occurs twice with different outcomes \(.*\); .* is kept\.$"):
         assert list(load(study.folder)["best_frechet_distance"]) == [9.0]
     assert list(load_checkpoints(study.folder)["frechet_distance"]) == [9.0]
 
@@ -120,7 +120,7 @@ def test_two_protocols_of_a_dataset_are_listed_and_one_is_picked(study):
         select(frame)
     message = str(refused.value)
     assert "(classifier, 360 real and 360 generated images): 2 rows" in message
-    assert f"{OTHER.id} (classifier, 100 real and 50 generated images): 1 rows" in message
+    assert f"{OTHER.id} (classifier, 100 real and 50 generated images): 1 row" in message
     assert "--protocol ID" in message
     assert "\n" not in message
     assert list(select(frame, protocol=OTHER.id)["best_frechet_distance"]) == [9.0]
@@ -133,8 +133,8 @@ def test_protocols_of_equal_numbers_are_told_apart_by_what_is_unusual(study):
         study.add(score=9.0, protocol=protocol)
     with pytest.raises(InputError) as refused:
         select(load(study.folder))
-    assert f"{rounded.id} (classifier, 90 real and 50 generated images, rounded to uint8): 1 rows" in str(refused.value)
-    assert f"{trained.id} (classifier, 90 real (train split) and 50 generated images): 1 rows" in str(refused.value)
+    assert f"{rounded.id} (classifier, 90 real and 50 generated images, rounded to uint8): 1 row" in str(refused.value)
+    assert f"{trained.id} (classifier, 90 real (train split) and 50 generated images): 1 row" in str(refused.value)
 
 
 def test_datasets_may_differ_in_protocol(study):
@@ -167,8 +167,8 @@ def test_other_images_semantics_or_precisions_are_refused_with_both(study, colum
     assert set(select(frame, **pick)[column]) == {other}
     with pytest.raises(InputError, match="unknown"):
         select(frame, **dict.fromkeys(pick, 3))
-    assert f"{column} {usual}: 1 rows" in str(refused.value)
-    assert f"{column} {other}: 1 rows" in str(refused.value)
+    assert f"{column} {usual}: 1 row" in str(refused.value)
+    assert f"{column} {other}: 1 row" in str(refused.value)
 
 
 def test_frame_without_rows_is_refused(study):
@@ -306,9 +306,9 @@ def test_same_row_twice_is_no_contradiction(folder, tmp_path):
 def test_two_files_with_other_outcomes_of_a_trial_are_said(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     path = changed(copy, best_frechet_distance=1.0)
-    with pytest.warns(UserWarning, match="1 trials occur twice"):
+    with pytest.warns(UserWarning, match="1 trial occurs twice"):
         assert sorted(load([folder, path])["best_frechet_distance"]) == [3.0, 4.0]
-    with pytest.warns(UserWarning, match="1 trials occur twice"):
+    with pytest.warns(UserWarning, match="1 trial occurs twice"):
         assert 1.0 in set(load([path, folder])["best_frechet_distance"])
 
 

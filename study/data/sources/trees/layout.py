@@ -1,8 +1,9 @@
 """What the names of a tree of images mean: splits, classes and labels.
 
 Understood without a word are: images without classes; a folder for each class (ImageFolder); folders of splits, named
-like train, val, valid, validation or test, in any case, with or without classes in them; StyleGAN's `dataset.json`,
-beside whose labels folders mean nothing; and each of these below any number of single folders, as in Kaggle's archives.
+like train, val, valid, validation or test, in any case, with or without classes in them; a file of labels, such as
+StyleGAN's `dataset.json` or Hugging Face's `metadata.csv`, beside which folders mean nothing; and each of these below
+any number of single folders, as in Kaggle's archives.
 What could be read in two ways is refused: --layout and --labels say what is meant.
 """
 
@@ -38,7 +39,7 @@ def interpret(tree: Tree, layout: str = AUTO, labels: str = AUTO) -> Opened:
     Args:
         tree: a folder or an archive.
         layout: one of LAYOUTS.
-        labels: one of LABELS, or the path of a JSON file like StyleGAN's.
+        labels: one of LABELS, or the path of a label file.
 
     Raises InputError if there are no images, if the layout can be read in two ways, or if labels are missing.
     """
@@ -68,7 +69,7 @@ def interpret(tree: Tree, layout: str = AUTO, labels: str = AUTO) -> Opened:
         kind=tree.kind,
         pools={split: _pool(tree, *labelled) for split, labelled in found.items()},
         classes=first.classes,
-        labels_from="" if first.numbers is None else "folders" if first.classes else reader.file,
+        labels_from="" if first.numbers is None else reader.file or "folders",
         passed_over=tree.pass_over(used=reader.used),
         remarks=tuple(reader.remarks()),
     )
