@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 from unittest import mock
 
+import numpy as np
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -21,6 +22,7 @@ from study.gan import model, program
 aten = torch.ops.aten
 MEMORY = 141 * 2**30
 SCALARS = (aten._local_scalar_dense.default, aten.item.default, aten.is_nonzero.default)
+TRANSFERS = (aten._to_copy, aten.copy_, aten.to)
 NO_KERNEL = (
     aten._unsafe_view.default,
     aten.alias.default,
@@ -42,12 +44,11 @@ class Log(TorchDispatchMode):
         captured: operations that a graph recorded, by name.
         syncs: what made the CPU wait for the GPU, and where.
         mixed: operations on tensors of both devices, and where.
-        value: what is read from the GPU.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.value, self.capturing, self._pinned = 0.0, False, set[int]()
+        self.capturing = False
         self.clear()
 
     def clear(self) -> None:
@@ -60,6 +61,12 @@ class Log(TorchDispatchMode):
         if self.capturing:
             raise RuntimeError(f"not permitted during capture: {what} at {place()}")
 
+    def numbers(self, tensor: torch.Tensor) -> object:
+        """Zeros in the place of the values of a tensor, True for truth values; one transfer."""
+        if tensor.device.type == "cuda":
+            self.sync("values are read")
+        return np.full(tensor.shape, tensor.dtype == torch.bool, bool if tensor.dtype == torch.bool else float).tolist()
+
     def pin(self, tensor: torch.Tensor) -> torch.Tensor:
         tensor.is_in_pinned_memory = True  # type: ignore[attr-defined]
         return tensor
@@ -67,9 +74,10 @@ class Log(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         kwargs = kwargs or {}
         given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        if function in SCALARS and args[0].device.type == "cuda":
-            self.sync("a value is read")
-            return True if args[0].dtype == torch.bool else self.value if args[0].dtype.is_floating_point else 0
+        if function in SCALARS and isinstance(args[0], FakeTensor):
+            if args[0].device.type == "cuda":
+                self.sync("a value is read")
+            return True if args[0].dtype == torch.bool else 0.0 if args[0].dtype.is_floating_point else 0
         result = function(*args, **kwargs)
         devices = {
             tensor.device.type for tensor in (*given, *pytree.tree_leaves(result)) if isinstance(tensor, torch.Tensor)
@@ -82,8 +90,8 @@ class Log(TorchDispatchMode):
 
     def _across(self, function, args, kwargs, given) -> None:  # type: ignore[no-untyped-def]
         """An operation on both devices: a transfer, or a mistake unless the part on the CPU is a number."""
-        if function in (aten._to_copy.default, aten.copy_.default):
-            source = args[1] if function is aten.copy_.default else args[0]
+        if function.overloadpacket in TRANSFERS:
+            source = args[function.overloadpacket is aten.copy_]
             waits = not (kwargs.get("non_blocking") or (len(args) > 2 and args[2])) or not hasattr(
                 source, "is_in_pinned_memory"
             )
@@ -174,6 +182,7 @@ def fake_gpu(*, compiled: bool = False) -> Iterator[Log]:
         (cuda, "stream"): lambda _: nothing,
         (cuda, "CUDAGraph"): Graph,
         (cuda, "graph"): capture,
+        (FakeTensor, "tolist"): lambda self: log.numbers(self),
         (tensor, "pin_memory"): lambda self: log.pin(self),
         (model, "_materialize"): zeros_like_parameters,
         (FakeTensorMode, "avoid_device_init"): property(lambda _: True),

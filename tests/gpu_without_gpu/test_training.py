@@ -1,5 +1,6 @@
 """Training, scoring, diagnostics and states on a GPU that computes nothing."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -65,10 +66,8 @@ def trials(case: Case) -> list[Trial]:
 
 def trained(todo: Sequence[Trial], images: Images, **options: Any) -> list[Checkpoint]:
     """The checkpoints of all trials; scores are not compared, since there are none."""
-    with mock.patch.object(scoring, "frechet_distance", lambda *_: 1.0):
-        made = train_pack(
-            todo, images, scorer(), checkpoint_every=EVERY, device="cuda", compiler=INDUCTOR, **options
-        )
+    with mock.patch.object(scoring, "frechet_distance", return_value=1.0):
+        made = train_pack(todo, images, scorer(), checkpoint_every=EVERY, device="cuda", compiler=INDUCTOR, **options)
         checkpoints = [checkpoint for _, checkpoint in made]
     assert all(isinstance(checkpoint, Checkpoint) for checkpoint in checkpoints)
     return checkpoints  # type: ignore[return-value]
@@ -81,12 +80,12 @@ def test_training_from_images_to_scores(images: Images, memory: int, pack: int, 
     method = "spectral_norm+gradient_penalty"
     case = Case(architecture="sndcgan", method=method, width=8, batch_size=8, n_dis=3, pack=pack, precision=precision)
     case = replace(case, device="cuda")
-    with fake_gpu.fake_gpu() as log, mock.patch.object(torch.cuda, "mem_get_info", lambda *_: (memory, memory)):
+    with fake_gpu.fake_gpu() as log, mock.patch.object(torch.cuda, "mem_get_info", return_value=(memory, memory)):
         checkpoints = trained(trials(case), images)
         assert len(checkpoints) == pack * STEPS // EVERY
         assert checkpoints[0].lockstep.refused is None
         assert log.mixed == {}
-        waits = {name: 0 for name in IN_A_CHECKPOINT}
+        waits = dict.fromkeys(IN_A_CHECKPOINT, 0)
         for (_, where), count in log.syncs.items():
             for name in waits:
                 waits[name] += count * where.startswith(name)
@@ -114,10 +113,8 @@ def test_after_an_out_of_memory_error_the_recording_is_gone(images: Images) -> N
             return update(self)
 
         with mock.patch.object(lockstep.Lockstep, "tallies", without_room):
-            try:
+            with contextlib.suppress(torch.OutOfMemoryError):
                 trained(trials(case), images)
-            except torch.OutOfMemoryError:
-                pass
             trained(trials(case)[:2], images)
         assert alive == [1, *[1] * (STEPS // EVERY)]
         assert fake_gpu.Graph.alive == 0
