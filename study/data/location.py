@@ -15,6 +15,11 @@ def default_data_dir() -> Path:
     """The folder without --data-dir; an empty environment variable counts as not set."""
     if folder := os.environ.get("STUDY_DATA"):
         return expanded(folder).absolute()
+    return user_cache()
+
+
+def user_cache() -> Path:
+    """The folder for what can be made again; raises InputError if the home folder is not known."""
     return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "gan-study"
 
 

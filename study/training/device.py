@@ -8,15 +8,17 @@ import torch
 
 from study.core.errors import InputError
 from study.core.trial import BFLOAT16, FLOAT32, TF32
+from study.data.location import user_cache
 
 
 def prepare_process(*, deterministic: bool) -> None:
     """Settings of a process; call once before its trials.
 
     On a CPU, PyTorch uses one thread: rounding depends on the number of threads, and each core runs one trial. On a
-    GPU, one thread feeds the device, and another reads batches if the images are not on the device. Matrix products
-    have float32 precision unless a trial's precision says otherwise (`arithmetic`); PyTorch's default for convolutions
-    is TF32.
+    GPU, one thread feeds the device, and another reads batches if the images are not on the device; cuDNN measures
+    which algorithm is fastest for each convolution, and programs that Inductor has compiled are kept in the user's
+    cache, for all processes. Matrix products have float32 precision unless a trial's precision says otherwise
+    (`arithmetic`); PyTorch's default for convolutions is TF32.
 
     Args:
         deterministic: whether a GPU uses only deterministic algorithms, so that results are bit-reproducible on one
@@ -25,11 +27,29 @@ def prepare_process(*, deterministic: bool) -> None:
     """
     torch.set_num_threads(1)
     _allow_tf32(False)
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, not deterministic
     if deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read at the first matrix product on a GPU
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(deterministic)
+    if torch.cuda.is_available():
+        _keep_compiled_programs()
+
+
+def _keep_compiled_programs() -> None:
+    """Have Inductor keep programs in the user's cache; if there is none, they are in the temporary folder."""
+    with contextlib.suppress(OSError, InputError):
+        folder = user_cache() / "compiled"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+
+
+def limit_memory(share: float) -> None:
+    """Let this process use only a share of the GPU's memory, above 0; others use the rest. Whole GPUs are not limited.
+
+    What does not fit raises OutOfMemoryError in this process, and not in another.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(min(share, 1.0))
 
 
 @contextlib.contextmanager

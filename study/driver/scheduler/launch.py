@@ -28,6 +28,7 @@ from study.driver.scheduler.ray_cluster import Cluster
 from study.driver.scheduler.ray_tune import FeedCallback, FeedSearcher, HalvingByGroup, NewestFirst
 from study.driver.scheduler.retries import Attempts
 from study.driver.scheduler.work import EarlyStopping, Work
+from study.training.device import limit_memory
 from study.training.loop import Checkpoint
 from study.worker.execute import execute_pack
 from study.worker.outcome import Outcome, partial_result
@@ -65,6 +66,8 @@ def _run_in_worker(
     assignment: Assignment = config[ASSIGNMENT]
     context, started = contexts[assignment.context], now()
     device = "cuda" if ray.get_gpu_ids() else "cpu"
+    if device == "cuda":
+        limit_memory(ray.get_runtime_context().get_assigned_resources()["GPU"])  # type: ignore[no-untyped-call]
 
     def at_checkpoint(checkpoint: Checkpoint, snapshot: Snapshot) -> None:
         evaluation, compiled = checkpoint.evaluation, checkpoint.lockstep.programs.compiled
