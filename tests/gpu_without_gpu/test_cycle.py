@@ -1,6 +1,8 @@
 """A cycle of updates on a GPU that computes nothing: every kind of method, alone and packed."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,10 @@ fake_gpu = pytest.importorskip("tests.gpu_without_gpu.fake_gpu")
 
 NORMALIZATIONS = (None, "spectral_norm", "layer_norm", "batch_norm", "gradient_norm")
 PENALTIES = (None, "gradient_penalty", "dragan")
+LAUNCHES = Path(__file__).with_name("launches.json")
+"""Operations that the graph of a cycle of two D updates launches without a compiler, by case; they may only get fewer:
+`python tests/gpu_without_gpu/launches.py REPORT`, with the report of `run FOLDER --junitxml=REPORT`.
+"""
 OUTSIDE_OF_THE_GRAPH = 12
 """Launches per cycle, of which two are left for the gathering of the images."""
 SIZES = {"sndcgan": 32, "dcgan": 32, "resnet_cifar": 32, "resnet19": 64}
@@ -55,7 +61,9 @@ def inputs(case: Case, updates: int) -> list[torch.Tensor]:
     return [torch.zeros(updates, *shape, device="cuda"), *draws(case.gan, trials, shape, range(1, 1 + updates), "cuda")]
 
 
-def test_cycles_are_replays_without_copies_of_the_state_or_waiting(case: Case) -> None:
+def test_cycles_are_replays_without_copies_of_the_state_or_waiting(
+    case: Case, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> None:
     with fake_gpu.fake_gpu() as log, torch.no_grad():
         lockstep = Lockstep(case.gan, [case.trial] * case.pack, INDUCTOR, "cuda")
         state = pytree.tree_map(lambda tensor: tensor.to("cuda"), initial_state(case.gan, torch.Generator()))
@@ -76,4 +84,6 @@ def test_cycles_are_replays_without_copies_of_the_state_or_waiting(case: Case) -
         assert images.shape == (case.pack, 16, case.channels, case.resolution, case.resolution)
         del lockstep
         assert fake_gpu.Graph.alive == 0
-    print(case.name, recorded)
+    record_property("launches", recorded)
+    known = json.loads(LAUNCHES.read_text()) if LAUNCHES.exists() else {}
+    assert recorded <= known.get(request.node.callspec.id, recorded)
