@@ -161,7 +161,8 @@ class RecordedUpdate:
             return
         for memory, given in zip(self._inputs, inputs, strict=True):
             memory.copy_(given)
-        self._graph.replay()
+        with torch.cuda.device(inputs[0].device):
+            self._graph.replay()
 
     def prepare(self, state: Any, *inputs: Tensor) -> None:
         """Record the update if that was not tried yet; the state stays as it is."""
@@ -169,7 +170,8 @@ class RecordedUpdate:
             return
         before = pytree.tree_map(torch.clone, state)
         try:
-            self._graph, self._inputs = self._record(state, [given.clone() for given in inputs])
+            with torch.cuda.device(inputs[0].device):
+                self._graph, self._inputs = self._record(state, [given.clone() for given in inputs])
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # failures of capture raise many types of errors

@@ -61,14 +61,20 @@ def inputs(case: Case, updates: int) -> list[torch.Tensor]:
     return [torch.zeros(updates, *shape, device="cuda"), *draws(case.gan, trials, shape, range(1, 1 + updates), "cuda")]
 
 
+def loaded(case: Case) -> Lockstep:
+    """Slots that are filled with trials before their first step."""
+    lockstep = Lockstep(case.gan, [case.trial] * case.pack, INDUCTOR, "cuda")
+    state = pytree.tree_map(lambda tensor: tensor.to("cuda"), initial_state(case.gan, torch.Generator()))
+    for slot in range(case.pack):
+        lockstep.load(slot, state, LossTally.empty("cuda"))
+    return lockstep
+
+
 def test_cycles_are_replays_without_copies_of_the_state_or_waiting(
     case: Case, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
 ) -> None:
     with fake_gpu.fake_gpu() as log, torch.no_grad():
-        lockstep = Lockstep(case.gan, [case.trial] * case.pack, INDUCTOR, "cuda")
-        state = pytree.tree_map(lambda tensor: tensor.to("cuda"), initial_state(case.gan, torch.Generator()))
-        for slot in range(case.pack):
-            lockstep.load(slot, state, LossTally.empty("cuda"))
+        lockstep = loaded(case)
         lockstep.prepare(*inputs(case, case.n_dis))
         recorded = log.captured.total()
         assert recorded > 0 and lockstep.refused is None
