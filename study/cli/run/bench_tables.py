@@ -19,8 +19,8 @@ training: the D and G updates between two checkpoints. scoring: generating and s
 
 
 def _title(rows: list[dict[str, Any]]) -> str:
-    """The devices, the PyTorch version and the date of the measurements."""
-    names = ", ".join(dict.fromkeys(row["device_name"] for row in rows))
+    """The devices with a CPU's instructions, the PyTorch version and the date of the measurements."""
+    names = ", ".join(dict.fromkeys(" ".join([row["device_name"], *row.get("instructions", [])]) for row in rows))
     return f"{names}; torch {rows[0]['torch']}; {rows[0]['measured_at'][:10]}"
 
 
