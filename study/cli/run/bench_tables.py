@@ -10,7 +10,8 @@ CAPTION = """\
 images/s: real images per second, summed over the trials of a pack; median. ratio: to the plain loop, with its range.
 plain: eager PyTorch in float32, with TF32 only in tf32 rows; it trains one trial at a time.
 ms/D update: includes its share of the G updates. memory: added by training, to the process (CPU) or allocated (GPU).
-GFLOP/image: convolutions and matrix products, after exact rewrites. of peak: relative to one large matrix product."""
+GFLOP/image: convolutions, counted as direct ones, and matrix products, after exact rewrites. of peak: relative to one
+large matrix product; a CPU can exceed 100 %, because Winograd's convolutions need fewer multiplications."""
 PACKS_CAPTION = """\
 K: images per second of K trials in one program, divided by those of one trial alone; medians over methods and repeats.
 pack: the smallest K whose speedup is close to the largest one; 1 if no speedup reaches 10 %."""

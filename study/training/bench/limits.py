@@ -30,8 +30,8 @@ def flops_per_image(case: Case) -> float:
     """Floating-point operations per real image of a cycle, counted in the optimized program that trials run.
 
     Counts convolutions and matrix products, with a multiplication and an addition as two operations; products with
-    padding count too. Nothing is computed. The result does not depend on the precision or on the number of trials in a
-    program.
+    padding count too. A convolution counts as a direct one, also where a CPU takes Winograd's form. Nothing is
+    computed. The result does not depend on the precision or on the number of trials in a program.
     """
     case = replace(case, precision=FLOAT32, pack=1)
     loop = StudyLoop(case, empty_state(case.gan), META)
