@@ -49,7 +49,7 @@ class Form(NamedTuple):
     before: int
 
     def cost(self, tiles: int, inputs: int, outputs: int) -> int:
-        """Multiplications for a number of tiles and channels; memory traffic counts as 40 to 45 per number (measured)."""
+        """Multiplications for a number of tiles and channels; memory traffic counts as 40 to 45 per number."""
         maps = tiles * inputs * (self.tile**2 + 45) + tiles * outputs * (self.outputs**2 + 45)
         return len(self.g) * (tiles * inputs * outputs + maps + 40 * inputs * outputs)
 
