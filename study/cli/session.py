@@ -13,6 +13,7 @@ import typer
 from study.core.errors import InputError
 from study.core.output import show, show_error
 from study.core.text import duration, plural
+from study.core.trial import FLOAT32
 from study.storage.files import is_remote
 
 if TYPE_CHECKING:
@@ -114,17 +115,39 @@ def _compact(results: Path, print_line: Callable[[str], None]) -> None:
 def check_resources(resources: "ResourceOptions", precision: str) -> None:
     """Check before a run starts that this machine has the resources, and computes in the precision.
 
-    Nothing is checked for a cluster.
+    A precision that is slow on this CPU is reported. Nothing is checked for a cluster.
 
     Raises:
         InputError: the resources do not fit this machine, or it does not support the precision.
     """
     from study.driver.resources import local_resources, make_slots
-    from study.training.device import check_precision
 
     if resources.address is None:
         slots = make_slots(*local_resources(), resources)
         check_precision(precision, "cuda" if slots.gpus_per_trial else "cpu")
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Check that a device supports a precision of training, and say so if that is slower there than float32.
+
+    Raises:
+        InputError: the device does not support it.
+    """
+    from study.training import device as devices
+
+    devices.check_precision(precision, device)
+    if device == "cpu":
+        say_if_slower(precision)
+
+
+def say_if_slower(precision: str) -> None:
+    """Report a precision in which this CPU multiplies more slowly than in float32; GPUs that support one are faster."""
+    if precision == FLOAT32:
+        return
+    from study.training.bench.limits import slower_precision
+
+    if line := slower_precision(precision):
+        show_error(line)
 
 
 def device_of(resources: "ResourceOptions") -> str | None:

@@ -10,6 +10,16 @@ from study.core.errors import InputError
 from study.core.trial import BFLOAT16, FLOAT32, TF32
 from study.data.location import user_cache
 
+INSTRUCTIONS = {
+    "avx2": "avx2",
+    "avx512": "avx512_f",
+    "avx512_bf16": "avx512_bf16",
+    "amx_bf16": "amx_bf16",
+    "sve": "sve",
+    "bf16": "bf16",
+}
+"""Instruction sets, and their names in PyTorch."""
+
 
 def prepare_process(*, deterministic: bool) -> None:
     """Settings of a process; call once before its trials.
@@ -82,12 +92,14 @@ def precisions(device: str) -> list[str]:
     if device.startswith("cuda"):
         modern = torch.cuda.get_device_capability(device) >= (8, 0)
         return [FLOAT32, TF32, BFLOAT16] if modern else [FLOAT32]
-    return [FLOAT32, BFLOAT16] if _cpu_has_bfloat16() else [FLOAT32]
+    return [FLOAT32, BFLOAT16] if {"avx512_bf16", "amx_bf16", "bf16"} & {*instructions()} else [FLOAT32]
 
 
-def _cpu_has_bfloat16() -> bool:
-    """AVX-512 BF16 or AMX, or BF16 on ARM; older releases of PyTorch report only the first."""
+def instructions() -> list[str]:
+    """The instruction sets of this CPU that decide how fast it multiplies; "bf16" and "sve" are those of ARM."""
     if hasattr(torch.cpu, "get_capabilities"):
         capabilities = torch.cpu.get_capabilities()
-        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return bool(torch.cpu._is_avx512_bf16_supported())
+        return [name for name, feature in INSTRUCTIONS.items() if capabilities.get(feature)]
+    # Older releases of PyTorch report less.
+    supported = torch.cpu._is_avx2_supported(), torch.cpu._is_avx512_supported(), torch.cpu._is_avx512_bf16_supported()
+    return [name for name, has in zip(INSTRUCTIONS, supported, strict=False) if has]

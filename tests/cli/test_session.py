@@ -15,6 +15,8 @@ from study.core.errors import InputError
 from study.storage.parts import part_path
 from study.storage.schema import DIVERGED, FAILED, STOPPED
 from study.storage.tables import read_table
+from study.training import device
+from study.training.bench import limits
 from tests.cli.test_status import trial
 from tests.parts import PROTOCOL, leave
 
@@ -108,3 +110,19 @@ def test_a_file_that_is_damaged_while_a_study_runs_is_set_aside(
         part_path(tmp_path, trial(2).id, PROTOCOL.id).write_text("{")
     assert capsys.readouterr().err.startswith("set aside a damaged file as ")
     assert len(list(tmp_path.glob("parts/*/*.damaged-*"))) == 2
+
+
+@pytest.mark.parametrize("line", ["--precision bfloat16: slower", None])
+def test_a_slow_precision_is_told_before_a_run(
+    line: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(device, "precisions", lambda target: ["float32", "bfloat16"])
+    monkeypatch.setattr(limits, "slower_precision", lambda precision: asked.append(precision) or line)
+    session.check_precision("float32", "cpu")
+    assert asked == []  # nothing is measured
+    session.check_precision("bfloat16", "cuda")
+    assert asked == []  # a GPU that has bfloat16 is faster with it
+    session.check_precision("bfloat16", "cpu")
+    assert asked == ["bfloat16"]
+    assert capsys.readouterr().err.splitlines() == [*filter(None, [line])]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.cli import options, terminal
+from study.cli import options, session, terminal
 from study.cli.run.bench_options import AUTO, CaseOptions, ScoringCaseOptions
 from study.cli.run.bench_tables import CAPTION, PACKS_CAPTION, SCORING_CAPTION, block, packs_block, scoring_block
 from study.core.errors import InputError, look_up
@@ -78,11 +78,9 @@ def bench(
 
 def _measure_packs(changes: dict[str, Any], repeats: int, folder: DataFolder, *, as_json: bool) -> None:
     """Measure the best pack size of the standard networks, or of the requested one, and save it in the data folder."""
-    import torch
-
     from study import data
     from study.driver.planning import packs
-    from study.training.bench.cases import PACKS, check_device, device_name, possible
+    from study.training.bench.cases import PACKS, check_device, device_name, environment, possible
     from study.training.bench.packing import measure_packs
     from study.worker.record import now
 
@@ -98,8 +96,8 @@ def _measure_packs(changes: dict[str, Any], repeats: int, folder: DataFolder, *,
         size = {name: getattr(case, name) for name in packs.DECIDES[:-1]}
         device = device_name(case.device) if case.on_gpu else "cpu"
         best[(*map(str, size.values()), device)] = measured.best
-        environment = {"device_name": device_name(case.device), "torch": torch.__version__, "measured_at": now()}
-        rows.append({**size, "device": device, "pack": measured.best, "gains": measured.gains, **environment})
+        measurement = {"pack": measured.best, "gains": measured.gains, "measured_at": now()}
+        rows.append({**size, "device": device, **measurement, **environment(case.device)})
     path = packs.add_measured(data.data_dir(folder.data_dir), best)
     _show(rows, packs_block(rows), PACKS_CAPTION, as_json=as_json)
     show_error(f"saved for --pack auto: {path}")
@@ -124,6 +122,8 @@ def _cases(changes: dict[str, Any], *, all_rows: bool) -> "Sequence[Case]":
         changes = {"resolution": size, **changes}
     case = replace(CASES[0], **changes)
     case.check()
+    if not case.on_gpu:
+        session.say_if_slower(case.precision)
     return [case]
 
 

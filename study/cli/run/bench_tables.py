@@ -10,7 +10,8 @@ CAPTION = """\
 images/s: real images per second, summed over the trials of a pack; median. ratio: to the plain loop, with its range.
 plain: eager PyTorch in float32, with TF32 only in tf32 rows; it trains one trial at a time.
 ms/D update: includes its share of the G updates. memory: added by training, to the process (CPU) or allocated (GPU).
-GFLOP/image: convolutions and matrix products, after exact rewrites. of peak: relative to one large matrix product."""
+GFLOP/image: convolutions, counted as direct ones, and matrix products, after exact rewrites. of peak: relative to one
+large matrix product; a CPU can exceed 100 %, because Winograd's convolutions need fewer multiplications."""
 PACKS_CAPTION = """\
 K: images per second of K trials in one program, divided by those of one trial alone; medians over methods and repeats.
 pack: the smallest K whose speedup is close to the largest one; 1 if no speedup reaches 10 %."""
@@ -19,8 +20,8 @@ training: the D and G updates between two checkpoints. scoring: generating and s
 
 
 def _title(rows: list[dict[str, Any]]) -> str:
-    """The devices, the PyTorch version and the date of the measurements."""
-    names = ", ".join(dict.fromkeys(row["device_name"] for row in rows))
+    """The devices with a CPU's instructions, the PyTorch version and the date of the measurements."""
+    names = ", ".join(dict.fromkeys(" ".join([row["device_name"], *row.get("instructions", [])]) for row in rows))
     return f"{names}; torch {rows[0]['torch']}; {rows[0]['measured_at'][:10]}"
 
 

@@ -117,7 +117,6 @@ def train(
     """Train and score one trial in this process, and save a grid of generated images at each checkpoint."""
     from study import data
     from study.driver.planning import plan
-    from study.training.device import check_precision
     from study.worker.execute import best_device
 
     request = Request(
@@ -131,7 +130,7 @@ def train(
     )
     method = setting.method(data.get(dataset, request.data_dir).architecture)
     hyperparameters = setting.hyperparameters
-    check_precision(training.precision, best_device())
+    session.check_precision(training.precision, best_device())
     planned = plan.plan_trial(request, method, hyperparameters, setting.seed)
     with session.opened(request.results):
         if todo := plan.pending([planned], request.results, retry_failed=True):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 from study.core.errors import InputError
+from study.gan.networks import winograd
 from study.gan.networks.architecture import Architecture, NormFactory, truncated_normal_kernels
 from study.gan.networks.layers import BatchNorm, LeakyReLU
 
@@ -22,6 +23,8 @@ class HalvingConv(nn.Conv2d):
         super().__init__(inputs, outputs, 5, stride=2)
 
     def forward(self, maps: Tensor) -> Tensor:
+        if (fast := winograd.convolution(maps, self.weight, self.bias, 2, 1)) is not None:
+            return fast
         return conv2d(pad(maps, (1, 2, 1, 2)), self.weight, self.bias, stride=2)
 
 
@@ -32,6 +35,8 @@ class DoublingConv(nn.ConvTranspose2d):
         super().__init__(inputs, outputs, 5, stride=2)
 
     def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]  # no output_size: cropping fixes the size
+        if (fast := winograd.transposed_convolution(maps, self.weight, self.bias, 1)) is not None:
+            return fast
         return conv_transpose2d(maps, self.weight, self.bias, stride=2, padding=1)[:, :, :-1, :-1]
 
 

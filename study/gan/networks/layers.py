@@ -1,13 +1,16 @@
 """Layers with the parameters and outputs of PyTorch's own, but with fewer multiplications.
 
-Convolutions skip kernel taps that only see padding. Layers that also change the size of a map fold unpooling or pooling
-into the kernel, as Progressive GAN's code did with nearest-neighbour upscaling (Karras et al., 2018). Activations have
-no second derivative, so that a gradient penalty skips a backward pass that would only compute zeros.
+Convolutions skip kernel taps that only see padding, and take the form of `study.gan.networks.winograd` where that is
+faster. Layers that also change the size of a map fold unpooling or pooling into the kernel, as Progressive GAN's code
+did with nearest-neighbour upscaling (Karras et al., 2018). Activations have no second derivative, so that a gradient
+penalty skips a backward pass that would only compute zeros.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, conv_transpose2d
+
+from study.gan.networks import winograd
 
 
 def to_channels_last(kernel: Tensor) -> Tensor:
@@ -16,9 +19,11 @@ def to_channels_last(kernel: Tensor) -> Tensor:
 
 
 def convolve(maps: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
-    """conv2d for square maps and kernels, without kernel taps that only see padding."""
+    """conv2d for square maps and kernels, without kernel taps that only see padding; in the fastest form."""
     size, width = maps.shape[-1], kernel.shape[-1]
     outputs = (size + 2 * padding - width) // stride + 1
+    if outputs * stride == size and (fast := winograd.convolution(maps, kernel, bias, stride, padding)) is not None:
+        return fast
     skipped = max(0, padding - (outputs - 1) * stride)
     taps = slice(skipped, min(width, size + padding))
     return conv2d(maps, kernel[:, :, taps, taps], bias, stride, padding - skipped)
@@ -47,6 +52,9 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]  # no output_size: padding fixes the size
         kernel, stride, padding = self.kernel_size[0], self.stride[0], pixels(self.padding)[0]
+        doubles = stride == 2 and kernel - 2 * padding == 2
+        if doubles and (fast := winograd.transposed_convolution(maps, self.weight, self.bias, padding)) is not None:
+            return fast
         skipped = max(0, padding - (maps.shape[-1] - 1) * stride)
         taps = slice(skipped, kernel - skipped)
         return conv_transpose2d(maps, self.weight[:, :, taps, taps], self.bias, stride, padding - skipped)
@@ -68,6 +76,8 @@ class UnpoolConv3x3(Conv3x3):
 
     def forward(self, maps: Tensor) -> Tensor:
         mirrored = self.weight.flip(2, 3).permute(1, 2, 3, 0).contiguous().permute(0, 3, 1, 2)  # channels last
+        if (fast := winograd.transposed_convolution(maps, mirrored, self.bias, 1)) is not None:
+            return fast
         if maps.shape[-1] == 1:  # products with the first row and column of the kernel are all cropped
             return conv_transpose2d(maps, mirrored[:, :, 1:, 1:], self.bias, stride=2)
         return conv_transpose2d(maps, mirrored, self.bias, stride=2, padding=1, output_padding=1)

@@ -15,10 +15,12 @@ from study.core.trial import BFLOAT16, FLOAT32, PRECISIONS, Hyperparameters, Tra
 from study.gan.methods.menu import parse
 from study.gan.model import Gan, build
 from study.training.bench.plain import check_supported
-from study.training.device import check_precision, precisions
+from study.training.device import check_precision, instructions, precisions
 
 SPECTRAL, BOTH = "spectral_norm", "spectral_norm+gradient_penalty"
 CPU, CUDA = "cpu", "cuda"
+CIFAR_SIZED = ("resnet_cifar", "sndcgan", "dcgan")
+"""The architectures that are measured at 32 px."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +95,9 @@ class Case:
         return f"{self.architecture} {self.method}, {size}, {self.precision}{pack}, {self.device}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, with the model of the device and the version of PyTorch."""
+        """The fields by name, with the model of the device, its instructions, and the version of PyTorch."""
         fields = {("batch" if name == "batch_size" else name): value for name, value in asdict(self).items()}
-        return {**fields, "device_name": device_name(self.device), "torch": torch.__version__}
+        return {**fields, **environment(self.device)}
 
     def check(self) -> None:
         """Raises InputError if the case is not valid or the device cannot run it."""
@@ -110,9 +112,9 @@ class Case:
 
 
 CASES: Sequence[Case] = (
-    Case(),
+    *(Case(architecture=name, method=method) for name in CIFAR_SIZED for method in (SPECTRAL, BOTH)),
+    *(Case(architecture="resnet19", resolution=128, batch_size=4, method=method) for method in (SPECTRAL, BOTH)),
     Case(precision=BFLOAT16),
-    Case(architecture="resnet19", resolution=128, method=BOTH, batch_size=4),
     Case(architecture="sndcgan", device=CUDA),
     Case(architecture="sndcgan", method=BOTH, device=CUDA),
     Case(device=CUDA),
@@ -120,7 +122,7 @@ CASES: Sequence[Case] = (
     Case(architecture="resnet19", resolution=128, precision=BFLOAT16, device=CUDA),
     Case(architecture="sndcgan", pack=18, device=CUDA),
 )
-"""The cases of `study bench --all`; the first is the default."""
+"""The cases of `study bench --all`: on a CPU every architecture; the first is the default."""
 
 
 PACKS: Sequence[Case] = (
@@ -147,6 +149,12 @@ def possible(cases: Sequence[Case]) -> list[Case]:
     """The cases whose device exists and supports their precision."""
     available = [case for case in cases if not case.on_gpu or torch.cuda.is_available()]
     return [case for case in available if case.precision in precisions(case.device)]
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What a speed depends on: the model of the device, a CPU's instructions, and the version of PyTorch."""
+    known = [] if device.startswith(CUDA) else instructions()
+    return {"device_name": device_name(device), "instructions": known, "torch": torch.__version__}
 
 
 def device_name(device: str) -> str:

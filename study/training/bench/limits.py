@@ -22,14 +22,16 @@ META = "meta"
 PRODUCT_SIZES = {"cpu": 2048, "cuda": 8192}
 """Rows and columns of the matrices whose product measures a device."""
 PRODUCTS = 5
+QUICK_SIZE = 512
+"""Rows and columns of matrices whose product takes milliseconds on a CPU."""
 
 
 def flops_per_image(case: Case) -> float:
     """Floating-point operations per real image of a cycle, counted in the optimized program that trials run.
 
     Counts convolutions and matrix products, with a multiplication and an addition as two operations; products with
-    padding count too. Nothing is computed. The result does not depend on the precision or on the number of trials in a
-    program.
+    padding count too. A convolution counts as a direct one, also where a CPU takes Winograd's form. Nothing is
+    computed. The result does not depend on the precision or on the number of trials in a program.
     """
     case = replace(case, precision=FLOAT32, pack=1)
     loop = StudyLoop(case, empty_state(case.gan), META)
@@ -45,12 +47,13 @@ def flops_per_image(case: Case) -> float:
 
 
 @cache
-def flops_per_second(device: str, precision: str, threads: int) -> float:
+def flops_per_second(device: str, precision: str, threads: int, size: int | None = None) -> float:
     """The measured peak of a device: the median rate of products of two large square matrices in a precision.
 
-    `threads` is the number of CPU threads; it is only part of the cache key.
+    `threads` is the number of CPU threads; it is only part of the cache key. `size` is the number of rows and columns,
+    by default as many as the device needs to reach its peak.
     """
-    size = PRODUCT_SIZES[torch.device(device).type]
+    size = size or PRODUCT_SIZES[torch.device(device).type]
     dtype = torch.bfloat16 if precision == BFLOAT16 else torch.float32
     left, right = (torch.rand(size, size, device=device, dtype=dtype) for _ in range(2))
     seconds = []
@@ -60,6 +63,22 @@ def flops_per_second(device: str, precision: str, threads: int) -> float:
             torch.mm(left, right)
             seconds.append(clock(device, threads) - start)
     return 2 * size**3 / statistics.median(seconds[1:])
+
+
+def slower_precision(precision: str) -> str | None:
+    """A line with both rates if one thread of this CPU multiplies more slowly in a precision than in float32."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rate, float32 = (flops_per_second("cpu", name, 1, QUICK_SIZE) / 1e9 for name in (precision, FLOAT32))
+    finally:
+        torch.set_num_threads(threads)
+    if rate >= float32:
+        return None
+    return (
+        f"--precision {precision}: this CPU multiplies matrices at {rate:.3g} GFLOP/s in {precision} and at "
+        f"{float32:.3g} GFLOP/s in {FLOAT32}, so training is probably slower."
+    )
 
 
 def clock(device: str, threads: int) -> float:

@@ -39,6 +39,7 @@ def test_json_is_a_list_of_rows(study):
         "plain_precision": "float32",
         "memory_growth_bytes": 5_000_000,
         "torch": torch.__version__,
+        "instructions": device.instructions(),
         "compiler_refused": None,
     }
     assert {name: row[name] for name in words} == words
@@ -56,6 +57,7 @@ def test_the_table_says_where_and_with_what(study):
     answer = study("bench", *TINY)
     assert answer.code == 0, answer.err
     title, head, row, *_ = answer.out.splitlines()
+    assert title.startswith(" ".join([cases.device_name("cpu"), *device.instructions()]) + "; ")
     assert f"torch {torch.__version__}; 20" in title
     cells = dict(zip(head.replace("plain images/s", "plain").split()[:6], row.split()[:6], strict=True))
     assert cells == {
@@ -71,7 +73,7 @@ def test_the_table_says_where_and_with_what(study):
 
 @pytest.mark.parametrize(
     ("asked", "devices"),
-    [({}, ["cpu"] * 3 + ["cuda"] * 6), ({"device": "cpu"}, ["cpu"] * 3), ({"device": "cuda:1"}, ["cuda:1"] * 6)],
+    [({}, ["cpu"] * 9 + ["cuda"] * 6), ({"device": "cpu"}, ["cpu"] * 9), ({"device": "cuda:1"}, ["cuda:1"] * 6)],
 )
 def test_all_rows_are_those_of_the_table_on_the_devices(monkeypatch, asked, devices):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -121,7 +123,7 @@ def test_scoring_has_a_row_of_its_own(study, tmp_path):
 )
 def test_bad_input_is_one_line(study, monkeypatch, arguments, words):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    monkeypatch.setattr(device, "_cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(device, "instructions", lambda: ["avx2"])
     answer = study("bench", *arguments)
     assert answer.code == 2
     assert len(answer.err.strip().splitlines()) == 1

@@ -85,6 +85,27 @@ def test_a_single_thread_is_timed_by_what_it_computes_and_several_by_the_wall(mo
     assert (limits.clock("cpu", 1), limits.clock("cpu", 2)) == (1000, 2001)
 
 
+@pytest.mark.parametrize("slower", [True, False])
+def test_a_slow_precision_is_told_with_both_rates(monkeypatch, slower):
+    rates = {"float32": 50e9, "bfloat16": 12.34e9 if slower else 50e9}
+    monkeypatch.setattr(limits, "flops_per_second", lambda device, precision, threads, size: rates[precision])
+    line = limits.slower_precision("bfloat16")
+    assert line is None or "12.3 GFLOP/s in bfloat16 and at 50 GFLOP/s in float32" in line
+    assert (line is not None) == slower
+
+
+def test_rates_are_compared_on_one_thread_and_in_little_time(monkeypatch):
+    torch.set_num_threads(2)  # the fixture sets it back
+    used, product = [], torch.mm
+    monkeypatch.setattr(
+        torch, "mm", lambda *pair: used.append((torch.get_num_threads(), len(pair[0]))) or product(*pair)
+    )
+    monkeypatch.setattr(limits, "QUICK_SIZE", 16)
+    limits.slower_precision("bfloat16")
+    assert {*used} == {(1, 16)}
+    assert torch.get_num_threads() == 2
+
+
 def test_memory_is_read_in_bytes(tmp_path):
     status = tmp_path / "status"
     status.write_text("Name:\tpython\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n")

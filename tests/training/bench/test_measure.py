@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from study.core.errors import InputError
+from study.gan.architectures import ARCHITECTURES
 from study.training.bench import cases, measure
 from study.training.bench.cases import CASES, Case, check_device, possible
 from study.training.bench.measure import BenchRow, Speed, measure_speed
@@ -67,15 +68,20 @@ def test_both_loops_are_measured(monkeypatch):
 @pytest.mark.parametrize(
     ("cuda", "able", "left"),
     [
-        (False, ["float32"], [("cpu", "float32")] * 2),
-        (False, ["float32", "bfloat16"], [("cpu", "float32"), ("cpu", "bfloat16"), ("cpu", "float32")]),
-        (True, ["float32"], [("cpu", "float32")] * 2 + [("cuda", "float32")] * 5),
+        (False, ["float32"], [("cpu", "float32")] * 8),
+        (False, ["float32", "bfloat16"], [*[("cpu", "float32")] * 8, ("cpu", "bfloat16")]),
+        (True, ["float32"], [("cpu", "float32")] * 8 + [("cuda", "float32")] * 5),
     ],
 )
 def test_only_rows_are_left_that_the_devices_can_run(monkeypatch, cuda, able, left):
     monkeypatch.setattr(cases.torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(cases, "precisions", lambda device: able)
     assert [(case.device, case.precision) for case in possible(CASES)] == left
+
+
+def test_the_table_has_every_architecture_with_and_without_a_penalty_on_a_cpu():
+    rows = [(case.architecture, case.method) for case in CASES if not case.on_gpu and case.precision == "float32"]
+    assert sorted(rows) == sorted((name, method) for name in ARCHITECTURES for method in (cases.SPECTRAL, cases.BOTH))
 
 
 def test_every_row_of_the_table_can_be_built_and_has_a_plain_loop(monkeypatch):
