@@ -176,7 +176,8 @@ class RecordedUpdate:
             raise
         except Exception as error:  # failures of capture raise many types of errors
             self.refused = first_line(error)
-        overwrite(state, before)
+        finally:
+            overwrite(state, before)
 
     def _record(self, state: Any, inputs: list[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor]]:
         side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
