@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -38,30 +38,34 @@ from study.worker.selfcheck import resume_check
 from study.worker.snapshot import Snapshot
 from study.worker.trial_run import Task
 
-LIMITS = {CPU: 150.0, "cuda": 330.0}
-"""Seconds after which no further case of the step is begun, so that the whole takes 5 minutes on a CPU, 10 on a GPU."""
+LIMITS = {CPU: (150.0, 240.0), "cuda": (330.0, 540.0)}
+"""Seconds after which no further check of the step is begun, and no further one of speed, by device."""
 
 
 def checks(device: str, *, short: bool = False) -> Iterator[Check]:
     """All checks on a device; with `short`, those that take half a minute on a CPU."""
     begun = time.perf_counter()
+    for_steps, for_speed = LIMITS[torch.device(device).type]
     for case in cases(device, short=short):
         pack = Pack(case)
-        each = [*step_checks(pack), resume_check(pack)]
-        if time.perf_counter() - begun > LIMITS[torch.device(device).type]:
-            each = [Check(check.name, too_late) for check in each]
-        yield from each
+        yield from until(begun + for_steps, [*step_checks(pack), resume_check(pack)])
     yield Check("memory that runs out halves the slots", partial(survives_lack_of_memory, device, 2 if short else 4))
     if short:
         return
     yield from device_checks(device)
     yield Check("a trial of the digits through Ray", partial(runs_through_ray, device))
-    yield from speed_checks(device)
+    yield from until(begun + for_speed, speed_checks(device))
+
+
+def until(end: float, checks: Iterable[Check]) -> Iterator[Check]:
+    """The checks, of which those that come due after `end`, in seconds of `time.perf_counter`, are skipped."""
+    for check in checks:
+        yield check if time.perf_counter() < end else Check(check.name, too_late)
 
 
 def too_late() -> Finding:
     """Skips a check because the ones before have taken long."""
-    raise Skipped("the cases before it have used up the time")
+    raise Skipped("the checks before it have used up the time")
 
 
 def survives_lack_of_memory(device: str, slots: int) -> Finding:

@@ -13,7 +13,7 @@ import study.training.lockstep
 import study.training.selfcheck.device
 import study.training.selfcheck.step
 import study.worker.selfcheck
-from study.driver.selfcheck import check_finished, survives_lack_of_memory
+from study.driver.selfcheck import LIMITS, check_finished, survives_lack_of_memory
 from study.gan.model import initial_state
 from study.gan.program import programs
 from study.gan.step import discriminator_step
@@ -212,17 +212,11 @@ def test_a_check_that_ends_in_any_way_is_a_result():
 
 
 def test_cases_that_would_take_too_long_are_skipped_and_said_to_be(study, one_case, monkeypatch):
-    monkeypatch.setitem(study_limits(), "cpu", -1.0)
+    monkeypatch.setitem(LIMITS, "cpu", (-1.0, -1.0))
     answer = study("selfcheck", "--device", "cpu", "--short")
     assert answer.code == 0
     assert sum(line.startswith(SKIPPED) for line in answer.out.splitlines()) == 4
     assert ": 1 checks, 1 passed, 4 skipped, in " in answer.out
-
-
-def study_limits():
-    from study.driver.selfcheck import LIMITS
-
-    return LIMITS
 
 
 def test_every_architecture_precision_and_number_of_trials_is_a_case():
