@@ -85,7 +85,7 @@ def speed_checks(device: str) -> Iterator[Check]:
             case = replace(case, resolution=128) if architecture == "resnet19" else replace(case, resolution=32)
             case = replace(case, n_dis=5, precision=BFLOAT16) if modern else replace(case, n_dis=5)
         else:
-            case = replace(case, width=2 * width, batch_size=2 * width)
+            case = replace(case, width=2 * width, batch_size=width)
         yield Check(f"speed of {architecture}, {case.precision}", partial(speed, case))
 
 

@@ -14,7 +14,7 @@ from study.training.lockstep import Position
 from study.training.selfcheck.check import Check, Failed, Finding
 from study.training.selfcheck.pack import CYCLES, Pack
 
-SIZES = {"sndcgan": (16, 8), "dcgan": (16, 8), "resnet_cifar": (8, 8), "resnet19": (64, 4)}
+SIZES = {"sndcgan": (16, 8), "dcgan": (16, 8), "resnet_cifar": (8, 8), "resnet19": (64, 8)}
 """Resolution, and width and batch size, by architecture: the smallest that are of use."""
 PACKS = 1, 3
 
