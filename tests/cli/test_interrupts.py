@@ -137,7 +137,7 @@ def test_while_the_options_are_built(study, monkeypatch: pytest.MonkeyPatch) -> 
 
 IN_PROCESS = {
     "bench": ("study.training.bench.measure.measure", "No measurement is kept"),
-    "selfcheck --device cpu": ("study.driver.selfcheck.checks", "No result is kept"),
+    "selfcheck --device cpu": ("study.driver.selfcheck.checks.checks", "No result is kept"),
     "train": ("study.worker.execute.execute", "The trial continues from its last saved state, if there is one"),
     "evaluate --all": ("study.cli.score.evaluate.check_targets", "All scores shown so far are saved"),
     "compare-protocols --all": (

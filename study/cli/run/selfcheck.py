@@ -49,7 +49,7 @@ def selfcheck(
         raise InputError(f"--json {as_json}: is a folder; choose a file.")
     import torch
 
-    from study.driver.selfcheck import checks, machine
+    from study.driver.selfcheck.checks import checks, machine
     from study.storage.files import write_file
     from study.training.bench.cases import CPU, check_device
     from study.training.device import prepare_process

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import study.driver.selfcheck
+import study.driver.selfcheck.checks
+import study.driver.selfcheck.resume
 import study.gan.program
 import study.training.lockstep
 import study.training.selfcheck.device
 import study.training.selfcheck.step
-import study.worker.selfcheck
-from study.driver.selfcheck import LIMITS, check_finished, survives_lack_of_memory
+from study.driver.selfcheck.checks import LIMITS, check_finished, survives_lack_of_memory
 from study.gan.model import initial_state
 from study.gan.program import programs
 from study.gan.step import discriminator_step
@@ -37,8 +37,8 @@ KINDS = ("equals the plain step", "runs as intended", "same bits again", "same b
 def one_case(monkeypatch):
     """`--short` for one trial, without the check of memory, which takes as long again."""
     first = cases("cpu", short=True)[:1]
-    monkeypatch.setattr(study.driver.selfcheck, "cases", lambda *_, **__: first)
-    monkeypatch.setattr(study.driver.selfcheck, "survives_lack_of_memory", lambda *_: Finding("fine"))
+    monkeypatch.setattr(study.driver.selfcheck.checks, "cases", lambda *_, **__: first)
+    monkeypatch.setattr(study.driver.selfcheck.checks, "survives_lack_of_memory", lambda *_: Finding("fine"))
     return first[0]
 
 
@@ -97,14 +97,14 @@ def a_state_of_another_seed(monkeypatch):
         other = snapshot.reached._replace(state=initial_state(gan, stream(99, "initial", 0)))
         return snapshot._replace(position=other)
 
-    monkeypatch.setattr(study.worker.selfcheck, "load_state", load)
+    monkeypatch.setattr(study.driver.selfcheck.resume, "load_state", load)
 
 
 def a_full_disk(monkeypatch):
     def save(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(study.worker.selfcheck, "save_state", save)
+    monkeypatch.setattr(study.driver.selfcheck.resume, "save_state", save)
 
 
 FAULTS = {
@@ -272,8 +272,8 @@ def test_a_pack_that_does_not_survive_a_lack_of_memory_fails(monkeypatch, status
         return [SimpleNamespace(status=status, reason="no reason") for status in statuses]
 
     planned = SimpleNamespace(trial=Pack(cases("cpu", short=True)[0]).trials[0], context=None)
-    monkeypatch.setattr(study.driver.selfcheck, "a_trial", lambda _: planned)
-    monkeypatch.setattr(study.driver.selfcheck, "execute_pack", execute_pack)
+    monkeypatch.setattr(study.driver.selfcheck.checks, "a_trial", lambda _: planned)
+    monkeypatch.setattr(study.driver.selfcheck.checks, "execute_pack", execute_pack)
     with pytest.raises(Failed, match=said):
         survives_lack_of_memory("cpu", 2)
 

@@ -23,6 +23,7 @@ from study.driver.request import (
     ScoringOptions,
     TrainingOptions,
 )
+from study.driver.selfcheck.resume import resume_check
 from study.storage.schema import FINISHED
 from study.training.bench.cases import CPU, device_name
 from study.training.device import precisions
@@ -34,7 +35,6 @@ from study.training.selfcheck.step import cases, step_checks
 from study.worker.execute import execute_pack
 from study.worker.outcome import Outcome
 from study.worker.record import code_revision, now
-from study.worker.selfcheck import resume_check
 from study.worker.snapshot import Snapshot
 from study.worker.trial_run import Task
 
