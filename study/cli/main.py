@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from study.cli.catalog import data, datasets, methods, spaces
-from study.cli.run import bench, bo, plan, run, train
+from study.cli.run import bench, bo, plan, run, selfcheck, train
 from study.cli.score import baseline, compare_protocols, evaluate, sample
 from study.cli.show import claims, export, figures, report, table
 from study.cli.status import command as status
@@ -30,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 PANELS = {
-    "Run": (run, bo, train, plan, bench),
+    "Run": (run, bo, train, plan, bench, selfcheck),
     "Score": (evaluate, compare_protocols, sample),
     "Show": (status, report, figures, table, claims, export),
     "List": (spaces, datasets, methods),

@@ -137,6 +137,7 @@ def test_while_the_options_are_built(study, monkeypatch: pytest.MonkeyPatch) -> 
 
 IN_PROCESS = {
     "bench": ("study.training.bench.measure.measure", "No measurement is kept"),
+    "selfcheck --device cpu": ("study.driver.selfcheck.checks.checks", "No result is kept"),
     "train": ("study.worker.execute.execute", "The trial continues from its last saved state, if there is one"),
     "evaluate --all": ("study.cli.score.evaluate.check_targets", "All scores shown so far are saved"),
     "compare-protocols --all": (
@@ -173,7 +174,7 @@ def test_other_commands(study, tmp_path, monkeypatch, words: str, expected: tupl
     monkeypatch.chdir(tmp_path)
     command = (
         *words.split(),
-        *([] if words.split()[0] in ("data", "spaces", "bench", "train") else ["--results", "r"]),
+        *([] if words.split()[0] in ("data", "spaces", "bench", "selfcheck", "train") else ["--results", "r"]),
     )
     answer = study(*command)
     check(answer._replace(err=answer.err.splitlines()[-1]), kept, command)

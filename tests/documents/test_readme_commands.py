@@ -46,12 +46,13 @@ SMALL = {
     "study bo": f"--dataset digits --rounds 1 --trials-per-round 2 --methods none --n-dis 1 {TINY}",
     "study train": TINY,
     "study bench": NETWORKS,
+    "study selfcheck": "--device cpu --short",
     "study evaluate": "--n-real 100 --n-fake 40",
     "study compare-protocols": "--n-real 100 --n-fake 40",
     "study data baseline": "--n-real 100",
 }
 """What is put behind a command so that it takes seconds: of the first name that it begins with."""
-SLOW = ("study run", "study bo", "study bench", "study report", "study figures")
+SLOW = ("study run", "study bo", "study bench", "study selfcheck", "study report", "study figures")
 FULL = ("study plan", "study export --optuna", "study status --results /shared/results --watch")
 """Those that count the operations of all networks of the paper, write all published trials, or wait."""
 ELSEWHERE = {"/shared/results": "results", "NAME": "smoke"}
