@@ -11,6 +11,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, pad
 from study.gan.architectures.dcgan import DoublingConv, HalvingConv
 from study.gan.networks import winograd
 from study.gan.networks.layers import Conv2d, Conv3x3, Conv3x3Pool, ConvTranspose2d, UnpoolConv3x3
+from tests.conftest import quick_only
 
 TILES = [2, 4]
 
@@ -105,6 +106,7 @@ def test_derivatives_are_slopes(function, plain, taps, forced):
     assert gradgradcheck(function, tensors)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("function", "plain", "taps"), [CONVOLUTIONS[2], TRANSPOSED[2]])
 def test_models_in_a_pack_traced_or_not(function, plain, taps, forced):
     stacked = [torch.stack([t, t.flip(0) / 2]) for t in drawn(taps, 8)]
@@ -136,7 +138,7 @@ LAYERS = [
 ]
 
 
-@pytest.mark.parametrize("size", [2, 4, 6, 8, 16])
+@pytest.mark.parametrize("size", quick_only([2, 4, 6, 8, 16], [8]))
 @pytest.mark.parametrize(("kind", "options"), LAYERS, ids=[kind.__name__ for kind, _ in LAYERS])
 def test_layers_have_the_same_outputs_in_every_form(kind, options, size, forced, monkeypatch):
     layer = kind(3, 5, **options).double()

@@ -120,7 +120,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(
     "fault",
-    quick_only(FAULTS, [a_step_off, a_compiler_that_refuses, a_state_of_another_seed, a_full_disk]),
+    quick_only(FAULTS, [a_compiler_that_refuses, a_state_of_another_seed, a_full_disk]),
     ids=lambda fault: fault.__name__,
 )
 def test_a_fault_is_a_line_that_says_failed_and_the_other_checks_run(study, one_case, fault, monkeypatch, tmp_path):
