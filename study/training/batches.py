@@ -35,7 +35,7 @@ def real_batches(images: Images, training: Training, device: str) -> BatchReader
 def _fit(images: Images, device: str) -> bool:
     """Whether all training images are kept on a GPU; decided once, before they are there."""
     free, total = torch.cuda.mem_get_info(device)
-    allowed = total * torch.cuda.get_per_process_memory_fraction(device)
+    allowed = total * torch.cuda.get_per_process_memory_fraction(torch.device(device).index)  # None: the current one
     return images.train.nbytes <= min(free, allowed) / 4
 
 

@@ -20,7 +20,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from study.gan import model, program
 
 aten = torch.ops.aten
-MEMORY = 141 * 2**30
 SCALARS = (aten._local_scalar_dense.default, aten.item.default, aten.is_nonzero.default)
 TRANSFERS = (aten._to_copy, aten.copy_, aten.to)
 NO_KERNEL = (
@@ -167,15 +166,6 @@ def fake_gpu(*, compiled: bool = False) -> Iterator[Log]:
     tensor, cuda = torch.Tensor, torch.cuda
     nothing = contextlib.nullcontext()
     stands_for = {
-        (cuda, "is_available"): lambda: True,
-        (cuda, "is_initialized"): lambda: True,
-        (cuda, "device_count"): lambda: 1,
-        (cuda, "current_device"): lambda: 0,
-        (cuda, "get_device_name"): lambda *_: "NVIDIA H200",
-        (cuda, "get_device_capability"): lambda *_: (9, 0),
-        (cuda, "is_bf16_supported"): lambda *_, **__: True,
-        (cuda, "mem_get_info"): lambda *_: (MEMORY, MEMORY),
-        (cuda, "get_per_process_memory_fraction"): lambda *_: 1.0,
         (cuda, "synchronize"): lambda *_: log.sync("synchronize"),
         (cuda, "Stream"): Stream,
         (cuda, "current_stream"): lambda *_: Stream(),

@@ -73,14 +73,15 @@ def trained(todo: Sequence[Trial], images: Images, **options: Any) -> list[Check
     return checkpoints  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("memory", [fake_gpu.MEMORY, 0], ids=["on the GPU", "read ahead"])
+@pytest.mark.parametrize("full", [False, True], ids=["images on the GPU", "images read ahead"])
 @pytest.mark.parametrize("pack", [1, 3])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_training_from_images_to_scores(images: Images, memory: int, pack: int, precision: str) -> None:
+def test_training_from_images_to_scores(images: Images, full: bool, pack: int, precision: str) -> None:
     method = "spectral_norm+gradient_penalty"
     case = Case(architecture="sndcgan", method=method, width=8, batch_size=8, n_dis=3, pack=pack, precision=precision)
     case = replace(case, device="cuda")
-    with fake_gpu.fake_gpu() as log, mock.patch.object(torch.cuda, "mem_get_info", return_value=(memory, memory)):
+    memory = mock.patch.object(torch.cuda, "mem_get_info", return_value=(0, 1)) if full else contextlib.nullcontext()
+    with fake_gpu.fake_gpu() as log, memory:
         checkpoints = trained(trials(case), images)
         assert len(checkpoints) == pack * STEPS // EVERY
         assert checkpoints[0].lockstep.refused is None

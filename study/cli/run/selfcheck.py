@@ -47,19 +47,15 @@ def selfcheck(
         raise InputError(f"--json {as_json}: there is no folder {as_json.parent}; choose another file.")
     if as_json is not None and as_json.is_dir():
         raise InputError(f"--json {as_json}: is a folder; choose a file.")
-    import torch
-
     from study.driver.selfcheck.checks import checks, machine
     from study.storage.files import write_file
-    from study.training.bench.cases import CPU, check_device
+    from study.training.bench.cases import check_device
     from study.training.device import prepare_process
     from study.training.selfcheck.check import FAILED, results
     from study.worker.execute import best_device
 
     device = device or best_device()
     check_device(device)
-    if device != CPU:
-        torch.cuda.set_device(device)
     prepare_process(deterministic=False)
     here, start, found = machine(device), time.perf_counter(), []
     for result in results(checks(device, short=short)):

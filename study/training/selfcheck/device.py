@@ -66,8 +66,6 @@ def two_processes(case: Case) -> Finding:
 def digest(case: Case) -> str:
     """The hash of the ends of the trials of a case, trained in a process of its own."""
     prepare_process(deterministic=True)
-    if case.on_gpu:
-        torch.cuda.set_device(case.device)
     ends, _ = Pack(case).trained
     found = hashlib.sha256()
     for end in ends:
