@@ -5,7 +5,7 @@ import socket
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -55,7 +55,7 @@ def make_record(
         images_per_second=images / position.training_seconds if position and images else None,
         host=printable(socket.gethostname()),
         device=torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
-        study_version=version("gan-study"),
+        study_version=study_version(),
         code_revision=code_revision(),
         semantics=trial.semantics,
         python=platform.python_version(),
@@ -95,6 +95,14 @@ def snapshot_record(
         pack=pack,
         compiled=compiled,
     )
+
+
+def study_version() -> str:
+    """The version of this package; that of its files is not known if they are used without an installation."""
+    try:
+        return version("gan-study")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 @cache

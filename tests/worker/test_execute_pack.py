@@ -1,5 +1,6 @@
 """Packs in a worker: each trial has its own start, its own state and its own end, whatever befalls its neighbours."""
 
+import importlib.metadata
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from study.core.trial import Hyperparameters, Method
 from study.driver.planning.plan import plan_trial
 from study.storage.layout import generator_path, unfinished_path
 from study.storage.parts import part_path, read_part
+from study.worker import record
 from study.worker.checkpoint import load_generator, load_state
 from study.worker.execute import execute, execute_pack
 from study.worker.trial_run import Task
@@ -279,3 +281,13 @@ def test_a_kept_generator_has_no_pack(tmp_path):
     (outcome,) = execute_pack([Task(trial=one.trials[0], kept=True)], one.context)
     row, _ = one.part(0)
     assert (outcome.status, row["source"], row["pack"], row["compiled"]) == ("finished", "kept generator", None, None)
+
+
+def test_files_without_an_installation_have_no_version(monkeypatch):
+    assert record.study_version() == importlib.metadata.version("gan-study")
+
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(record, "version", missing)
+    assert record.study_version() == "not installed"

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,7 +33,7 @@ from study.training.selfcheck.pack import Pack
 from study.training.selfcheck.step import cases, step_checks
 from study.worker.execute import execute_pack
 from study.worker.outcome import Outcome
-from study.worker.record import code_revision, now
+from study.worker.record import code_revision, now, study_version
 from study.worker.snapshot import Snapshot
 from study.worker.trial_run import Task
 
@@ -150,7 +149,7 @@ def machine(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "cudnn": None if device == CPU else torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
-        "study_version": version("gan-study"),
+        "study_version": study_version(),
         "code_revision": code_revision(),
         "started_at": now(),
     }
