@@ -126,11 +126,16 @@ class Lockstep:
             self._now = pytree.tree_map(torch.clone, now) if self.programs.in_place else now
         elif self.slots > 1:
             pytree.tree_map(lambda stacked, value: stacked[slot].copy_(value), self._now, entering)
-        elif self.programs.in_place:
-            overwrite(self._now, entering)
         else:
-            self._now = entering
+            self._reach(entering)
         self._counts[slot] = tally.steps, tally.generator_steps
+
+    def _reach(self, now: LockstepState) -> None:
+        """Take over a new state of all slots."""
+        if self.programs.in_place:
+            overwrite(self._now, now)
+        else:
+            self._now = now
 
     def state(self, slot: int) -> State:
         """The state of the slot's trial, which later updates do not change."""
@@ -181,11 +186,7 @@ class Lockstep:
             if self._cycle and with_generator and len(reals) == n_dis:
                 self._cycle(self._now, number, reals, latents, noise)
             else:
-                now = self._updates(self._now, number, reals, latents, noise, with_generator=with_generator)
-                if self.programs.in_place:
-                    overwrite(self._now, now)
-                else:
-                    self._now = now
+                self._reach(self._updates(self._now, number, reals, latents, noise, with_generator=with_generator))
         self._counts = [
             (steps + len(reals), generator_steps + with_generator) for steps, generator_steps in self._counts
         ]

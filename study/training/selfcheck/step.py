@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch.utils import _pytree as pytree
 
+from study.core.text import plural
 from study.core.trial import FLOAT32
 from study.gan.program import EAGER
 from study.training.bench.cases import BOTH, CPU, Case
@@ -45,7 +46,7 @@ def cases(device: str, *, short: bool) -> list[Case]:
 
 def title(case: Case) -> str:
     """The case in a few words."""
-    return f"{case.architecture} {case.precision}, {case.pack} trial{'s' if case.pack > 1 else ''}"
+    return f"{case.architecture} {case.precision}, {case.pack} {plural(case.pack, 'trial')}"
 
 
 def step_checks(pack: Pack) -> Iterator[Check]:
