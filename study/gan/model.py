@@ -16,8 +16,8 @@ from study.gan.methods.losses import Loss
 from study.gan.methods.menu import members
 from study.gan.methods.normalizations import LayerNormalization, OutputNormalization, WeightNormalization
 from study.gan.methods.penalties import Penalty
-from study.gan.networks.discriminator import Critic, Parameters, SingularVectors
-from study.gan.networks.layers import BatchNorm
+from study.gan.networks.discriminator import Critic, Parameters, SingularVectors, layer_weights
+from study.gan.networks.layers import BatchNorm, Together
 from study.gan.networks.spectrum import advance_vectors, initial_vectors
 from study.gan.optimizers import AdamState, adam_state
 
@@ -122,7 +122,14 @@ class Gan:
 
     def weights(self, parameters: Tensors, vectors: SingularVectors) -> Parameters:
         """D's parameters after weight normalization; unchanged if the method has none."""
-        return self.weight_norm.apply(parameters, vectors) if self.weight_norm else parameters
+        if self.weight_norm is None:
+            return parameters
+        names = layer_weights(parameters)
+        normalized = self.weight_norm.apply(parameters, vectors)
+        if not any(normalized[name].requires_grad for name in names):  # in updates of G
+            return normalized
+        together = Together.apply(*(normalized[name] for name in names))  # type: ignore[no-untyped-call]
+        return {**normalized, **dict(zip(names, together, strict=True))}
 
     def critic(self, parameters: Tensors, vectors: SingularVectors) -> Critic:
         """D as a function of images, with weight and output normalization applied."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from study.gan.member import Option
-from study.gan.networks.layers import to_channels_last
+from study.gan.networks.layers import flat, shaped
 
 EPSILON = 1e-8
 TORCH, TENSORFLOW = "torch", "tensorflow"
@@ -69,16 +69,3 @@ def adam(
         for (name, parameter), piece in zip(parameters.items(), pieces, strict=True)
     }
     return updated, AdamState(first, second, updates)
-
-
-def flat(tensor: Tensor) -> Tensor:
-    """All numbers of a tensor as a vector; kernels [out, in, h, w] in memory order, which is channels last."""
-    return to_channels_last(tensor).flatten()
-
-
-def shaped(numbers: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `flat`: the numbers in the shape of `like`."""
-    if like.ndim != 4:
-        return numbers.view_as(like)
-    outputs, inputs, height, width = like.shape
-    return numbers.view(outputs, height, width, inputs).permute(0, 3, 1, 2)

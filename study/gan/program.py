@@ -6,12 +6,17 @@ all hyperparameters and seeds of a method, and gives bit-identical results. A co
 CUDA graph makes many kernel launches one; rounding then differs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -30,6 +35,11 @@ COMPILERS: Mapping[str, Callable[[GraphModule], Callable[..., Any]]] = {
     INDUCTOR: lambda graph: torch.compile(graph, fullgraph=True, dynamic=False, options=INDUCTOR_OPTIONS),
 }
 """From a trace to a program, by name; `eager` runs the trace as it is."""
+
+CACHE = "TORCHINDUCTOR_CACHE_DIR"
+"""The variable of the environment with the folder of compiled programs."""
+WAIT = 600
+"""Longest wait for another process that compiles the same program, in seconds; a killed one is not waited for."""
 
 ShapeKey = tuple[tuple[torch.Size, torch.dtype, torch.device], ...]
 
@@ -86,13 +96,30 @@ class TracedFunction:
         try:
             program = COMPILERS[self._compiler](graph)
             if self._compiler != EAGER:  # compilers do their work at the first call, here on copies
-                program(*(tensor.clone() for tensor in tensors))
+                with alone(f"{graph.code}{shapes(tensors)}"):
+                    program(*(tensor.clone() for tensor in tensors))
             return program
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # a compiler can raise anything
             self.refused = first_line(error)
             return graph.forward
+
+
+@contextlib.contextmanager
+def alone(program: str) -> Iterator[None]:
+    """Inside, no other process compiles the same program: those that start together wait, and find it in the cache.
+
+    Without a cache of programs, or where files cannot be locked, all compile at once.
+    """
+    lock = None
+    if folder := os.environ.get(CACHE):
+        path = Path(folder, "programs", f"{hashlib.sha256(program.encode()).hexdigest()}.lock")
+        with contextlib.suppress(OSError):  # also a timeout
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path).acquire(timeout=WAIT)
+    with lock or contextlib.nullcontext():
+        yield
 
 
 class InPlaceStep:

@@ -143,7 +143,7 @@ class TrialRecord:
             if the trial was trained earlier, under another protocol, and only its best generator was scored.
         resumptions: number of resumptions after interruptions.
         pack: number of trial slots of the program that trained it, 1 for a trial alone; None if nothing was trained.
-        compiled: backend of the training step; None if nothing was trained.
+        compiled: what ran the training step (`Lockstep.backend`); None if nothing was trained.
     """
 
     status: str

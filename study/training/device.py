@@ -9,6 +9,7 @@ import torch
 from study.core.errors import InputError
 from study.core.trial import BFLOAT16, FLOAT32, TF32
 from study.data.location import user_cache
+from study.gan.program import CACHE
 
 INSTRUCTIONS = {
     "avx2": "avx2",
@@ -50,7 +51,7 @@ def _keep_compiled_programs() -> None:
     with contextlib.suppress(OSError, InputError):
         folder = user_cache() / "compiled"
         folder.mkdir(parents=True, exist_ok=True)
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+        os.environ.setdefault(CACHE, str(folder))
 
 
 def limit_memory(share: float) -> None:

@@ -19,6 +19,8 @@ from study.gan.networks.layers import to_channels_last
 from study.gan.program import EAGER, PackedBatchNorm, Programs, RecordedUpdate, overwrite, programs
 from study.training.device import arithmetic
 
+WITHOUT_GRAPH = "{} without CUDA graph"
+
 Tree = TypeVar("Tree")
 """A nested structure of tensors."""
 
@@ -158,9 +160,9 @@ class Lockstep:
         numbers = torch.cat([self._now.sums, self._now.diverged_at[..., None]], dim=-1).reshape(self.slots, 4).cpu()
         return [LossTally(row[:3], row[3], *counts) for row, counts in zip(numbers, self._counts, strict=True)]
 
-    def broken(self) -> list[str | None]:
-        """For each slot, the network with a parameter that is not finite; None if there is none."""
-        return _broken(self._now.state, self.slots)
+    def broken_networks(self) -> list[str | None]:
+        """`broken_networks` of the current state."""
+        return broken_networks(self._now.state, self.slots)
 
     def reset_tally(self, slot: int) -> None:
         """Set the sums of the losses of the slot's trial to zero."""
@@ -200,6 +202,12 @@ class Lockstep:
                 self._cycle.prepare(self._now, torch.zeros_like(self._now.diverged_at), reals, latents, noise)
 
     @property
+    def backend(self) -> str:
+        """What runs the updates: EAGER, the compiler, or WITHOUT_GRAPH if their cycle could not be recorded."""
+        compiled = self.programs.compiled
+        return WITHOUT_GRAPH.format(compiled) if compiled != EAGER and self._cycle and self._cycle.refused else compiled
+
+    @property
     def refused(self) -> str | None:
         """Why a requested compiler or CUDA graph failed, in one line; None if it did not."""
         return self.programs.refused or (self._cycle.refused if self._cycle else None)
@@ -207,7 +215,7 @@ class Lockstep:
 
 def check_parameters(state: State, step: int) -> None:
     """Raises Diverged if a parameter of either network is not finite."""
-    (network,) = _broken(state, 1)
+    (network,) = broken_networks(state, 1)
     if network:
         raise not_finite(network, step)
 
@@ -217,8 +225,8 @@ def not_finite(network: str, step: int) -> Diverged:
     return Diverged(f"a parameter of the {network} is not finite at step {step}")
 
 
-def _broken(state: State, slots: int) -> list[str | None]:
-    """See `Lockstep.broken`. One transfer from the device."""
+def broken_networks(state: State, slots: int) -> list[str | None]:
+    """For each slot, the network with a parameter that is not finite, or None. One transfer from the device."""
     networks = {"discriminator": state.discriminator, "generator": state.generator}
     finite = [
         torch.stack([parameter.isfinite().reshape(slots, -1).all(dim=1) for parameter in parameters.values()]).all(

@@ -7,6 +7,7 @@ earlier steps.
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -67,13 +68,11 @@ def train(
     scorer: Scorer,
     *,
     start: Position | None = None,
-    on_position: Callable[[Position], None] = lambda _: None,
+    on_position: Callable[[float, Callable[[], Position]], None] = lambda *_: None,
     **options: Any,
 ) -> Iterator[Checkpoint]:
     """`train_pack` for one trial, with the same other arguments; raises Diverged if the trial diverges."""
-    pack = train_pack(
-        [trial], images, scorer, starts=[start], on_position=lambda _, position: on_position(position), **options
-    )
+    pack = train_pack([trial], images, scorer, starts=[start], on_position=lambda _, *now: on_position(*now), **options)
     for _, result in pack:
         if isinstance(result, Diverged):
             raise result
@@ -91,7 +90,7 @@ def train_pack(
     operator_norms: bool = False,
     compiler: str = EAGER,
     starts: Sequence[Position | None] | None = None,
-    on_position: Callable[[int, Position], None] = lambda *_: None,
+    on_position: Callable[[int, float, Callable[[], Position]], None] = lambda *_: None,
 ) -> Iterator[tuple[int, Checkpoint | Diverged]]:
     """Trains trials of one cell, and yields their checkpoints.
 
@@ -117,8 +116,9 @@ def train_pack(
         operator_norms: see `study.gan.diagnostics`.
         compiler: a key of `study.gan.program.COMPILERS`.
         starts: positions to continue from, one per slot; None begins at step 0.
-        on_position: called with (slot, position) about every CHECK_EVERY D updates between checkpoints, if all
-            losses so far are finite; its time is not counted.
+        on_position: called about every CHECK_EVERY D updates between checkpoints, if all losses so far are finite,
+            with (slot, seconds of training, a function that returns the position, which copies the state); its time
+            is not counted.
 
     Raises InputError if the trials cannot be built for these images, ValueError if they are of several cells, and
     OutOfMemoryError if they do not fit in memory together.
@@ -159,7 +159,7 @@ def train_pack(
             yield slot, error
         if not at_checkpoint:
             for slot, spent in training.items():
-                on_position(slot, Position(step, lockstep.state(slot), tallies[slot], *spent))
+                on_position(slot, spent.training, partial(_position, lockstep, slot, step, tallies[slot], spent))
             continue
         yield from _checkpoints(lockstep, step, training, tallies, scorer, diagnosed, operator_norms=operator_norms)
         if step == fixed.discriminator_steps:
@@ -199,6 +199,10 @@ def _enter(lockstep: Lockstep, waiting: dict[int, Position], step: int) -> dict[
         lockstep.load(slot, start.state, start.tally)
         entered[slot] = Seconds(start.training_seconds, start.scoring_seconds)
     return entered
+
+
+def _position(lockstep: Lockstep, slot: int, step: int, tally: LossTally, spent: Seconds) -> Position:
+    return Position(step, lockstep.state(slot), tally, *spent)
 
 
 def _cycles(step: int, stop: int, n_dis: int) -> Iterator[range]:
@@ -253,7 +257,7 @@ def _diverged(
     lockstep: Lockstep, tallies: Sequence[LossTally], slots: Iterable[int], step: int, *, parameters: bool
 ) -> dict[int, Diverged]:
     """The trials with a loss, or on request a parameter, that is not finite."""
-    broken = lockstep.broken() if parameters else [None] * lockstep.slots
+    broken = lockstep.broken_networks() if parameters else [None] * lockstep.slots
     diverged = {}
     for slot in slots:
         try:

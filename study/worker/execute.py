@@ -183,7 +183,7 @@ def _train(
         operator_norms=context.operator_norms,
         compiler=best_compiler(device),
         starts=[runs[slot].snapshot.position if slot in runs else None for slot in range(slots)],
-        on_position=lambda slot, position: runs[slot].between(position),
+        on_position=lambda slot, *now: runs[slot].between(*now),
     ):
         run = runs[slot]
         if isinstance(event, Diverged):

@@ -60,10 +60,9 @@ class StateFile:
         self._written_at = snapshot.reached.training_seconds
         return snapshot._replace(resumptions=snapshot.resumptions + 1)
 
-    def write_when_due(self, snapshot: Snapshot, shape: tuple[int, int]) -> None:
-        """Call `write` if more than SAVE_EVERY seconds of training have passed since the last time."""
-        if snapshot.reached.training_seconds - self._written_at > SAVE_EVERY:
-            self.write(snapshot, shape)
+    def due(self, training_seconds: float) -> bool:
+        """Whether more than SAVE_EVERY seconds of training have passed since the last `write`."""
+        return training_seconds - self._written_at > SAVE_EVERY
 
     def write(self, snapshot: Snapshot, shape: tuple[int, int]) -> None:
         """Replace the file, durably; images are (channels, resolution).

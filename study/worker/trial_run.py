@@ -81,14 +81,15 @@ class TrialRun:
             self._say(f"trial {trial.id} is trained from the start: {error}")
             return None
 
-    def between(self, position: Position) -> None:
+    def between(self, training_seconds: float, position: Callable[[], Position]) -> None:
         """The trial has reached a position between two checkpoints: save its state if that is due."""
-        self._state.write_when_due(self.snapshot._replace(position=position), self._shape)
+        if self._state.due(training_seconds):
+            self._state.write(self.snapshot._replace(position=position()), self._shape)
 
     def reach(self, checkpoint: Checkpoint) -> None:
         """The trial has reached a checkpoint: record it, and keep its generator if all are kept."""
         self.snapshot = self.snapshot.after(checkpoint)
-        self._compiled = checkpoint.lockstep.programs.compiled
+        self._compiled = checkpoint.lockstep.backend
         if self._events:
             self._events.add(checkpoint)
         if self._context.keep == ALL:

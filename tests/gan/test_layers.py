@@ -1,5 +1,7 @@
 """The convolutions of this package compute what torch's plain ones do, forward, backward and twice backward."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import avg_pool2d, conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
-from study.gan.networks.layers import Conv2d, Conv3x3, Conv3x3Pool, ConvTranspose2d, UnpoolConv3x3
+from study.gan.networks.layers import Conv2d, Conv3x3, Conv3x3Pool, ConvTranspose2d, Together, UnpoolConv3x3
 from tests.gan.plain import unpool
 
 SIZES = range(1, 10)
@@ -143,3 +145,27 @@ def products(layer, size):
     with FlopCounterMode(display=False) as counter:
         function(*drawn((2, 2, size, size), (3, 2, 3, 3), (3,)))
     return sum(count for kind, count in counter.get_flop_counts()["Global"].items() if "convolution" in str(kind))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_gradients_that_wait_for_each_other_are_the_same(packed):
+    """The first derivatives and the second, with respect to kernels in both layouts, a matrix and a vector."""
+    torch.manual_seed(0)
+    kernel = torch.randn(4, 3, 2, 2, dtype=torch.float64)
+    given = kernel, kernel.contiguous(memory_format=torch.channels_last), torch.randn(3, 2).double(), torch.ones(5)
+    given = tuple(tensor.double() + torch.zeros(2, *tensor.shape) if packed else tensor.double() for tensor in given)
+
+    def loss(together, *tensors):
+        tensors = Together.apply(*tensors) if together else tensors
+        return sum((tensor**3).sum() for tensor in tensors) * tensors[0].sum()
+
+    def derivatives(together):
+        first = torch.func.grad(partial(loss, together), argnums=(0, 1, 2, 3))
+        second = torch.func.grad(lambda *them: sum(g.square().sum() for g in first(*them)), argnums=(0, 1, 2, 3))
+
+        def run(*them):
+            return (*first(*them), *second(*them))
+
+        return (torch.vmap(run) if packed else run)(*given)
+
+    torch.testing.assert_close(derivatives(True), derivatives(False), rtol=1e-12, atol=0)

@@ -1,5 +1,7 @@
 """One step, four ways of running it: eagerly, traced, compiled, and for several trials at once."""
 
+import threading
+import time
 from functools import partial
 
 import pytest
@@ -8,8 +10,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
 from study.gan.methods.menu import MENUS
 from study.gan.model import HyperparameterTensors
-from study.gan.optimizers import flat
-from study.gan.program import CHANGES, TracedFunction, programs
+from study.gan.networks.layers import flat
+from study.gan.program import CACHE, CHANGES, COMPILERS, TracedFunction, programs
 from study.gan.step import discriminator_step, generator_step
 from tests.conftest import quick_only
 from tests.gan.menus import TRIPLES, covering_names
@@ -224,7 +226,7 @@ def test_compiled_steps_equal_eager_for_every_method(setup, method_name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["none", *SEVERAL, *TRIPLES])
 def test_inductor_equals_eager(setup, name, tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # a killed run leaves half files in the usual one
+    monkeypatch.setenv(CACHE, str(tmp_path))  # a killed run leaves half files in the usual one
     check_compiled(setup, name, "inductor")
 
 
@@ -240,3 +242,47 @@ def test_a_gradient_penalty_takes_no_pass_back_of_zeros(setup, architecture):
         passes[name] = kinds.count("aten.convolution_backward.default")
         assert not any(kind.startswith("aten.zeros_like") and name != "none" for kind in kinds)
     assert passes["gradient_penalty"] == 2 * passes["none"] > 0
+
+
+@pytest.mark.parametrize("names", ["aa", "ab"], ids=["the same program", "two programs"])
+def test_those_that_start_together_compile_a_program_one_after_another(names, tmp_path, monkeypatch):
+    """Each has a lock of its own, as a process has; the second one then finds the program in the compiler's cache."""
+    monkeypatch.setenv(CACHE, str(tmp_path))
+    at_work, most = set(), []
+
+    def slow(graph):
+        def program(*tensors):
+            at_work.add(threading.current_thread())
+            most.append(len(at_work))
+            time.sleep(0.3)
+            at_work.remove(threading.current_thread())
+            return graph.forward(*tensors)
+
+        return program
+
+    monkeypatch.setitem(COMPILERS, "slow", slow)
+    functions = {"a": torch.sin, "b": torch.cos}
+    traced = [TracedFunction(functions[name], "slow") for name in names]
+    graphs = [one.trace([torch.ones(2)], tree_flatten((torch.ones(2),))[1])[0] for one in traced]
+    threads = [
+        threading.Thread(target=one._compiled, args=(graph, [torch.ones(2)]))
+        for one, graph in zip(traced, graphs, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.refused for one in traced] == [None, None]
+    assert most == ([1, 1] if names == "aa" else [1, 2])
+
+
+@pytest.mark.parametrize("folder", ["a file", None])
+def test_where_no_file_can_be_locked_programs_are_compiled_all_the_same(folder, tmp_path, monkeypatch):
+    monkeypatch.delenv(CACHE, raising=False)
+    if folder:
+        (tmp_path / folder).touch()
+        monkeypatch.setenv(CACHE, str(tmp_path / folder))
+    monkeypatch.setitem(COMPILERS, "other", lambda graph: graph.forward)
+    traced = TracedFunction(torch.sin, "other")
+    assert traced(torch.zeros(1)) == 0
+    assert traced.refused is None

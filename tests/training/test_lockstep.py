@@ -108,7 +108,12 @@ def test_members_that_were_stopped_at_different_steps_go_on_to_the_same_bits(dig
     """One begins, one goes on from a checkpoint, one from between two: each waits until the others are as far."""
     monkeypatch.setattr("study.training.loop.CHECK_EVERY", 2)
     trials, seen = cell("spectral_norm", n_dis=n_dis, steps=9), {}
-    kept = lambda place, position: seen.update({(place, position.step): position})  # noqa: E731
+
+    def kept(place, seconds, position):
+        now = position()
+        assert now.training_seconds == seconds
+        seen[place, now.step] = now
+
     whole = trained(trials, digits, scorer, every=3, on_position=kept)
     assert {(1, 2), (1, 4), (1, 8)} <= set(seen)
     starts = [None, whole[1][0].position, seen[2, 4]]
@@ -219,7 +224,7 @@ def test_where_compiling_fails_the_step_runs_as_it_is_and_says_why(digits, score
     )
     same_bits(failed, plain)
     told = failed[0].lockstep
-    assert (told.programs.compiled, told.refused) == (EAGER, "RuntimeError: no C++ compiler")
+    assert (told.backend, told.refused) == (EAGER, "RuntimeError: no C++ compiler")
 
 
 @pytest.mark.parametrize(

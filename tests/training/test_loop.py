@@ -248,7 +248,7 @@ def test_parameters_that_are_not_finite_are_a_divergence(digits, network, value)
     lockstep = Lockstep(build(a_trial(), 1, 8), [a_trial()] * 3, EAGER, "cpu")
     for slot, entering in enumerate((state, broken, state)):
         lockstep.load(slot, entering, LossTally.empty("cpu"))
-    assert lockstep.broken() == [None, network, None]
+    assert lockstep.broken_networks() == [None, network, None]
     tallies = lockstep.tallies()
     diverged = _diverged(lockstep, tallies, (0, 1, 2), 7, parameters=True)
     assert {slot: str(error) for slot, error in diverged.items()} == {

@@ -70,7 +70,7 @@ def _run_in_worker(
         limit_memory(ray.get_runtime_context().get_assigned_resources()["GPU"])  # type: ignore[no-untyped-call]
 
     def at_checkpoint(checkpoint: Checkpoint, snapshot: Snapshot) -> None:
-        evaluation, compiled = checkpoint.evaluation, checkpoint.lockstep.programs.compiled
+        evaluation, compiled = checkpoint.evaluation, checkpoint.lockstep.backend
         step = evaluation.discriminator_step
         if assignment.halving and step < snapshot.trial.training.discriminator_steps:
             result = partial_result(context, snapshot, started=started, device=device, compiled=compiled)

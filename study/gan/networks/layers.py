@@ -6,6 +6,8 @@ did with nearest-neighbour upscaling (Karras et al., 2018). Activations have no 
 penalty skips a backward pass that would only compute zeros.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, conv_transpose2d
@@ -16,6 +18,43 @@ from study.gan.networks import winograd
 def to_channels_last(kernel: Tensor) -> Tensor:
     """A kernel [out, in, h, w] in its memory order, [out, h, w, in]; other tensors unchanged."""
     return kernel.permute(0, 2, 3, 1) if kernel.ndim == 4 else kernel
+
+
+def flat(tensor: Tensor) -> Tensor:
+    """All numbers of a tensor as a vector; kernels [out, in, h, w] in memory order, which is channels last."""
+    return to_channels_last(tensor).flatten()
+
+
+def shaped(numbers: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `flat`: the numbers in the shape of `like`."""
+    if like.ndim != 4:
+        return numbers.view_as(like)
+    outputs, inputs, height, width = like.shape
+    return numbers.view(outputs, height, width, inputs).permute(0, 3, 1, 2)
+
+
+class Together(torch.autograd.Function):
+    """Tensors as they are, whose gradients are passed on when all are there, as parts of one vector.
+
+    What follows in the backward pass, such as that of spectral normalization, then waits for no layer, and a compiler
+    can make one kernel of the same operation for all of them.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(*tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor.view_as(tensor) for tensor in tensors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        vector = torch.cat([flat(gradient) for gradient in gradients])
+        parts = torch.split(vector, [gradient.numel() for gradient in gradients])
+        return tuple(shaped(part, like) for part, like in zip(parts, gradients, strict=True))
 
 
 def convolve(maps: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from study.core.trial import BFLOAT16, FLOAT32, TF32, Trial
 from study.gan.model import Gan, HyperparameterTensors, Tensors, initial_state
-from study.gan.optimizers import flat
+from study.gan.networks.layers import flat
 from study.gan.program import best_compiler
 from study.gan.step import discriminator_step, generator_step
 from study.training.bench.cases import Case

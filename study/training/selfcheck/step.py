@@ -70,9 +70,8 @@ def runs_as_intended(pack: Pack) -> Finding:
     _, lockstep = pack.trained
     if lockstep.refused:
         raise Failed(f"refused: {lockstep.refused}")
-    compiled = lockstep.programs.compiled
-    how = "the trace runs" if compiled == EAGER else f"compiled by {compiled}, recorded as a CUDA graph"
-    return Finding(how, {"compiled": compiled})
+    how = "the trace runs" if lockstep.backend == EAGER else f"compiled by {lockstep.backend}, recorded as a CUDA graph"
+    return Finding(how, {"compiled": lockstep.backend})
 
 
 def repeats(pack: Pack) -> Finding:
