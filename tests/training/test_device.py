@@ -1,5 +1,8 @@
 """What a process sets before it trains."""
 
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +67,28 @@ def test_a_process_may_use_its_share_of_the_memory(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
     limit_memory(share)
     assert limits == [limit]
+
+
+MEMORY_OF_60_MB = """
+import resource, sys, torch
+from study.training.device import prepare_process
+
+if sys.argv[1:]:
+    prepare_process(deterministic=False)
+vector = torch.zeros(15_000_000)
+vector + 1
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    vector + 1
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library has no such settings")
+def test_arrays_use_again_what_was_freed() -> None:
+    """Pages that the system gives for ten arrays of 60 MB, one after another."""
+    faults = [
+        int(subprocess.run([sys.executable, "-c", MEMORY_OF_60_MB, *kept], capture_output=True, check=True).stdout)
+        for kept in ([], ["kept"])
+    ]
+    assert faults[1] < 1000 < faults[0]

@@ -12,6 +12,7 @@ The outputs differ from those of a direct convolution by rounding. In float32 th
 
 from collections.abc import Callable
 from functools import lru_cache, partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,32 +27,56 @@ POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
 """Where polynomials are evaluated, besides infinity; small numbers keep rounding small."""
 MOST_TAPS = 3
 """Of a filter; more taps need more points."""
+TRAFFIC, KERNEL_TRAFFIC = (45, 90) if torch.backends.cpu.get_cpu_capability() == "AVX512" else (25, 50)
+"""Multiplications in the time that a number of the maps, or of the kernel, takes to and from memory.
+
+Measured on a CPU with AVX2; estimated for AVX-512, which multiplies about twice as fast.
+"""
 CHUNK = 2**22
 """Numbers of the transformed tiles that are computed at once; memory for more would come from the system each time."""
 
 
-class Form(NamedTuple):
-    """A layer as products of transformed tiles.
+class Filter(NamedTuple):
+    """A filter of a layer as products of transformed tiles.
 
     Attributes:
-        a, g, b: the matrices, [outputs^2, m^2], [m^2, taps^2] and [m^2, tile^2]; float64.
-        tile, step: size of a tile of the maps, and distance between neighbouring tiles; at least half the size.
-        outputs: size of a tile of outputs.
-        before: padding before the first row and column of the maps.
+        a, b: the matrices, [outputs^2, m] and [m, rows columns]; float64.
+        window: (first row, rows, first column, columns) of its tiles, in pixels that are `Form.stride` apart.
     """
 
     a: Matrix
-    g: Matrix
     b: Matrix
-    tile: int
+    window: tuple[int, int, int, int]
+
+
+class Form(NamedTuple):
+    """A layer as a sum of filters.
+
+    Attributes:
+        filters: one for each parity of the pixels in a convolution of stride 2, otherwise one.
+        g: the matrices G of all filters, [sum of m, taps^2]; float64.
+        stride: distance between the pixels of a tile.
+        step: distance between neighbouring tiles, a multiple of `stride`; at least half the size of a tile.
+        outputs: size of a tile of outputs.
+        before: padding before the first row and column of the maps.
+        size: of a tile in pixels of the maps.
+    """
+
+    filters: tuple[Filter, ...]
+    g: Matrix
+    stride: int
     step: int
     outputs: int
     before: int
+    size: int
 
     def cost(self, tiles: int, inputs: int, outputs: int) -> int:
-        """Multiplications for a number of tiles and channels; memory traffic counts as 40 to 45 per number."""
-        maps = tiles * inputs * (self.tile**2 + 45) + tiles * outputs * (self.outputs**2 + 45)
-        return len(self.g) * (tiles * inputs * outputs + maps + 40 * inputs * outputs)
+        """Multiplications for a number of tiles and channels, including those that memory traffic counts as."""
+        total = 0
+        for a, b, _ in self.filters:
+            maps = tiles * inputs * (b.shape[1] + TRAFFIC) + tiles * outputs * (len(a) + TRAFFIC)
+            total += len(b) * (tiles * inputs * outputs + maps + KERNEL_TRAFFIC * inputs * outputs)
+        return total
 
 
 def toom_cook(outputs: int, taps: int) -> tuple[Matrix, Matrix, Matrix]:
@@ -68,13 +93,16 @@ def toom_cook(outputs: int, taps: int) -> tuple[Matrix, Matrix, Matrix]:
 @lru_cache
 def strided(taps: int, stride: int, before: int, outputs: int) -> Form:
     """A convolution of stride 1 or 2 with `outputs` outputs per tile, which adds up a filter per parity of the taps."""
-    filters = [toom_cook(outputs, len(range(phase, taps, stride))) for phase in range(stride)]
-    m, tile, row = sum(len(g) for _, g, _ in filters), (outputs - 1) * stride + taps, 0
-    a, g, b = np.zeros((outputs, m)), np.zeros((m, taps)), np.zeros((m, tile))
-    for phase, parts in enumerate(filters):
-        rows = slice(row, row := row + len(parts[1]))
-        a[:, rows], g[rows, phase::stride], b[rows, phase::stride] = parts
-    return Form(square(a), square(g), square(b), tile, outputs * stride, outputs, before)
+    filters, rows = [], []
+    for down, right in product(range(stride), repeat=2):
+        parts = [toom_cook(outputs, len(range(phase, taps, stride))) for phase in (down, right)]
+        a, g, b = (np.kron(*matrices) for matrices in zip(*parts, strict=True))
+        filters.append(Filter(a, b, (down, len(parts[0][2]), right, len(parts[1][2]))))
+        chosen = np.zeros((len(g), taps, taps))
+        chosen[:, down::stride, right::stride] = g.reshape(len(g), len(range(down, taps, stride)), -1)
+        rows.append(chosen.reshape(len(g), -1))
+    size = (outputs - 1) * stride + taps
+    return Form(tuple(filters), np.vstack(rows), stride, outputs * stride, outputs, before, size)
 
 
 @lru_cache
@@ -92,7 +120,8 @@ def transposed(taps: int, cropped: int, outputs: int) -> Form:
     for parity, parts in enumerate(filters):
         rows, shift = slice(row, row := row + len(parts[1])), starts[parity] - min(starts)
         a[parity::2, rows], g[rows, chosen[parity]], b[rows, shift : shift + len(parts[2])] = parts
-    return Form(square(a), square(g), square(b), tile, outputs, 2 * outputs, -min(starts))
+    only = Filter(square(a), square(b), (0, tile, 0, tile))
+    return Form((only,), square(g), 1, outputs, 2 * outputs, -min(starts), tile)
 
 
 def square(matrix: Matrix) -> Matrix:
@@ -111,8 +140,8 @@ def convolution(maps: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, 
     form = best_form(maps, channels, (width * (maps.shape[-1] // stride)) ** 2, partial(strided, width, stride, before))
     if form is None:
         return None
-    taps = kernel.permute(0, 2, 3, 1).reshape(channels, width**2, inputs)
-    return convolve_tiles(maps, (tensor(form.g, kernel) @ taps).permute(1, 2, 0), bias, form)
+    taps = kernel.permute(0, 2, 3, 1).reshape(channels, -1).t().reshape(width**2, -1)
+    return convolve_tiles(maps, (tensor(form.g, kernel) @ taps).view(-1, inputs, channels), bias, form)
 
 
 def transposed_convolution(maps: Tensor, kernel: Tensor, bias: Tensor | None, cropped: int) -> Tensor | None:
@@ -153,62 +182,71 @@ def best_form(maps: Tensor, outputs: int, direct: int, make: Callable[[int], For
 
 
 class Tiles(torch.autograd.Function):
-    """Overlapping tiles [tile, tile, N, T, T, C] of maps [N, S, S, C] with S = (T - 1) step + tile."""
+    """The overlapping tiles [rows, columns, N, T, T, C] of each filter, of maps [N, S, S, C]."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(maps: Tensor, tile: int, step: int) -> Tensor:
-        return maps.unfold(1, tile, step).unfold(2, tile, step).permute(4, 5, 0, 1, 2, 3).contiguous()
+    def forward(maps: Tensor, form: Form) -> tuple[Tensor, ...]:
+        tiles, step = [], form.step // form.stride
+        for _, _, (down, rows, right, columns) in form.filters:
+            pixels = maps[:, down :: form.stride, right :: form.stride]
+            tiles.append(pixels.unfold(1, rows, step).unfold(2, columns, step).permute(4, 5, 0, 1, 2, 3).contiguous())
+        return tuple(tiles)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.tile, ctx.step = inputs[1:]
+        ctx.form = inputs[1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        return Untiled.apply(gradients[0], ctx.tile, ctx.step), None, None  # type: ignore[no-untyped-call]
+        return Untiled.apply(ctx.form, *gradients), None  # type: ignore[no-untyped-call]
 
 
 class Untiled(torch.autograd.Function):
-    """The transpose of Tiles, which adds up what overlaps: [tile, tile, N, T, T, C] -> [N, S, S, C]."""
+    """The transpose of Tiles, which adds up what overlaps."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(tiles: Tensor, tile: int, step: int) -> Tensor:
-        images, count, _, channels = tiles.shape[2:]
-        blocks = tiles.new_zeros(images, count + 1, step, count + 1, step, channels)
-        within = blocks.permute(2, 4, 0, 1, 3, 5)
-        parts = ((slice(0, step), slice(0, count)), (slice(step, tile), slice(1, count + 1)))
-        for rows, down in parts:
-            for columns, right in parts:
-                part = tiles[rows, columns]
-                within[: part.shape[0], : part.shape[1], :, down, right].add_(part)
-        whole, size = (count + 1) * step, (count - 1) * step + tile
+    def forward(form: Form, *tiles: Tensor) -> Tensor:
+        images, count, _, channels = tiles[0].shape[2:]
+        blocks = tiles[0].new_zeros(images, count + 1, form.step, count + 1, form.step, channels)
+        each = form.step // form.stride
+        for part, (_, _, (down, _, right, _)) in zip(tiles, form.filters, strict=True):
+            within = blocks[:, :, down :: form.stride, :, right :: form.stride].permute(2, 4, 0, 1, 3, 5)
+            halves = ((slice(0, each), slice(0, count)), (slice(each, None), slice(1, count + 1)))
+            for upper, above in halves:
+                for lefts, beside in halves:
+                    piece = part[upper, lefts]
+                    within[: piece.shape[0], : piece.shape[1], :, above, beside].add_(piece)
+        whole, size = (count + 1) * form.step, (count - 1) * form.step + form.size
         return blocks.view(images, whole, whole, channels)[:, :size, :size]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.tile, ctx.step = inputs[1:]
+        ctx.form = inputs[0]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        return Tiles.apply(gradients[0], ctx.tile, ctx.step), None, None  # type: ignore[no-untyped-call]
+        return None, *Tiles.apply(gradients[0], ctx.form)  # type: ignore[no-untyped-call]
 
 
 def convolve_tiles(maps: Tensor, taps: Tensor, bias: Tensor | None, form: Form) -> Tensor:
-    """Maps [N, inputs, S, S] and transformed taps [m^2, inputs, outputs] -> [N, outputs, S', S'], channels last."""
-    a, b = tensor(form.a, maps), tensor(form.b, maps)
+    """Maps [N, inputs, S, S] and transformed taps [sum of m, inputs, outputs] -> [N, outputs, S', S'] in NHWC."""
+    matrices = [(tensor(a, maps), tensor(b, maps)) for a, b, _ in form.filters]
+    kernels = torch.split(taps, [len(b) for _, b in matrices])
     _, inputs, size, _ = maps.shape
     count = size // form.step
-    after = (count - 1) * form.step + form.tile - size - form.before
+    after = (count - 1) * form.step + form.size - size - form.before
     padded = pad(maps, (form.before, after, form.before, after)).permute(0, 2, 3, 1)
     pieces = []
-    for part in torch.split(padded, max(1, CHUNK // (len(b) * count**2 * inputs))):
-        tiles = Tiles.apply(part, form.tile, form.step)  # type: ignore[no-untyped-call]
-        values = (b @ tiles.reshape(form.tile**2, -1)).view(len(b), -1, inputs)
-        outputs = a @ torch.bmm(values, taps).view(len(b), -1)
+    for part in torch.split(padded, max(1, CHUNK // (len(taps) * count**2 * inputs))):
+        outputs: Any = None
+        for (a, b), kernel, tiles in zip(matrices, kernels, Tiles.apply(part, form), strict=True):  # type: ignore[no-untyped-call]
+            values = (b @ tiles.reshape(b.shape[1], -1)).view(len(b), -1, inputs)
+            products = torch.bmm(values, kernel).view(len(b), -1)
+            outputs = a @ products if outputs is None else torch.addmm(outputs, a, products)
         outputs = outputs.view(form.outputs, form.outputs, len(part), count, count, -1).permute(2, 3, 0, 4, 1, 5)
         outputs = outputs if bias is None else outputs + bias
         pieces.append(outputs.reshape(len(part), count * form.outputs, count * form.outputs, -1))
