@@ -127,6 +127,22 @@ def test_the_papers_arithmetic(plan, ask, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("options", "alone", "packs"),
+    [(("--dataset", CELEBA), True, False), (("--dataset", "digits"), False, True), (("--width", "4"), True, True)],
+    ids=["the study's sizes", "small networks", "both"],
+)
+def test_which_networks_fill_a_gpu(plan, options, alone, packs):
+    space = ("regularization",) if options[0] == "--dataset" else ()
+    answer = plan(*space, *options, "--gpus", 1)
+    assert ("one trial fills a GPU" in answer.out) is alone
+    assert ("one trial does not fill a GPU" in answer.out) is packs
+
+
+def test_on_a_cpu_nothing_is_said_of_gpus(plan):
+    assert "fill" not in plan("regularization", "--dataset", "digits").out
+
+
 @pytest.mark.full
 def test_the_paper_on_another_dataset(plan, ask):
     answer = plan("--dataset", "digits")

@@ -10,7 +10,7 @@ import typer
 from study.cli import options
 from study.core.errors import InputError
 from study.core.output import show
-from study.core.text import aligned, duration
+from study.core.text import aligned, duration, plural
 from study.driver.request import (
     CHECKPOINT_EVERY,
     EXECUTION_PANEL,
@@ -213,8 +213,29 @@ def _wall(overview: "Overview", devices: int) -> list[str]:
     if not left:
         return ["all trials are finished"]
     measured = sum(line.measured for line in overview.lines)
-    kind = "GPUs" if overview.device == "gpu" else "CPU cores"
+    kind = plural(devices, "GPU" if overview.device == "gpu" else "CPU core")
     wall = seconds / min(devices, concurrent)
     states = f"the states of running trials need up to {_bytes(overview.running_bytes(devices))} in addition"
     rests_on = basis(measured, left, overview.device, overview.rates)
-    return [f"about {duration(wall)} on {devices} {kind}, {rests_on}", states]
+    return [*_sharing(overview), f"about {duration(wall)} on {devices} {kind}, {rests_on}", states]
+
+
+def _sharing(overview: "Overview") -> list[str]:
+    """Whether trials should share a GPU, and why; nothing for CPU cores."""
+    from study.driver.cost.flops import FILLS_A_GPU
+
+    updates = [line.update for line in overview.lines if line.left]
+    lowest, highest = min(low for low, _ in updates), max(high for _, high in updates)
+    lines = []
+    if overview.device == "gpu" and highest >= FILLS_A_GPU:
+        filling = min(low if low >= FILLS_A_GPU else high for low, high in updates if high >= FILLS_A_GPU)
+        lines.append(
+            f"one trial fills a GPU (an update takes {filling / 1e9:,.0f} GFLOP or more): packs are not needed; "
+            "--trials-per-gpu 2 trains one trial while another is scored"
+        )
+    if overview.device == "gpu" and lowest < FILLS_A_GPU:
+        lines.append(
+            f"one trial does not fill a GPU (an update takes only {lowest / 1e9:.2g} GFLOP): packs should be faster; "
+            "study bench --pack auto --device cuda measures their best size for study run"
+        )
+    return lines

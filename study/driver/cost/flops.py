@@ -19,6 +19,9 @@ OVERHEAD = 0.012
 THROUGHPUT = {"cpu": 2.5e10, "gpu": 1e13}
 """Floating-point operations per second: measured for one CPU core on the embedded dataset, assumed for one GPU. They
 are used only until there are measured trials."""
+FILLS_A_GPU = 5e9
+"""Floating-point operations per D update from which one trial is taken to fill a GPU: at the assumed speed they take as
+long as the start of its kernels, which are about 90 in number (sndcgan) and take about 5 us each."""
 Rates = Mapping[str, float]
 """Measured floating-point operations per second, by architecture."""
 
@@ -26,7 +29,7 @@ Rates = Mapping[str, float]
 def estimated_seconds(trial: Trial, channels: int, resolution: int, device: str, rates: Rates | None = None) -> float:
     """Training time in seconds on one CPU core (`device` "cpu") or one GPU ("gpu"), from counted operations."""
     n_dis, rate = trial.hyperparameters.n_dis, (rates or {}).get(trial.method.architecture)
-    operations = trial.training.batch_size * operations_per_image(trial, channels, resolution)
+    operations = operations_per_update(trial, channels, resolution)
     seconds = operations / rate if rate else OVERHEAD * (1 + 1 / n_dis) + operations / THROUGHPUT[device]
     return trial.training.discriminator_steps * seconds
 
@@ -47,6 +50,11 @@ def measured_rates(rows: Iterable[Mapping[str, Any]], device: str) -> dict[str, 
             per_image = operations_per_image(case.trial, case.channels, case.resolution)
             rates.setdefault(case.architecture, []).append(per_image * row["images_per_second"])
     return {architecture: median(values) for architecture, values in rates.items()}
+
+
+def operations_per_update(trial: Trial, channels: int, resolution: int) -> float:
+    """Approximate number of floating-point operations per D update, with the share of the generator's updates."""
+    return trial.training.batch_size * operations_per_image(trial, channels, resolution)
 
 
 def operations_per_image(trial: Trial, channels: int, resolution: int) -> float:

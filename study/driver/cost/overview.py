@@ -17,7 +17,16 @@ from study.core.context import ALL, NONE
 from study.core.errors import InputError
 from study.core.trial import Training, Trial
 from study.driver.cost.estimate import by_method
-from study.driver.cost.flops import CostCase, Rates, count_cases, kept_bytes, scored_steps, state_bytes, total_seconds
+from study.driver.cost.flops import (
+    CostCase,
+    Rates,
+    count_cases,
+    kept_bytes,
+    operations_per_update,
+    scored_steps,
+    state_bytes,
+    total_seconds,
+)
 from study.driver.cost.timings import MeasuredTimes
 from study.driver.planning.plan import checkpoint_interval, training_of, trials_of
 from study.driver.request import KeepOptions, Request, SearchBudget
@@ -49,6 +58,8 @@ class OverviewLine:
         bytes: disk space that the left trials keep.
         concurrent: maximum number of left trials that can run at the same time: all of them, but one round of a search.
         state: largest size in bytes of a running trial's latest state.
+        update: smallest and largest number of floating-point operations per D update of a left trial; (0, 0) if none
+            is left.
     """
 
     space: str
@@ -62,6 +73,7 @@ class OverviewLine:
     bytes: int
     concurrent: int
     state: int
+    update: tuple[float, float]
 
     @property
     def left(self) -> int:
@@ -197,6 +209,7 @@ class Overview:
         todo = [CostCase(trial, shape) for trial in left]  # packs are not known yet
         seconds, measured = total_seconds(todo, self._measured, self.device, self.rates)
         cases = [(case.trial, count) for case, count in count_cases(todo)]
+        updates = [operations_per_update(trial, *shape) for trial, _ in cases]
         line = OverviewLine(
             space=space,
             dataset=example.dataset,
@@ -209,6 +222,7 @@ class Overview:
             bytes=sum(count * self._kept(trial, declared, checkpoint_every) for trial, count in cases),
             state=max((state_bytes(trial, *shape) for trial, _ in cases), default=0),
             concurrent=concurrent,
+            update=(min(updates, default=0), max(updates, default=0)),
         )
         self.lines.append(line)
 
