@@ -10,6 +10,8 @@ from study.core.trial import Hyperparameters, Training, Trial
 from study.gan.methods.menu import parse
 from study.gan.optimizers import flat
 from study.gan.program import COMPILERS, EAGER, programs
+from study.training.bench.cases import Case
+from study.training.bench.loops import Inputs, StudyLoop, fresh_state
 from study.training.lockstep import Diverged
 from study.training.loop import train, train_pack
 from tests.conftest import quick_only
@@ -283,3 +285,13 @@ def test_a_pack_in_bfloat16_comes_near_to_trials_alone(digits, scorer, name):
         for loss in ("discriminator_loss", "generator_loss"):
             assert getattr(packed.evaluation, loss) == pytest.approx(getattr(alone.evaluation, loss), rel=0.02)
         assert [leaf.dtype for leaf in tree_leaves(packed.state)] == [leaf.dtype for leaf in tree_leaves(alone.state)]
+
+
+@pytest.mark.parametrize("method", ["none", "spectral_norm"])
+def test_networks_of_one_channel_are_traced(method):
+    """Their kernels and gradients come in either memory layout, whatever the trace expects."""
+    case = Case(architecture="sndcgan", method=method, resolution=8, width=1, batch_size=4, n_dis=1)
+    inputs = Inputs.draw(case, 1, torch.Generator().manual_seed(0))
+    loop = StudyLoop(case, fresh_state(case), "cpu")
+    loop.run(*inputs)
+    assert loop.lockstep.broken_networks() == [None]

@@ -22,7 +22,10 @@ def to_channels_last(kernel: Tensor) -> Tensor:
 
 def flat(tensor: Tensor) -> Tensor:
     """All numbers of a tensor as a vector; kernels [out, in, h, w] in memory order, which is channels last."""
-    return to_channels_last(tensor).flatten()
+    numbers = to_channels_last(tensor)
+    if tensor.ndim == 4 and 1 in tensor.shape[:2]:  # where maps have one channel, kernels come in either layout
+        numbers = numbers.clone(memory_format=torch.contiguous_format)
+    return numbers.flatten()
 
 
 def shaped(numbers: Tensor, like: Tensor) -> Tensor:
