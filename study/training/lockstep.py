@@ -20,6 +20,7 @@ from study.gan.program import EAGER, PackedBatchNorm, Programs, RecordedUpdate, 
 from study.training.device import arithmetic
 
 WITHOUT_GRAPH = "{} without CUDA graph"
+"""What runs the updates if only recording failed; the name of a compiler belongs into it."""
 
 Tree = TypeVar("Tree")
 """A nested structure of tensors."""

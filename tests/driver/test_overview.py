@@ -128,13 +128,16 @@ def test_the_papers_arithmetic(plan, ask, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "alone", "packs"),
-    [(("--dataset", CELEBA), True, False), (("--dataset", "digits"), False, True), (("--width", "4"), True, True)],
+    ("arguments", "alone", "packs"),
+    [
+        (("regularization", "--dataset", CELEBA), True, False),
+        (("regularization", "--dataset", "digits"), False, True),
+        (("--width", "4"), True, True),
+    ],
     ids=["the study's sizes", "small networks", "both"],
 )
-def test_which_networks_fill_a_gpu(plan, options, alone, packs):
-    space = ("regularization",) if options[0] == "--dataset" else ()
-    answer = plan(*space, *options, "--gpus", 1)
+def test_which_networks_fill_a_gpu(plan, arguments, alone, packs):
+    answer = plan(*arguments, "--gpus", 1)
     assert ("one trial fills a GPU" in answer.out) is alone
     assert ("one trial does not fill a GPU" in answer.out) is packs
 

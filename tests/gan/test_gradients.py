@@ -5,7 +5,7 @@ import torch
 
 from study.gan.methods.constraints import Constraint
 from study.gan.model import Gan
-from study.gan.optimizers import shaped
+from study.gan.networks.layers import shaped
 from study.gan.step import discriminator_step, generator_step
 from tests.conftest import quick_only
 from tests.gan.menus import TRIPLES, few_method_names, method_names

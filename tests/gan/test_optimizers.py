@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from study.gan.optimizers import TENSORFLOW, TORCH, adam, adam_state, flat
+from study.gan.networks.layers import flat
+from study.gan.optimizers import TENSORFLOW, TORCH, adam, adam_state
 from study.gan.step import discriminator_step, generator_step
 
 SHAPES = {"kernel": (4, 3, 3, 3), "matrix": (5, 7), "bias": (4,)}

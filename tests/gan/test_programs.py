@@ -248,13 +248,16 @@ def test_a_gradient_penalty_takes_no_pass_back_of_zeros(setup, architecture):
 def test_those_that_start_together_compile_a_program_one_after_another(names, tmp_path, monkeypatch):
     """Each has a lock of its own, as a process has; the second one then finds the program in the compiler's cache."""
     monkeypatch.setenv(CACHE, str(tmp_path))
+    counting, both = threading.Lock(), threading.Barrier(len(set(names)))
     at_work, most = set(), []
 
     def slow(graph):
         def program(*tensors):
-            at_work.add(threading.current_thread())
-            most.append(len(at_work))
-            time.sleep(0.3)
+            with counting:
+                at_work.add(threading.current_thread())
+                most.append(len(at_work))
+            both.wait(60)  # two programs are compiled at the same time
+            time.sleep(0.3)  # the same one would be now, without the lock
             at_work.remove(threading.current_thread())
             return graph.forward(*tensors)
 

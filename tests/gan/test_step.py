@@ -9,8 +9,9 @@ from study.gan.methods.penalties import PENALTIES
 from study.gan.model import initial_state
 from study.gan.networks.autoencoder import AutoEncoder
 from study.gan.networks.discriminator import Discriminator
+from study.gan.networks.layers import flat
 from study.gan.networks.spectrum import advance_vectors
-from study.gan.optimizers import adam, flat
+from study.gan.optimizers import adam
 from study.gan.step import discriminator_step, generator_step
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -93,3 +94,16 @@ def test_cycles_are_replays_without_copies_of_the_state_or_waiting(
     record_property("launches", recorded)
     known = json.loads(LAUNCHES.read_text()) if LAUNCHES.exists() else {}
     assert recorded <= known.get(request.node.callspec.id, recorded)
+
+
+def test_without_a_recording_the_compiled_updates_run_and_the_row_says_so() -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("capture is not supported")
+
+    case = Case(architecture="sndcgan", width=8, batch_size=8, n_dis=2, device="cuda")
+    with fake_gpu.fake_gpu() as log, torch.no_grad(), mock.patch.object(torch.cuda, "graph", refuse):
+        lockstep = loaded(case)
+        lockstep.prepare(*inputs(case, 2))
+        lockstep.run(1, 2, *inputs(case, 2))
+        assert (lockstep.refused, log.launches["replay"]) == ("RuntimeError: capture is not supported", 0)
+        assert lockstep.backend == "inductor without CUDA graph"

@@ -12,8 +12,7 @@ from torch.utils._pytree import tree_map
 from study.core.trial import Hyperparameters, Training, Trial
 from study.gan.methods.menu import parse
 from study.gan.model import State, build, initial_state
-from study.gan.networks.layers import LeakyReLU, ReLU
-from study.gan.optimizers import shaped
+from study.gan.networks.layers import LeakyReLU, ReLU, shaped
 from study.gan.program import EAGER, Programs
 from study.gan.step import discriminator_step, generator_step
 from study.training.lockstep import Lockstep, LossTally

@@ -8,7 +8,7 @@ import study.gan.program
 import study.training.lockstep
 from study.core.trial import Hyperparameters, Training, Trial
 from study.gan.methods.menu import parse
-from study.gan.optimizers import flat
+from study.gan.networks.layers import flat
 from study.gan.program import COMPILERS, EAGER, programs
 from study.training.bench.cases import Case
 from study.training.bench.loops import Inputs, StudyLoop, fresh_state

@@ -224,18 +224,19 @@ def _sharing(overview: "Overview") -> list[str]:
     """Whether trials should share a GPU, and why; nothing for CPU cores."""
     from study.driver.cost.flops import FILLS_A_GPU
 
-    updates = [line.update for line in overview.lines if line.left]
-    lowest, highest = min(low for low, _ in updates), max(high for _, high in updates)
+    if overview.device != "gpu":
+        return []
+    updates = {update for line in overview.lines for update in line.updates}
+    small = {update for update in updates if update < FILLS_A_GPU}
     lines = []
-    if overview.device == "gpu" and highest >= FILLS_A_GPU:
-        filling = min(low if low >= FILLS_A_GPU else high for low, high in updates if high >= FILLS_A_GPU)
+    if large := updates - small:
         lines.append(
-            f"one trial fills a GPU (an update takes {filling / 1e9:,.0f} GFLOP or more): packs are not needed; "
+            f"one trial fills a GPU (an update takes {min(large) / 1e9:,.0f} GFLOP or more): packs are not needed; "
             "--trials-per-gpu 2 trains one trial while another is scored"
         )
-    if overview.device == "gpu" and lowest < FILLS_A_GPU:
+    if small:
         lines.append(
-            f"one trial does not fill a GPU (an update takes only {lowest / 1e9:.2g} GFLOP): packs should be faster; "
-            "study bench --pack auto --device cuda measures their best size for study run"
+            f"one trial does not fill a GPU (an update takes only {min(small) / 1e9:.2g} GFLOP): packs should be "
+            "faster; study bench --pack auto --device cuda measures their best size for study run"
         )
     return lines

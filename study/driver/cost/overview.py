@@ -58,8 +58,7 @@ class OverviewLine:
         bytes: disk space that the left trials keep.
         concurrent: maximum number of left trials that can run at the same time: all of them, but one round of a search.
         state: largest size in bytes of a running trial's latest state.
-        update: smallest and largest number of floating-point operations per D update of a left trial; (0, 0) if none
-            is left.
+        updates: the different numbers of floating-point operations per D update of the left trials.
     """
 
     space: str
@@ -73,7 +72,7 @@ class OverviewLine:
     bytes: int
     concurrent: int
     state: int
-    update: tuple[float, float]
+    updates: frozenset[float]
 
     @property
     def left(self) -> int:
@@ -209,7 +208,6 @@ class Overview:
         todo = [CostCase(trial, shape) for trial in left]  # packs are not known yet
         seconds, measured = total_seconds(todo, self._measured, self.device, self.rates)
         cases = [(case.trial, count) for case, count in count_cases(todo)]
-        updates = [operations_per_update(trial, *shape) for trial, _ in cases]
         line = OverviewLine(
             space=space,
             dataset=example.dataset,
@@ -222,7 +220,7 @@ class Overview:
             bytes=sum(count * self._kept(trial, declared, checkpoint_every) for trial, count in cases),
             state=max((state_bytes(trial, *shape) for trial, _ in cases), default=0),
             concurrent=concurrent,
-            update=(min(updates, default=0), max(updates, default=0)),
+            updates=frozenset(operations_per_update(trial, *shape) for trial, _ in cases),
         )
         self.lines.append(line)
 

@@ -12,8 +12,8 @@ from torch.utils._pytree import tree_map
 from study.core.errors import InputError
 from study.gan.architectures import ARCHITECTURES
 from study.gan.model import HyperparameterTensors
+from study.gan.networks.layers import flat, shaped
 from study.gan.networks.spectrum import advance_vectors
-from study.gan.optimizers import flat, shaped
 from study.gan.step import discriminator_step, generator_step
 from study.training.bench.cases import Case
 from study.training.bench.loops import Inputs, StudyLoop, fresh_state
